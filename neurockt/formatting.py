@@ -1,0 +1,79 @@
+"""Text for the terminal: the documented table, numbers that keep their meaning, and foreign text made harmless."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Sequence
+from typing import Final
+
+COLUMN_WIDTH: Final = 14
+"""Characters a column of the documented table takes; longer names widen their own."""
+
+LABEL_LIMIT: Final = 200
+"""Characters shown of a text from a run directory."""
+
+_REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
+_INVISIBLE: Final = frozenset("\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
+"""Marks that reorder or break a line without being seen."""
+
+
+def clean(text: object, limit: int = LABEL_LIMIT) -> str:
+    """Text from a run directory, safe for a terminal: one line, no control or bidi characters, ``limit`` at most."""
+    shown = str(text)
+    if len(shown) > limit:
+        shown = shown[: limit - 1] + "…"
+    if shown.isascii() and shown.isprintable():
+        return shown
+    return "".join(" " if c == "\t" else _REPLACEMENT if _is_harmful(c) else c for c in shown)
+
+
+def clean_block(text: str, limit: int = 10_000) -> str:
+    """The same for text of several lines, such as a traceback or notes."""
+    return "\n".join(clean(line, limit) for line in text[:limit].expandtabs(4).splitlines())
+
+
+def _is_harmful(character: str) -> bool:
+    return character in _INVISIBLE or unicodedata.category(character) in ("Cc", "Cs")
+
+
+def display_width(text: str) -> int:
+    """Cells of a terminal that ``text`` takes: wide characters two, combining marks none."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def pad(text: str, width: int) -> str:
+    """``text`` filled with spaces to ``width`` cells."""
+    return text + " " * max(0, width - display_width(text))
+
+
+def format_number(value: float | None) -> str:
+    """Four decimals; scientific where those would show 0.0000 or not fit the column; ``-`` for no value."""
+    if value is None:
+        return "-"
+    if not math.isfinite(value):
+        return str(float(value))
+    fixed = f"{value:.4f}"
+    if (value and float(fixed) == 0) or len(fixed) >= COLUMN_WIDTH:
+        return f"{value:.4e}"
+    return fixed
+
+
+def table_header(names: Sequence[str]) -> str:
+    """The header line of the documented table."""
+    return _line([(clean(name), _width(name)) for name in names])
+
+
+def table_row(names: Sequence[str], values: Sequence[float | None]) -> str:
+    """One row of the documented table."""
+    return _line([(format_number(value), _width(name)) for name, value in zip(names, values, strict=True)])
+
+
+def _width(name: str) -> int:
+    return max(COLUMN_WIDTH, display_width(clean(name)) + 2)
+
+
+def _line(cells: Sequence[tuple[str, int]]) -> str:
+    return "\t " + "".join(pad(text, width) for text, width in cells).rstrip()

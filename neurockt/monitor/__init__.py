@@ -1,0 +1,12 @@
+"""Recording: decorate what computes a number, open a block around a step or a validation, and the row is stored.
+
+Loads neither torch nor pyarrow; pyarrow is loaded when the first row is recorded.
+"""
+
+from __future__ import annotations
+
+from neurockt.monitor._aggregate import torch_mean
+from neurockt.monitor._helper import RecorderHelper
+from neurockt.monitor._recorder import Recorder
+
+__all__ = ["Recorder", "RecorderHelper", "torch_mean"]

@@ -1,0 +1,292 @@
+"""The Recorder, which a training script talks to: from the first row to ``finish()`` or the interpreter's exit."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import threading
+import time
+import traceback
+import warnings
+import weakref
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, Literal, ParamSpec, TypeVar
+
+from neurockt.catalogue import default_root
+from neurockt.errors import NeurocktWarning, UsageError
+from neurockt.formatting import table_header, table_row
+from neurockt.monitor._aggregate import Aggregator
+from neurockt.monitor._block import Block, ValidationBlock
+from neurockt.monitor._collect import Collector, ValueCollector
+from neurockt.monitor._config import Config
+from neurockt.monitor._names import check_metric_name, check_run_id, new_run_id
+from neurockt.monitor._wrap import recorded
+from neurockt.records import Failure, RunInfo, State
+from neurockt.store.info import now
+from neurockt.store.journal import is_null
+from neurockt.store.layout import TableName
+from neurockt.store.table import TableWriter
+from neurockt.store.writer import THREAD_NAME, RunWriter
+
+RETRY_SECONDS: Final = 10.0
+"""How often a run directory that could not be created is tried again."""
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Recorder:
+    """Records a training run: one row of `steps` a training block, one row of `epochs` a validation block.
+
+    Nothing is on disk before the first row. When a block has ended, its row survives the death of the process.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str] | None = None,
+        *,
+        project: str | None = None,
+        name: str | None = None,
+        run_id: str | None = None,
+        config: Any = None,
+        tags: Iterable[str] = (),
+        notes: str | None = None,
+        group: str | None = None,
+        quiet: bool = False,
+    ) -> None:
+        """Describe the run to come.
+
+        Args:
+            root: directory of runs; default ``$NEUROCKT_DIR``, else ``runs``.
+            project: what the run belongs to.
+            name: what to call it; need not be unique. Default: its id.
+            run_id: name of its directory; default a new one from time and chance.
+            config: settings: a mapping, a dataclass, an ``argparse.Namespace``, or an object with attributes.
+            tags: labels to filter by.
+            notes: free text.
+            group: runs that belong together, such as the seeds of one experiment.
+            quiet: print no table.
+
+        Raises:
+            UsageError: ``run_id`` cannot name a directory, or is taken.
+        """
+        self.config = Config(config)
+        """The run's settings; add to it at any time."""
+        self.open_block: Block | Literal["finished", "forked"] | None = None
+        """The block that is open now, or why none can be. For the recorder's own parts, as is the next."""
+        self.dropped = 0
+        self._given_id = check_run_id(run_id) if run_id is not None else None
+        self._info = RunInfo(
+            path=Path(),
+            id=self._given_id or new_run_id(datetime.now()),
+            created=now(),
+            name=name,
+            project=project,
+            group=group,
+            tags=(tags,) if isinstance(tags, str) else tuple(tags),
+            notes=notes,
+        )
+        self._root = (default_root() if root is None else Path(root)).absolute()
+        self._writer: RunWriter | None = None
+        self._retry_at = 0.0
+        self._warned = False
+        self._fault: BaseException | None = None
+        self._header: str | None = None
+        self._earlier_exception = getattr(sys, "last_value", None)
+        self._steps = Block(self, "steps")
+        self._epochs = ValidationBlock(self, self._steps, None if quiet else self._print_row)
+        if self._given_id is not None and self.run_dir.exists():
+            raise UsageError(f"{self.run_dir} exists; leave run_id out for a new run, or choose another")
+
+    @property
+    def run_dir(self) -> Path:
+        """The run's directory; it is created by the first row."""
+        return self._root / self._info.id
+
+    @property
+    def step(self) -> int:
+        """Training blocks that have ended."""
+        return self._steps.rows
+
+    @property
+    def epoch(self) -> int:
+        """Validation blocks that have ended."""
+        return self._epochs.rows
+
+    def __call__(self, train: bool | None = None, training: bool | None = None) -> Block:
+        """The block to open: ``with recorder(train=True)`` for one training step, ``train=False`` for one validation.
+
+        Args:
+            train: whether this is training; ``training`` is another name for it.
+
+        Raises:
+            UsageError: neither or both were given; on entering, another block is open or the recorder has finished.
+        """
+        if training is not None:
+            if train is not None:
+                raise UsageError("say train= or training=, not both: they are the same")
+            train = training
+        if train is None:
+            raise UsageError("say recorder(train=True) for a training step, or recorder(train=False) for a validation")
+        return self._steps if train else self._epochs
+
+    def track_scalar(
+        self, name: str, aggregator: Aggregator | None = None
+    ) -> Callable[[Callable[P, R]], Callable[P, R]]:
+        """Decorator: what the function returns inside ``recorder(train=True)`` becomes a column of `steps`.
+
+        Args:
+            name: the column; any text up to 200 characters but ``step``, ``epoch`` and ``time``.
+            aggregator: takes the list of the block's values, gives one number. Default: the mean.
+
+        The decorated function returns exactly what it did before. A block in which it was not called gives null.
+
+        Raises:
+            InvalidName: the name cannot be a column.
+        """
+        return self._decorator(self._steps, name, aggregator)
+
+    def metric(self, name: str, aggregator: Aggregator | None = None) -> Callable[[Callable[P, R]], Callable[P, R]]:
+        """Decorator: what the function returns inside ``recorder(train=False)`` becomes a column of `epochs`.
+
+        Takes what ``track_scalar`` takes.
+        """
+        return self._decorator(self._epochs, name, aggregator)
+
+    def finish(self) -> None:
+        """Store what is left, seal the run into Parquet, and mark it finished. Does nothing the second time.
+
+        Happens by itself when the interpreter exits; an exception that ends it marks the run failed.
+
+        Raises:
+            UsageError: a block is open.
+        """
+        if isinstance(self.open_block, Block):
+            raise UsageError("finish() inside a block would lose its row; leave the 'with recorder(...)' first")
+        self._finish("finished", None)
+
+    # For the recorder's own parts
+
+    def declare(self, block: Block, name: str, collector: Collector) -> int:
+        """Add a collector to a block, under its checked name; gives its slot."""
+        check_metric_name(name)
+        for other, existing in block.collectors.items():
+            for column in collector.columns:
+                check_metric_name(column)
+                if column in existing.columns:
+                    raise UsageError(f"{column!r} is recorded already, as part of {other!r}; choose another name")
+        return block.declare(name, collector)
+
+    def refuse_block(self) -> None:
+        """Say why no block can be opened now; a forked child opens none, silently."""
+        if self.open_block == "finished":
+            raise UsageError(f"the run {self._info.id} has finished; make a new Recorder() to record another")
+        if isinstance(self.open_block, Block):
+            kind = "training" if self.open_block is self._steps else "validation"
+            raise UsageError(f"blocks do not nest: a {kind} block is open; leave it before you open another")
+
+    def start(self, block: Block) -> TableWriter | None:
+        """The table that stores a block's rows; creates the run directory. None where it cannot be created now."""
+        if self._writer is None and time.monotonic() >= self._retry_at:
+            self._retry_at = time.monotonic() + RETRY_SECONDS
+            try:
+                self._writer = self._create()
+            except OSError as error:
+                self._on_fault(f"cannot create {self.run_dir}; rows wait in memory", error)
+        return None if self._writer is None else self._writer.tables[block.table]
+
+    # Inside
+
+    def _decorator(
+        self, block: Block, name: str, aggregator: Aggregator | None
+    ) -> Callable[[Callable[P, R]], Callable[P, R]]:
+        known = block.collectors.get(name)
+        if isinstance(known, ValueCollector):  # a notebook cell that is run again, or two functions with one column
+            collector, slot = known, list(block.collectors).index(name)
+            collector.set_aggregator(aggregator)
+            block.refresh()
+        else:
+            collector = ValueCollector(name, aggregator)
+            slot = self.declare(block, name, collector)
+        return lambda function: recorded(function, self, block, slot, collector)
+
+    def _create(self) -> RunWriter:
+        columns: dict[TableName, tuple[str, ...]] = {"steps": self._steps.columns, "epochs": self._epochs.columns}
+        while True:
+            info = replace(self._info, path=self.run_dir)
+            try:
+                writer = RunWriter(info, columns, config=self.config, on_fault=self._on_fault)
+                break
+            except FileExistsError:
+                if self._given_id is not None:
+                    raise
+                self._info = replace(self._info, id=new_run_id(datetime.now()))
+        self.config.on_change = writer.touch
+        atexit.register(self._at_exit)
+        itself = weakref.ref(self)
+        os.register_at_fork(after_in_child=lambda: _disown(itself()))
+        return writer
+
+    def _finish(self, state: State, failure: Failure | None) -> None:
+        if self.open_block is not None:
+            return
+        self._retry_at = 0.0
+        self._steps.flush(wait=True)
+        self._epochs.flush(wait=True)
+        self.open_block = "finished"
+        if self._writer is not None:
+            self._writer.close(state, failure)
+            atexit.unregister(self._at_exit)
+        lost = self.dropped + (self._writer.info.dropped if self._writer else self._steps.rows + self._epochs.rows)
+        if lost:
+            self._warn(f"{self.run_dir}: {lost:,} rows could not be stored and are lost")
+        if self._fault is not None:
+            raise self._fault
+
+    def _at_exit(self) -> None:
+        error = getattr(sys, "last_value", None)
+        if isinstance(self.open_block, Block):
+            self.open_block = None
+        if error is None or error is self._earlier_exception or hasattr(sys, "ps1"):
+            self._finish("finished", None)  # in an interactive session the last exception need not be the run's end
+        else:
+            text = "".join(traceback.format_exception(error))
+            self._finish("failed", Failure(type(error).__name__, str(error), text))
+
+    def _print_row(self, columns: tuple[str, ...], row: list[float]) -> None:
+        values = [None if is_null(cell) else cell for cell in row]
+        header = table_header(columns)
+        lines = [table_row(columns, values)] if header == self._header else [header, table_row(columns, values)]
+        self._header = header
+        try:
+            print(*lines, sep="\n", flush=True)
+        except (OSError, ValueError) as error:
+            self._on_fault("cannot print the table", error)
+
+    def _on_fault(self, what: str, error: BaseException) -> None:
+        """Tell once and go on; under pytest a fault raises, at the latest in ``finish()``."""
+        if "PYTEST_CURRENT_TEST" in os.environ and "pytest" in sys.modules:
+            if threading.current_thread().name != THREAD_NAME:
+                raise error
+            self._fault = error
+        elif not self._warned:
+            self._warned = True
+            self._warn(f"{what} ({type(error).__name__}: {error}). Training goes on; this is told once.")
+
+    def _warn(self, message: str) -> None:
+        warnings.warn(message, NeurocktWarning, stacklevel=2)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Recorder:
+        """A copied model keeps recording to the same run."""
+        return self
+
+
+def _disown(recorder: Recorder | None) -> None:
+    """In a forked child the run is the parent's: record nothing here, and leave its files alone."""
+    if recorder is not None:
+        recorder.open_block = "forked"
+        atexit.unregister(recorder._at_exit)

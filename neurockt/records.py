@@ -1,0 +1,100 @@
+"""What every layer speaks in: a run, its attempts, and what its columns came to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+State = Literal["running", "finished", "failed", "preempted", "killed"]
+"""How a run stands. A dead run's own file may still say *running*; ``neurockt.catalogue`` infers *killed*."""
+
+
+@dataclass(frozen=True)
+class ColumnSummary:
+    """What one metric came to. The ``*_at`` fields are the value's step in `steps`, its epoch in `epochs`."""
+
+    count: int = 0
+    """Rows that hold a value, NaN included, null not."""
+    last: float | None = None
+    last_at: int | None = None
+    min: float | None = None
+    """Smallest value that is not NaN; infinities count."""
+    min_at: int | None = None
+    max: float | None = None
+    max_at: int | None = None
+
+
+@dataclass(frozen=True)
+class TableSummary:
+    """How many rows a table has, and what each of its metrics came to, in the order of the columns."""
+
+    rows: int = 0
+    columns: Mapping[str, ColumnSummary] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One process's part of a run; a requeued job adds another."""
+
+    number: int
+    host: str
+    pid: int
+    process: str
+    """Tells this process from a later one with the same pid; empty where the system has no way to tell."""
+    started: datetime
+    ended: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """The exception that ended a run."""
+
+    type: str
+    message: str
+    traceback: str
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """One run as its ``run.json`` tells it."""
+
+    path: Path
+    id: str
+    created: datetime
+    name: str | None = None
+    project: str | None = None
+    group: str | None = None
+    tags: tuple[str, ...] = ()
+    notes: str | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+    state: State = "running"
+    ended: datetime | None = None
+    updated: datetime | None = None
+    """When the writer last replaced the file, by the writer's clock."""
+    heartbeat: int = 0
+    """Counter that rises every ``HEARTBEAT_SECONDS`` while the run is written."""
+    attempts: tuple[Attempt, ...] = ()
+    steps: TableSummary = TableSummary()
+    epochs: TableSummary = TableSummary()
+    failure: Failure | None = None
+    dropped: int = 0
+    """Rows that could not be stored."""
+
+    @property
+    def attempt(self) -> Attempt | None:
+        """The latest attempt."""
+        return self.attempts[-1] if self.attempts else None
+
+    @property
+    def label(self) -> str:
+        """The run's name, or its id where it has none."""
+        return self.name or self.id
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds from the run's creation to its end, or to its last heartbeat."""
+        end = self.ended or self.updated
+        return max(0.0, (end - self.created).total_seconds()) if end else None

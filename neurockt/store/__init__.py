@@ -1,0 +1,1 @@
+"""The run directory on disk: FORMAT.md says what the bytes mean."""

@@ -1,0 +1,49 @@
+"""Whole files appear at once or not at all: write under a temporary name, fsync, rename."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from neurockt.store import layout
+
+
+def temporary_path(path: Path) -> Path:
+    """Where ``path`` is written before it is renamed into place."""
+    return path.with_name(path.name + layout.TEMPORARY)
+
+
+def publish(path: Path, write: Callable[[Path], None]) -> None:
+    """Put a file in place atomically; ``write`` fills the temporary path it is given."""
+    temporary = temporary_path(path)
+    write(temporary)
+    descriptor = os.open(temporary, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    os.replace(temporary, path)
+    sync_directory(path.parent)
+
+
+def sync_directory(directory: Path) -> None:
+    """Make renames in ``directory`` durable, where the file system can."""
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        pass  # some network file systems refuse to fsync a directory; the rename itself has happened
+    finally:
+        os.close(descriptor)
+
+
+def read_if_there(path: Path) -> bytes | None:
+    """The whole content of a file, or None when there is none."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None

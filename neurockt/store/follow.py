@@ -1,0 +1,69 @@
+"""What is new in a table since last asked, at the price of what is new."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+
+from neurockt.store import layout
+from neurockt.store.journal import JournalDecoder, Rows, rows_after
+from neurockt.store.layout import TableName
+from neurockt.store.parts import rows_to_table
+from neurockt.store.reader import TableReader
+
+HEADER_BYTES: Final = 64
+"""The start of a journal tells it from every other of its table: it holds the number of its first row."""
+
+
+class TableFollower:
+    """Reads a table's new rows: from the journal where it left off, from the parts when the journal has moved on."""
+
+    def __init__(self, run_dir: Path, table: TableName) -> None:
+        self.last = 0
+        """Number of the last row given out."""
+        self._run_dir = run_dir
+        self._table = table
+        self._key = layout.KEY[table]
+        self._decoders: dict[bytes, JournalDecoder] = {}
+        self._parts: tuple[str, int, int, int] | None = None
+
+    def new_rows(self) -> pa.Table:
+        """The rows after the last one given out; empty when there are none."""
+        known, self._decoders = self._decoders, {}
+        batches = [
+            *self._replay(layout.next_journal_path(self._run_dir, self._table), known),
+            *self._replay(layout.journal_path(self._run_dir, self._table), known),
+        ]
+        rows = rows_after(sorted(batches, key=lambda batch: int(batch.data["number"][0])), self.last)
+        if rows and int(rows[0].data["number"][0]) == self.last + 1:
+            table = rows_to_table(rows, self._key)
+        elif rows or self._parts_changed():
+            table = TableReader(self._run_dir, self._table).read(after=self.last)
+        else:
+            table = rows_to_table([], self._key)
+        if len(table):
+            self.last = table[self._key][-1].as_py()
+        return table
+
+    def _replay(self, path: Path, known: dict[bytes, JournalDecoder]) -> list[Rows]:
+        """The rows that have come to a journal since it was last looked at, under whichever name it had then."""
+        try:
+            with path.open("rb") as file:
+                header = file.read(HEADER_BYTES)
+                decoder = self._decoders.setdefault(header, known.get(header) or JournalDecoder())
+                file.seek(decoder.offset)
+                return decoder.feed(file.read())
+        except FileNotFoundError:
+            return []
+
+    def _parts_changed(self) -> bool:
+        existing = layout.part_paths(self._run_dir, self._table)
+        if not existing:
+            return False
+        status = existing[-1].stat()
+        parts_now = (existing[-1].name, status.st_ino, status.st_size, status.st_mtime_ns)
+        changed = parts_now != self._parts
+        self._parts = parts_now
+        return changed

@@ -1,0 +1,199 @@
+"""The journal: rows that have been recorded and are not in a part yet. FORMAT.md section 3 is its grammar.
+
+Invariant: whatever is cut from the end of a journal, and whichever byte of it is flipped, what replays is a prefix of
+the rows that were appended.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+from zlib import crc32
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+MAGIC: Final = b"NRKTJNL1"
+
+NULL_BITS: Final = 0x7FF8_6E75_6C6C_0000
+NULL: Final[float] = struct.unpack("<d", struct.pack("<Q", NULL_BITS))[0]
+"""Stands for "no value" in a row: a NaN whose payload spells `null`. No arithmetic yields it."""
+_NULL_BYTES: Final = struct.pack("<Q", NULL_BITS)
+
+COLUMNS_TAG: Final = 0xFFFF_FFFF_FFFF_FFFF
+"""Where a row has its number, a columns record has this."""
+
+_COLUMNS_HEAD: Final = struct.Struct("<QI")
+_CRC: Final = struct.Struct("<I")
+CRC_SIZE: Final = _CRC.size
+pack_crc: Final = _CRC.pack
+
+
+def is_null(value: float) -> bool:
+    """Whether ``value`` is the one that stands for "no value"."""
+    return value != value and struct.pack("<d", value) == _NULL_BYTES
+
+
+def row_struct(columns: int) -> struct.Struct:
+    """A row without its checksum: its number, the other axis, time in ns, one float64 a column.
+
+    In `steps` the number is the step and the other axis the epoch; in `epochs` it is the other way round.
+    """
+    return struct.Struct(f"<QQq{columns}d")
+
+
+def columns_record(columns: Sequence[str], first: int) -> bytes:
+    """Names the columns of the rows that follow, which are numbered from ``first`` or a little above."""
+    text = json.dumps({"first": first, "columns": list(columns)}, ensure_ascii=False).encode()
+    head = _COLUMNS_HEAD.pack(COLUMNS_TAG, len(text)) + text
+    return head + pack_crc(crc32(head))
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Consecutive journal rows of the same columns."""
+
+    columns: tuple[str, ...]
+    data: npt.NDArray[Any]
+    """Structured: ``number``, ``other`` (uint64), ``time`` (int64 ns), ``values`` (float64, one a column), ``crc``."""
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+
+def rows_after(batches: Sequence[Rows], number: int) -> list[Rows]:
+    """The rows numbered above ``number``, each once, where batches of rising numbers may overlap."""
+    kept = []
+    for batch in batches:
+        data = batch.data[batch.data["number"] > number]
+        if len(data):
+            number = int(data["number"][-1])
+            kept.append(Rows(batch.columns, data))
+    return kept
+
+
+def row_dtype(columns: int) -> np.dtype[Any]:
+    """The row as numpy sees it, checksum included."""
+    import numpy as np
+
+    return np.dtype(
+        [("number", "<u8"), ("other", "<u8"), ("time", "<i8"), ("values", "<f8", (columns,)), ("crc", "<u4")]
+    )
+
+
+class JournalDecoder:
+    """Replays one journal, in one go or as it grows.
+
+    ``offset`` is the first byte not replayed yet: feed it the file's bytes from there. Bytes that are not a whole,
+    sound record are left for the next time, since a reader of a live run may see a write that has not arrived yet.
+    """
+
+    def __init__(self, *, verify: bool = True) -> None:
+        """``verify=False`` trusts the checksums: for the writer, which reads back what it wrote a moment ago."""
+        self.offset = 0
+        self.first: int | None = None
+        """No row of this journal is numbered below this; None until its header has been read."""
+        self.next: int = 0
+        """Number of the next row."""
+        self.columns: tuple[str, ...] = ()
+        """The columns of the rows that come next."""
+        self.damaged = False
+        """Whether the last feed stopped at bytes that are there in full and wrong."""
+        self._verify = verify
+        self._dtype: np.dtype[Any] | None = None
+        self._new_section = False
+
+    def feed(self, data: bytes) -> list[Rows]:
+        """The rows in ``data``, which starts at ``offset`` of the file; moves ``offset`` past them."""
+        self.damaged = False
+        batches: list[Rows] = []
+        position = 0
+        if self.offset == 0:
+            if len(data) < len(MAGIC):
+                return []
+            if not data.startswith(MAGIC):
+                self.damaged = True
+                return []
+            position = len(MAGIC)
+        while True:
+            if self._dtype is not None:
+                rows, position = self._rows(data, position)
+                if rows is not None:
+                    batches.append(rows)
+                if self.damaged:
+                    break
+            end = self._columns_record(data, position)
+            if end is None:
+                break
+            position = end
+        self.offset += position
+        if self.first is None:
+            self.offset = 0  # no header yet: start over next time
+        return batches
+
+    def _rows(self, data: bytes, position: int) -> tuple[Rows | None, int]:
+        import numpy as np
+
+        assert self._dtype is not None
+        width = self._dtype.itemsize
+        rows = np.frombuffer(data, self._dtype, (len(data) - position) // width, position)
+        tagged = np.flatnonzero(rows["number"] == COLUMNS_TAG)
+        if len(tagged):
+            rows = rows[: tagged[0]]
+        first = self.next
+        if self._new_section and len(rows) and int(rows["number"][0]) >= first:
+            first = int(rows["number"][0])
+        expected = np.arange(first, first + len(rows), dtype=np.uint64)
+        wrong = np.flatnonzero(rows["number"] != expected)
+        sound = int(wrong[0]) if len(wrong) else len(rows)
+        if self._verify:
+            sound = _count_sound(data, position, width, rows["crc"][:sound].tolist())
+        self.damaged = sound < len(rows)
+        if not sound:
+            return None, position
+        self.next = first + sound
+        self._new_section = False
+        return Rows(self.columns, rows[:sound]), position + sound * width
+
+    def _columns_record(self, data: bytes, position: int) -> int | None:
+        """Reads a columns record at ``position``; gives where it ends, or None if there is no whole, sound one."""
+        body = position + _COLUMNS_HEAD.size
+        if len(data) < body:
+            return None
+        tag, length = _COLUMNS_HEAD.unpack_from(data, position)
+        if tag != COLUMNS_TAG:
+            self.damaged = self.first is None
+            return None
+        end = body + int(length) + CRC_SIZE
+        if len(data) < end:
+            return None
+        if _CRC.unpack_from(data, body + length)[0] != crc32(data[position : body + length]):
+            self.damaged = True
+            return None
+        head: dict[str, Any] = json.loads(data[body : body + length])
+        first = int(head["first"])
+        if self.first is None:
+            self.first = first
+        elif first < self.next:
+            self.damaged = True
+            return None
+        self.next = first
+        self._new_section = True
+        self.columns = tuple(head["columns"])
+        self._dtype = row_dtype(len(self.columns))
+        return end
+
+
+def _count_sound(data: bytes, position: int, width: int, checksums: list[int]) -> int:
+    """How many rows from ``position`` on have the checksum they carry."""
+    payload = width - CRC_SIZE
+    view = memoryview(data)
+    for index, checksum in enumerate(checksums):
+        if crc32(view[position : position + payload]) != checksum:
+            return index
+        position += width
+    return len(checksums)

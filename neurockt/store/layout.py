@@ -1,0 +1,51 @@
+"""File names inside a run directory; they are spelt nowhere else. FORMAT.md section 2 draws the tree."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, Literal
+
+FORMAT_VERSION: Final = 1
+"""Version of the run directory this package writes; it reads this one and every earlier one."""
+
+RUN_FILE: Final = "run.json"
+
+TableName = Literal["steps", "epochs"]
+TABLES: Final[tuple[TableName, TableName]] = ("steps", "epochs")
+
+KEY: Final[dict[TableName, str]] = {"steps": "step", "epochs": "epoch"}
+"""The column that numbers the rows of a table: it rises by one from row to row."""
+
+AXES: Final = ("step", "epoch", "time")
+"""The recorder's own columns, first in every table. No metric may take these names."""
+
+TEMPORARY: Final = ".tmp"
+"""Ending of a file that is not yet whole; readers ignore it, the next writer removes it."""
+
+
+def journal_path(run_dir: Path, table: TableName) -> Path:
+    """The journal: rows that are not in a part yet."""
+    return run_dir / f"{table}.journal"
+
+
+def next_journal_path(run_dir: Path, table: TableName) -> Path:
+    """The journal's successor, there only while the journal is being sealed."""
+    return run_dir / f"{table}.journal.next"
+
+
+def part_path(run_dir: Path, table: TableName, number: int) -> Path:
+    """The Parquet part of that number, from 0."""
+    return run_dir / table / f"part-{number:05d}.parquet"
+
+
+def part_paths(run_dir: Path, table: TableName) -> list[Path]:
+    """The parts there are, in the order of their rows."""
+    try:
+        names = sorted(
+            entry.name
+            for entry in (run_dir / table).iterdir()
+            if entry.name.startswith("part-") and entry.name.endswith(".parquet")
+        )
+    except FileNotFoundError:
+        return []
+    return [run_dir / table / name for name in names]

@@ -1,0 +1,189 @@
+"""The Parquet parts of a table: schema, reading, and growing the last one. FORMAT.md section 4 says what they contain.
+
+Invariant: a part is replaced whole or not at all, only the last part is ever replaced, and none is ever removed; so
+the plain Parquet files are one clean series at every moment, for readers that know nothing of neurockt too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from neurockt.store import files, layout
+from neurockt.store.journal import NULL_BITS, Rows
+from neurockt.store.layout import TableName
+
+ROW_GROUP_ROWS: Final = 65_536
+"""Rows in a full row group: small enough for a reader to fetch only what it shows."""
+ROW_GROUP_BYTES: Final = 32 * 2**20
+"""A wide table's row groups hold fewer rows, so that one fits in this much memory."""
+PART_ROWS: Final = 16 * ROW_GROUP_ROWS
+"""A part of so many rows is full: ten million rows make ten files."""
+PART_BYTES: Final = 64 * 2**20
+"""A part of so many bytes is full too: what one sealing rewrites at most."""
+
+_AXES: Final[list[tuple[str, pa.DataType]]] = [
+    ("step", pa.int64()),
+    ("epoch", pa.int64()),
+    ("time", pa.timestamp("us", tz="UTC")),
+]
+
+
+def table_schema(columns: Iterable[str]) -> pa.Schema:
+    """Step, epoch and time, never null, then one float64 a column."""
+    fields = [pa.field(name, kind, nullable=False) for name, kind in _AXES]
+    return pa.schema([*fields, *(pa.field(name, pa.float64()) for name in columns)])
+
+
+def metric_columns(schema: pa.Schema) -> list[str]:
+    """The columns that are not the recorder's own."""
+    return [name for name in schema.names if name not in layout.AXES]
+
+
+def row_group_rows(columns: int) -> int:
+    """Rows of a full row group in a table of so many columns."""
+    return max(256, min(ROW_GROUP_ROWS, ROW_GROUP_BYTES // (8 * (columns + len(_AXES)))))
+
+
+def rows_to_table(batches: Sequence[Rows], key: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """Journal rows of the table numbered by ``key``, with ``columns`` (default: all that occur, as they appeared)."""
+    if columns is None:
+        columns = list(dict.fromkeys(name for batch in batches for name in batch.columns))
+    schema = table_schema(columns)
+    return pa.concat_tables(
+        [pa.Table.from_batches([], schema), *(_batch_to_table(batch, key, schema) for batch in batches)]
+    )
+
+
+def _batch_to_table(batch: Rows, key: str, schema: pa.Schema) -> pa.Table:
+    data = batch.data
+    step, epoch = ("number", "other") if key == "step" else ("other", "number")
+    place = {name: index for index, name in enumerate(batch.columns)}
+    arrays = [
+        _array(data[step].astype(np.int64), pa.int64()),
+        _array(data[epoch].astype(np.int64), pa.int64()),
+        _array(data["time"] // 1000, _AXES[2][1]),
+    ]
+    for name in metric_columns(schema):
+        if name not in place:
+            arrays.append(pa.nulls(len(data), pa.float64()))
+            continue
+        values = np.ascontiguousarray(data["values"][:, place[name]])
+        arrays.append(_array(values, pa.float64(), missing=values.view(np.uint64) == NULL_BITS))
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _array(values: npt.NDArray[Any], kind: pa.DataType, missing: npt.NDArray[np.bool_] | None = None) -> pa.Array:
+    """A contiguous array as Arrow, without a copy. ``pa.array`` would import pandas, and hold up the loop for that."""
+    valid = None
+    if missing is not None and missing.any():
+        valid = pa.py_buffer(np.packbits(~missing, bitorder="little"))
+    return pa.Array.from_buffers(kind, len(values), [valid, pa.py_buffer(values)])
+
+
+def with_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The table with the columns of ``schema``, in that order; those it lacks are null."""
+    arrays = [
+        table[field.name] if field.name in table.schema.names else pa.nulls(len(table), field.type) for field in schema
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def footer_last(metadata: pq.FileMetaData, key: str) -> int | None:
+    """The number of the last row a Parquet file holds, from its footer alone; None for an empty file."""
+    for group in reversed(range(metadata.num_row_groups)):
+        if metadata.row_group(group).num_rows:
+            return _group_last(metadata, group, key)
+    return None
+
+
+def groups_until(metadata: pq.FileMetaData, key: str, number: int) -> int:
+    """How many row groups, from the first, hold no row above ``number``."""
+    for group in range(metadata.num_row_groups):
+        if _group_last(metadata, group, key) > number:
+            return group
+    return int(metadata.num_row_groups)
+
+
+def _group_last(metadata: pq.FileMetaData, group: int, key: str) -> int:
+    return int(metadata.row_group(group).column(layout.AXES.index(key)).statistics.max)
+
+
+def append(run_dir: Path, table: TableName, new: pa.Table) -> None:
+    """Add rows after the last part's: grow that part while it is not full, then begin another.
+
+    Memory stays that of a few row groups, whatever the part holds.
+    """
+    existing = layout.part_paths(run_dir, table)
+    number = int(existing[-1].stem.removeprefix("part-")) if existing else 0
+    room = _room(existing[-1]) if existing else PART_ROWS
+    if existing and not room:
+        number, room = number + 1, PART_ROWS
+    while len(new):
+        _grow(layout.part_path(run_dir, table, number), new.slice(0, room))
+        new = new.slice(room)
+        number, room = number + 1, PART_ROWS
+
+
+def _room(part: Path) -> int:
+    """How many more rows a part takes."""
+    if part.stat().st_size >= PART_BYTES:
+        return 0
+    return max(0, PART_ROWS - int(pq.read_metadata(part).num_rows))
+
+
+def _grow(path: Path, new: pa.Table) -> None:
+    old = pq.ParquetFile(path, pre_buffer=False) if path.exists() else None
+    try:
+        known = metric_columns(old.schema_arrow) if old else []
+        names = [*known, *(name for name in metric_columns(new.schema) if name not in known)]
+        schema = table_schema(names)
+        size = row_group_rows(len(names))
+
+        def write(temporary: Path) -> None:
+            with _writer(temporary, schema) as writer:
+                for group in _regroup(old, new, schema, size):
+                    writer.write_table(group, row_group_size=size)
+
+        files.publish(path, write)
+    finally:
+        if old is not None:
+            old.close()
+
+
+def _regroup(old: pq.ParquetFile | None, new: pa.Table, schema: pa.Schema, size: int) -> Iterator[pa.Table]:
+    """The old part's full row groups as they are, then what is left of it together with the new rows."""
+    rest = pa.Table.from_batches([], schema)
+    if old is not None:
+        for group in range(old.num_row_groups):
+            rows = with_columns(old.read_row_group(group, use_threads=False), schema)
+            if len(rows) >= size and not len(rest):
+                yield rows
+            else:
+                rest = pa.concat_tables([rest, rows])
+    rest = pa.concat_tables([rest, with_columns(new, schema)])
+    for start in range(0, len(rest), size):
+        yield rest.slice(start, size).combine_chunks()
+
+
+def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    axes = [name for name, _ in _AXES]
+    return pq.ParquetWriter(
+        path,
+        schema,
+        compression="zstd",
+        use_dictionary=False,
+        write_statistics=True,
+        write_page_checksum=True,
+        column_encoding={
+            **dict.fromkeys(axes, "DELTA_BINARY_PACKED"),
+            **dict.fromkeys(metric_columns(schema), "BYTE_STREAM_SPLIT"),
+        },
+        store_schema=True,
+    )

@@ -1,0 +1,41 @@
+"""Which process writes a run, and whether it still lives."""
+
+from __future__ import annotations
+
+import socket
+from functools import cache
+from pathlib import Path
+
+from neurockt.records import Attempt
+
+
+def host() -> str:
+    """The name of this machine."""
+    return socket.gethostname()
+
+
+@cache
+def machine() -> str:
+    """Tells where a pid means something: boot id and pid namespace; empty where the system has no ``/proc``."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot}/{Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return ""
+
+
+def process_identity(pid: int) -> str:
+    """Tells a live process from a later one with the same pid, by its start time; empty when it is gone or unknown."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return ""
+    state, *fields = stat[stat.rindex(")") + 2 :].split()  # the process name may hold spaces and parentheses
+    return "" if state in "ZX" or not machine() else f"{machine()}/{fields[18]}"
+
+
+def is_alive(attempt: Attempt) -> bool | None:
+    """Whether the attempt's process lives; None when that cannot be told from here."""
+    if not attempt.process or not machine() or not attempt.process.startswith(machine() + "/"):
+        return None
+    return process_identity(attempt.pid) == attempt.process

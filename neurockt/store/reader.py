@@ -1,0 +1,158 @@
+"""One table of a run, read while it may be being written. FORMAT.md section 7 says why the order of reading matters.
+
+Rows move one way: from the journal's successor to the journal, and from there to a part. A reader that looks in the
+same order misses none, and drops what it sees twice.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from neurockt.errors import ColumnNotFound
+from neurockt.store import files, layout, parts
+from neurockt.store.journal import JournalDecoder, Rows, rows_after
+from neurockt.store.layout import TableName
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A file of a run that could not be read, or not to its end."""
+
+    path: Path
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.what}"
+
+
+@dataclass(frozen=True)
+class Journals:
+    """The journal rows of a table, and from which number on they are known to follow each other."""
+
+    rows: list[Rows]
+    successor: list[Rows]
+    """Rows of the journal's successor; they count only if nothing is missing before them."""
+    next: int
+    """Number of the row that would follow ``rows``."""
+
+    def after(self, number: int, *, certain: bool) -> list[Rows]:
+        """The rows after row ``number`` of the parts; not ``certain`` when an unreadable part may hold later ones."""
+        rows = self.rows
+        if self.successor:
+            first = int(self.successor[0].data["number"][0])
+            if first <= max(self.next, number + 1) or not certain:
+                rows = [*rows, *self.successor]
+        return rows_after(rows, number)
+
+
+class TableReader:
+    """Reads one table of one run. Never writes, never waits, never fails on a file that is being written."""
+
+    def __init__(self, run_dir: Path, table: TableName) -> None:
+        self.damaged: list[Damage] = []
+        """What the last ``read`` could not read."""
+        self._run_dir = run_dir
+        self._table = table
+        self._key = layout.KEY[table]
+
+    def read(self, columns: Sequence[str] | None = None, *, after: int = 0) -> pa.Table:
+        """The rows there are now: parts and journal joined, each row once, in order.
+
+        Args:
+            columns: those wanted, in that order; default step, epoch, time and every metric.
+            after: only rows numbered above this; row groups that hold none are not read.
+
+        Raises:
+            ColumnNotFound: the table has rows, and no such column.
+        """
+        self.damaged = []
+        journals = self._read_journals()
+        opened = list(self._open_parts())
+        certain = not any(damage.path.suffix == ".parquet" for damage in self.damaged)
+        rows = rows_after(journals.after(self._last_number(opened), certain=certain), after)
+        known = dict.fromkeys(name for _, part in opened for name in parts.metric_columns(part.schema_arrow))
+        known.update(dict.fromkeys(name for batch in rows for name in batch.columns))
+        names = [*layout.AXES, *known] if columns is None else list(columns)
+        if opened or rows:
+            self._check(names, known)
+        schema = parts.table_schema(name for name in names if name not in layout.AXES)
+        wanted = pa.schema([schema.field(name) for name in names])
+        pieces = [piece for path, part in opened for piece in self._read_part(path, part, wanted, after)]
+        if rows:
+            pieces.append(parts.rows_to_table(rows, self._key, parts.metric_columns(schema)).select(names))
+        return pa.concat_tables([pa.Table.from_batches([], wanted), *pieces])
+
+    def _check(self, names: Sequence[str], known: dict[str, None]) -> None:
+        there = [*layout.AXES, *known]
+        for name in names:
+            if name not in there:
+                close = difflib.get_close_matches(name, there, 1)
+                hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(there)}"
+                raise ColumnNotFound(f"no column {name!r} in {self._table} of {self._run_dir}; {hint}")
+
+    def _read_journals(self) -> Journals:
+        successor = JournalDecoder()
+        successor_rows = self._replay(successor, layout.next_journal_path(self._run_dir, self._table))
+        journal = JournalDecoder()
+        rows = self._replay(journal, layout.journal_path(self._run_dir, self._table))
+        if journal.first is not None and (successor.first is None or successor.first <= journal.first):
+            return Journals(rows, [], journal.next)  # the successor has taken the journal's place meanwhile
+        return Journals(rows, successor_rows, journal.next)
+
+    def _replay(self, decoder: JournalDecoder, path: Path) -> list[Rows]:
+        data = files.read_if_there(path)
+        if data is None:
+            return []
+        rows = decoder.feed(data)
+        if decoder.damaged:
+            self.damaged.append(Damage(path, f"damaged after byte {decoder.offset}; the rows before it are read"))
+        return rows
+
+    def _open_parts(self) -> Iterator[tuple[Path, pq.ParquetFile]]:
+        for path in layout.part_paths(self._run_dir, self._table):
+            try:
+                yield path, pq.ParquetFile(path, page_checksum_verification=True)
+            except (pa.ArrowException, OSError) as error:
+                self.damaged.append(Damage(path, f"no readable Parquet file, left out ({_first_line(error)})"))
+
+    def _last_number(self, opened: Sequence[tuple[Path, pq.ParquetFile]]) -> int:
+        numbers = [parts.footer_last(part.metadata, self._key) for _, part in opened]
+        return max((number for number in numbers if number is not None), default=0)
+
+    def _read_part(self, path: Path, part: pq.ParquetFile, wanted: pa.Schema, after: int) -> Iterator[pa.Table]:
+        names = [name for name in wanted.names if name in part.schema_arrow.names]
+        groups = range(part.num_row_groups)
+        if after:
+            names = list(dict.fromkeys([*names, self._key]))
+            groups = range(parts.groups_until(part.metadata, self._key, after), part.num_row_groups)
+        with part:
+            try:
+                rows = part.read_row_groups(groups, names) if after else part.read(names)
+                yield self._cut(rows, wanted, after)
+                return
+            except (pa.ArrowException, OSError) as error:
+                reason = _first_line(error)
+            lost = 0
+            for group in groups:
+                try:
+                    yield self._cut(part.read_row_group(group, names), wanted, after)
+                except (pa.ArrowException, OSError):
+                    lost += part.metadata.row_group(group).num_rows
+        self.damaged.append(Damage(path, f"{lost:,} of its rows cannot be read, the others are ({reason})"))
+
+    def _cut(self, rows: pa.Table, wanted: pa.Schema, after: int) -> pa.Table:
+        """The rows above ``after``, with the columns wanted."""
+        if after and len(rows):
+            rows = rows.slice(int(np.searchsorted(rows[self._key].to_numpy(), after, side="right")))
+        return parts.with_columns(rows, wanted)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]

@@ -1,0 +1,112 @@
+"""A run opened for reading: what it is, its two tables, and what is new in them."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from neurockt.errors import NeurocktWarning
+from neurockt.records import RunInfo, State
+from neurockt.store.info import read_info
+from neurockt.store.layout import TableName
+from neurockt.store.state import Liveness
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from neurockt.store.follow import TableFollower
+    from neurockt.store.reader import Damage
+
+
+class NewRows(NamedTuple):
+    """The rows that have come since the last ``follow()``."""
+
+    steps: pa.Table
+    epochs: pa.Table
+
+
+class Run:
+    """One run directory. Reading it never writes to it, and is safe while it is being written."""
+
+    def __init__(self, path: Path) -> None:
+        """Use ``open_run``."""
+        self.path = path
+        self._liveness = Liveness()
+        self._damaged: dict[TableName, tuple[Damage, ...]] = {}
+        self._followers: tuple[TableFollower, TableFollower] | None = None
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
+    @property
+    def info(self) -> RunInfo:
+        """What ``run.json`` says now, with the state as it can be told from here."""
+        return self._liveness.infer(read_info(self.path))
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The run's config."""
+        return self.info.config
+
+    @property
+    def state(self) -> State:
+        """running, finished, failed, preempted or killed."""
+        return self.info.state
+
+    def steps(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """The rows of the training steps: ``step``, ``epoch``, ``time``, then one float64 column per scalar.
+
+        Args:
+            columns: only these, in that order.
+
+        Raises:
+            ColumnNotFound: there are rows, and no such column.
+        """
+        return self._read("steps", columns)
+
+    def epochs(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """The rows of the validations: ``step``, ``epoch``, ``time``, then one float64 column per metric."""
+        return self._read("epochs", columns)
+
+    def follow(self) -> NewRows:
+        """The rows that have come since this was last called; at the first call, all there are."""
+        if self._followers is None:
+            from neurockt.store.follow import TableFollower
+
+            self._followers = TableFollower(self.path, "steps"), TableFollower(self.path, "epochs")
+        steps, epochs = self._followers
+        return NewRows(steps.new_rows(), epochs.new_rows())
+
+    @property
+    def damaged(self) -> tuple[Damage, ...]:
+        """The files that the latest reads of each table could not read, and why."""
+        return tuple(damage for found in self._damaged.values() for damage in found)
+
+    def _read(self, table: TableName, columns: Sequence[str] | None) -> pa.Table:
+        from neurockt.store.reader import TableReader
+
+        reader = TableReader(self.path, table)
+        rows = reader.read(columns)
+        self._damaged[table] = tuple(reader.damaged)
+        for damage in reader.damaged:
+            warnings.warn(str(damage), NeurocktWarning, stacklevel=3)
+        return rows
+
+
+def open_run(path: str | os.PathLike[str]) -> Run:
+    """A run opened for reading, live or not.
+
+    Args:
+        path: the run directory.
+
+    Raises:
+        RunNotFound: it is no run directory.
+        CorruptRun: its ``run.json`` cannot be read.
+        FormatTooNew: a later neurockt wrote it.
+    """
+    run = Run(Path(path))
+    read_info(run.path)
+    return run

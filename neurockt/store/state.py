@@ -1,0 +1,55 @@
+"""How a run stands, told from outside. Readers infer it and never write it down."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from neurockt.records import RunInfo
+from neurockt.store import layout
+from neurockt.store.process import is_alive
+
+STALE_SECONDS: Final = 30.0
+"""A run of another machine whose heartbeat has not moved for three beats is dead."""
+CLOCK_SLACK_SECONDS: Final = 90.0
+"""How far the file server's clock may be off: a reader that looks only once has nothing but the file's age to go by."""
+
+
+class Liveness:
+    """Remembers the heartbeats it has seen, so that a reader who stays needs no clock but its own."""
+
+    def __init__(self) -> None:
+        self._seen: dict[Path, tuple[int, float]] = {}
+
+    def infer(self, info: RunInfo) -> RunInfo:
+        """``info`` with the state *killed* where its writer is dead.
+
+        Where the pid can be asked, it is. Elsewhere the heartbeat counter decides: one that stands still for
+        ``STALE_SECONDS`` under this reader's eyes, or whose file was old at first sight.
+        """
+        if info.state != "running" or info.attempt is None:
+            self._seen.pop(info.path, None)
+            return info
+        alive = is_alive(info.attempt)
+        if alive is None:
+            alive = self._heart_beats(info)
+        return info if alive else replace(info, state="killed")
+
+    def _heart_beats(self, info: RunInfo) -> bool:
+        count, since = self._seen.get(info.path, (-1, 0.0))
+        if count != info.heartbeat:
+            self._seen[info.path] = (info.heartbeat, time.monotonic())
+            return count != -1 or _age(info.path) < STALE_SECONDS + CLOCK_SLACK_SECONDS
+        if time.monotonic() - since >= STALE_SECONDS:
+            return False
+        return _age(info.path) < STALE_SECONDS + CLOCK_SLACK_SECONDS
+
+
+def _age(run_dir: Path) -> float:
+    """Seconds since the run's ``run.json`` was replaced, by the file server's clock against ours."""
+    try:
+        return time.time() - (run_dir / layout.RUN_FILE).stat().st_mtime
+    except OSError:
+        return 0.0

@@ -1,0 +1,143 @@
+"""A run being written: its directory, its two tables, and the thread that looks after them.
+
+The training loop only appends to journals. Everything slow (fsync, sealing, ``run.json``) happens in one background
+thread, which holds the interpreter lock for a fraction of a millisecond at a time.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from neurockt.records import Attempt, Failure, RunInfo, State
+from neurockt.store import process
+from neurockt.store.info import now, write_info
+from neurockt.store.layout import TABLES, TableName
+from neurockt.store.table import TableWriter
+
+HEARTBEAT_SECONDS: Final = 10.0
+"""How often a live run says so in ``run.json``; three missed ones and readers call it killed."""
+SYNC_SECONDS: Final = 2.0
+"""How often new rows are put on stable storage: what a power cut may lose. A killed process loses nothing."""
+TICK_SECONDS: Final = 0.25
+"""How often the background thread looks whether something is due."""
+
+THREAD_NAME: Final = "neurockt"
+"""Name of the background thread."""
+
+Fault = Callable[[str, BaseException], None]
+"""Hears what could not be done, and why."""
+
+
+class RunWriter:
+    """Writes one run directory; the only writer it has."""
+
+    def __init__(
+        self,
+        info: RunInfo,
+        columns: Mapping[TableName, tuple[str, ...]],
+        *,
+        config: Mapping[str, Any] | None = None,
+        on_fault: Fault = lambda what, error: None,
+    ) -> None:
+        """Create the directory ``info.path``, which must not exist, and start to look after it.
+
+        Args:
+            info: the run as it begins; attempt, state and heartbeat are filled in here.
+            columns: the metrics of each table.
+            config: read again each time ``run.json`` is written, so that it may grow.
+            on_fault: called from either thread when something goes wrong that training need not stop for.
+        """
+        # pyarrow holds the interpreter lock for a tenth of a second while it loads: now, rather than amid the run
+        import pyarrow.parquet  # noqa: F401
+
+        from neurockt.store import parts, summary  # noqa: F401
+
+        started = now()
+        pid = os.getpid()
+        attempt = Attempt(len(info.attempts) + 1, process.host(), pid, process.process_identity(pid), started)
+        self.info = replace(info, state="running", attempts=(*info.attempts, attempt), updated=started, heartbeat=1)
+        self._config = config if config is not None else info.config
+        self._on_fault = on_fault
+        self._changed = False
+        self._beaten_at = self._synced_at = time.monotonic()
+        self.tables: dict[TableName, TableWriter] = {}
+        info.path.mkdir(parents=True)
+        self._write_info()
+        for table in TABLES:
+            self.tables[table] = TableWriter(info.path, table, columns[table], on_trouble=self._table_trouble)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._look_after, name=THREAD_NAME, daemon=True)
+        self._thread.start()
+
+    @property
+    def path(self) -> Path:
+        """The run directory."""
+        return self.info.path
+
+    def touch(self) -> None:
+        """Have ``run.json`` written again soon: the config has changed."""
+        self._changed = True
+
+    def close(self, state: State = "finished", failure: Failure | None = None) -> None:
+        """Seal the tables and say how the run ended. Does nothing the second time."""
+        if self._stop.is_set():
+            return
+        self._stop.set()
+        self._thread.join()
+        for table, writer in self.tables.items():
+            try:
+                writer.close()
+            except OSError as error:
+                self._on_fault(f"could not seal {table}; the rows are in its journal", error)
+        ended = now()
+        *earlier, attempt = self.info.attempts
+        self.info = replace(
+            self.info,
+            state=state,
+            failure=failure,
+            ended=ended,
+            updated=ended,
+            attempts=(*earlier, replace(attempt, ended=ended)),
+        )
+        self._guarded("could not write run.json", self._write_info)
+
+    def _look_after(self) -> None:
+        while not self._stop.wait(TICK_SECONDS):
+            monotonic = time.monotonic()
+            if monotonic - self._synced_at >= SYNC_SECONDS:
+                self._synced_at = monotonic
+                for table in TABLES:
+                    self._guarded(f"could not fsync the journal of {table}", self.tables[table].sync)
+            for table in TABLES:
+                self._guarded(f"could not seal {table}; will try again", self.tables[table].seal_if_due)
+            if self._changed or monotonic - self._beaten_at >= HEARTBEAT_SECONDS:
+                self._beaten_at = monotonic
+                self._changed = False
+                self.info = replace(self.info, heartbeat=self.info.heartbeat + 1, updated=now())
+                self._guarded("could not write run.json; will try again", self._write_info)
+
+    def _write_info(self) -> None:
+        self.info = replace(self.info, config=dict(self._config))
+        if self.tables:
+            self.info = replace(
+                self.info,
+                steps=self.tables["steps"].summary(),
+                epochs=self.tables["epochs"].summary(),
+                dropped=sum(writer.dropped for writer in self.tables.values()),
+            )
+        write_info(self.info)
+
+    def _guarded(self, what: str, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except Exception as error:  # a fault of the instrumentation must not end it, let alone the training
+            self._on_fault(f"{self.path}: {what}", error)
+
+    def _table_trouble(self, error: OSError) -> None:
+        self._on_fault(f"{self.path}: a row could not be written; rows wait in memory until the disk takes them", error)
