@@ -19,7 +19,8 @@ _RUN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _ADJECTIVES: Final = (
     "amber bold brave bright brisk calm clear clever cosmic crisp daring deft eager early fleet fond free gentle glad "
     "golden grand happy hardy humble jolly keen kind lively loyal lucid lucky mellow merry mild neat nimble noble "
-    "plain proud quick quiet rapid ready royal sharp silent silver smooth snowy solid steady sunny swift tidy vivid warm wise"
+    "plain proud quick quiet rapid ready royal sharp silent silver smooth snowy solid steady sunny swift tidy vivid warm "
+    "wise"
 ).split()
 _ANIMALS: Final = (
     "badger beaver bison bobcat camel cheetah condor coyote crane crow dingo dolphin eagle elk falcon ferret finch fox "

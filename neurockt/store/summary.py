@@ -37,7 +37,7 @@ def _summarise_batch(
     # where all real values equal the filler, argmin may fall on a NaN: any of the real ones is as good
     last = len(numbers) - 1 - np.argmax(present[::-1], axis=0)
     first_real = np.argmax(real, axis=0)
-    has_real = real.any(axis=0)
+    has_real = np.asarray(real.any(axis=0))
     counts = present.sum(axis=0)
     summaries = []
     for index, name in enumerate(names):
