@@ -17,16 +17,16 @@ NAME_LIMIT: Final = 200
 _RUN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 _ADJECTIVES: Final = (
-    "amber bold brave bright brisk calm clear clever cosmic crisp daring deft eager early fleet fond free gentle glad "
-    "golden grand happy hardy humble jolly keen kind lively loyal lucid lucky mellow merry mild neat nimble noble "
-    "plain proud quick quiet rapid ready royal sharp silent silver smooth snowy solid steady sunny swift tidy vivid warm "
-    "wise"
+    "amber bold brave bright brisk calm clear clever cosmic crisp daring deft eager early fleet fond free "
+    "gentle glad golden grand happy hardy humble jolly keen kind lively loyal lucid lucky mellow merry mild "
+    "neat nimble noble plain proud quick quiet rapid ready royal sharp silent silver smooth snowy solid steady "
+    "sunny swift tidy vivid warm wise"
 ).split()
 _ANIMALS: Final = (
-    "badger beaver bison bobcat camel cheetah condor coyote crane crow dingo dolphin eagle elk falcon ferret finch fox "
-    "gecko gibbon hare hawk heron ibex ibis jackal jay koala lark lemur lion lynx magpie marten mole moose newt ocelot "
-    "orca osprey otter owl panda parrot puffin puma quail rabbit raven robin salmon seal shrew sparrow stork swan "
-    "tapir tern tiger toucan walrus weasel wolf wombat wren yak zebra"
+    "badger beaver bison bobcat camel cheetah condor coyote crane crow dingo dolphin eagle elk falcon ferret "
+    "finch fox gecko gibbon hare hawk heron ibex ibis jackal jay koala lark lemur lion lynx magpie marten mole "
+    "moose newt ocelot orca osprey otter owl panda parrot puffin puma quail rabbit raven robin salmon seal "
+    "shrew sparrow stork swan tapir tern tiger toucan walrus weasel wolf wombat wren yak zebra"
 ).split()
 
 
