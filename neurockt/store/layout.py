@@ -19,6 +19,9 @@ KEY: Final[dict[TableName, str]] = {"steps": "step", "epochs": "epoch"}
 AXES: Final = ("step", "epoch", "time")
 """The recorder's own columns, first in every table. No metric may take these names."""
 
+DAMAGED: Final = ".damaged"
+"""Ending of a journal that was put aside because part of it cannot be read."""
+
 TEMPORARY: Final = ".tmp"
 """Ending of a file that is not yet whole; readers ignore it, the next writer removes it."""
 

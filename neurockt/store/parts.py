@@ -118,24 +118,36 @@ def _group_last(metadata: pq.FileMetaData, group: int, key: str) -> int:
 def append(run_dir: Path, table: TableName, new: pa.Table) -> None:
     """Add rows after the last part's: grow that part while it is not full, then begin another.
 
-    Memory stays that of a few row groups, whatever the part holds.
+    Rows that the last part holds already are left out, so that an append may be repeated. Memory stays that of a few
+    row groups, whatever the part holds.
     """
     existing = layout.part_paths(run_dir, table)
-    number = int(existing[-1].stem.removeprefix("part-")) if existing else 0
-    room = _room(existing[-1]) if existing else PART_ROWS
-    if existing and not room:
-        number, room = number + 1, PART_ROWS
+    number, room = 0, PART_ROWS
+    if existing:
+        number = int(existing[-1].stem.removeprefix("part-"))
+        room, last = _room_and_last(existing[-1], layout.KEY[table])
+        new = new.slice(rows_until(new, layout.KEY[table], last))
+        if not room:
+            number, room = number + 1, PART_ROWS
     while len(new):
         _grow(layout.part_path(run_dir, table, number), new.slice(0, room))
         new = new.slice(room)
         number, room = number + 1, PART_ROWS
 
 
-def _room(part: Path) -> int:
-    """How many more rows a part takes."""
-    if part.stat().st_size >= PART_BYTES:
-        return 0
-    return max(0, PART_ROWS - int(pq.read_metadata(part).num_rows))
+def rows_until(rows: pa.Table, key: str, number: int) -> int:
+    """How many rows, from the first, are not numbered above ``number``."""
+    return int(np.searchsorted(rows[key].to_numpy(), number, side="right"))
+
+
+def _room_and_last(part: Path, key: str) -> tuple[int, int]:
+    """How many more rows a part takes, and the number of its last one. One that cannot be read is left as it is."""
+    try:
+        metadata = pq.read_metadata(part)
+    except (pa.ArrowException, OSError):
+        return 0, 0
+    full = part.stat().st_size >= PART_BYTES
+    return 0 if full else max(0, PART_ROWS - int(metadata.num_rows)), footer_last(metadata, key) or 0
 
 
 def _grow(path: Path, new: pa.Table) -> None:

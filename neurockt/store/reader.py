@@ -9,9 +9,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from typing import cast
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -72,11 +73,8 @@ class TableReader:
         Raises:
             ColumnNotFound: the table has rows, and no such column.
         """
-        self.damaged = []
-        journals = self._read_journals()
-        opened = list(self._open_parts())
-        certain = not any(damage.path.suffix == ".parquet" for damage in self.damaged)
-        rows = rows_after(journals.after(self._last_number(opened), certain=certain), after)
+        opened, rows = self._snapshot()
+        rows = rows_after(rows, after)
         known = dict.fromkeys(name for _, part in opened for name in parts.metric_columns(part.schema_arrow))
         known.update(dict.fromkeys(name for batch in rows for name in batch.columns))
         names = [*layout.AXES, *known] if columns is None else list(columns)
@@ -88,6 +86,27 @@ class TableReader:
         if rows:
             pieces.append(parts.rows_to_table(rows, self._key, parts.metric_columns(schema)).select(names))
         return pa.concat_tables([pa.Table.from_batches([], wanted), *pieces])
+
+    def journal_rows(self) -> list[Rows]:
+        """The rows that are not in a part yet."""
+        return self._snapshot()[1]
+
+    def last_time(self) -> datetime | None:
+        """When the last row in a part was recorded, from the footers alone."""
+        for _, part in reversed(list(self._open_parts())):
+            metadata = part.metadata
+            if metadata.num_rows:
+                last = metadata.row_group(metadata.num_row_groups - 1).column(layout.AXES.index("time"))
+                return cast("datetime", last.statistics.max)
+        return None
+
+    def _snapshot(self) -> tuple[list[tuple[Path, pq.ParquetFile]], list[Rows]]:
+        """The parts, and the rows of the journals that follow them; in the order that misses none."""
+        self.damaged = []
+        journals = self._read_journals()
+        opened = list(self._open_parts())
+        certain = not any(damage.path.suffix == ".parquet" for damage in self.damaged)
+        return opened, journals.after(self._last_number(opened), certain=certain)
 
     def _check(self, names: Sequence[str], known: dict[str, None]) -> None:
         there = [*layout.AXES, *known]
@@ -150,7 +169,7 @@ class TableReader:
     def _cut(self, rows: pa.Table, wanted: pa.Schema, after: int) -> pa.Table:
         """The rows above ``after``, with the columns wanted."""
         if after and len(rows):
-            rows = rows.slice(int(np.searchsorted(rows[self._key].to_numpy(), after, side="right")))
+            rows = rows.slice(parts.rows_until(rows, self._key, after))
         return parts.with_columns(rows, wanted)
 
 

@@ -3,29 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from neurockt.records import ColumnSummary, TableSummary
-from neurockt.store.journal import NULL_BITS, Rows
+from neurockt.store import layout, parts
+from neurockt.store.journal import NULL, NULL_BITS, Rows
+from neurockt.store.layout import TableName
 
 
 def summarise(batches: Sequence[Rows], *, onto: TableSummary) -> TableSummary:
-    """``onto`` with these rows added; they follow the ones it tells of."""
-    columns = dict(onto.columns)
-    rows = onto.rows
+    """``onto`` with these journal rows added; they follow the ones it tells of."""
     for batch in batches:
-        data = batch.data
-        rows += len(data)
-        for name, later in _summarise_batch(batch.columns, data["number"], data["values"]):
-            columns[name] = _join(columns.get(name, ColumnSummary()), later)
-    return TableSummary(rows, columns)
+        onto = _add(onto, batch.columns, batch.data["number"], batch.data["values"])
+    return onto
 
 
-def _summarise_batch(
-    names: Sequence[str], numbers: npt.NDArray[np.uint64], values: npt.NDArray[np.float64]
+def summarise_parts(run_dir: Path, table: TableName) -> TableSummary:
+    """What a table's parts come to, read row group by row group; what cannot be read is left out."""
+    summary = TableSummary()
+    for path in layout.part_paths(run_dir, table):
+        with suppress(pa.ArrowException, OSError), pq.ParquetFile(path, page_checksum_verification=True) as part:
+            for group in range(part.num_row_groups):
+                rows = part.read_row_group(group)
+                names = parts.metric_columns(rows.schema)
+                values = np.empty((len(rows), len(names)))
+                for index, name in enumerate(names):
+                    values[:, index] = rows[name].to_numpy()
+                    values[rows[name].is_null().to_numpy(), index] = NULL
+                summary = _add(summary, names, rows[layout.KEY[table]].to_numpy(), values)
+    return summary
+
+
+def _add(
+    onto: TableSummary, names: Sequence[str], numbers: npt.NDArray[np.integer[Any]], values: npt.NDArray[np.float64]
+) -> TableSummary:
+    columns = dict(onto.columns)
+    for name, later in _summarise_rows(names, numbers, values):
+        columns[name] = _join(columns.get(name, ColumnSummary()), later)
+    return TableSummary(onto.rows + len(numbers), columns)
+
+
+def _summarise_rows(
+    names: Sequence[str], numbers: npt.NDArray[np.integer[Any]], values: npt.NDArray[np.float64]
 ) -> Iterable[tuple[str, ColumnSummary]]:
     if not len(numbers):
         return [(name, ColumnSummary()) for name in names]

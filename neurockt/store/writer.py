@@ -22,6 +22,8 @@ from neurockt.store.table import TableWriter
 
 HEARTBEAT_SECONDS: Final = 10.0
 """How often a live run says so in ``run.json``; three missed ones and readers call it killed."""
+FIRST_HEARTBEAT_SECONDS: Final = 1.0
+"""The first one comes sooner, so that a young run's numbers show in a list."""
 SYNC_SECONDS: Final = 2.0
 """How often new rows are put on stable storage: what a power cut may lose. A killed process loses nothing."""
 TICK_SECONDS: Final = 0.25
@@ -65,7 +67,8 @@ class RunWriter:
         self._config = config if config is not None else info.config
         self._on_fault = on_fault
         self._changed = False
-        self._beaten_at = self._synced_at = time.monotonic()
+        self._synced_at = time.monotonic()
+        self._beaten_at = self._synced_at - HEARTBEAT_SECONDS + FIRST_HEARTBEAT_SECONDS
         self.tables: dict[TableName, TableWriter] = {}
         info.path.mkdir(parents=True)
         self._write_info()

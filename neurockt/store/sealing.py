@@ -1,0 +1,98 @@
+"""Seal a dead run: what its process left in the journals becomes Parquet, and ``run.json`` says how it stands."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from neurockt.errors import RunInUse
+from neurockt.records import RunInfo, TableSummary
+from neurockt.store import files, layout, parts
+from neurockt.store.info import read_info, write_info
+from neurockt.store.layout import TABLES, TableName
+from neurockt.store.reader import TableReader
+from neurockt.store.state import Liveness
+from neurockt.store.summary import summarise_parts
+
+
+@dataclass(frozen=True)
+class SealedRun:
+    """What sealing a run came to."""
+
+    path: Path
+    steps: int
+    """Rows of `steps` that were moved from the journal into parts."""
+    epochs: int
+    already: bool
+    """Whether there was nothing to do."""
+
+
+def seal_run(path: Path) -> SealedRun:
+    """Move a dead run's journal rows into its parts, and mark it killed if nothing else is known of its end.
+
+    Does nothing to a run that is sealed already; may be interrupted and repeated. A journal that is damaged after
+    some row is kept beside the parts, under a name that ends in ``.damaged``.
+
+    Raises:
+        RunNotFound, CorruptRun, FormatTooNew: as ``open_run``.
+        RunInUse: a live process still writes the run.
+    """
+    info = read_info(path)
+    seen = Liveness().infer(info)
+    if seen.state == "running":
+        attempt = seen.attempt
+        where = f" by process {attempt.pid} on {attempt.host}" if attempt else ""
+        raise RunInUse(f"{path} is still being written{where}; seal it when that process has ended")
+    if info.state != "running" and not any(_journals(path, table) for table in TABLES):
+        return SealedRun(path, 0, 0, already=True)
+    moved = {table: _seal_table(path, table) for table in TABLES}
+    _remove_temporaries(path)
+    summaries = {table: summarise_parts(path, table) for table in TABLES}
+    write_info(_ended(info, summaries["steps"], summaries["epochs"]))
+    return SealedRun(path, moved["steps"], moved["epochs"], already=False)
+
+
+def _journals(path: Path, table: TableName) -> list[Path]:
+    """The journals there are, the successor first: whatever is removed first, the rest still reads as a prefix."""
+    names = [layout.next_journal_path(path, table), layout.journal_path(path, table)]
+    return [name for name in names if name.exists()]
+
+
+def _seal_table(path: Path, table: TableName) -> int:
+    reader = TableReader(path, table)
+    rows = reader.journal_rows()
+    if rows:
+        (path / table).mkdir(exist_ok=True)
+        parts.append(path, table, parts.rows_to_table(rows, layout.KEY[table]))
+    damaged = {damage.path for damage in reader.damaged}
+    for journal in _journals(path, table):
+        if journal in damaged:
+            os.replace(journal, journal.with_name(journal.name + layout.DAMAGED))
+        else:
+            journal.unlink()
+    files.sync_directory(path)
+    return sum(len(batch) for batch in rows)
+
+
+def _remove_temporaries(path: Path) -> None:
+    for directory in (path, *(path / table for table in TABLES)):
+        for leftover in directory.glob(f"*{layout.TEMPORARY}"):
+            leftover.unlink()
+
+
+def _ended(info: RunInfo, steps: TableSummary, epochs: TableSummary) -> RunInfo:
+    """``info`` with the tables as they are now, and an end where the process could not tell its own."""
+    info = replace(info, steps=steps, epochs=epochs)
+    if info.state != "running":
+        return info
+    end = max(moment for moment in (info.updated, info.created, _last_row(info)) if moment is not None)
+    *earlier, attempt = info.attempts
+    return replace(info, state="killed", ended=end, attempts=(*earlier, replace(attempt, ended=end)))
+
+
+def _last_row(info: RunInfo) -> datetime | None:
+    """When the last row was recorded."""
+    times = [TableReader(info.path, table).last_time() for table in TABLES]
+    return max((moment for moment in times if moment is not None), default=None)
