@@ -77,7 +77,7 @@ def number(value: Any) -> float | Arrival:
     if isinstance(value, (str, bytes)) or value is None or getattr(value, "size", 1) != 1 or is_tensor(value):
         raise UsageError(f"one number is wanted, not {_describe(value)}")
     try:
-        return float(value)
+        return float(value.item() if hasattr(value, "item") else value)
     except (TypeError, ValueError, OverflowError) as error:
         raise UsageError(f"one number is wanted, not {_describe(value)} ({error})") from None
 

@@ -192,6 +192,8 @@ class Recorder:
     def start(self, block: Block) -> TableWriter | None:
         """The table that stores a block's rows; creates the run directory. None where it cannot be created now."""
         if self._writer is None and time.monotonic() >= self._retry_at:
+            if not self._retry_at:
+                self._watch_process()
             self._retry_at = time.monotonic() + RETRY_SECONDS
             try:
                 self._writer = self._create()
@@ -226,21 +228,24 @@ class Recorder:
                     raise
                 self._info = replace(self._info, id=new_run_id(datetime.now()))
         self.config.on_change = writer.touch
+        return writer
+
+    def _watch_process(self) -> None:
+        """Hear of the process's exit and of its forks."""
         atexit.register(self._at_exit)
         itself = weakref.ref(self)
         os.register_at_fork(after_in_child=lambda: _disown(itself()))
-        return writer
 
     def _finish(self, state: State, failure: Failure | None) -> None:
         if self.open_block is not None:
             return
-        self._retry_at = 0.0
+        self._retry_at = min(self._retry_at, time.monotonic())
         self._steps.flush(wait=True)
         self._epochs.flush(wait=True)
         self.open_block = "finished"
+        atexit.unregister(self._at_exit)
         if self._writer is not None:
             self._writer.close(state, failure)
-            atexit.unregister(self._at_exit)
         lost = self.dropped + (self._writer.info.dropped if self._writer else self._steps.rows + self._epochs.rows)
         if lost:
             self._warn(f"{self.run_dir}: {lost:,} rows could not be stored and are lost")

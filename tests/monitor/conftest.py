@@ -1,0 +1,34 @@
+"""Recorders in temporary directories; finished when the test ends, so that no thread outlives it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from neurockt.monitor import Recorder
+
+MakeRecorder = Callable[..., Recorder]
+
+
+@pytest.fixture
+def make_recorder(tmp_path: Path) -> Iterator[MakeRecorder]:
+    """Makes recorders that write below ``tmp_path/runs``."""
+    made: list[Recorder] = []
+
+    def make(**options: Any) -> Recorder:
+        recorder = Recorder(tmp_path / "runs", **options)
+        made.append(recorder)
+        return recorder
+
+    yield make
+    for recorder in made:
+        recorder.finish()
+
+
+@pytest.fixture
+def recorder(make_recorder: MakeRecorder) -> Recorder:
+    """A recorder that prints nothing."""
+    return make_recorder(quiet=True)
