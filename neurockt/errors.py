@@ -8,6 +8,7 @@
     ├── CorruptRun          a file of the run cannot be read at all
     ├── FormatTooNew        written by a later neurockt than this one
     ├── ColumnNotFound      the table has no such column
+    ├── QueryError          a filter, or the name of a column, that cannot be understood
     └── MissingExtra        an optional package is not installed
 
 A message says what happened, where, and what to do next. The command line prints it and exits 1.
@@ -46,6 +47,23 @@ class FormatTooNew(NeurocktError):
 
 class ColumnNotFound(NeurocktError):
     """The table has no column of that name."""
+
+
+class QueryError(NeurocktError):
+    """A filter, or the name of a column, that cannot be understood."""
+
+    def __init__(self, problem: str, text: str, position: int, caret: int | None = None) -> None:
+        """Point at the place.
+
+        Args:
+            problem: one line: what is wrong, and what to write instead.
+            text: what was read.
+            position: index of the character in ``text`` where it went wrong.
+            caret: cells of a terminal before that character; default one a character.
+        """
+        self.problem = problem
+        self.position = position
+        super().__init__(f"{problem}\n  {text}\n  {' ' * (position if caret is None else caret)}^")
 
 
 class MissingExtra(NeurocktError):

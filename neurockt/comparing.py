@@ -1,0 +1,112 @@
+"""How a run's value compares with what was written in a filter."""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from collections.abc import Callable, Iterable
+from datetime import date, datetime
+from typing import Any, Final
+
+Matcher = Callable[[str], bool]
+"""Whether a text is what was looked for."""
+
+Comparison = Callable[[Any, Any], bool]
+
+COMPARISONS: Final[dict[str, Comparison]] = {
+    "<=": operator.le,
+    ">=": operator.ge,
+    "!=": operator.ne,
+    "==": operator.eq,
+    "=": operator.eq,
+    "<": operator.lt,
+    ">": operator.gt,
+}
+
+_DURATION: Final = re.compile(r"(?:\d+(?:\.\d+)?[smhdw])+")
+_UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+def parse_number(written: str) -> float | None:
+    """The number written, or None where it is none."""
+    try:
+        return float(written)
+    except ValueError:
+        return None
+
+
+def parse_duration(written: str) -> float | None:
+    """Seconds, from ``90``, ``2h`` or ``1h30m``."""
+    if not _DURATION.fullmatch(written):
+        return parse_number(written)
+    return sum(float(part) * _UNIT_SECONDS[unit] for part, unit in re.findall(r"([\d.]+)([smhdw])", written))
+
+
+def as_text(value: Any) -> str:
+    """A config's value as one would write it: true and false as JSON has them."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def as_texts(value: Any) -> list[str]:
+    """The same for a value that may be several, or none."""
+    return [as_text(item) for item in _items(value) if item is not None]
+
+
+def numbers_compare(compare: Comparison, value: float | None, wanted: float) -> bool:
+    """A metric against a number; NaN equals NaN, so that diverged runs can be found."""
+    if value is None:
+        return False
+    if math.isnan(wanted) and math.isnan(value):
+        return compare is operator.eq
+    return bool(compare(value, wanted))
+
+
+def days_compare(compare: Comparison, value: datetime | None, day: date) -> bool:
+    """A moment against a day of the reader's calendar."""
+    return value is not None and bool(compare(value.astimezone().date(), day))
+
+
+def values_compare(compare: Comparison, value: Any, text: str, number: float | None, matches: Matcher) -> bool:
+    """A value of any kind, such as a config's, against what was written.
+
+    Args:
+        text: what was written.
+        number: the same as a number, where it is one.
+        matches: whether a text is what was written.
+    """
+    if compare in (operator.eq, operator.ne):
+        if value is None:
+            return compare is operator.eq and text.casefold() in ("null", "none")
+        same = any(_is_same(item, number, matches) for item in [*_items(value), value])
+        return same is (compare is operator.eq)
+    return any(_is_ordered(compare, item, text, number) for item in _items(value))
+
+
+def _is_same(value: Any, number: float | None, matches: Matcher) -> bool:
+    if number is not None:
+        found = _number_of(value)
+        if found is not None and (found == number or (math.isnan(found) and math.isnan(number))):
+            return True
+    return matches(as_text(value))
+
+
+def _is_ordered(compare: Comparison, value: Any, text: str, number: float | None) -> bool:
+    if number is not None:
+        found = _number_of(value)
+        return found is not None and bool(compare(found, number))
+    return isinstance(value, str) and bool(compare(value.casefold(), text.casefold()))
+
+
+def _items(value: Any) -> Iterable[Any]:
+    return value if isinstance(value, (list, tuple)) else (value,)
+
+
+def _number_of(value: Any) -> float | None:
+    """A config's value as a number; a text that reads as one counts, since YAML takes ``1e-3`` for a text."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return None
