@@ -179,9 +179,9 @@ def test_an_aggregator_that_raises_is_told_with_its_error(recorder: Recorder) ->
         raise ZeroDivisionError("no batches")
 
     bad = track(recorder, "value", broken)
-    with pytest.raises(UsageError, match="aggregating 'value' failed: ZeroDivisionError: no batches") as caught:
-        with recorder(train=True):
-            bad(1.0)
+    message = "aggregating 'value' failed: ZeroDivisionError: no batches"
+    with pytest.raises(UsageError, match=message) as caught, recorder(train=True):
+        bad(1.0)
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
     assert steps(recorder) == [None]
 

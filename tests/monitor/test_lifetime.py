@@ -131,7 +131,7 @@ if __name__ == "__main__":
 
 
 def test_the_default_root_can_be_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """``runs`` in the working directory, or ``$NEUROCKT_DIR``; a root that is given wins; later chdirs do not matter."""
+    """``runs`` in the working directory, or ``$NEUROCKT_DIR``; a root that is given wins."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("NEUROCKT_DIR", raising=False)
     plain = Recorder()

@@ -1,0 +1,45 @@
+"""What importing a part of neurockt loads, and what it must not; each in a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("torch", "torchmetrics", "pyarrow", "numpy", "pandas", "textual", "wandb", "sklearn")
+
+
+def loaded_by(code: str) -> set[str]:
+    """Which of the heavy packages are loaded after ``code``."""
+    script = f"{code}\nimport sys\nprint(*(name for name in {HEAVY!r} if name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(done.stdout.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize("module", ["neurockt", "neurockt.monitor", "neurockt.catalogue", "neurockt.cli"])
+def test_light_modules_load_nothing_heavy(module: str) -> None:
+    """A training script, a DataLoader worker and `neurockt ls` pay for none of these."""
+    assert loaded_by(f"import {module}") == set()
+
+
+def test_this_test_can_fail() -> None:
+    """The check sees a package that is loaded."""
+    assert "numpy" in loaded_by("import numpy")
+
+
+def test_recording_loads_neither_torch_nor_a_user_interface(tmp_path: object) -> None:
+    """The first row loads pyarrow; recording floats never loads torch; sealing does not load pandas either."""
+    code = f"""
+from neurockt.monitor import Recorder
+recorder = Recorder({str(tmp_path)!r})
+with recorder(train=True):
+    pass
+recorder.finish()
+"""
+    assert loaded_by(code) == {"numpy", "pyarrow"}
+
+
+def test_reading_a_list_of_runs_needs_no_pyarrow(tmp_path: object) -> None:
+    """``list_runs`` reads JSON alone."""
+    assert loaded_by(f"import neurockt; neurockt.list_runs({str(tmp_path)!r})") == set()

@@ -1,0 +1,54 @@
+"""The names users may rely on; adding or removing one is a decision, not an accident."""
+
+from __future__ import annotations
+
+import inspect
+from types import ModuleType
+
+import pytest
+
+import neurockt
+import neurockt.errors
+import neurockt.monitor
+import neurockt.torch
+
+
+@pytest.mark.parametrize(
+    ("module", "names"),
+    [
+        (neurockt, ["Run", "__version__", "list_runs", "open_run"]),
+        (neurockt.monitor, ["Recorder", "RecorderHelper", "torch_mean"]),
+        (neurockt.torch, ["forward"]),
+    ],
+)
+def test_the_public_names(module: ModuleType, names: list[str]) -> None:
+    """``__all__`` is exactly this, everything in it exists, and has a docstring."""
+    assert sorted(module.__all__) == names
+    for name in names:
+        value = getattr(module, name)
+        assert isinstance(value, str) or inspect.getdoc(value)
+
+
+@pytest.mark.parametrize("owner", [neurockt.Run, neurockt.monitor.Recorder, neurockt.monitor.RecorderHelper])
+def test_every_public_method_is_documented(owner: type) -> None:
+    """A first line that says what you get."""
+    undocumented = [
+        name
+        for name, member in inspect.getmembers(owner)
+        if not name.startswith("_") and (callable(member) or isinstance(member, property)) and not inspect.getdoc(member)
+    ]
+    assert undocumented == []
+
+
+def test_the_error_tree_is_drawn_as_it_is() -> None:
+    """The docstring of ``neurockt.errors`` names every error and nothing else."""
+    classes = {
+        name for name, value in vars(neurockt.errors).items() if isinstance(value, type) and issubclass(value, Exception)
+    }
+    drawn = {
+        word
+        for line in (neurockt.errors.__doc__ or "").splitlines()
+        for word in line.replace("├──", " ").replace("└──", " ").replace("│", " ").split()[:1]
+        if line.startswith("    ")
+    }
+    assert drawn == classes - {"NeurocktWarning"}
