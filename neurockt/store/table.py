@@ -13,7 +13,6 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from os import write
 from pathlib import Path
 from threading import Lock
@@ -178,12 +177,14 @@ class TableWriter:
     def _settle(self) -> bool:
         """Make good for a write that was interrupted, and try again what the disk refused; True when all is written."""
         with self._lock:
-            if not self._backlog:
-                self._recount()
-            elif time.monotonic() - self._tried_at >= RETRY_SECONDS:
-                self._tried_at = time.monotonic()
-                with suppress(OSError):
+            try:
+                if not self._backlog:
+                    self._recount()
+                elif time.monotonic() - self._tried_at >= RETRY_SECONDS:
+                    self._tried_at = time.monotonic()
                     self._write_backlog()
+            except OSError:
+                return False
             self._busy = bool(self._backlog)
             return not self._busy
 
@@ -223,7 +224,7 @@ class TableWriter:
     def seal_if_due(self) -> None:
         """Seal a journal that has grown long or old."""
         rows = self.last - self._sealed
-        if rows and not self._backlog:
+        if (rows or self._frozen) and not self._backlog:
             old = time.monotonic() - self._sealed_at >= SEAL_SECONDS
             if self._sealed == 0 or old or rows >= SEAL_ROWS or os.fstat(self._fd).st_size >= SEAL_BYTES:
                 self.seal()
@@ -239,11 +240,20 @@ class TableWriter:
         if not self._loop_has_left():
             return  # amid a slow write, or interrupted in one: the next call goes on
         journal = layout.journal_path(self._run_dir, self._table)
-        self._append_to_parts(_decode(journal))
+        rows, whole = _decode(journal)
+        self._append_to_parts(rows)
+        if not whole:
+            self._put_aside(journal)
         os.replace(layout.next_journal_path(self._run_dir, self._table), journal)
         self._frozen = False
         files.sync_directory(self._run_dir)
         self._sealed_at = time.monotonic()
+
+    def _put_aside(self, journal: Path) -> None:
+        """Keep a journal that the disk has damaged: it may hold rows that could not be read back."""
+        aside = journal.with_name(journal.name + layout.DAMAGED)
+        os.replace(journal, aside)
+        self._on_trouble(OSError(errno.EIO, f"the journal was damaged on disk; it is kept as {aside}"))
 
     def _freeze(self) -> None:
         """Turn the loop to a new journal."""
@@ -289,7 +299,7 @@ class TableWriter:
         if self.last == self._sealed:
             return self._sealed_summary
         path = layout.next_journal_path if self._frozen else layout.journal_path
-        rows = _decode(path(self._run_dir, self._table))
+        rows, _ = _decode(path(self._run_dir, self._table))
         return summarise(rows_after(rows, self._sealed), onto=self._sealed_summary)
 
     def close(self) -> None:
@@ -297,7 +307,10 @@ class TableWriter:
         if self._busy:
             self._tried_at = 0.0
             self._settle()
-        while self._frozen or self.last - len(self._backlog) > self._sealed:
+        self._busy = False
+        if self._frozen:
+            self.seal()
+        if self.last > self._sealed:
             self.seal()
         os.close(self._fd)
         if self._backlog:
@@ -310,8 +323,11 @@ def _create(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
 
 
-def _decode(journal: Path) -> list[Rows]:
-    return JournalDecoder(verify=False).feed(journal.read_bytes())
+def _decode(journal: Path) -> tuple[list[Rows], bool]:
+    """A journal's rows, and whether they are all it holds. Checksums are trusted: it was written a moment ago."""
+    decoder = JournalDecoder(verify=False)
+    data = journal.read_bytes()
+    return decoder.feed(data), decoder.offset == len(data)
 
 
 def _disk_full() -> OSError:
