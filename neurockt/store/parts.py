@@ -159,7 +159,7 @@ def _grow(path: Path, new: pa.Table) -> None:
         size = row_group_rows(len(names))
 
         def write(temporary: Path) -> None:
-            with _writer(temporary, schema) as writer:
+            with open_writer(temporary, schema) as writer:
                 for group in _regroup(old, new, schema, size):
                     writer.write_table(group, row_group_size=size)
 
@@ -184,8 +184,9 @@ def _regroup(old: pq.ParquetFile | None, new: pa.Table, schema: pa.Schema, size:
         yield rest.slice(start, size).combine_chunks()
 
 
-def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
-    axes = [name for name, _ in _AXES]
+def open_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    """A writer of a Parquet file with these columns, encoded as the parts are."""
+    axes = [name for name, _ in _AXES if name in schema.names]
     return pq.ParquetWriter(
         path,
         schema,

@@ -73,6 +73,15 @@ class TableReader:
         Raises:
             ColumnNotFound: the table has rows, and no such column.
         """
+        schema, pieces = self._plan(columns, after, whole=True)
+        return pa.concat_tables([pa.Table.from_batches([], schema), *pieces])
+
+    def batches(self, columns: Sequence[str] | None = None) -> tuple[pa.Schema, Iterator[pa.Table]]:
+        """What ``read`` gives, a row group at a time, so that memory stays bounded; each piece has the schema."""
+        return self._plan(columns, 0, whole=False)
+
+    def _plan(self, columns: Sequence[str] | None, after: int, *, whole: bool) -> tuple[pa.Schema, Iterator[pa.Table]]:
+        """The schema of the rows there are now, and the pieces they are read in."""
         opened, rows = self._snapshot()
         rows = rows_after(rows, after)
         known = dict.fromkeys(name for _, part in opened for name in parts.metric_columns(part.schema_arrow))
@@ -82,14 +91,31 @@ class TableReader:
             self._check(names, known)
         schema = parts.table_schema(name for name in names if name not in layout.AXES)
         wanted = pa.schema([schema.field(name) for name in names])
-        pieces = [piece for path, part in opened for piece in self._read_part(path, part, wanted, after)]
+        return wanted, self._pieces(opened, rows, wanted, after, whole=whole)
+
+    def _pieces(
+        self,
+        opened: Sequence[tuple[Path, pq.ParquetFile]],
+        rows: list[Rows],
+        wanted: pa.Schema,
+        after: int,
+        *,
+        whole: bool,
+    ) -> Iterator[pa.Table]:
+        for path, part in opened:
+            yield from self._read_part(path, part, wanted, after, whole=whole)
         if rows:
-            pieces.append(parts.rows_to_table(rows, self._key, parts.metric_columns(schema)).select(names))
-        return pa.concat_tables([pa.Table.from_batches([], wanted), *pieces])
+            metrics = [name for name in wanted.names if name not in layout.AXES]
+            yield parts.rows_to_table(rows, self._key, metrics).select(wanted.names)
 
     def journal_rows(self) -> list[Rows]:
         """The rows that are not in a part yet."""
         return self._snapshot()[1]
+
+    def last_number(self) -> int:
+        """The number of the last row there is; 0 where there is none."""
+        opened, rows = self._snapshot()
+        return int(rows[-1].data["number"][-1]) if rows else self._last_number(opened)
 
     def last_time(self) -> datetime | None:
         """When the last row in a part was recorded, from the footers alone."""
@@ -145,26 +171,33 @@ class TableReader:
         numbers = [parts.footer_last(part.metadata, self._key) for _, part in opened]
         return max((number for number in numbers if number is not None), default=0)
 
-    def _read_part(self, path: Path, part: pq.ParquetFile, wanted: pa.Schema, after: int) -> Iterator[pa.Table]:
+    def _read_part(
+        self, path: Path, part: pq.ParquetFile, wanted: pa.Schema, after: int, *, whole: bool
+    ) -> Iterator[pa.Table]:
         names = [name for name in wanted.names if name in part.schema_arrow.names]
         groups = range(part.num_row_groups)
         if after:
             names = list(dict.fromkeys([*names, self._key]))
             groups = range(parts.groups_until(part.metadata, self._key, after), part.num_row_groups)
         with part:
-            try:
-                rows = part.read_row_groups(groups, names) if after else part.read(names)
-                yield self._cut(rows, wanted, after)
-                return
-            except (pa.ArrowException, OSError) as error:
-                reason = _first_line(error)
-            lost = 0
+            if whole:
+                try:
+                    rows = part.read_row_groups(groups, names) if after else part.read(names)
+                    yield self._cut(rows, wanted, after)
+                    return
+                except (pa.ArrowException, OSError):
+                    pass  # the row groups one by one: most of them can be read
+            lost, reason = 0, ""
             for group in groups:
                 try:
-                    yield self._cut(part.read_row_group(group, names), wanted, after)
-                except (pa.ArrowException, OSError):
+                    rows = part.read_row_group(group, names)
+                except (pa.ArrowException, OSError) as error:
                     lost += part.metadata.row_group(group).num_rows
-        self.damaged.append(Damage(path, f"{lost:,} of its rows cannot be read, the others are ({reason})"))
+                    reason = _first_line(error)
+                else:
+                    yield self._cut(rows, wanted, after)
+        if reason:
+            self.damaged.append(Damage(path, f"{lost:,} of its rows cannot be read, the others are ({reason})"))
 
     def _cut(self, rows: pa.Table, wanted: pa.Schema, after: int) -> pa.Table:
         """The rows above ``after``, with the columns wanted."""

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from neurockt.errors import NeurocktWarning
-from neurockt.records import RunInfo, State
+from neurockt.records import RunInfo, State, TableSummary
 from neurockt.store.info import read_info
-from neurockt.store.layout import TableName
+from neurockt.store.layout import KEY, TableName
 from neurockt.store.state import Liveness
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from neurockt.store.follow import TableFollower
-    from neurockt.store.reader import Damage
+    from neurockt.store.reader import Damage, TableReader
 
 
 class NewRows(NamedTuple):
@@ -71,6 +72,37 @@ class Run:
         """The rows of the validations: ``step``, ``epoch``, ``time``, then one float64 column per metric."""
         return self._read("epochs", columns)
 
+    def batches(self, table: TableName, columns: Sequence[str] | None = None) -> tuple[pa.Schema, Iterator[pa.Table]]:
+        """What ``steps()`` or ``epochs()`` gives, a row group at a time, so that memory stays bounded.
+
+        Returns:
+            the schema, and the pieces; every piece has it.
+        """
+        from neurockt.store.reader import TableReader
+
+        reader = TableReader(self.path, table)
+        schema, pieces = reader.batches(columns)
+        return schema, self._watched(reader, table, pieces)
+
+    def last_rows(self, table: TableName, count: int) -> pa.Table:
+        """The last ``count`` rows of a table, read from its end."""
+        from neurockt.store.reader import TableReader
+
+        last = TableReader(self.path, table).last_number()
+        return self._read(table, None, after=max(0, last - count))
+
+    def current_info(self) -> RunInfo:
+        """``info``, with the rows counted in that have come since a live or dead process last wrote ``run.json``."""
+        info = self.info
+        if info.state not in ("running", "killed") or info.dropped:
+            return info
+        from neurockt.store.summary import summarise_rows
+
+        def counted(table: TableName, summary: TableSummary) -> TableSummary:
+            return summarise_rows(self._read(table, None, after=summary.rows), KEY[table], onto=summary)
+
+        return replace(info, steps=counted("steps", info.steps), epochs=counted("epochs", info.epochs))
+
     def follow(self) -> NewRows:
         """The rows that have come since this was last called; at the first call, all there are."""
         if self._followers is None:
@@ -85,15 +117,22 @@ class Run:
         """The files that the latest reads of each table could not read, and why."""
         return tuple(damage for found in self._damaged.values() for damage in found)
 
-    def _read(self, table: TableName, columns: Sequence[str] | None) -> pa.Table:
+    def _read(self, table: TableName, columns: Sequence[str] | None, after: int = 0) -> pa.Table:
         from neurockt.store.reader import TableReader
 
         reader = TableReader(self.path, table)
-        rows = reader.read(columns)
+        rows = reader.read(columns, after=after)
+        self._tell(reader, table)
+        return rows
+
+    def _watched(self, reader: TableReader, table: TableName, pieces: Iterator[pa.Table]) -> Iterator[pa.Table]:
+        yield from pieces
+        self._tell(reader, table)
+
+    def _tell(self, reader: TableReader, table: TableName) -> None:
         self._damaged[table] = tuple(reader.damaged)
         for damage in reader.damaged:
-            warnings.warn(str(damage), NeurocktWarning, stacklevel=3)
-        return rows
+            warnings.warn(str(damage), NeurocktWarning, stacklevel=4)
 
 
 def open_run(path: str | os.PathLike[str]) -> Run:

@@ -32,14 +32,18 @@ def summarise_parts(run_dir: Path, table: TableName) -> TableSummary:
     for path in layout.part_paths(run_dir, table):
         with suppress(pa.ArrowException, OSError), pq.ParquetFile(path, page_checksum_verification=True) as part:
             for group in range(part.num_row_groups):
-                rows = part.read_row_group(group)
-                names = parts.metric_columns(rows.schema)
-                values = np.empty((len(rows), len(names)))
-                for index, name in enumerate(names):
-                    values[:, index] = rows[name].to_numpy()
-                    values[rows[name].is_null().to_numpy(), index] = NULL
-                summary = _add(summary, names, rows[layout.KEY[table]].to_numpy(), values)
+                summary = summarise_rows(part.read_row_group(group), layout.KEY[table], onto=summary)
     return summary
+
+
+def summarise_rows(rows: pa.Table, key: str, *, onto: TableSummary) -> TableSummary:
+    """``onto`` with these rows of the table numbered by ``key`` added; they follow the ones it tells of."""
+    names = parts.metric_columns(rows.schema)
+    values = np.empty((len(rows), len(names)))
+    for index, name in enumerate(names):
+        values[:, index] = rows[name].to_numpy()
+        values[rows[name].is_null().to_numpy(), index] = NULL
+    return _add(onto, names, rows[key].to_numpy(), values)
 
 
 def _add(
