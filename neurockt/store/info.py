@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from neurockt.errors import CorruptRun, FormatTooNew, RunNotFound
-from neurockt.records import Attempt, ColumnSummary, Failure, RunInfo, TableSummary
+from neurockt.records import Attempt, ColumnSummary, Failure, RunInfo, State, TableSummary
 from neurockt.store import files, layout
 from neurockt.store.plain import from_number, number, plain
 
@@ -39,7 +39,7 @@ def read_info(run_dir: Path) -> RunInfo:
         raise RunNotFound(f"{run_dir} {what}; 'neurockt ls DIRECTORY' lists the runs in a directory") from None
     except OSError as error:
         raise CorruptRun(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CorruptRun(
             f"{path} is damaged ({error}); the tables beside it are plain Parquet and can still be read"
         ) from None
@@ -86,23 +86,23 @@ def from_json(run_dir: Path, document: Any) -> RunInfo:
     failure = document["failure"]
     return RunInfo(
         path=run_dir,
-        id=str(document["id"]),
-        created=datetime.fromisoformat(document["created"]),
-        name=document["name"],
-        project=document["project"],
-        group=document["group"],
-        tags=tuple(document["tags"]),
-        notes=document["notes"],
-        config=document["config"],
-        state=document["state"],
-        ended=_from_time(document["ended"]),
-        updated=_from_time(document["updated"]),
-        heartbeat=document["heartbeat"],
-        attempts=tuple(_attempt_from_json(attempt) for attempt in document["attempts"]),
+        id=_text(document["id"]),
+        created=_moment(document["created"]),
+        name=_text_or_none(document["name"]),
+        project=_text_or_none(document["project"]),
+        group=_text_or_none(document["group"]),
+        tags=tuple([_text(tag) for tag in document["tags"]]),
+        notes=_text_or_none(document["notes"]),
+        config=_mapping(document["config"]),
+        state=cast("State", _text(document["state"])),
+        ended=_moment_or_none(document["ended"]),
+        updated=_moment_or_none(document["updated"]),
+        heartbeat=_whole(document["heartbeat"]),
+        attempts=tuple([_attempt_from_json(attempt) for attempt in document["attempts"]]),
         steps=_table_from_json(document["steps"]),
         epochs=_table_from_json(document["epochs"]),
-        failure=Failure(failure["type"], failure["message"], failure["traceback"]) if failure else None,
-        dropped=document["dropped"],
+        failure=Failure(*(_text(failure[key]) for key in ("type", "message", "traceback"))) if failure else None,
+        dropped=_whole(document["dropped"]),
     )
 
 
@@ -123,16 +123,16 @@ def _table_to_json(table: TableSummary) -> dict[str, Any]:
 
 def _table_from_json(document: Any) -> TableSummary:
     return TableSummary(
-        document["rows"],
+        _whole(document["rows"]),
         {
             name: ColumnSummary(
-                count=column["count"],
-                last=from_number(column["last"]),
-                last_at=column["last_at"],
-                min=from_number(column["min"]),
-                min_at=column["min_at"],
-                max=from_number(column["max"]),
-                max_at=column["max_at"],
+                _whole(column["count"]),
+                from_number(column["last"]),
+                _whole_or_none(column["last_at"]),
+                from_number(column["min"]),
+                _whole_or_none(column["min_at"]),
+                from_number(column["max"]),
+                _whole_or_none(column["max_at"]),
             )
             for name, column in document["columns"].items()
         },
@@ -141,12 +141,12 @@ def _table_from_json(document: Any) -> TableSummary:
 
 def _attempt_from_json(document: Any) -> Attempt:
     return Attempt(
-        number=document["number"],
-        host=document["host"],
-        pid=document["pid"],
-        process=document["process"],
-        started=datetime.fromisoformat(document["started"]),
-        ended=_from_time(document["ended"]),
+        number=_whole(document["number"]),
+        host=_text(document["host"]),
+        pid=_whole(document["pid"]),
+        process=_text(document["process"]),
+        started=_moment(document["started"]),
+        ended=_moment_or_none(document["ended"]),
     )
 
 
@@ -159,5 +159,41 @@ def _time(moment: datetime | None) -> str | None:
     return moment.isoformat() if moment else None
 
 
-def _from_time(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
+# What reading a field of run.json gives; a TypeError or ValueError where it holds something else.
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    raise TypeError(f"{value!r:.60} is no text")
+
+
+def _text_or_none(value: Any) -> str | None:
+    return None if value is None else _text(value)
+
+
+def _whole(value: Any) -> int:
+    if type(value) is int:
+        return value
+    raise TypeError(f"{value!r:.60} is no whole number")
+
+
+def _whole_or_none(value: Any) -> int | None:
+    return None if value is None else _whole(value)
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    if isinstance(value, dict):
+        return value
+    raise TypeError(f"{value!r:.60} is no mapping")
+
+
+def _moment(value: Any) -> datetime:
+    moment = datetime.fromisoformat(value)
+    if moment.tzinfo is None or not 1970 <= moment.year < 9999:
+        raise ValueError(f"{value!r} is no moment of this age with a time zone")
+    return moment
+
+
+def _moment_or_none(value: Any) -> datetime | None:
+    return None if value is None else _moment(value)
