@@ -57,7 +57,7 @@ def numbers_compare(compare: Comparison, value: float | None, wanted: float) -> 
     """A metric against a number; NaN equals NaN, so that diverged runs can be found."""
     if value is None:
         return False
-    if math.isnan(wanted) and math.isnan(value):
+    if wanted != wanted and value != value:
         return compare is operator.eq
     return bool(compare(value, wanted))
 

@@ -10,7 +10,6 @@ valid_loss  last(x) best(x) min(x) max(x)             a metric: its last value, 
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,6 +35,13 @@ class Field:
     kind: Kind
     value: Callable[[RunInfo], Any]
     """The run's value; None where it has none."""
+    metric: str = ""
+    """The metric it is about; empty where it is about none."""
+
+    @property
+    def label(self) -> str:
+        """What to call it above a column: as it was written, without quotes around the whole."""
+        return unquoted(self.name)
 
 
 def _age(info: RunInfo) -> float:
@@ -133,7 +139,7 @@ def aggregate(which: str, metric: str, name: str) -> Field:
         summary = metric_summary(info, metric)
         return None if summary is None else getattr(summary, which)
 
-    return Field(name, "number", value)
+    return Field(name, "number", value, metric)
 
 
 def metric_summary(info: RunInfo, metric: str) -> ColumnSummary | None:
@@ -191,7 +197,7 @@ def _sort_key(value: Any) -> tuple[int, float, str] | None:
     if isinstance(value, datetime):
         return 0, value.timestamp(), ""
     if isinstance(value, (int, float)):
-        return None if math.isnan(value) else (0, value, "")
+        return (0, value, "") if value == value else None  # NaN is no place in an order
     if value is None or value in ("", (), []):
         return None
     if isinstance(value, (list, tuple)):

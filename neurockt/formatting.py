@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections.abc import Sequence
+from datetime import datetime, timezone
 from typing import Final
 
 COLUMN_WIDTH: Final = 14
@@ -47,6 +48,45 @@ def display_width(text: str) -> int:
 def pad(text: str, width: int) -> str:
     """``text`` filled with spaces to ``width`` cells."""
     return text + " " * max(0, width - display_width(text))
+
+
+def clip(text: str, width: int) -> str:
+    """``text`` cut to ``width`` cells, with an ellipsis where something is missing."""
+    if display_width(text) <= width:
+        return text
+    kept, used = [], 1
+    for character in text:
+        used += display_width(character)
+        if used > width:
+            break
+        kept.append(character)
+    return "".join(kept) + "…"
+
+
+def format_duration(seconds: float | None) -> str:
+    """The two largest units: ``3h 12m``, ``45s``; ``-`` for no value."""
+    if seconds is None or not math.isfinite(seconds):
+        return "-"
+    if seconds < 10:
+        return f"{seconds:.1f}s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = [f"{count}{unit}" for count, unit in ((days, "d"), (hours, "h"), (minutes, "m"), (rest, "s"))]
+    first = next((index for index, part in enumerate(parts) if part[0] != "0"), 3)
+    return " ".join(parts[first : first + 2])
+
+
+def format_ago(moment: datetime | None, now: datetime | None = None) -> str:
+    """How long ago, for a day: ``12 min ago``; from then on the day itself, by the reader's calendar."""
+    if moment is None:
+        return "-"
+    seconds = ((now or datetime.now(timezone.utc)) - moment).total_seconds()
+    if not 0 <= seconds < 86_400:
+        return f"{moment.astimezone():%Y-%m-%d %H:%M}"
+    if seconds < 60:
+        return "just now"
+    return f"{seconds // 60:.0f} min ago" if seconds < 3600 else f"{seconds // 3600:.0f} h ago"
 
 
 def format_number(value: float | None) -> str:

@@ -1,0 +1,144 @@
+"""``neurockt export``: a run's rows as CSV, JSON lines or one Parquet file; floats come back bit for bit.
+
+CSV writes nothing for null and ``nan``, ``inf``, ``-inf`` for these values. JSON lines are strict JSON: null, and the
+strings ``NaN``, ``Infinity``, ``-Infinity``. Rows pass through a row group at a time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TextIO
+
+from neurockt.catalogue import find_run
+from neurockt.cli import WrongUsage, output
+from neurockt.cli.ls import split_names
+from neurockt.cli.show import add_run_argument
+from neurockt.errors import NeurocktError
+from neurockt.fields import unquoted
+from neurockt.formatting import clean
+from neurockt.store import files
+from neurockt.store.plain import number
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Batches = Iterator["pa.Table"]
+
+BATCH_ROWS: Final = 4096
+"""Rows that are Python objects at a time."""
+
+_SUFFIXES: Final = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+_EXAMPLE: Final = """\
+  neurockt export brave-otter --table epochs > epochs.csv
+  neurockt export brave-otter --columns step,train_loss -o loss.parquet
+"""
+
+
+def add_parser(subparsers: output.Subparsers[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = output.add_command(subparsers, "export", "write a run's rows as CSV, JSON lines or Parquet", _EXAMPLE)
+    add_run_argument(parser)
+    parser.add_argument("--table", choices=("steps", "epochs"), default="steps", help="which rows (default: steps)")
+    parser.add_argument(
+        "--format", choices=("csv", "jsonl", "parquet"), help="default: by the ending of FILE, else csv"
+    )
+    parser.add_argument("--columns", metavar="NAMES", help="only these, in this order, with commas between them")
+    parser.add_argument("-o", "--output", metavar="FILE", help="where to write (default: stdout)")
+    parser.add_argument("--force", action="store_true", help="replace FILE if it exists")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write the rows."""
+    target = Path(arguments.output) if arguments.output not in (None, "-") else None
+    kind = arguments.format or (_SUFFIXES.get(target.suffix.lower(), "csv") if target else "csv")
+    if target is None and kind == "parquet":
+        raise WrongUsage("a Parquet file cannot be written to stdout; name it with -o FILE")
+    if target is not None:
+        _check_target(target, force=arguments.force)
+    columns = [unquoted(name) for name in split_names(arguments.columns)] if arguments.columns is not None else None
+    found = find_run(arguments.run_named, arguments.root)
+    schema, batches = found.batches(arguments.table, columns)
+    if target is None:
+        _WRITERS[kind](sys.stdout, schema, batches)
+    elif kind == "parquet":
+        _publish(target, lambda path: _write_parquet(path, schema, batches))
+    else:
+        _publish(target, lambda path: _write_text(path, kind, schema, batches))
+    return 1 if found.damaged else 0
+
+
+def _check_target(target: Path, *, force: bool) -> None:
+    if target.exists() and not target.is_file():
+        raise NeurocktError(f"{target} is no plain file; name a file to write")
+    if target.exists() and not force:
+        raise NeurocktError(f"{target} exists; --force replaces it")
+    if not target.parent.is_dir():
+        raise NeurocktError(f"no directory {target.parent}; make it first")
+
+
+def _publish(target: Path, write: Callable[[Path], None]) -> None:
+    try:
+        files.publish(target, write)
+    except BaseException:
+        files.temporary_path(target).unlink(missing_ok=True)
+        raise
+
+
+def _write_text(path: Path, kind: str, schema: pa.Schema, batches: Batches) -> None:
+    with path.open("w", encoding="utf-8", errors="surrogatepass", newline="") as file:
+        _WRITERS[kind](file, schema, batches)
+
+
+def _write_csv(file: TextIO, schema: pa.Schema, batches: Batches) -> None:
+    writer = csv.writer(file, lineterminator="\n")
+    names = schema.names
+    writer.writerow([clean(name) for name in names] if file.isatty() else names)
+    for columns in _columns(batches):
+        writer.writerows(zip(*columns, strict=True))
+
+
+def _write_json_lines(file: TextIO, schema: pa.Schema, batches: Batches) -> None:
+    names = schema.names
+    encode = json.JSONEncoder(allow_nan=False).encode
+    for columns in _columns(batches):
+        plain_columns = [_plain(column) for column in columns]
+        file.writelines(f"{encode(dict(zip(names, row, strict=True)))}\n" for row in zip(*plain_columns, strict=True))
+
+
+def _write_parquet(path: Path, schema: pa.Schema, batches: Batches) -> None:
+    from neurockt.store.parts import open_writer
+
+    with open_writer(path, schema) as writer:
+        for batch in batches:
+            writer.write_table(batch)
+
+
+_WRITERS: Final = {"csv": _write_csv, "jsonl": _write_json_lines}
+
+
+def _columns(batches: Batches) -> Iterator[list[list[Any]]]:
+    """The columns of some rows at a time, as Python values; moments in ISO form."""
+    for batch in batches:
+        for start in range(0, len(batch), BATCH_ROWS):
+            rows = batch.slice(start, BATCH_ROWS)
+            yield [_moments(column.to_pylist()) for column in rows.columns]
+
+
+def _moments(column: list[Any]) -> list[Any]:
+    if column and isinstance(column[0], datetime):
+        return [moment.isoformat() for moment in column]
+    return column
+
+
+def _plain(column: list[Any]) -> list[Any]:
+    if all(not isinstance(value, float) or math.isfinite(value) for value in column):
+        return column
+    return [number(value) for value in column]

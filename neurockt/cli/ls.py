@@ -1,0 +1,160 @@
+"""``neurockt ls``: the runs in a directory, filtered, sorted, with the columns one wants."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import gc
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from neurockt.catalogue import default_root, list_runs
+from neurockt.cli import output
+from neurockt.fields import Field, flat_config, parse_field, sort_runs
+from neurockt.query import parse
+from neurockt.records import RunInfo
+
+METRICS_SHOWN: Final = 4
+"""Metrics in the table when no columns are asked for: the most common ones."""
+
+_DESCRIPTION: Final = """\
+List the runs in a directory, the newest last.
+
+A field is id, name, project, group, state, host, tags, notes, path, started, ended, updated, duration, age, steps,
+epochs, attempts, dropped; a config's key such as cfg.lr or cfg.optimizer.lr; or a metric such as valid_loss (its last
+value), best(acc), min(x), max(x), "val/acc". A filter compares them with = != < <= > >=, takes words to look for in
+names, name: id: project: group: tag: note: state: host: config: has:, and joins with AND, OR, NOT, - and parentheses.
+"""
+_EXAMPLE: Final = """\
+  neurockt ls runs --filter 'resnet cfg.lr>=1e-3 valid_loss<0.5 -state:running' --sort 'best(acc)' --reverse
+  neurockt ls --columns name,state,duration,cfg.lr,'best(acc)'
+  neurockt ls --json | jq -r '.[].path'
+"""
+
+
+def add_parser(subparsers: output.Subparsers[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = output.add_command(subparsers, "ls", "list, filter and sort runs", _EXAMPLE, _DESCRIPTION)
+    parser.add_argument("root", metavar="ROOT", nargs="?", help="directory of runs (default: $NEUROCKT_DIR, else runs)")
+    parser.add_argument("-f", "--filter", metavar="QUERY", default="", help="only the runs that fit")
+    parser.add_argument("-s", "--sort", metavar="FIELD", help="sort by a field; those without a value come last")
+    parser.add_argument("-r", "--reverse", action="store_true", help="the other way round")
+    parser.add_argument("-c", "--columns", metavar="FIELDS", help="fields to show, with commas between them")
+    parser.add_argument("-n", "--limit", metavar="N", type=count, help="at most N: the newest, or the first")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """List the runs."""
+    collecting = gc.isenabled()
+    gc.disable()  # ten thousand runs are a million objects without a cycle: looking for one takes a fifth of the time
+    try:
+        return _list(arguments)
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    query = parse(arguments.filter)
+    columns = [parse_field(name) for name in split_names(arguments.columns)] if arguments.columns is not None else None
+    sorting = parse_field(arguments.sort) if arguments.sort is not None else None
+    root = arguments.root or default_root()
+    everything = list_runs(root)
+    _tell_unknown([*query.fields, *(columns or []), *([sorting] if sorting else [])], everything)
+    runs = [info for info in everything if query.matches(info)]
+    if sorting:
+        runs = sort_runs(runs, sorting.name, reverse=arguments.reverse)[: arguments.limit]
+    else:
+        runs = runs[-arguments.limit :] if arguments.limit else runs
+        runs = runs[::-1] if arguments.reverse else runs
+    if arguments.json:
+        output.print_json([_to_json(info, columns) for info in runs])
+    elif runs:
+        _print_runs(runs, columns or default_columns(runs))
+    else:
+        output.note(f"none of the {len(everything):,} runs in {root} fits" if everything else f"no runs in {root}")
+    return 0
+
+
+def count(text: str) -> int:
+    """A number of things, for argparse."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not 1 or more")
+    return number
+
+
+def split_names(text: str) -> list[str]:
+    """Names with commas between them; a comma within quotes or parentheses belongs to the name."""
+    names, depth, quoted, escaped = [""], 0, False, False
+    for character in text:
+        if character == "," and not depth and not quoted:
+            names.append("")
+            continue
+        if character == '"' and not escaped:
+            quoted = not quoted
+        elif not quoted:
+            depth = max(0, depth + (character == "(") - (character == ")"))
+        escaped = character == "\\" and not escaped
+        names[-1] += character
+    return [name.strip() for name in names]
+
+
+def default_columns(runs: Sequence[RunInfo]) -> list[Field]:
+    """What tells the runs apart, how they stand, and the metrics most of them have."""
+    names = ["id"]
+    optional: list[tuple[str, Callable[[RunInfo], object]]] = [
+        ("name", lambda info: info.name and info.name != info.id),
+        ("project", lambda info: info.project),
+        ("group", lambda info: info.group),
+        ("tags", lambda info: info.tags),
+    ]
+    names += [name for name, there in optional if any(map(there, runs))]
+    names += ["state", "started", "duration", "steps", "epochs"]
+    for table in ("epochs", "steps"):
+        common = Counter(name for info in runs for name in getattr(info, table).columns)
+        if common:
+            metrics = [parse_field(_quoted(name)) for name, _ in common.most_common(METRICS_SHOWN)]
+            return [*map(parse_field, names), *metrics]
+    return [parse_field(name) for name in names]
+
+
+def _quoted(metric: str) -> str:
+    escaped = metric.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _print_runs(runs: Sequence[RunInfo], columns: Sequence[Field]) -> None:
+    right = [field.kind in ("number", "duration") or _all_numbers(field, runs) for field in columns]
+    rows = [[output.show_value(field, info) for field in columns] for info in runs]
+    for line in output.table_lines([field.label for field in columns], rows, right=right):
+        print(line)
+
+
+def _all_numbers(field: Field, runs: Sequence[RunInfo]) -> bool:
+    values = [field.value(info) for info in runs]
+    return all(value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)) for value in values)
+
+
+def _to_json(info: RunInfo, columns: Sequence[Field] | None) -> object:
+    if columns is None:
+        return output.run_to_json(info)
+    return {field.label: output.value_to_json(field.value(info)) for field in columns}
+
+
+def _tell_unknown(fields: Sequence[Field], runs: Sequence[RunInfo]) -> None:
+    """A name that no run has is probably misspelt: say so, since the list alone would only be empty."""
+    for field in dict.fromkeys(fields):
+        if not runs or field.kind not in ("any", "number") or any(field.value(info) is not None for info in runs):
+            continue
+        metrics = dict.fromkeys(name for info in runs for table in (info.epochs, info.steps) for name in table.columns)
+        keys = dict.fromkeys(f"cfg.{key}" for info in runs for key, _ in flat_config(info.config))
+        wanted, known = (field.name, keys) if field.kind == "any" else (field.metric, metrics)
+        if wanted in known:
+            continue  # it is there, without a value
+        close = difflib.get_close_matches(wanted, known, 1)
+        hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(list(known)[:8])}" if known else ""
+        output.note(f"no run has {wanted!r}" + (f"; {hint}" if hint else ""))

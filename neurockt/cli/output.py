@@ -1,0 +1,131 @@
+"""What the commands print: tables that fit the terminal, JSON, and notes on stderr."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from neurockt.fields import Field, Kind
+from neurockt.formatting import clean, clip, display_width, format_ago, format_duration, format_number, pad
+from neurockt.records import RunInfo
+from neurockt.store.info import to_json
+from neurockt.store.plain import plain
+
+Subparsers = argparse._SubParsersAction  # argparse has no public name for it
+
+GAP: Final = "  "
+"""What stands between two columns."""
+SMALLEST_WIDTH: Final = 12
+"""A column is not made narrower than this to fit the terminal; then the last columns are left out."""
+WHOLE: Final = 1_000_000
+"""Characters of a value that is not cut."""
+
+
+def add_command(
+    subparsers: Subparsers[argparse.ArgumentParser], name: str, summary: str, example: str, description: str = ""
+) -> argparse.ArgumentParser:
+    """The parser of a command, with an example at the end of its help."""
+    return subparsers.add_parser(
+        name,
+        help=summary,
+        description=description or f"{summary[0].upper()}{summary[1:]}.",
+        epilog=f"example:\n{example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def note(message: str) -> None:
+    """One line on stderr."""
+    print(f"neurockt: {clean(message, WHOLE)}", file=sys.stderr)
+
+
+def print_json(document: Any) -> None:
+    """A document on stdout, in ASCII: it holds text from runs, and may be looked at in a terminal."""
+    json.dump(plain(document), sys.stdout, indent=2, allow_nan=False)
+    sys.stdout.write("\n")
+
+
+def run_to_json(info: RunInfo) -> dict[str, Any]:
+    """A run as ``run.json`` describes it, and where it is."""
+    document = {**to_json(info), "path": str(info.path), "duration": info.seconds}
+    del document["format"]
+    return document
+
+
+def value_to_json(value: Any) -> Any:
+    """A field's value as JSON holds it; moments in ISO form."""
+    return value.isoformat() if isinstance(value, datetime) else plain(value)
+
+
+def show_value(field: Field, info: RunInfo) -> str:
+    """A field's value for a person."""
+    return show(field.value(info), field.kind)
+
+
+def show(value: Any, kind: Kind = "any") -> str:
+    """A value for a person: moments and durations in words, numbers as in the documented table."""
+    if value is None or value == () or value == "":
+        return "-"
+    if isinstance(value, datetime):
+        return format_ago(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return f"{value:,}" if kind == "number" else str(value)
+    if isinstance(value, float):
+        as_kind = {"duration": format_duration, "number": format_number}
+        return as_kind.get(kind, repr)(value)
+    if isinstance(value, tuple):
+        value = ", ".join(str(item) for item in value)
+    elif isinstance(value, (list, dict)):
+        value = json.dumps(value, ensure_ascii=False)
+    return clean(value, WHOLE)
+
+
+def table_lines(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[bool]) -> Iterator[str]:
+    """Columns side by side: cut to fit a terminal, whole where the output goes elsewhere.
+
+    Args:
+        right: which columns stand to the right, as numbers do; those are never cut.
+    """
+    header = [clean(name, WHOLE) for name in header]
+    widths = [max(map(display_width, column)) for column in zip(header, *rows, strict=True)]
+    if sys.stdout.isatty():
+        widths = _fit(widths, right, shutil.get_terminal_size().columns)
+        if len(widths) < len(header):
+            note(f"too narrow for {', '.join(header[len(widths) :])}; a wider terminal or a pipe shows all")
+    for row in [header, *rows]:
+        cells = [
+            " " * (width - display_width(cell)) + cell if to_right else pad(clip(cell, width), width)
+            for cell, width, to_right in zip(row, widths, right, strict=False)
+        ]
+        yield GAP.join(cells).rstrip()
+
+
+def _fit(widths: Sequence[int], right: Sequence[bool], room: int) -> list[int]:
+    """The widths of as many columns as fit, from the left; the widest texts are narrowed first."""
+    fitted = list(widths)
+
+    def excess() -> int:
+        return sum(fitted) + len(GAP) * (len(fitted) - 1) - room
+
+    def widest() -> int:
+        texts = [index for index in range(len(fitted)) if not right[index] and fitted[index] > SMALLEST_WIDTH]
+        return max(texts, key=lambda index: fitted[index], default=-1)
+
+    while excess() > 0 and (index := widest()) >= 0:
+        fitted[index] -= 1
+    while excess() > 0 and len(fitted) > 1:
+        fitted.pop()
+    spare = -excess()
+    for index, width in enumerate(fitted):  # what the columns left out would have taken goes back to the texts
+        wider = min(spare, widths[index] - width)
+        if wider > 0:
+            fitted[index] += wider
+            spare -= wider
+    return fitted

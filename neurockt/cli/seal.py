@@ -1,0 +1,71 @@
+"""``neurockt seal``: what dead runs left in their journals becomes Parquet."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from neurockt.catalogue import default_root, find_run, run_paths
+from neurockt.cli import output
+from neurockt.errors import NeurocktError, RunInUse
+from neurockt.store import layout
+
+_DESCRIPTION = """\
+Turn the journals of dead runs into Parquet, so that they read as plain Parquet without neurockt too.
+
+A killed run loses nothing and reads in full without this. A run that is still being written is left alone.
+"""
+_EXAMPLE = """\
+  neurockt seal runs
+  neurockt seal runs/20261123-101500-brave-otter
+"""
+
+
+def add_parser(subparsers: output.Subparsers[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = output.add_command(subparsers, "seal", "turn dead runs' journals into Parquet", _EXAMPLE, _DESCRIPTION)
+    parser.add_argument(
+        "targets",
+        metavar="RUN|ROOT",
+        nargs="*",
+        help="default: $NEUROCKT_DIR, else runs",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Seal the runs; one that cannot be sealed does not keep the others from it."""
+    from neurockt.store.sealing import seal_run
+
+    status = 0
+    done: list[dict[str, Any]] = []
+    for path, was_named in _paths(arguments.targets or [str(default_root())]):
+        try:
+            sealed = seal_run(path)
+        except RunInUse as error:
+            output.note(str(error))
+            status = max(status, int(was_named))
+        except (NeurocktError, OSError) as error:
+            output.note(f"{path}: {error}" if isinstance(error, OSError) else str(error))
+            status = 1
+        else:
+            done.append({"path": str(path), "steps": sealed.steps, "epochs": sealed.epochs, "already": sealed.already})
+            if not arguments.json:
+                moved = f"sealed {sealed.steps:,} steps, {sealed.epochs:,} epochs"
+                print(f"{output.show(str(path))}: {'already sealed' if sealed.already else moved}")
+    if arguments.json:
+        output.print_json(done)
+    return status
+
+
+def _paths(targets: list[str]) -> Iterator[tuple[Path, bool]]:
+    """The runs, and whether each was named rather than found in a directory."""
+    for target in targets:
+        path = Path(target)
+        if path.is_dir() and not (path / layout.RUN_FILE).exists():
+            yield from ((found, False) for found in run_paths(path))
+        else:
+            yield find_run(target).path, True

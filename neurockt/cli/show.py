@@ -1,0 +1,166 @@
+"""``neurockt show``: one run: what it is, its config, the table of its epochs, and what its metrics came to."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from neurockt.catalogue import find_run
+from neurockt.cli import output
+from neurockt.cli.ls import count
+from neurockt.fields import flat_config
+from neurockt.formatting import (
+    clean,
+    clean_block,
+    format_ago,
+    format_duration,
+    format_number,
+    pad,
+    table_header,
+    table_row,
+)
+from neurockt.records import RunInfo, TableSummary
+from neurockt.store.layout import AXES
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+STEPS_SHOWN = 10
+"""Rows that ``--steps`` shows when no number is given."""
+
+_EXAMPLE = """\
+  neurockt show runs/20261123-101500-brave-otter
+  neurockt show brave-otter-lr3 --steps 20
+"""
+
+
+def add_parser(subparsers: output.Subparsers[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = output.add_command(subparsers, "show", "show one run: table, config and summary", _EXAMPLE)
+    add_run_argument(parser)
+    parser.add_argument(
+        "--steps", metavar="N", nargs="?", type=count, const=STEPS_SHOWN, help=f"also its last N steps ({STEPS_SHOWN})"
+    )
+    parser.add_argument("--traceback", action="store_true", help="where the exception that ended it came from")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+
+
+def add_run_argument(parser: argparse.ArgumentParser) -> None:
+    """The argument that names one run."""
+    parser.add_argument("run_named", metavar="RUN", help="its directory, its id, the beginning of its id, or its name")
+    parser.add_argument(
+        "--root", metavar="ROOT", type=Path, help="where to look for it (default: $NEUROCKT_DIR, else runs)"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Show the run."""
+    found = find_run(arguments.run_named, arguments.root)
+    info = found.current_info()
+    epochs = found.epochs()
+    steps = found.last_rows("steps", arguments.steps) if arguments.steps else None
+    if arguments.json:
+        tables = {"epochs": epochs, **({"steps": steps} if steps is not None else {})}
+        rows = {name: [_row_to_json(row) for row in table.to_pylist()] for name, table in tables.items()}
+        output.print_json({**output.run_to_json(info), "rows": rows})
+        return 0
+    sections = [list(_description(info)), list(_config(info)), list(_epochs(epochs)), list(_summary(info))]
+    if steps is not None:
+        sections.append(list(_steps(steps)))
+    sections.append(list(_failure(info, with_traceback=arguments.traceback)))
+    print("\n\n".join("\n".join(lines) for lines in sections if lines))
+    return 0
+
+
+def _row_to_json(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: output.value_to_json(value) for name, value in row.items()}
+
+
+def _description(info: RunInfo) -> Iterator[str]:
+    attempt = info.attempt
+    yield clean(info.label, output.WHOLE)
+    facts = {
+        "id": info.id,
+        "path": str(info.path),
+        "state": info.state,
+        "project": info.project,
+        "group": info.group,
+        "tags": ", ".join(info.tags),
+        "started": f"{info.created.astimezone():%Y-%m-%d %H:%M:%S}, {format_ago(info.created)}",
+        "ended": f"{info.ended.astimezone():%Y-%m-%d %H:%M:%S}" if info.ended else None,
+        "duration": format_duration(info.seconds),
+        "host": f"{attempt.host}, process {attempt.pid}" if attempt else None,
+        "attempts": len(info.attempts) if len(info.attempts) > 1 else None,
+        "rows": f"{info.steps.rows:,} steps, {info.epochs.rows:,} epochs",
+        "lost": f"{info.dropped:,} rows that could not be stored" if info.dropped else None,
+    }
+    yield from _pairs({name: value for name, value in facts.items() if value})
+    if info.notes:
+        yield ""
+        yield clean_block(info.notes)
+
+
+def _config(info: RunInfo) -> Iterator[str]:
+    if info.config:
+        yield "config"
+        yield from _pairs({key: output.show(value) for key, value in flat_config(info.config)})
+
+
+def _pairs(values: dict[str, Any]) -> Iterator[str]:
+    names = [clean(name, output.WHOLE) for name in values]
+    width = min(40, max(map(len, names)))
+    for name, value in zip(names, values.values(), strict=True):
+        yield f"  {pad(name, width)}  {clean(value, output.WHOLE)}"
+
+
+def _epochs(rows: pa.Table) -> Iterator[str]:
+    names = [name for name in rows.column_names if name not in AXES]
+    if len(rows):
+        yield table_header(names)
+        for values in zip(*(rows[name].to_pylist() for name in names), strict=True) if names else ():
+            yield table_row(names, values)
+
+
+def _steps(rows: pa.Table) -> Iterator[str]:
+    yield f"the last {len(rows):,} steps" if len(rows) else "no steps"
+    names = [name for name in rows.column_names if name not in AXES]
+    axes = [[f"{number:,}" for number in rows[name].to_pylist()] for name in ("step", "epoch")]
+    values = [[format_number(value) for value in rows[name].to_pylist()] for name in names]
+    cells = list(zip(*axes, *values, strict=True))
+    if cells:
+        header = ["step", "epoch", *names]
+        yield from output.table_lines(header, cells, right=[True] * len(header))
+
+
+def _summary(info: RunInfo) -> Iterator[str]:
+    rows = [*_summary_rows("epoch", info.epochs), *_summary_rows("step", info.steps)]
+    if rows:
+        header = ("metric", "rows", "last", "smallest", "at", "largest", "at")
+        yield from output.table_lines(header, rows, right=[False, True, True, True, False, True, False])
+
+
+def _summary_rows(key: str, table: TableSummary) -> Iterator[tuple[str, ...]]:
+    for name, column in table.columns.items():
+        yield (
+            clean(name, output.WHOLE),
+            f"{column.count:,}",
+            format_number(column.last),
+            format_number(column.min),
+            f"{key} {column.min_at:,}" if column.min_at is not None else "-",
+            format_number(column.max),
+            f"{key} {column.max_at:,}" if column.max_at is not None else "-",
+        )
+
+
+def _failure(info: RunInfo, *, with_traceback: bool) -> Iterator[str]:
+    if info.failure:
+        yield f"failed with {clean(info.failure.type)}: {clean_block(info.failure.message, 1000)}"
+        if with_traceback:
+            yield clean_block(info.failure.traceback, output.WHOLE)
+        else:
+            yield "(--traceback shows where)"
+    elif with_traceback:
+        yield "no exception ended this run"

@@ -1,0 +1,151 @@
+"""``neurockt export``: what was recorded comes back, bit for bit."""
+
+from __future__ import annotations
+
+import csv
+import json
+import struct
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+import neurockt as package
+
+from .conftest import Done, record
+
+Command = Callable[..., Done]
+ODD = 'val,"odd" λ'
+
+
+def bits(value: float | None) -> bytes | None:
+    """A float so that -0.0 is not 0.0, and NaN is NaN."""
+    return None if value is None else struct.pack("<d", float(value))
+
+
+def recorded(run: Path, column: str) -> list[bytes | None]:
+    """A column of the run's steps."""
+    return [bits(value) for value in package.open_run(run).steps()[column].to_pylist()]
+
+
+def test_csv_round_trips(neurockt: Command, odd_values: Path) -> None:
+    """Nothing for null; nan, inf; every other float exactly."""
+    header, *rows = csv.reader(StringIO(neurockt("export", "odd").out))
+    assert header == ["step", "epoch", "time", ODD, "sparse"]
+    for name in (ODD, "sparse"):
+        cells = [row[header.index(name)] for row in rows]
+        assert [bits(float(cell) if cell else None) for cell in cells] == recorded(odd_values, name)
+    assert [int(row[0]) for row in rows] == list(range(1, len(rows) + 1))
+    assert {"", "nan", "inf", "-inf", "-0.0"} <= {row[3] for row in rows}
+
+
+def test_json_lines_round_trip(neurockt: Command, odd_values: Path) -> None:
+    """Strict JSON, a row a line; NaN and the infinities as strings."""
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    lines = neurockt("export", "odd", "--format", "jsonl").out.splitlines()
+    rows = [json.loads(line, parse_constant=refuse) for line in lines]
+    for name in (ODD, "sparse"):
+        assert [bits(row[name]) for row in rows] == recorded(odd_values, name)
+    assert {"NaN", "Infinity", "-Infinity", None} <= {row[ODD] for row in rows if not isinstance(row[ODD], float)}
+    assert rows[0]["time"].endswith("+00:00")
+
+
+def test_parquet_round_trips(neurockt: Command, odd_values: Path, tmp_path: Path) -> None:
+    """One file that equals what the library reads."""
+    assert neurockt("export", "odd", "-o", "one.parquet") == Done(0, "", "")
+    whole = pq.read_table(tmp_path / "one.parquet")
+    assert whole.schema == package.open_run(odd_values).steps().schema
+    for name in (ODD, "sparse"):
+        assert [bits(value) for value in whole[name].to_pylist()] == recorded(odd_values, name)
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.jsonl", "rows.parquet"])
+def test_the_ending_of_the_file_tells_the_format(
+    neurockt: Command, odd_values: Path, tmp_path: Path, name: str
+) -> None:
+    """And text files hold what stdout would have."""
+    assert neurockt("export", "odd", "-o", name).status == 0
+    path = tmp_path / name
+    if path.suffix == ".parquet":
+        assert pq.read_metadata(path).num_rows == 209
+    else:
+        assert path.read_text(encoding="utf-8") == neurockt("export", "odd", "--format", path.suffix[1:]).out
+
+
+def test_columns_in_the_order_asked_for(neurockt: Command, odd_values: Path) -> None:
+    """Names with commas or quotes are quoted."""
+    out = neurockt("export", "odd", "--columns", r'sparse,"val,\"odd\" λ",step').out
+    assert next(csv.reader(StringIO(out))) == ["sparse", ODD, "step"]
+
+
+def test_epochs(neurockt: Command, runs: Path) -> None:
+    """The other table."""
+    out = neurockt("export", "fast", "--table", "epochs", "--columns", "epoch,acc").out
+    assert out == "epoch,acc\n1,0.1\n2,0.97\n"
+
+
+def test_an_unknown_column_is_an_error_with_a_hint(neurockt: Command, runs: Path, tmp_path: Path) -> None:
+    """Exit status 1, nothing written."""
+    done = neurockt("export", "fast", "--columns", "train_los", "-o", "new.csv")
+    assert done.status == 1
+    assert "did you mean 'train_loss'?" in done.err
+    assert list(tmp_path.glob("new*")) == []
+
+
+def test_a_file_is_not_overwritten_unless_forced(neurockt: Command, runs: Path, tmp_path: Path) -> None:
+    """``--force`` replaces it whole."""
+    (tmp_path / "there.csv").write_text("precious")
+    done = neurockt("export", "fast", "-o", "there.csv")
+    assert done.status == 1
+    assert "there.csv exists; --force replaces it" in done.err
+    assert (tmp_path / "there.csv").read_text() == "precious"
+    assert neurockt("export", "fast", "-o", "there.csv", "--force").status == 0
+    assert (tmp_path / "there.csv").read_text().startswith("step,")
+
+
+@pytest.mark.parametrize("target", ["/dev/null", "missing/rows.csv", "runs"])
+def test_only_a_plain_file_is_written(neurockt: Command, runs: Path, target: str) -> None:
+    """A device or a directory is not replaced, even when forced."""
+    done = neurockt("export", "fast", "-o", target, "--force")
+    assert done.status == 1
+    assert done.err.startswith("neurockt: ")
+
+
+def test_parquet_needs_a_file(neurockt: Command, runs: Path) -> None:
+    """Wrong usage."""
+    done = neurockt("export", "fast", "--format", "parquet")
+    assert done.status == 2
+    assert "-o FILE" in done.err
+
+
+def test_what_cannot_be_read_makes_it_fail_after_the_rest(neurockt: Command, runs: Path) -> None:
+    """A script must not take a part of the rows for all of them."""
+    (runs / "r1" / "steps" / "part-00000.parquet").write_bytes(b"")
+    done = neurockt("export", "fast")
+    assert done.status == 1
+    assert "part-00000.parquet" in done.err
+
+
+def test_a_live_run_is_exported_as_of_now(neurockt: Command, live_run: Path) -> None:
+    """Journal and parts joined."""
+    assert neurockt("export", "live", "--columns", "step,loss").out == "step,loss\n1,1.0\n2,0.5\n"
+
+
+def test_a_wide_table(neurockt: Command, tmp_path: Path) -> None:
+    """A thousand columns."""
+    record(tmp_path / "runs", {f"m{index}": [float(index)] for index in range(1000)}, run_id="wide")
+    header, row = csv.reader(StringIO(neurockt("export", "wide").out))
+    assert header[3:] == [f"m{index}" for index in range(1000)]
+    assert [float(cell) for cell in row[3:]] == list(range(1000))
+
+
+def test_names_are_harmless_on_a_terminal_and_exact_in_a_pipe(neurockt: Command, hostile: Path) -> None:
+    """A name that turns the text's direction is kept where a program reads it."""
+    name = "损失/train, \"a\" 'b'\u202e"
+    assert name in next(csv.reader(StringIO(neurockt("export", hostile / "bad").out)))
+    assert "\u202e" not in neurockt("export", hostile / "bad", terminal=80).out

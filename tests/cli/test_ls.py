@@ -1,0 +1,155 @@
+"""``neurockt ls``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from neurockt.formatting import display_width
+
+from .conftest import Done
+
+Command = Callable[..., Done]
+
+
+def ids(done: Done) -> list[str]:
+    """The ids of the runs listed."""
+    return [row["id"] for row in done.json]
+
+
+def test_lists_the_runs_the_newest_last(neurockt: Command, runs: Path) -> None:
+    """One line a run below the header, with its state and last values."""
+    done = neurockt("ls", runs)
+    header, *rows = done.out.splitlines()
+    assert done.status == 0
+    assert done.err == ""
+    assert header.split()[:4] == ["id", "name", "project", "tags"]
+    assert header.split()[-2:] == ["valid_loss", "acc"]
+    assert [row.split()[1] for row in rows] == ["slow", "fast", "diverged"]
+    assert rows[1].split()[-2:] == ["0.1000", "0.9700"]
+    assert rows[2].split()[-2:] == ["nan", "0.1000"]
+
+
+def test_looks_in_runs_or_where_the_variable_says(
+    neurockt: Command, runs: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Without a ROOT, ``./runs``, or ``$NEUROCKT_DIR``."""
+    assert len(neurockt("ls", "--json").json) == 3
+    monkeypatch.setenv("NEUROCKT_DIR", str(tmp_path / "elsewhere"))
+    done = neurockt("ls")
+    assert done.status == 1
+    assert "elsewhere" in done.err
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("valid_loss<0.5", ["r1"]),
+        ("cfg.lr>=1e-2 -diverged", ["r1"]),
+        ("cfg.model.width=32 OR train_loss=nan", ["r0", "r2"]),
+        ("tag:paper", ["r1", "r2"]),
+        ("best(acc)>0.4", ["r0", "r1"]),
+        ("nothing", []),
+    ],
+)
+def test_filters(neurockt: Command, runs: Path, query: str, found: list[str]) -> None:
+    """Only the runs that fit."""
+    done = neurockt("ls", runs, "--filter", query, "--json")
+    assert done.status == 0
+    assert ids(done) == found
+
+
+def test_says_how_many_runs_did_not_fit(neurockt: Command, runs: Path) -> None:
+    """An empty list explains itself, on stderr."""
+    done = neurockt("ls", runs, "-f", "nothing")
+    assert done == Done(0, "", f"neurockt: none of the 3 runs in {runs} fits\n")
+
+
+def test_sorts_with_what_has_no_value_last(neurockt: Command, runs: Path) -> None:
+    """NaN is no place in an order."""
+    assert ids(neurockt("ls", runs, "--json", "-s", "valid_loss")) == ["r1", "r0", "r2"]
+    assert ids(neurockt("ls", runs, "--json", "-s", "valid_loss", "-r")) == ["r0", "r1", "r2"]
+    assert ids(neurockt("ls", runs, "--json", "-s", "cfg.lr", "-r", "-n", 1)) == ["r2"]
+
+
+def test_a_limit_keeps_the_newest(neurockt: Command, runs: Path) -> None:
+    """Without an order, the last runs are the ones of interest."""
+    assert ids(neurockt("ls", runs, "--json", "-n", "2")) == ["r1", "r2"]
+
+
+def test_columns_are_the_ones_asked_for(neurockt: Command, runs: Path) -> None:
+    """In their order, with config values and what metrics came to."""
+    done = neurockt("ls", runs, "--columns", 'name,cfg.lr,best(valid_loss),max("acc"),"acc"')
+    assert [line.split() for line in done.out.splitlines()] == [
+        ["name", "cfg.lr", "best(valid_loss)", 'max("acc")', "acc"],
+        ["slow", "0.0001", "0.9000", "0.5000", "0.5000"],
+        ["fast", "0.01", "0.1000", "0.9700", "0.9700"],
+        ["diverged", "1.0", "1.5000", "0.1000", "0.1000"],
+    ]
+
+
+def test_json_holds_everything_or_the_columns(neurockt: Command, runs: Path) -> None:
+    """Strict JSON: moments in ISO form, NaN as a string."""
+    whole = neurockt("ls", runs, "--json").json[2]
+    assert whole["path"] == str(runs / "r2")
+    assert whole["config"] == {"lr": 1.0, "model": {"width": 96}}
+    assert whole["epochs"]["columns"]["valid_loss"]["last"] == "NaN"
+    assert whole["created"].endswith("+00:00")
+    columns = neurockt("ls", runs, "--json", "--columns", "name,valid_loss,started,tags", "-n", "1").json
+    assert columns == [{"name": "diverged", "valid_loss": "NaN", "started": whole["created"], "tags": ["paper"]}]
+
+
+def test_a_misspelt_metric_is_told(neurockt: Command, runs: Path) -> None:
+    """Otherwise the list would only be empty."""
+    done = neurockt("ls", runs, "--filter", "valid_los<1")
+    assert "no run has 'valid_los'; did you mean 'valid_loss'?" in done.err
+    assert "did you mean 'cfg.lr'?" in neurockt("ls", runs, "--sort", "cfg.lrr").err
+
+
+def test_a_filter_that_cannot_be_read_is_wrong_usage(neurockt: Command, runs: Path) -> None:
+    """Exit status 2, and a mark under the place."""
+    done = neurockt("ls", runs, "--filter", "lr > ")
+    assert done.status == 2
+    assert done.out == ""
+    assert done.err.splitlines() == ["neurockt: a value is missing here", "  lr > ", "       ^"]
+
+
+def test_runs_that_cannot_be_read_are_named_and_left_out(neurockt: Command, runs: Path) -> None:
+    """One line each on stderr, without a source line; the others are listed."""
+    (runs / "r0" / "run.json").write_text("{")
+    document = json.loads((runs / "r1" / "run.json").read_bytes())
+    (runs / "r1" / "run.json").write_text(json.dumps({**document, "name": 5}))
+    done = neurockt("ls", runs)
+    assert done.status == 0
+    assert len(done.out.splitlines()) == 2
+    assert [line.partition(" ")[0] for line in done.err.splitlines()] == ["neurockt:", "neurockt:"]
+    assert "r0/run.json is damaged" in done.err
+    assert "r1/run.json lacks or mistypes a field" in done.err
+
+
+def test_hostile_text_is_made_harmless(neurockt: Command, hostile: Path) -> None:
+    """No control character and no second line gets out, in whichever form."""
+    for words in ([], ["--json"], ["--columns", "name,notes,tags,host,group"]):
+        done = neurockt("ls", hostile, *words)
+        assert done.status == 0
+        assert not any(c in done.out + done.err for c in "\x1b\x07\r\u202e")
+    assert len(neurockt("ls", hostile).out.splitlines()) == 2
+
+
+def test_values_are_whole_in_a_pipe_and_fit_a_terminal(neurockt: Command, runs: Path) -> None:
+    """A pipe gets long names uncut; a terminal gets lines no longer than itself."""
+    document = json.loads((runs / "r0" / "run.json").read_bytes())
+    (runs / "r0" / "run.json").write_text(json.dumps({**document, "name": "損" * 500}))
+    assert "損" * 500 in neurockt("ls", runs).out
+    done = neurockt("ls", runs, terminal=60)
+    assert max(display_width(line) for line in done.out.splitlines()) <= 60
+    assert "…" in done.out
+    assert "too narrow for" in done.err
+
+
+def test_on_a_terminal_wide_enough_nothing_is_cut(neurockt: Command, runs: Path) -> None:
+    """The same lines as in a pipe."""
+    assert neurockt("ls", runs, terminal=300) == neurockt("ls", runs)

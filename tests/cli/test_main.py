@@ -1,0 +1,170 @@
+"""The command as a process: help, exit statuses, streams, and what it does not import."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import neurockt as package
+from neurockt.cli import COMMANDS
+
+from .conftest import Done
+
+Command = Callable[..., Done]
+
+
+def process(*words: object, code: str | None = None) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own; ``code`` runs instead of it."""
+    start = ["-m", "neurockt"] if code is None else ["-c", code]
+    return subprocess.run([sys.executable, *start, *map(str, words)], capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(neurockt: Command, command: str) -> None:
+    """And ends with 0."""
+    done = neurockt(command, "--help")
+    assert done.status == 0
+    assert "example:" in done.out
+    assert f"neurockt {command}" in done.out.partition("example:")[2]
+
+
+def test_the_help_lists_every_command(neurockt: Command) -> None:
+    """With a line on each."""
+    done = neurockt("--help")
+    assert done.status == 0
+    listed = [line.split()[0] for line in done.out.splitlines() if line.startswith("    ") and line.split()]
+    assert [command for command in listed if command in COMMANDS] == list(COMMANDS)
+
+
+def test_version() -> None:
+    """``neurockt --version``."""
+    done = process("--version")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"neurockt {package.__version__}\n", "")
+
+
+@pytest.mark.parametrize("words", [[], ["lss"], ["ls", "--nope"], ["ls", "-n", "0"], ["ls", "-f", "("], ["show"]])
+def test_wrong_usage_ends_with_2(words: list[str]) -> None:
+    """Nothing on stdout; what is wrong on stderr."""
+    done = process(*words)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_done_ends_with_0_and_failed_with_1(runs: Path) -> None:
+    """An error is one line, said once."""
+    assert process("ls", runs).returncode == 0
+    done = process("ls", runs / "nowhere")
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"neurockt: no directory {runs / 'nowhere'}; name one")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_warnings_are_lines_without_source(runs: Path) -> None:
+    """As a user reads them."""
+    (runs / "r0" / "run.json").write_text("[]")
+    done = process("ls", runs)
+    assert done.returncode == 0
+    assert "Warning" not in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(runs: Path) -> None:
+    """``neurockt ls | head -1`` is quiet."""
+    command = f"{sys.executable} -m neurockt ls {runs} --json | head -c 1; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert done.stdout == "[0\n"
+    assert done.stderr == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_is_an_error(runs: Path) -> None:
+    """What could not be written is not taken for done."""
+    done = subprocess.run(["bash", "-c", f"{sys.executable} -m neurockt ls {runs} > /dev/full"], capture_output=True)
+    assert done.returncode == 1
+    assert b"No space left" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_ctrl_c_ends_with_130() -> None:
+    """Quietly."""
+    code = """
+import os, signal, sys
+import neurockt.cli.ls
+neurockt.cli.ls.list_runs = lambda root: os.kill(os.getpid(), signal.SIGINT)
+sys.exit(neurockt.cli.main(["ls"]))
+"""
+    done = process(code=code)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+    assert signal.SIGINT == 2
+
+
+def test_text_that_the_terminal_cannot_show_is_escaped(runs: Path) -> None:
+    """A login node with an old locale lists runs with new names."""
+    path = runs / "r0" / "run.json"
+    path.write_text(path.read_text().replace('"slow"', '"损失 \\ud800"'))
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    done = subprocess.run([sys.executable, "-m", "neurockt", "ls", str(runs)], capture_output=True, env=environment)
+    assert done.returncode == 0
+    assert b"\\u635f" in done.stdout
+
+
+@pytest.mark.parametrize("words", ["ls {runs}", "ls {runs} --json", "ls {runs} -f has:acc -s acc", "--help"])
+def test_listing_imports_nothing_heavy(runs: Path, words: str) -> None:
+    """A login node pays for JSON alone."""
+    code = f"""
+import sys
+from neurockt.cli import main
+main({words.format(runs=runs).split()!r})
+print(*sorted(set(sys.modules) & {{"numpy", "pyarrow", "pandas", "torch", "textual", "wandb"}}))
+"""
+    done = process(code=code)
+    assert done.stdout.splitlines()[-1] == ""
+
+
+def test_only_the_command_in_use_is_imported(runs: Path) -> None:
+    """Others cost nothing."""
+    code = f"""
+import sys
+from neurockt.cli import main
+main(["ls", {str(runs)!r}])
+print("neurockt.cli.export" in sys.modules)
+"""
+    assert process(code=code).stdout.splitlines()[-1] == "False"
+
+
+def test_the_viewer_without_textual_is_a_sentence(runs: Path) -> None:
+    """With the line that installs it."""
+    code = f"""
+import sys
+sys.modules["textual"] = None
+sys.modules["neurockt_viewer"] = None
+from neurockt.cli import main
+sys.exit(main(["view", {str(runs)!r}]))
+"""
+    done = process(code=code)
+    assert done.returncode == 1
+    assert done.stderr == "neurockt: the viewer needs Textual: pip install 'neurockt[viewer]'\n"
+
+
+def test_viewing_what_is_not_there_is_an_error(neurockt: Command, tmp_path: Path) -> None:
+    """Before the viewer is loaded."""
+    done = neurockt("view", tmp_path / "nowhere")
+    assert done.status == 1
+    assert "nowhere" in done.err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_is_a_module_with_the_same_two_functions(command: str) -> None:
+    """``add_parser`` and ``run``: adding a command is adding its name."""
+    module = importlib.import_module(f"neurockt.cli.{command}")
+    assert callable(module.add_parser)
+    assert callable(module.run)

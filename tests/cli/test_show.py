@@ -1,0 +1,133 @@
+"""``neurockt show``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+
+from neurockt.monitor import Recorder
+
+from .conftest import Done, record
+
+Command = Callable[..., Done]
+
+
+def test_prints_the_documented_table_as_the_recorder_does(neurockt: Command, tmp_path: Path) -> None:
+    """The header and the rows that training printed are found in it, letter by letter."""
+    recorder = Recorder(tmp_path / "runs", run_id="r")
+    valid_loss = recorder.metric("valid_loss")(lambda value: value)
+    acc = recorder.metric("a rather long metric name")(lambda value: value)
+
+    with redirect_stdout(StringIO()) as out:
+        for loss in (0.0812, 1e-7, float("nan")):
+            with recorder(train=False):
+                valid_loss(loss)
+                if loss < 1:
+                    acc(0.9753)
+        recorder.finish()
+    printed = out.getvalue()
+    assert printed.startswith("\t valid_loss    a rather long metric name\n\t 0.0812        0.9753\n")
+    assert printed in neurockt("show", "r").out
+
+
+def test_shows_what_the_run_is(neurockt: Command, runs: Path) -> None:
+    """Its description, notes, nested config, and what each metric came to and where."""
+    done = neurockt("show", "fast")
+    assert done.status == 0
+    assert done.err == ""
+    lines = [" ".join(line.split()) for line in done.out.splitlines()]
+    assert lines[0] == "fast"
+    for line in (
+        "id r1",
+        "state finished",
+        "project digits",
+        "tags paper",
+        "rows 3 steps, 2 epochs",
+        "first line",
+        "second line",
+        "model.width 64",
+        "metric rows last smallest at largest at",
+        "valid_loss 2 0.1000 0.1000 epoch 2 1.5000 epoch 1",
+        "train_loss 3 0.1000 0.1000 step 3 2.0000 step 1",
+    ):
+        assert line in lines
+
+
+def test_a_run_is_found_by_path_id_name_and_beginning(neurockt: Command, runs: Path) -> None:
+    """Whatever one has at hand."""
+    for name in (runs / "r1", "runs/r1", "r1", "fast"):
+        assert neurockt("show", name).out.startswith("fast\n  id        r1\n")
+    assert neurockt("show", "fast", "--root", runs).status == 0
+    assert "3 runs in runs are called 'r'" in neurockt("show", "r").err
+
+
+def test_an_unknown_run_is_an_error_with_a_hint(neurockt: Command, runs: Path) -> None:
+    """Exit status 1, and one line on stderr."""
+    done = neurockt("show", "fats")
+    assert (done.status, done.out) == (1, "")
+    assert done.err == "neurockt: no run 'fats' in runs; did you mean 'fast'? ('neurockt ls runs' lists them)\n"
+
+
+def test_the_last_steps(neurockt: Command, runs: Path) -> None:
+    """``--steps N`` adds the last N rows."""
+    out = neurockt("show", "fast", "--steps", 2).out
+    rows = out[out.index("the last 2 steps") :].split("\n\n")[0].splitlines()[1:]
+    assert [row.split() for row in rows] == [
+        ["step", "epoch", "train_loss"],
+        ["2", "1", "1.0000"],
+        ["3", "1", "0.1000"],
+    ]
+
+
+def test_json_has_the_rows_too(neurockt: Command, runs: Path) -> None:
+    """Strict JSON: the run as described, its epochs, and the steps if asked for."""
+    shown = neurockt("show", "diverged", "--steps", "1", "--json").json
+    assert shown["id"] == "r2"
+    assert [row["valid_loss"] for row in shown["rows"]["epochs"]] == [1.5, "NaN"]
+    assert [row["step"] for row in shown["rows"]["steps"]] == [3]
+
+
+def test_a_live_run_is_shown_as_of_now(neurockt: Command, live_run: Path) -> None:
+    """Rows that came since ``run.json`` was written are counted."""
+    shown = neurockt("show", "live", "--json").json
+    assert shown["state"] == "running"
+    assert shown["steps"]["rows"] == 2
+    assert shown["steps"]["columns"]["loss"]["last"] == 0.5
+    assert shown["epochs"]["columns"]["acc"]["min_at"] == 1
+
+
+def test_a_run_without_rows_or_metrics(neurockt: Command, tmp_path: Path) -> None:
+    """Nothing to show is no reason to fail."""
+    record(tmp_path / "runs", {}, run_id="none", finish=False)
+    recorder = Recorder(tmp_path / "runs", run_id="bare", quiet=True)
+    with recorder(train=False):
+        pass
+    recorder.finish()
+    for words in ([], ["--steps"], ["--json"]):
+        assert neurockt("show", "bare", *words).status == 0
+
+
+def test_a_damaged_part_is_named_and_the_rest_is_shown(neurockt: Command, runs: Path) -> None:
+    """One line on stderr."""
+    part = runs / "r1" / "epochs" / "part-00000.parquet"
+    part.write_bytes(b"PAR1 and nothing else PAR1")
+    done = neurockt("show", "fast")
+    assert done.status == 0
+    assert len(done.err.splitlines()) == 1
+    assert "epochs/part-00000.parquet: no readable Parquet file" in done.err
+
+
+def test_hostile_text_is_made_harmless(neurockt: Command, hostile: Path) -> None:
+    """Nothing from the run reaches the terminal as a control character."""
+    for words in ([], ["--traceback", "--steps"], ["--json"]):
+        done = neurockt("show", hostile / "bad", *words)
+        assert done.status == 0
+        assert not any(c in done.out + done.err for c in "\x1b\x07\r\u202e")
+
+
+def test_a_failure_is_told_and_its_traceback_on_demand(neurockt: Command, hostile: Path) -> None:
+    """The exception, and where to look."""
+    assert "--traceback shows where" in neurockt("show", hostile / "bad").out
+    assert "--traceback shows where" not in neurockt("show", hostile / "bad", "--traceback").out
