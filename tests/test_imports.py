@@ -29,13 +29,25 @@ def test_this_test_can_fail() -> None:
 
 
 def test_recording_loads_neither_torch_nor_a_user_interface(tmp_path: object) -> None:
-    """The first row loads pyarrow; recording floats never loads torch; sealing does not load pandas either."""
+    """The first row loads pyarrow; recording floats never loads torch; growing a part does not load pandas either.
+
+    What is imported amid the run holds the interpreter lock, and with it the training loop.
+    """
     code = f"""
+import sys
 from neurockt.monitor import Recorder
-recorder = Recorder({str(tmp_path)!r})
+recorder = Recorder({str(tmp_path)!r}, quiet=True)
+loss = recorder.track_scalar("loss")(float)
+with recorder(train=True):
+    loss(1.0)
+early = set(sys.modules)
+for table in recorder._writer.tables.values():
+    table.seal()
 with recorder(train=True):
     pass
 recorder.finish()
+late = set(sys.modules) - early
+assert not late, late
 """
     assert loaded_by(code) == {"numpy", "pyarrow"}
 

@@ -137,7 +137,12 @@ def append(run_dir: Path, table: TableName, new: pa.Table) -> None:
 
 def rows_until(rows: pa.Table, key: str, number: int) -> int:
     """How many rows, from the first, are not numbered above ``number``."""
-    return int(np.searchsorted(rows[key].to_numpy(), number, side="right"))
+    until = 0
+    for chunk in rows[key].chunks:
+        # ``to_numpy`` would import pandas, and hold up the loop for that
+        numbers = np.frombuffer(chunk.buffers()[1], np.int64)[chunk.offset : chunk.offset + len(chunk)]
+        until += int(np.searchsorted(numbers, number, side="right"))
+    return until
 
 
 def _room_and_last(part: Path, key: str) -> tuple[int, int]:
