@@ -6,12 +6,12 @@ import argparse
 import difflib
 import gc
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from neurockt.catalogue import default_root, list_runs
 from neurockt.cli import output
-from neurockt.fields import Field, flat_config, parse_field, sort_runs
+from neurockt.fields import Field, field_value, flat_config, parse_field, sort_runs
 from neurockt.query import parse
 from neurockt.records import RunInfo
 
@@ -37,7 +37,13 @@ def add_parser(subparsers: output.Subparsers[argparse.ArgumentParser]) -> None:
     """Add the command."""
     parser = output.add_command(subparsers, "ls", "list, filter and sort runs", _EXAMPLE, _DESCRIPTION)
     parser.add_argument("root", metavar="ROOT", nargs="?", help="directory of runs (default: $NEUROCKT_DIR, else runs)")
-    parser.add_argument("-f", "--filter", metavar="QUERY", default="", help="only the runs that fit")
+    parser.add_argument(
+        "-f",
+        "--filter",
+        metavar="QUERY",
+        default="",
+        help="only the runs that fit; --filter=-x for one that begins with a dash",
+    )
     parser.add_argument("-s", "--sort", metavar="FIELD", help="sort by a field; those without a value come last")
     parser.add_argument("-r", "--reverse", action="store_true", help="the other way round")
     parser.add_argument("-c", "--columns", metavar="FIELDS", help="fields to show, with commas between them")
@@ -106,19 +112,16 @@ def split_names(text: str) -> list[str]:
 def default_columns(runs: Sequence[RunInfo]) -> list[Field]:
     """What tells the runs apart, how they stand, and the metrics most of them have."""
     names = ["id"]
-    optional: list[tuple[str, Callable[[RunInfo], object]]] = [
-        ("name", lambda info: info.name and info.name != info.id),
-        ("project", lambda info: info.project),
-        ("group", lambda info: info.group),
-        ("tags", lambda info: info.tags),
-    ]
-    names += [name for name, there in optional if any(map(there, runs))]
-    names += ["state", "started", "duration", "steps", "epochs"]
+    if any(info.name not in (None, info.id) for info in runs):
+        names.append("name")
+    names += [name for name in ("project", "group", "tags") if len({field_value(info, name) for info in runs}) > 1]
+    names.append("state")
     for table in ("epochs", "steps"):
         common = Counter(name for info in runs for name in getattr(info, table).columns)
         if common:
-            metrics = [parse_field(_quoted(name)) for name, _ in common.most_common(METRICS_SHOWN)]
-            return [*map(parse_field, names), *metrics]
+            names += [_quoted(name) for name, _ in common.most_common(METRICS_SHOWN)]
+            break
+    names += ["epochs", "steps", "duration", "started"]
     return [parse_field(name) for name in names]
 
 
@@ -130,7 +133,7 @@ def _quoted(metric: str) -> str:
 def _print_runs(runs: Sequence[RunInfo], columns: Sequence[Field]) -> None:
     right = [field.kind in ("number", "duration") or _all_numbers(field, runs) for field in columns]
     rows = [[output.show_value(field, info) for field in columns] for info in runs]
-    for line in output.table_lines([field.label for field in columns], rows, right=right):
+    for line in output.table_lines([field.label for field in columns], rows, right=right, uncut=("id", "path")):
         print(line)
 
 

@@ -6,7 +6,7 @@ import argparse
 import json
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -20,8 +20,8 @@ Subparsers = argparse._SubParsersAction  # argparse has no public name for it
 
 GAP: Final = "  "
 """What stands between two columns."""
-SMALLEST_WIDTH: Final = 12
-"""A column is not made narrower than this to fit the terminal; then the last columns are left out."""
+SMALLEST_WIDTH: Final = 10
+"""A column is not made narrower than this to fit the terminal; rather, the last columns are left out."""
 WHOLE: Final = 1_000_000
 """Characters of a value that is not cut."""
 
@@ -87,36 +87,45 @@ def show(value: Any, kind: Kind = "any") -> str:
     return clean(value, WHOLE)
 
 
-def table_lines(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[bool]) -> Iterator[str]:
+def table_lines(
+    header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[bool], uncut: Collection[str] = ()
+) -> Iterator[str]:
     """Columns side by side: cut to fit a terminal, whole where the output goes elsewhere.
 
     Args:
-        right: which columns stand to the right, as numbers do; those are never cut.
+        right: which columns stand to the right, as numbers do; of those only the name is cut.
+        uncut: the names of others that are not cut either, since they are there to be copied.
     """
     header = [clean(name, WHOLE) for name in header]
-    widths = [max(map(display_width, column)) for column in zip(header, *rows, strict=True)]
+    widest_cells = [max(map(display_width, column), default=0) for column in zip(*rows, strict=True)]
+    widths = [max(display_width(name), widest) for name, widest in zip(header, widest_cells, strict=True)]
     if sys.stdout.isatty():
-        widths = _fit(widths, right, shutil.get_terminal_size().columns)
+        smallest = [
+            width if name in uncut else max(cells, SMALLEST_WIDTH) if number else SMALLEST_WIDTH
+            for name, width, cells, number in zip(header, widths, widest_cells, right, strict=True)
+        ]
+        widths = _fit(widths, smallest, shutil.get_terminal_size().columns)
         if len(widths) < len(header):
             note(f"too narrow for {', '.join(header[len(widths) :])}; a wider terminal or a pipe shows all")
     for row in [header, *rows]:
+        clipped = [clip(cell, width) for cell, width in zip(row, widths, strict=False)]
         cells = [
-            " " * (width - display_width(cell)) + cell if to_right else pad(clip(cell, width), width)
-            for cell, width, to_right in zip(row, widths, right, strict=False)
+            " " * (width - display_width(cell)) + cell if to_right else pad(cell, width)
+            for cell, width, to_right in zip(clipped, widths, right, strict=False)
         ]
         yield GAP.join(cells).rstrip()
 
 
-def _fit(widths: Sequence[int], right: Sequence[bool], room: int) -> list[int]:
-    """The widths of as many columns as fit, from the left; the widest texts are narrowed first."""
-    fitted = list(widths)
+def _fit(widths: Sequence[int], smallest: Sequence[int], room: int) -> list[int]:
+    """The widths of as many columns as fit, from the left; the widest are narrowed first, each to its smallest."""
+    fitted = [min(width, max(least, room)) for width, least in zip(widths, smallest, strict=True)]
 
     def excess() -> int:
         return sum(fitted) + len(GAP) * (len(fitted) - 1) - room
 
     def widest() -> int:
-        texts = [index for index in range(len(fitted)) if not right[index] and fitted[index] > SMALLEST_WIDTH]
-        return max(texts, key=lambda index: fitted[index], default=-1)
+        others = [index for index, width in enumerate(fitted) if width > smallest[index]]
+        return max(others, key=lambda index: fitted[index], default=-1)
 
     while excess() > 0 and (index := widest()) >= 0:
         fitted[index] -= 1
