@@ -35,7 +35,9 @@ def test_every_public_method_is_documented(owner: type) -> None:
     undocumented = [
         name
         for name, member in inspect.getmembers(owner)
-        if not name.startswith("_") and (callable(member) or isinstance(member, property)) and not inspect.getdoc(member)
+        if not name.startswith("_")
+        and (callable(member) or isinstance(member, property))
+        and not inspect.getdoc(member)
     ]
     assert undocumented == []
 
@@ -43,7 +45,9 @@ def test_every_public_method_is_documented(owner: type) -> None:
 def test_the_error_tree_is_drawn_as_it_is() -> None:
     """The docstring of ``neurockt.errors`` names every error and nothing else."""
     classes = {
-        name for name, value in vars(neurockt.errors).items() if isinstance(value, type) and issubclass(value, Exception)
+        name
+        for name, value in vars(neurockt.errors).items()
+        if isinstance(value, type) and issubclass(value, Exception)
     }
     drawn = {
         word

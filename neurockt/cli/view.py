@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not path.is_dir():
         raise RunNotFound(f"no directory {path}; name one that holds runs, or a run")
     try:
-        from neurockt_viewer.app import run_viewer  # type: ignore[import-untyped, unused-ignore]
+        from neurockt_viewer.app import run_viewer  # type: ignore[import-not-found, import-untyped, unused-ignore]
     except ImportError as error:
         if (error.name or "").partition(".")[0] not in ("textual", "rich", "neurockt_viewer"):
             raise

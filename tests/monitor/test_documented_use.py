@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from neurockt.torch import forward
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 from torchmetrics import MetricCollection
@@ -15,6 +14,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
 from neurockt import open_run
 from neurockt.monitor import Recorder, RecorderHelper, torch_mean
+from neurockt.torch import forward
 
 
 def batches(count: int = 6, size: int = 8) -> DataLoader[Any]:
