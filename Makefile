@@ -10,6 +10,7 @@ READY := $(VENV)/.ready
 demo: $(READY)
 	$(BIN)/neurockt demo
 	$(BIN)/neurockt ls
+	@if [ -t 0 ] && [ -t 1 ]; then $(BIN)/neurockt view; fi
 
 test: lint
 	$(BIN)/pytest

@@ -1,0 +1,52 @@
+"""``neurockt demo``: trains a small model with the documented loop, and says how to look at what was recorded."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from neurockt.catalogue import default_root
+from neurockt.cli import output
+from neurockt.cli.ls import count
+from neurockt.errors import MissingExtra
+
+EPOCHS = 5
+
+_DESCRIPTION = "Train a small network on handwritten digits for a few seconds, and record it."
+_EXAMPLE = """\
+  neurockt demo
+  neurockt demo --epochs 20 --root runs
+"""
+
+
+def add_parser(subparsers: output.Subparsers[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = output.add_command(subparsers, "demo", "train a small model and record it", _EXAMPLE, _DESCRIPTION)
+    parser.add_argument("--epochs", metavar="N", type=count, default=EPOCHS, help=f"how long (default: {EPOCHS})")
+    parser.add_argument("--root", metavar="ROOT", type=Path, help="where to record (default: $NEUROCKT_DIR, else runs)")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train and record."""
+    try:
+        from neurockt.cli._digits import train
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] not in ("torch", "torchmetrics", "sklearn"):
+            raise
+        raise MissingExtra(
+            "the demo needs PyTorch, torchmetrics and scikit-learn: pip install 'neurockt[demo]'"
+        ) from error
+    from neurockt.monitor import Recorder
+
+    root = arguments.root or default_root()
+    config = {"optimizer": "adam", "lr": 3e-3, "batch_size": 32, "width": 32, "seed": 0}
+    recorder = Recorder(root, project="digits", config=config, tags=("demo",))
+    for _ in train(recorder, arguments.epochs):
+        pass
+    recorder.finish()
+    run_dir = root / recorder.run_dir.name
+    output.note(f"recorded {recorder.step:,} steps in {run_dir}; next:")
+    output.note(f"  neurockt show {run_dir}")
+    output.note(f"  neurockt view {root}")
+    return 0
