@@ -76,6 +76,14 @@ def rows_after(batches: Sequence[Rows], number: int) -> list[Rows]:
     return kept
 
 
+def rows_until(batches: Sequence[Rows], number: int | None) -> list[Rows]:
+    """The rows numbered up to ``number``; all of them for None."""
+    if number is None:
+        return list(batches)
+    kept = (Rows(batch.columns, batch.data[batch.data["number"] <= number]) for batch in batches)
+    return [batch for batch in kept if len(batch)]
+
+
 def row_dtype(columns: int) -> np.dtype[Any]:
     """The row as numpy sees it, checksum included."""
     import numpy as np

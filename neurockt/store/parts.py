@@ -6,6 +6,7 @@ the plain Parquet files are one clean series at every moment, for readers that k
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -103,12 +104,18 @@ def footer_last(metadata: pq.FileMetaData, key: str) -> int | None:
     return None
 
 
-def groups_until(metadata: pq.FileMetaData, key: str, number: int) -> int:
-    """How many row groups, from the first, hold no row above ``number``."""
-    for group in range(metadata.num_row_groups):
-        if _group_last(metadata, group, key) > number:
-            return group
-    return int(metadata.num_row_groups)
+def groups_between(metadata: pq.FileMetaData, key: str, after: int, until: int | None) -> range:
+    """The row groups that may hold rows numbered above ``after`` and, where it is given, up to ``until``."""
+    groups = range(metadata.num_row_groups)
+    first = bisect_right(groups, after, key=lambda group: _group_last(metadata, group, key))
+    if until is None:
+        return groups[first:]
+    end = bisect_right(groups, until, first, key=lambda group: _group_first(metadata, group, key))
+    return groups[first:end]
+
+
+def _group_first(metadata: pq.FileMetaData, group: int, key: str) -> int:
+    return int(metadata.row_group(group).column(layout.AXES.index(key)).statistics.min)
 
 
 def _group_last(metadata: pq.FileMetaData, group: int, key: str) -> int:

@@ -18,8 +18,9 @@ import pyarrow.parquet as pq
 
 from neurockt.errors import ColumnNotFound
 from neurockt.store import files, layout, parts
-from neurockt.store.journal import JournalDecoder, Rows, rows_after
+from neurockt.store.journal import JournalDecoder, Rows, rows_after, rows_until
 from neurockt.store.layout import TableName
+from neurockt.store.outline import Outline, outline_of
 
 
 @dataclass(frozen=True)
@@ -63,27 +64,35 @@ class TableReader:
         self._table = table
         self._key = layout.KEY[table]
 
-    def read(self, columns: Sequence[str] | None = None, *, after: int = 0) -> pa.Table:
+    def read(self, columns: Sequence[str] | None = None, *, after: int = 0, until: int | None = None) -> pa.Table:
         """The rows there are now: parts and journal joined, each row once, in order.
 
         Args:
             columns: those wanted, in that order; default step, epoch, time and every metric.
             after: only rows numbered above this; row groups that hold none are not read.
+            until: only rows numbered up to this; likewise.
 
         Raises:
             ColumnNotFound: the table has rows, and no such column.
         """
-        schema, pieces = self._plan(columns, after, whole=True)
+        schema, pieces = self._plan(columns, after, until, whole=True)
         return pa.concat_tables([pa.Table.from_batches([], schema), *pieces])
 
     def batches(self, columns: Sequence[str] | None = None) -> tuple[pa.Schema, Iterator[pa.Table]]:
         """What ``read`` gives, a row group at a time, so that memory stays bounded; each piece has the schema."""
-        return self._plan(columns, 0, whole=False)
+        return self._plan(columns, 0, None, whole=False)
 
-    def _plan(self, columns: Sequence[str] | None, after: int, *, whole: bool) -> tuple[pa.Schema, Iterator[pa.Table]]:
+    def outline(self) -> Outline:
+        """What the rows there are now hold, row group by row group, from the footers; the journal's rows come last."""
+        opened, rows = self._snapshot()
+        return outline_of([part.metadata for _, part in opened], rows, self._key)
+
+    def _plan(
+        self, columns: Sequence[str] | None, after: int, until: int | None, *, whole: bool
+    ) -> tuple[pa.Schema, Iterator[pa.Table]]:
         """The schema of the rows there are now, and the pieces they are read in."""
         opened, rows = self._snapshot()
-        rows = rows_after(rows, after)
+        rows = rows_until(rows_after(rows, after), until)
         known = dict.fromkeys(name for _, part in opened for name in parts.metric_columns(part.schema_arrow))
         known.update(dict.fromkeys(name for batch in rows for name in batch.columns))
         names = [*layout.AXES, *known] if columns is None else list(columns)
@@ -91,7 +100,7 @@ class TableReader:
             self._check(names, known)
         schema = parts.table_schema(name for name in names if name not in layout.AXES)
         wanted = pa.schema([schema.field(name) for name in names])
-        return wanted, self._pieces(opened, rows, wanted, after, whole=whole)
+        return wanted, self._pieces(opened, rows, wanted, after, until, whole=whole)
 
     def _pieces(
         self,
@@ -99,11 +108,12 @@ class TableReader:
         rows: list[Rows],
         wanted: pa.Schema,
         after: int,
+        until: int | None,
         *,
         whole: bool,
     ) -> Iterator[pa.Table]:
         for path, part in opened:
-            yield from self._read_part(path, part, wanted, after, whole=whole)
+            yield from self._read_part(path, part, wanted, after, until, whole=whole)
         if rows:
             metrics = [name for name in wanted.names if name not in layout.AXES]
             yield parts.rows_to_table(rows, self._key, metrics).select(wanted.names)
@@ -172,18 +182,21 @@ class TableReader:
         return max((number for number in numbers if number is not None), default=0)
 
     def _read_part(
-        self, path: Path, part: pq.ParquetFile, wanted: pa.Schema, after: int, *, whole: bool
+        self, path: Path, part: pq.ParquetFile, wanted: pa.Schema, after: int, until: int | None, *, whole: bool
     ) -> Iterator[pa.Table]:
         names = [name for name in wanted.names if name in part.schema_arrow.names]
         groups = range(part.num_row_groups)
-        if after:
+        cut = bool(after) or until is not None
+        if cut:
             names = list(dict.fromkeys([*names, self._key]))
-            groups = range(parts.groups_until(part.metadata, self._key, after), part.num_row_groups)
+            groups = parts.groups_between(part.metadata, self._key, after, until)
         with part:
+            if cut and not groups:
+                return
             if whole:
                 try:
-                    rows = part.read_row_groups(groups, names) if after else part.read(names)
-                    yield self._cut(rows, wanted, after)
+                    rows = part.read_row_groups(groups, names) if cut else part.read(names)
+                    yield self._cut(rows, wanted, after, until)
                     return
                 except (pa.ArrowException, OSError):
                     pass  # the row groups one by one: most of them can be read
@@ -195,12 +208,14 @@ class TableReader:
                     lost += part.metadata.row_group(group).num_rows
                     reason = _first_line(error)
                 else:
-                    yield self._cut(rows, wanted, after)
+                    yield self._cut(rows, wanted, after, until)
         if reason:
             self.damaged.append(Damage(path, f"{lost:,} of its rows cannot be read, the others are ({reason})"))
 
-    def _cut(self, rows: pa.Table, wanted: pa.Schema, after: int) -> pa.Table:
-        """The rows above ``after``, with the columns wanted."""
+    def _cut(self, rows: pa.Table, wanted: pa.Schema, after: int, until: int | None) -> pa.Table:
+        """The rows above ``after`` and up to ``until``, with the columns wanted."""
+        if until is not None:
+            rows = rows.slice(0, parts.rows_until(rows, self._key, until))
         if after and len(rows):
             rows = rows.slice(parts.rows_until(rows, self._key, after))
         return parts.with_columns(rows, wanted)

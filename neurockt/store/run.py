@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from neurockt.store.follow import TableFollower
+    from neurockt.store.outline import Outline
     from neurockt.store.reader import Damage, TableReader
 
 
@@ -84,6 +85,24 @@ class Run:
         schema, pieces = reader.batches(columns)
         return schema, self._watched(reader, table, pieces)
 
+    def window(
+        self, table: TableName, columns: Sequence[str] | None = None, *, after: int = 0, until: int | None = None
+    ) -> pa.Table:
+        """The rows of a table numbered above ``after`` and up to ``until``: its step in `steps`, its epoch in `epochs`.
+
+        Only the row groups that hold them are read.
+        """
+        return self._read(table, columns, after, until)
+
+    def outline(self, table: TableName) -> Outline:
+        """What a table holds, row group by row group, from the Parquet footers alone; the journal's rows come last."""
+        from neurockt.store.reader import TableReader
+
+        reader = TableReader(self.path, table)
+        outline = reader.outline()
+        self._tell(reader, table)
+        return outline
+
     def last_rows(self, table: TableName, count: int) -> pa.Table:
         """The last ``count`` rows of a table, read from its end."""
         from neurockt.store.reader import TableReader
@@ -117,11 +136,13 @@ class Run:
         """The files that the latest reads of each table could not read, and why."""
         return tuple(damage for found in self._damaged.values() for damage in found)
 
-    def _read(self, table: TableName, columns: Sequence[str] | None, after: int = 0) -> pa.Table:
+    def _read(
+        self, table: TableName, columns: Sequence[str] | None, after: int = 0, until: int | None = None
+    ) -> pa.Table:
         from neurockt.store.reader import TableReader
 
         reader = TableReader(self.path, table)
-        rows = reader.read(columns, after=after)
+        rows = reader.read(columns, after=after, until=until)
         self._tell(reader, table)
         return rows
 
