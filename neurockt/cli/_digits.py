@@ -24,8 +24,8 @@ OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.o
 def train(recorder: Recorder, epochs: int, *, grad_norm_from: int = 1) -> Iterator[int]:
     """Train as ``recorder.config`` says; gives the number of each epoch when it has ended.
 
-    The config has ``optimizer`` (sgd, adam or adamw), ``lr``, ``batch_size``, ``width`` (units of the hidden layer)
-    and ``seed``.
+    The config has ``optimizer`` (sgd, adam or adamw), ``lr``, ``weight_decay``, ``batch_size``, ``width`` (units of
+    the hidden layer) and ``seed``.
 
     Args:
         grad_norm_from: the epoch from which on the gradient's norm is recorded too.
@@ -34,7 +34,9 @@ def train(recorder: Recorder, epochs: int, *, grad_norm_from: int = 1) -> Iterat
     torch.manual_seed(config["seed"])
     train_dl, valid_dl = _loaders(config["batch_size"])
     model = nn.Sequential(nn.Linear(64, config["width"]), nn.ReLU(), nn.Linear(config["width"], 10))
-    optimizer = OPTIMIZERS[config["optimizer"]](model.parameters(), lr=config["lr"])
+    optimizer = OPTIMIZERS[config["optimizer"]](
+        model.parameters(), lr=config["lr"], weight_decay=config["weight_decay"]
+    )
 
     class Loss(nn.Module):
         @recorder.track_scalar("train_loss", torch_mean)

@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     from neurockt.monitor import Recorder
 
     root = arguments.root or default_root()
-    config = {"optimizer": "adam", "lr": 3e-3, "batch_size": 32, "width": 32, "seed": 0}
+    config = {"optimizer": "adam", "lr": 3e-3, "weight_decay": 0.0, "batch_size": 32, "width": 32, "seed": 0}
     recorder = Recorder(root, project="digits", config=config, tags=("demo",))
     for _ in train(recorder, arguments.epochs):
         pass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,8 +90,8 @@ def _description(info: RunInfo) -> Iterator[str]:
         "project": info.project,
         "group": info.group,
         "tags": ", ".join(info.tags),
-        "started": f"{info.created.astimezone():%Y-%m-%d %H:%M:%S}, {format_ago(info.created)}",
-        "ended": f"{info.ended.astimezone():%Y-%m-%d %H:%M:%S}" if info.ended else None,
+        "started": _moment(info.created),
+        "ended": _moment(info.ended) if info.ended else None,
         "duration": format_duration(info.seconds),
         "host": f"{attempt.host}, process {attempt.pid}" if attempt else None,
         "attempts": len(info.attempts) if len(info.attempts) > 1 else None,
@@ -101,6 +102,12 @@ def _description(info: RunInfo) -> Iterator[str]:
     if info.notes:
         yield ""
         yield clean_block(info.notes)
+
+
+def _moment(moment: datetime) -> str:
+    """Date and time here, and how long ago where that says more."""
+    text, ago = f"{moment.astimezone():%Y-%m-%d %H:%M:%S}", format_ago(moment)
+    return text if text.startswith(ago) else f"{text}, {ago}"
 
 
 def _config(info: RunInfo) -> Iterator[str]:
