@@ -1,0 +1,107 @@
+"""The documentation is true: its code runs, its terminal sessions print what they show, its bytes decode."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from neurockt import list_runs, open_run
+from neurockt.store.journal import JournalDecoder
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+FORMAT = (ROOT / "neurockt" / "store" / "FORMAT.md").read_text(encoding="utf-8")
+
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
+PYTHON = [body for language, body in BLOCKS if language == "python"]
+SESSIONS = [
+    (command, output)
+    for language, body in BLOCKS
+    if language == "console"
+    for command, output in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", body, re.MULTILINE)
+]
+
+
+def test_the_readme_has_something_to_check() -> None:
+    """The patterns above find the blocks."""
+    assert PYTHON
+    assert len(SESSIONS) > 2
+
+
+def test_the_training_loop_of_the_readme_runs(tmp_path: Path) -> None:
+    """Copied into a file it trains, prints its table and leaves a finished run."""
+    script = tmp_path / "train.py"
+    script.write_text(PYTHON[0])
+    done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (run_dir,) = (tmp_path / "runs").iterdir()
+    run = open_run(run_dir)
+    assert run.state == "finished"
+    assert len(run.epochs()) == len(done.stdout.splitlines()) - 1
+
+
+def test_the_reading_example_of_the_readme_runs() -> None:
+    """It reads the sample runs and prints a line for each."""
+    done = subprocess.run([sys.executable, "-c", PYTHON[1]], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == len(list_runs(ROOT / "sample_runs"))
+
+
+@pytest.mark.parametrize(("command", "output"), SESSIONS, ids=[command for command, _ in SESSIONS])
+def test_the_terminal_sessions_of_the_readme(command: str, output: str) -> None:
+    """Run in the repository, each command prints exactly what the README shows."""
+    done = subprocess.run(
+        [sys.executable, "-m", *shlex.split(command)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "COLUMNS": "120", "TZ": "UTC"},
+    )
+    assert done.stdout.rstrip().splitlines() == output.rstrip().splitlines(), done.stderr
+
+
+def test_the_files_the_readme_points_to_exist() -> None:
+    """Links and pictures with a relative path."""
+    prose = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", prose):
+        assert (ROOT / target).exists(), target
+
+
+def test_ci_runs_the_test_command_of_the_readme() -> None:
+    """Both of the README's commands are targets of the Makefile, and `.ci/run` calls the second."""
+    makefile = (ROOT / "Makefile").read_text()
+    for target in ("demo", "test"):
+        assert f"make {target}" in README
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+    assert "make test" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_the_worked_example_of_the_format_decodes() -> None:
+    """The bytes in FORMAT.md are a journal of one row."""
+    lines = re.findall(r"^    ((?:[0-9a-f]{2} )+)", FORMAT, re.MULTILINE)
+    (rows,) = JournalDecoder().feed(bytes.fromhex("".join(lines)))
+    assert rows.columns == ("loss",)
+    number, other, time_ns, values, _ = rows.data[0]
+    assert (number, other, values.tolist()) == (1, 1, [0.5])
+    assert time_ns == 1_795_428_900 * 10**9
+
+
+def test_the_numbers_of_the_format_are_those_of_the_code() -> None:
+    """Limits that FORMAT.md states."""
+    from neurockt.store import journal, parts, state, table, writer
+
+    assert f"{parts.PART_ROWS:,} rows or {parts.PART_BYTES >> 20} MiB" in FORMAT
+    assert f"row groups of at most {parts.ROW_GROUP_ROWS:,} rows" in FORMAT
+    assert f"every minute, at {table.SEAL_ROWS:,} rows or at {table.SEAL_BYTES >> 20} MiB" in FORMAT
+    assert table.SEAL_SECONDS == 60.0
+    assert f"0x{journal.NULL_BITS:X}" in FORMAT
+    assert f"has not moved for {state.STALE_SECONDS:.0f} seconds" in FORMAT
+    assert f"every {writer.HEARTBEAT_SECONDS:.0f} seconds while the process lives" in FORMAT
+    assert f"fsynced every {writer.SYNC_SECONDS:.0f} seconds" in FORMAT
