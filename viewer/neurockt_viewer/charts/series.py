@@ -1,0 +1,174 @@
+"""What a chart draws: values along an axis, each entry one value or a whole stretch of them.
+
+Invariant: ``x`` never falls, and a stretch keeps its smallest and largest finite value, so that no spike is lost.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.integer[Any]]
+Flags = npt.NDArray[np.bool_]
+
+Axis = Literal["step", "epoch", "relative", "wall"]
+"""What runs along x: steps, epochs, seconds since the run's begin, or seconds since 1970."""
+
+AXES: Final[tuple[Axis, ...]] = ("step", "epoch", "relative", "wall")
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """Values in the order of ``x``. Make one of single values with ``Series.of``."""
+
+    x: Floats
+    """Where each entry begins."""
+    low: Floats
+    """Smallest finite value; NaN where the entry has none."""
+    high: Floats
+    mean: Floats
+    """Mean of the finite values; NaN where the entry has none."""
+    first: Floats
+    """The first and the last value, finite or not: what a line to the neighbour starts from."""
+    last: Floats
+    count: Integers | None = None
+    """Finite values in each entry; None where every entry is one value."""
+    nan: Integers | None = None
+    """NaN in each entry; None where there are none at all."""
+    above: Integers | None = None
+    """Positive infinities in each entry, likewise."""
+    below: Integers | None = None
+    """Negative infinities in each entry, likewise."""
+    positive: Floats | None = None
+    """Smallest value above zero in each entry; None where ``low`` tells."""
+    not_positive: Integers | None = None
+    """Finite values not above zero in each entry; None where ``low`` tells."""
+    gaps: Flags | None = None
+    """Entries that no line joins to the one before; None where there are none."""
+
+    @classmethod
+    def of(cls, x: npt.ArrayLike, y: npt.ArrayLike, gaps: Flags | None = None) -> Series:
+        """Single values; sorted by x where they are not."""
+        place, value = np.asarray(x, np.float64), np.asarray(y, np.float64)
+        if np.any(np.diff(place) < 0) or np.isnan(place).any():
+            order = np.argsort(place, kind="stable")
+            order = order[: len(order) - np.count_nonzero(np.isnan(place))]
+            place, value = place[order], value[order]
+            gaps = None if gaps is None else gaps[order]
+        finite = np.isfinite(value)
+        if finite.all():
+            return cls(place, value, value, value, value, value, gaps=gaps)
+        plain = np.where(finite, value, np.nan)
+        odd = [np.isnan(value), value == np.inf, value == -np.inf]
+        nan, above, below = (flags.astype(np.int32) if flags.any() else None for flags in odd)
+        return cls(place, plain, plain, plain, value, value, finite.astype(np.int32), nan, above, below, gaps=gaps)
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @cached_property
+    def above_zero(self) -> Series:
+        """The same on a logarithmic y axis, which has no place for zero and below."""
+        if len(self) and np.nanmin(self.low, initial=np.inf) > 0:
+            return self
+        low = self.low if self.positive is None else self.positive
+        return replace(
+            self,
+            low=_positive(low),
+            high=_positive(self.high),
+            mean=_positive(self.mean),
+            first=_positive(self.first),
+            last=_positive(self.last),
+        )
+
+    @cached_property
+    def refused_by_log(self) -> int:
+        """Finite values that a logarithmic y axis has no place for."""
+        if self.not_positive is not None:
+            return int(self.not_positive.sum())
+        return int(np.count_nonzero(self.low <= 0))
+
+    def with_values(self, y: Floats) -> Series:
+        """One value ``y`` at each entry's place, as of a smoothed line."""
+        return Series(self.x, y, y, y, y, y, gaps=self.gaps)
+
+    def part(self, start: int, stop: int) -> Series:
+        """The entries from ``start`` up to ``stop``."""
+        return replace(self, **{name: cut[start:stop] for name, cut in vars(self).items() if _is_field(name, cut)})
+
+
+def join(parts: list[Series]) -> Series:
+    """Series that follow each other, as one."""
+    if len(parts) == 1:
+        return parts[0]
+    joined: dict[str, Any] = {}
+    for name in ("x", "low", "high", "mean", "first", "last"):
+        joined[name] = np.concatenate([getattr(part, name) for part in parts])
+    fillers: dict[str, Any] = {"count": 1, "nan": 0, "above": 0, "below": 0, "gaps": False}
+    for name, filler in fillers.items():
+        if any(getattr(part, name) is not None for part in parts):
+            joined[name] = np.concatenate([_filled(getattr(part, name), len(part), filler) for part in parts])
+    if any(part.positive is not None for part in parts):
+        joined["positive"] = np.concatenate([_positive(p.low) if p.positive is None else p.positive for p in parts])
+        joined["not_positive"] = np.concatenate(
+            [(p.low <= 0).astype(np.int32) if p.not_positive is None else p.not_positive for p in parts]
+        )
+    return Series(**joined)
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """One line of a chart."""
+
+    label: str
+    """What the legend calls it; any text, it is made harmless when drawn."""
+    series: Series
+    colour: int = 0
+    """Index into the palette; the same for the same thing in every chart."""
+    band: bool = False
+    """Draw the mean bright over a dim band from low to high, as for runs that differ in the seed."""
+    note: str = ""
+    """What the legend adds, such as how much has been read."""
+    key: object = field(default=None, compare=False)
+    """Whatever the owner knows it by."""
+
+    @classmethod
+    def of(cls, label: str, x: npt.ArrayLike, y: npt.ArrayLike, colour: int = 0) -> Line:
+        """A line through single values."""
+        return cls(label, Series.of(x, y), colour)
+
+
+@dataclass(frozen=True)
+class ChartSettings:
+    """How a chart is looked at."""
+
+    axis: Axis = "step"
+    log_x: bool = False
+    log_y: bool = False
+    smoothing: float = 0.0
+    """Weight of what came before, 0 (raw) up to below 1, as in TensorBoard."""
+    window: tuple[float, float] | None = None
+    """What is seen of x; None for all."""
+    y_window: tuple[float, float] | None = None
+    """What is seen of y; None for what the window holds."""
+    letters: bool = False
+    """Tell lines apart by letters on them as well as by colour."""
+    plain: bool = False
+    """Draw with ASCII alone."""
+
+
+def _positive(values: Floats) -> Floats:
+    return np.where(values > 0, values, np.nan)
+
+
+def _filled(values: npt.NDArray[Any] | None, size: int, filler: object) -> npt.NDArray[Any]:
+    return np.full(size, filler) if values is None else values
+
+
+def _is_field(name: str, value: object) -> bool:
+    return name in Series.__dataclass_fields__ and value is not None
