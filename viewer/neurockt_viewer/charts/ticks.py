@@ -91,6 +91,14 @@ def duration_label(seconds: float) -> str:
     return sign + "".join(parts[:2])
 
 
+def moment_label(seconds: float) -> str:
+    """A moment of the reader's calendar, to the second."""
+    try:
+        return f"{datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M:%S}"
+    except (ValueError, OverflowError, OSError):
+        return f"{seconds:.6g}s"
+
+
 def _clock_label(moment: datetime, step: float) -> str:
     if step >= DAY or (moment.hour, moment.minute, moment.second) == (0, 0, 0):
         return f"{moment:%b %d}" if step < 300 * DAY else f"{moment:%Y-%m}"

@@ -1,0 +1,456 @@
+"""A chart as rows of styled text: legend, axes with round ticks, lines, marks, crosshair.
+
+Nothing here knows of Textual: the widget, the export and the tests all draw through ``draw``.
+
+    train_loss 0.0812  · valid_loss 0.0934          the legend, outside the data
+    1.0 ┤⡇
+    0.5 ┤⠸⣀⣀⣀⡀
+    0.0 ┼──────x──── NaN, and what else has no place, are marked on the axis
+        0     500
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Final, Literal, NamedTuple
+
+import numpy as np
+
+from neurockt.formatting import clean, clip, display_width, format_number
+from neurockt_viewer.charts import palette, raster, ticks
+from neurockt_viewer.charts.raster import CELL_HEIGHT, CELL_WIDTH, Codes, Columns
+from neurockt_viewer.charts.scale import Scale, around
+from neurockt_viewer.charts.series import Axis, ChartSettings, Floats, Line, Series
+from neurockt_viewer.charts.smoothing import smooth
+
+Part = Literal["line", "dim", "axis", "tick", "title", "value", "note", "mark", "cross", "space"]
+"""What a piece of text is; the widget knows its colours."""
+
+LEAST_WIDTH: Final = 24
+LEAST_HEIGHT: Final = 6
+"""A chart smaller than this has no axes, only its lines."""
+LETTER_EVERY: Final = 24
+"""Cells between the letters on a line."""
+
+NAN_MARK: Final = "x"
+ABOVE_MARK: Final = "▴"
+BELOW_MARK: Final = "▾"
+
+
+class Piece(NamedTuple):
+    """Text of one style."""
+
+    text: str
+    part: Part
+    colour: int = -1
+    """Index into the palette, of what belongs to a line."""
+
+
+@dataclass(frozen=True, eq=False)
+class Smoothed:
+    """A line with what is drawn bright over it."""
+
+    line: Line
+    bright: Series | None
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A chart that has been drawn, and what a pointer over it needs to know."""
+
+    rows: list[list[Piece]]
+    x: Scale | None
+    """None where there is nothing to see."""
+    y: Scale | None
+    left: int
+    """Cells to the left of the plot, and rows above it."""
+    top: int
+    width: int
+    """Cells of the plot."""
+    height: int
+
+
+def smoothed(line: Line, weight: float) -> Smoothed:
+    """The line with its mean, or with its smoothed self, to be drawn bright over the raw values."""
+    if weight <= 0 and not line.band:
+        return Smoothed(line, None)
+    series = line.series
+    return Smoothed(line, series.with_values(smooth(series.mean, weight, series.count)))
+
+
+def draw(
+    lines: Sequence[Smoothed],
+    settings: ChartSettings,
+    width: int,
+    height: int,
+    *,
+    title: str = "",
+    cross: float | None = None,
+) -> Picture:
+    """The chart, ``width`` cells wide and ``height`` rows high; ``cross`` is where the crosshair stands on x."""
+    picture = _draw(lines, settings, width, height, title, cross)
+    return replace(picture, rows=[_in_ascii(row) for row in picture.rows]) if settings.plain else picture
+
+
+def _draw(
+    lines: Sequence[Smoothed], settings: ChartSettings, width: int, height: int, title: str, cross: float | None
+) -> Picture:
+    if width < 1 or height < 1:
+        return Picture([], None, None, 0, 0, 0, 0)
+    bare = width < LEAST_WIDTH or height < LEAST_HEIGHT
+    heading = [] if height < 3 else _legend(lines, settings, width, height, title, cross)
+    plot_height = height - len(heading) - (0 if bare else 2)
+    x_range = x_bounds([line.line.series for line in lines], settings)
+    if x_range is None:
+        return _empty(heading, lines, width, height)
+    gutter, plot_width = 0, width
+    x = Scale(*x_range, plot_width * CELL_WIDTH, settings.log_x)
+    found = [_columns(line, settings, x) for line in lines]
+    y_range = settings.y_window or _y_bounds(found, settings)
+    if y_range is None:
+        return _empty(heading, lines, width, height)
+    y = Scale(*y_range, plot_height * CELL_HEIGHT, settings.log_y)
+    y_ticks: list[ticks.Tick] = []
+    if not bare:
+        make = ticks.log_ticks if settings.log_y else ticks.linear_ticks
+        y_ticks = make(y.low, y.high, max(1, plot_height // 3))
+        gutter = max((len(tick.label) for tick in y_ticks), default=0) + 1
+        plot_width = width - gutter - 1
+        x = replace(x, dots=plot_width * CELL_WIDTH)
+        found = [_columns(line, settings, x) for line in lines]
+    body = _Plot(plot_width, plot_height, x, y, settings).paint(lines, found, cross)
+    rows = heading + body
+    if not bare:
+        marks = _marks(found, "nan"), _marks(found, "below")
+        rows = heading + _with_y_axis(body, y_ticks, y, gutter) + _x_axis(x, settings, gutter, plot_width, marks, cross)
+    return Picture(rows[:height], x, y, 0 if bare else gutter + 1, len(heading), plot_width, plot_height)
+
+
+def x_bounds(lines: Sequence[Series], settings: ChartSettings) -> tuple[float, float] | None:
+    """What is seen of x."""
+    if settings.window and (not settings.log_x or settings.window[0] > 0):
+        return settings.window
+    lows, highs = [], []
+    for series in lines:
+        start = int(np.searchsorted(series.x, 0, side="right")) if settings.log_x else 0
+        if start < len(series):
+            lows.append(float(series.x[start]))
+            highs.append(float(series.x[-1]))
+    return around(min(lows), max(highs), log=settings.log_x) if lows else None
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """The columns of a line's raw values and of what is drawn bright over them."""
+
+    raw: Columns
+    bright: Columns | None
+
+
+def _columns(line: Smoothed, settings: ChartSettings, x: Scale) -> _Found:
+    def of(series: Series) -> Columns:
+        return raster.columns(series.above_zero if settings.log_y else series, x)
+
+    return _Found(of(line.line.series), of(line.bright) if line.bright is not None else None)
+
+
+def _y_bounds(found: Sequence[_Found], settings: ChartSettings) -> tuple[float, float] | None:
+    lows = [columns.raw.low[columns.raw.inside] for columns in found]
+    highs = [columns.raw.high[columns.raw.inside] for columns in found]
+    low = np.fmin.reduce(np.concatenate(lows), initial=np.inf) if lows else np.inf
+    high = np.fmax.reduce(np.concatenate(highs), initial=-np.inf) if highs else -np.inf
+    if low > high:
+        return None
+    return around(float(low), float(high), log=settings.log_y)
+
+
+def _marks(found: Sequence[_Found], which: Literal["nan", "above", "below"]) -> set[int]:
+    """The cells in which something has no place."""
+    return {int(dot) // CELL_WIDTH for columns in found for dot in getattr(columns.raw, which).tolist()}
+
+
+class _Plot:
+    """The inside of a chart: which cell shows what, and in whose colour."""
+
+    def __init__(self, width: int, height: int, x: Scale, y: Scale, settings: ChartSettings) -> None:
+        self._width, self._height, self._x, self._y, self._settings = width, height, x, y, settings
+        self._codes: Codes = np.zeros((height, width), np.uint8)
+        self._most = np.zeros((height, width), np.uint8)
+        self._owner = np.full((height, width), -1, np.int16)
+        self._bright = np.zeros((height, width), np.bool_)
+        self._over: dict[tuple[int, int], Piece] = {}
+        """Cells with a character of their own, by row and column."""
+
+    def paint(self, lines: Sequence[Smoothed], found: Sequence[_Found], cross: float | None) -> list[list[Piece]]:
+        """The rows, from the top."""
+        for line, columns in zip(lines, found, strict=True):
+            self._add(self._code(columns.raw), line.line.colour, bright=False)
+        has_bright = any(columns.bright is not None for columns in found)
+        for line, columns in zip(lines, found, strict=True):
+            if columns.bright is not None:
+                self._add(self._code(columns.bright), line.line.colour, bright=True)
+        if not has_bright:
+            self._bright[:] = True
+        if self._settings.letters:
+            for index, columns in enumerate(found):
+                self._put_letters(index, lines[index].line.colour, columns.bright or columns.raw, len(found))
+        for cell in _marks(found, "above"):
+            self._over[0, cell] = Piece(ABOVE_MARK, "mark")
+        if cross is not None:
+            self._put_cross(cross)
+        return [self._row(row) for row in range(self._height)]
+
+    def _code(self, columns: Columns) -> Codes:
+        return raster.pack(raster.dots(columns, self._y, self._width * CELL_WIDTH))
+
+    def _add(self, codes: Codes, colour: int, *, bright: bool) -> None:
+        """Dots of several lines in a cell are all shown; the colour is that of the line with most of them there.
+
+        A bright line is not mixed with the dim one below it, which would thicken it.
+        """
+        there = codes > 0
+        fresh = there & ~self._bright if bright else np.zeros_like(there)
+        self._codes[fresh] = 0
+        self._most[fresh] = 0
+        count = _BITS[codes]
+        mine = count > self._most
+        self._owner[mine] = colour
+        self._most[mine] = count[mine]
+        self._codes |= codes
+        if bright:
+            self._bright |= there
+
+    def _put_letters(self, index: int, colour: int, columns: Columns, lines: int) -> None:
+        """The line's letter here and there on it, each line's elsewhere."""
+        offset = LETTER_EVERY * (index + 1) // (lines + 1)
+        rows = self._y.place((columns.low + columns.high) / 2)
+        for cell in range(offset, self._width, LETTER_EVERY):
+            nearest = np.flatnonzero((columns.place // CELL_WIDTH == cell) & np.isfinite(rows))
+            if len(nearest):
+                row = self._height - 1 - int(np.clip(rows[nearest[0]], 0, self._y.dots - 1)) // CELL_HEIGHT
+                self._over[row, cell] = Piece(palette.letter(colour), "line", colour)
+
+    def _put_cross(self, cross: float) -> None:
+        place = float(self._x.place(cross))
+        cell = int(np.rint(place)) // CELL_WIDTH if np.isfinite(place) else -1
+        if 0 <= cell < self._width:
+            for row in range(self._height):
+                if not self._codes[row, cell]:
+                    self._over.setdefault((row, cell), Piece("│", "cross"))
+
+    def _row(self, row: int) -> list[Piece]:
+        codes, owner, bright = self._codes[row], self._owner[row], self._bright[row]
+        style = np.where(codes > 0, owner * 2 + bright, -1)
+        text = _characters(codes, plain=self._settings.plain)
+        borders = {0, self._width, *(np.flatnonzero(np.diff(style)) + 1).tolist()}
+        over = {column: piece for (line, column), piece in self._over.items() if line == row}
+        borders.update(over, (column + 1 for column in over))
+        cuts = sorted(borders)
+        pieces = []
+        for start, stop in pairwise(cuts):
+            if start in over:
+                pieces.append(over[start])
+            elif style[start] < 0:
+                pieces.append(Piece(" " * (stop - start), "space"))
+            else:
+                part: Part = "line" if bright[start] else "dim"
+                pieces.append(Piece(text[start:stop], part, int(owner[start])))
+        return pieces
+
+
+_BITS: Final = np.array([index.bit_count() for index in range(256)], np.uint8)
+_UPPER: Final = 0x01 | 0x08 | 0x02 | 0x10
+_LOWER: Final = 0xFF & ~_UPPER
+_PLAIN: Final = np.array([ord(" .':"[bool(code & _LOWER) + 2 * bool(code & _UPPER)]) for code in range(256)], np.uint32)
+
+
+def _characters(codes: Codes, *, plain: bool) -> str:
+    points = _PLAIN[codes] if plain else np.where(codes > 0, codes.astype(np.uint32) + 0x2800, 0x20)
+    return points.astype("<u4").tobytes().decode("utf-32-le")
+
+
+_ASCII: Final = str.maketrans("│┤─└┬━▴▾…", "|+-++-^v~")
+
+
+def _in_ascii(row: list[Piece]) -> list[Piece]:
+    return [piece._replace(text=piece.text.translate(_ASCII).encode("ascii", "replace").decode()) for piece in row]
+
+
+# The legend
+
+
+def _legend(
+    lines: Sequence[Smoothed], settings: ChartSettings, width: int, height: int, title: str, cross: float | None
+) -> list[list[Piece]]:
+    """What the lines are called and what they came to; with a crosshair, what they are there."""
+    entries: list[list[Piece]] = []
+    if title:
+        entries.append([Piece(clean(title), "title")])
+    if cross is not None and lines:
+        entries.append([Piece(place_label(nearest_place(lines, cross), settings.axis), "note")])
+    entries += [_entry(line, settings, cross, len(lines) > 1) for line in lines]
+    return _flow(entries, width, max(1, (height - 4) // 4))
+
+
+def _entry(line: Smoothed, settings: ChartSettings, cross: float | None, several: bool) -> list[Piece]:
+    series, colour = line.line.series, line.line.colour
+    sign = palette.letter(colour) if settings.letters else "━"
+    pieces = [Piece(f"{sign} ", "line", colour)] if several or settings.letters else []
+    pieces.append(Piece(clean(line.line.label), "line", colour))
+    at = len(series) - 1 if cross is None else nearest(series, cross, log=settings.log_x)
+    if at >= 0:
+        raw = series.last[at] if cross is None else series.first[at]
+        pieces.append(Piece(f" {format_number(float(raw)) if cross is None else repr(float(raw))}", "value"))
+        if line.bright is not None:
+            pieces.append(Piece(f" ~{format_number(float(line.bright.last[at]))}", "note"))
+    remarks = [clean(line.line.note)] if line.line.note else []
+    for counts, word in ((series.nan, "NaN"), (series.above, "inf"), (series.below, "-inf")):
+        if counts is not None:
+            remarks.append(f"{int(counts.sum()):,} {word}")
+    if settings.log_y and series.refused_by_log:
+        remarks.append(f"{series.refused_by_log:,} not above 0")
+    if remarks:
+        pieces.append(Piece(f" ({', '.join(remarks)})", "note"))
+    return pieces
+
+
+def _flow(entries: list[list[Piece]], width: int, most: int) -> list[list[Piece]]:
+    """The entries in rows, and how many more there are where they do not fit."""
+    rows: list[list[Piece]] = [[]]
+    used = 0
+    for index, entry in enumerate(entries):
+        size = sum(display_width(piece.text) for piece in entry)
+        gap = 2 if used else 0
+        left = len(entries) - index
+        reserve = 0 if left == 1 or len(rows) < most else len(f"  +{left}")
+        if used and used + gap + size > width - reserve:
+            if len(rows) == most:
+                rows[-1].append(Piece(clip(f"  +{left}", max(1, width - used)), "note"))
+                return rows
+            rows.append([])
+            used, gap = 0, 0
+        if gap:
+            rows[-1].append(Piece("  ", "space"))
+        for piece in entry:
+            text = clip(piece.text, max(1, width - used - gap)) if used + gap < width else ""
+            if text:
+                rows[-1].append(piece._replace(text=text))
+                used += display_width(text)
+        used += gap
+    return rows
+
+
+def nearest(series: Series, place: float, *, log: bool = False) -> int:
+    """The entry nearest to a place on x, by the eye's measure; -1 where there is none."""
+    if not len(series):
+        return -1
+    after = int(np.searchsorted(series.x, place))
+    if after == 0 or after == len(series):
+        return min(after, len(series) - 1)
+    low, high = float(series.x[after - 1]), float(series.x[after])
+    if log and low > 0:
+        return after if high * low < place * place else after - 1
+    return after if high - place < place - low else after - 1
+
+
+def nearest_place(lines: Sequence[Smoothed], place: float) -> float:
+    """Where on x the value nearest to a place was recorded."""
+    places = [float(line.line.series.x[at]) for line in lines if (at := nearest(line.line.series, place)) >= 0]
+    return min(places, key=lambda found: abs(found - place), default=place)
+
+
+def place_label(place: float, axis: Axis) -> str:
+    """A place on x in words."""
+    if axis == "wall":
+        return ticks.moment_label(place)
+    if axis == "relative":
+        return f"{ticks.duration_label(place)} in"
+    return f"{axis} {place:,.6g}" if place != round(place) else f"{axis} {int(place):,}"
+
+
+def _empty(heading: list[list[Piece]], lines: Sequence[Smoothed], width: int, height: int) -> Picture:
+    rows = [*heading, *([[]] * height)][:height]
+    said = "no values yet" if not any(len(line.line.series) for line in lines) else "nothing here: press 0 for all"
+    middle = (height + len(heading)) // 2
+    if middle < height:
+        rows[middle] = [Piece(clip(said, width).center(width), "note")]
+    return Picture(rows, None, None, 0, len(heading), width, height - len(heading))
+
+
+# The axes
+
+
+def _with_y_axis(body: list[list[Piece]], y_ticks: list[ticks.Tick], y: Scale, gutter: int) -> list[list[Piece]]:
+    labels = {}
+    for tick in y_ticks:
+        dot = int(np.rint(float(y.place(tick.value))))
+        labels[len(body) - 1 - dot // CELL_HEIGHT] = tick.label
+    return [
+        [Piece(labels.get(row, "").rjust(gutter), "tick"), Piece("┤" if row in labels else "│", "axis"), *pieces]
+        for row, pieces in enumerate(body)
+    ]
+
+
+def _x_axis(
+    x: Scale, settings: ChartSettings, gutter: int, width: int, marks: tuple[set[int], set[int]], cross: float | None
+) -> list[list[Piece]]:
+    """The axis with its marks, and the labels below it."""
+    placed = x_labels(x, settings, width)
+    line = ["─"] * width
+    for cell, _, _ in placed:
+        line[cell] = "┬"
+    pieces = [Piece(" " * gutter, "space"), Piece("└", "axis")]
+    nan, below = marks
+    start = 0
+    for cell in sorted(nan | below):
+        pieces.append(Piece("".join(line[start:cell]), "axis"))
+        pieces.append(Piece(NAN_MARK if cell in nan else BELOW_MARK, "mark"))
+        start = cell + 1
+    pieces.append(Piece("".join(line[start:]), "axis"))
+    labels, used = [Piece(" " * (gutter + 1), "space")], 0
+    for _, begin, label in placed:
+        labels += [Piece(" " * (begin - used), "space"), Piece(label, "tick")]
+        used = begin + len(label)
+    return [pieces, labels]
+
+
+def x_labels(x: Scale, settings: ChartSettings, width: int) -> list[tuple[int, int, str]]:
+    """The ticks of x: the cell of each, where its label begins, and the label; as many as fit with room between."""
+    for most in range(max(2, width // 8), 0, -1):
+        placed, free = [], 0
+        for tick in _x_ticks(x, settings, most):
+            cell = int(np.rint(float(x.place(tick.value)))) // CELL_WIDTH
+            begin = min(max(0, cell - len(tick.label) // 2), width - len(tick.label))
+            if begin < free or not 0 <= cell < width:
+                break
+            placed.append((cell, begin, tick.label))
+            free = begin + len(tick.label) + 2
+        else:
+            if placed:
+                return placed
+    return []
+
+
+def _x_ticks(x: Scale, settings: ChartSettings, most: int) -> list[ticks.Tick]:
+    if settings.log_x:
+        return ticks.log_ticks(x.low, x.high, most)
+    if settings.axis == "wall":
+        return ticks.clock_ticks(x.low, x.high, most)
+    if settings.axis == "relative":
+        return ticks.duration_ticks(x.low, x.high, most)
+    return ticks.linear_ticks(x.low, x.high, most)
+
+
+def values_seen(line: Line, window: tuple[float, float] | None) -> tuple[Floats, Floats]:
+    """The places and values of a line within a window: of a stretch, its smallest and its largest value."""
+    series = line.series
+    start, stop = 0, len(series)
+    if window:
+        start = int(np.searchsorted(series.x, window[0]))
+        stop = int(np.searchsorted(series.x, window[1], side="right"))
+    seen = series.part(start, stop)
+    if seen.low is seen.high or np.array_equal(seen.low, seen.high, equal_nan=True):
+        return seen.x, seen.first
+    return np.repeat(seen.x, 2), np.stack([seen.low, seen.high], axis=1).reshape(-1)

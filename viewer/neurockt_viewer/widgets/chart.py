@@ -1,0 +1,377 @@
+"""One chart: draws lines, and is looked at closely by key and by mouse.
+
+    chart = Chart("train_loss")
+    chart.show([Line.of("train_loss", steps, losses)])
+
+It holds no run and no file: its owner listens to ``Chart.Changed`` and shows it other lines where the settings ask
+for them (another axis, or more detail of a window).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Final
+
+import numpy as np
+from rich.color import Color as RichColor
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.color import Color
+from textual.message import Message
+from textual.strip import Strip
+from textual.widget import Widget
+
+from neurockt_viewer.charts import palette
+from neurockt_viewer.charts.picture import Picture, Piece, Smoothed, draw, nearest_place, smoothed, x_bounds
+from neurockt_viewer.charts.scale import Scale
+from neurockt_viewer.charts.series import AXES, ChartSettings, Line
+
+SMOOTHINGS: Final = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 0.9999, 0.99999)
+"""What the keys step through: from raw to an average over a hundred thousand values."""
+ZOOM: Final = 0.5
+"""What a key leaves of the window; a turn of the wheel leaves the square root of it."""
+PAN: Final = 0.2
+"""Part of the window that a key moves it by."""
+DIM: Final = 0.55
+"""How far a dim line is drawn towards the background."""
+
+
+class Chart(Widget, can_focus=True):
+    """A chart of some lines."""
+
+    DEFAULT_CSS = """
+    Chart { width: 1fr; height: 1fr; min-height: 1; }
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("plus,equals_sign", "zoom(1)", "zoom in", key_display="+", id="chart.zoom_in"),
+        Binding("minus", "zoom(-1)", "zoom out", key_display="-", id="chart.zoom_out"),
+        Binding("left,h", "move(-1)", "left", show=False, id="chart.left"),
+        Binding("right,l", "move(1)", "right", show=False, id="chart.right"),
+        Binding("0", "whole", "all", id="chart.all"),
+        Binding("x", "axis", "x axis", id="chart.axis"),
+        Binding("X", "log('log_x')", "log x", id="chart.log_x"),
+        Binding("Y", "log('log_y')", "log y", id="chart.log_y"),
+        Binding("s", "smooth(1)", "smoother", id="chart.smoother"),
+        Binding("S", "smooth(-1)", "rougher", id="chart.rougher"),
+        Binding("i", "cross", "inspect", id="chart.inspect"),
+        Binding("m", "letters", "letters", show=False, id="chart.letters"),
+    ]
+
+    @dataclass
+    class Changed(Message):
+        """The chart is looked at in another way."""
+
+        chart: Chart
+        settings: ChartSettings
+        before: ChartSettings
+
+        @property
+        def control(self) -> Chart:
+            return self.chart
+
+    @dataclass
+    class CrossMoved(Message):
+        """The crosshair is at another place, or gone."""
+
+        chart: Chart
+        place: float | None
+
+        @property
+        def control(self) -> Chart:
+            return self.chart
+
+    def __init__(
+        self,
+        heading: str = "",
+        lines: Sequence[Line] = (),
+        settings: ChartSettings | None = None,
+        **options: Any,
+    ) -> None:
+        """``heading`` is any text; it stands before the legend."""
+        super().__init__(**options)
+        self.heading = heading
+        self._settings = settings or ChartSettings()
+        self._lines: list[Smoothed] = []
+        self._cross: float | None = None
+        self._picture: Picture | None = None
+        self._strips: list[Strip] = []
+        self._dragged_from: tuple[int, tuple[float, float]] | None = None
+        self._set_lines(lines)
+
+    # What is shown
+
+    @property
+    def lines(self) -> list[Line]:
+        """The lines shown."""
+        return [line.line for line in self._lines]
+
+    @property
+    def settings(self) -> ChartSettings:
+        """How it is looked at."""
+        return self._settings
+
+    @property
+    def cross(self) -> float | None:
+        """Where the crosshair is on x; None where there is none."""
+        return self._cross
+
+    @property
+    def picture(self) -> Picture:
+        """The chart as drawn."""
+        if self._picture is None:
+            settings = self._settings
+            crowded = len(self._lines) > 1 and (self.app.no_color or max(line.colour for line in self.lines) > 7)
+            if crowded and not settings.letters:
+                settings = replace(settings, letters=True)
+            self._picture = draw(self._lines, settings, *self.size, title=self.heading, cross=self._cross)
+        return self._picture
+
+    @property
+    def drawn_size(self) -> tuple[int, int]:
+        """Cells of the plot that is or will be drawn: what detail is worth reading."""
+        return self.size.width, self.size.height
+
+    def show(self, lines: Sequence[Line], settings: ChartSettings | None = None) -> None:
+        """Draw these lines from now on; nobody is told."""
+        if settings is not None:
+            self._settings = settings
+        self._set_lines(lines)
+        self._redraw()
+
+    def put_cross(self, place: float | None) -> None:
+        """Put the crosshair there; nobody is told."""
+        if place != self._cross:
+            self._cross = place
+            self._redraw()
+
+    def change(self, **fields: Any) -> None:
+        """Look at it in another way, and tell."""
+        before, after = self._settings, replace(self._settings, **fields)
+        if after != before:
+            self.show(self.lines, after)
+            self.post_message(self.Changed(self, after, before))
+
+    def _set_lines(self, lines: Sequence[Line]) -> None:
+        known = {id(line.line): line for line in self._lines} if self._smoothed_by == self._settings.smoothing else {}
+        self._lines = [known.get(id(line)) or smoothed(line, self._settings.smoothing) for line in lines]
+        self._smoothed_by = self._settings.smoothing
+
+    _smoothed_by: float = 0.0
+
+    def _redraw(self) -> None:
+        self._picture = None
+        self._strips = []
+        self.refresh()
+
+    # Keys
+
+    def action_zoom(self, direction: int) -> None:
+        """Nearer to, or away from, the crosshair or the middle."""
+        self.zoom(ZOOM if direction > 0 else 1 / ZOOM, self._cross)
+
+    def action_move(self, direction: int) -> None:
+        """Move the crosshair to the next value in that direction; without one, the window."""
+        if self._cross is None:
+            self.pan(direction * PAN)
+        else:
+            self._step_cross(direction)
+
+    def action_whole(self) -> None:
+        """See all of it."""
+        self.change(window=None, y_window=None)
+
+    def action_axis(self) -> None:
+        """The next of the x axes."""
+        following = AXES[(AXES.index(self._settings.axis) + 1) % len(AXES)]
+        self._move_cross(None)
+        self.change(axis=following, window=None, log_x=False)
+
+    def action_log(self, which: str) -> None:
+        """A logarithmic axis, or a linear one again."""
+        self.change(**{which: not getattr(self._settings, which)})
+
+    def action_smooth(self, direction: int) -> None:
+        """The next smoothing."""
+        at = int(np.searchsorted(SMOOTHINGS, self._settings.smoothing)) + direction
+        self.change(smoothing=SMOOTHINGS[min(max(0, at), len(SMOOTHINGS) - 1)])
+
+    def action_letters(self) -> None:
+        """Letters on the lines."""
+        self.change(letters=not self._settings.letters)
+
+    def action_cross(self) -> None:
+        """The crosshair on the last value seen, or no crosshair."""
+        if self._cross is not None:
+            self._move_cross(None)
+        elif (scale := self.picture.x) is not None:
+            self._move_cross(nearest_place(self._lines, scale.high))
+
+    # Window
+
+    def zoom(self, factor: float, centre: float | None = None) -> None:
+        """See ``factor`` of the window, about a place that stays where it is."""
+        scale = self.picture.x
+        if scale is None:
+            return
+        size = scale.dots - 1
+        at = size / 2 if centre is None else float(np.clip(scale.place(centre), 0, size))
+        self._see(scale, at - at * factor, at + (size - at) * factor)
+
+    def pan(self, part: float) -> None:
+        """Move the window by a part of itself, as far as there is something."""
+        scale = self.picture.x
+        whole = self._whole()
+        if scale is None or whole is None or self._settings.window is None:
+            return
+        size = scale.dots - 1
+        low, high = (float(place) for place in scale.place(np.array(whole)))
+        by = float(np.clip(part * size, min(0.0, low), max(0.0, high - size)))
+        self._see(scale, by, size + by)
+
+    def _see(self, scale: Scale, low: float, high: float) -> None:
+        """See from one dot to another of what is seen now; all of it where that is all there is."""
+        whole = self._whole()
+        if whole is None:
+            return
+        begin, end = (float(value) for value in scale.value(np.array([low, high])))
+        if begin <= whole[0] and end >= whole[1]:
+            self.change(window=None)
+        elif np.isfinite(begin) and np.isfinite(end) and end - begin > max(abs(begin), abs(end)) * 1e-12:
+            self.change(window=(max(begin, whole[0]), min(end, whole[1])))
+
+    def _whole(self) -> tuple[float, float] | None:
+        return x_bounds([line.line.series for line in self._lines], replace(self._settings, window=None))
+
+    # Crosshair
+
+    def _step_cross(self, direction: int) -> None:
+        """To the next value that another dot column has."""
+        scale = self.picture.x
+        if scale is None or self._cross is None:
+            return
+        dot = np.rint(scale.place(self._cross))
+        border = float(scale.value(dot + direction / 2))
+        places = []
+        for line in self.lines:
+            at = int(np.searchsorted(line.series.x, border)) - (direction < 0)
+            if 0 <= at < len(line.series):
+                places.append(float(line.series.x[at]))
+        if places:
+            self._move_cross(min(places, key=lambda place: abs(place - border)))
+
+    def _move_cross(self, place: float | None) -> None:
+        if place == self._cross:
+            return
+        self.put_cross(place)
+        self.post_message(self.CrossMoved(self, place))
+        window = self._settings.window
+        if place is not None and window is not None and not window[0] <= place <= window[1]:
+            width = window[1] - window[0]
+            begin = place if place < window[0] else place - width
+            self.change(window=(begin, begin + width))
+
+    # Mouse
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        """Zoom in about the pointer."""
+        event.stop()
+        self.zoom(ZOOM**0.5, self._place_under(event))
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        """Zoom out about the pointer."""
+        event.stop()
+        self.zoom(ZOOM**-0.5, self._place_under(event))
+
+    def on_mouse_down(self, event: events.MouseDown) -> None:
+        """Take hold of the window."""
+        if (scale := self.picture.x) is not None:
+            self._dragged_from = event.screen_x, (scale.low, scale.high)
+            self.capture_mouse()
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        """Drag the window along."""
+        if self._dragged_from is None or self._settings.window is None:
+            return
+        begun, (low, high) = self._dragged_from
+        held = Scale(low, high, self.picture.width, self._settings.log_x)
+        whole = self._whole()
+        if whole is not None:
+            size = held.dots - 1
+            first, last = (float(place) for place in held.place(np.array(whole)))
+            by = float(np.clip(begun - event.screen_x, min(0.0, first), max(0.0, last - size)))
+            begin, end = (float(value) for value in held.value(np.array([by, by + size])))
+            self.change(window=(begin, end))
+
+    def on_mouse_up(self, event: events.MouseUp) -> None:
+        """Let go of the window; without a drag, put the crosshair on the nearest value."""
+        held, self._dragged_from = self._dragged_from, None
+        self.release_mouse()
+        if held is not None and held[0] == event.screen_x:
+            place = self._place_under(event)
+            if place is not None:
+                self._move_cross(nearest_place(self._lines, place))
+
+    def _place_under(self, event: events.MouseEvent) -> float | None:
+        offset = event.get_content_offset(self)
+        picture = self.picture
+        if offset is None or picture.x is None:
+            return None
+        return float(picture.x.value((offset.x - picture.left) * 2 + 0.5))
+
+    # Drawing
+
+    def on_resize(self) -> None:
+        """Draw anew."""
+        self._redraw()
+
+    def notify_style_update(self) -> None:
+        """Draw anew in other colours."""
+        super().notify_style_update()
+        self._strips = []
+
+    def render_line(self, y: int) -> Strip:
+        """A row of the chart."""
+        if not self._strips:
+            self._strips = self._to_strips(self.picture)
+        width = self.size.width
+        if y >= len(self._strips):
+            return Strip.blank(width, self.rich_style)
+        return self._strips[y]
+
+    def _to_strips(self, picture: Picture) -> list[Strip]:
+        styles = _Styles(self.rich_style, self.background_colors[1], dark=self.app.current_theme.dark)
+        width = self.size.width
+        return [
+            Strip([Segment(piece.text, styles[piece]) for piece in row if piece.text])
+            .adjust_cell_length(width, self.rich_style)
+            .crop(0, width)
+            for row in picture.rows
+        ]
+
+
+class _Styles:
+    """The style of each kind of piece on a background."""
+
+    def __init__(self, base: Style, background: Color, *, dark: bool) -> None:
+        self._base, self._background, self._dark = base, background, dark
+        self._known: dict[tuple[str, int], Style] = {}
+
+    def __getitem__(self, piece: Piece) -> Style:
+        key = piece.part, piece.colour
+        if key not in self._known:
+            self._known[key] = self._base + self._make(*key)
+        return self._known[key]
+
+    def _make(self, part: str, colour: int) -> Style:
+        foreground = Color.parse("#E8E8E8" if self._dark else "#202020")
+        if colour >= 0:
+            foreground = Color.parse(palette.colour(colour, dark=self._dark))
+        if part == "dim":
+            foreground = foreground.blend(self._background, DIM)
+        elif part in ("axis", "tick", "note", "cross"):
+            foreground = foreground.blend(self._background, 0.6 if part == "axis" else 0.35)
+        return Style(color=RichColor.parse(foreground.hex6), bold=part in ("title", "mark"))
