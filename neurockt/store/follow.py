@@ -20,8 +20,8 @@ HEADER_BYTES: Final = 64
 class TableFollower:
     """Reads a table's new rows: from the journal where it left off, from the parts when the journal has moved on."""
 
-    def __init__(self, run_dir: Path, table: TableName) -> None:
-        self.last = 0
+    def __init__(self, run_dir: Path, table: TableName, *, after: int = 0) -> None:
+        self.last = after
         """Number of the last row given out."""
         self._run_dir = run_dir
         self._table = table

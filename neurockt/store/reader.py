@@ -78,9 +78,9 @@ class TableReader:
         schema, pieces = self._plan(columns, after, until, whole=True)
         return pa.concat_tables([pa.Table.from_batches([], schema), *pieces])
 
-    def batches(self, columns: Sequence[str] | None = None) -> tuple[pa.Schema, Iterator[pa.Table]]:
+    def batches(self, columns: Sequence[str] | None = None, *, after: int = 0) -> tuple[pa.Schema, Iterator[pa.Table]]:
         """What ``read`` gives, a row group at a time, so that memory stays bounded; each piece has the schema."""
-        return self._plan(columns, 0, None, whole=False)
+        return self._plan(columns, after, None, whole=False)
 
     def outline(self) -> Outline:
         """What the rows there are now hold, row group by row group, from the footers; the journal's rows come last."""

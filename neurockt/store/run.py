@@ -73,8 +73,13 @@ class Run:
         """The rows of the validations: ``step``, ``epoch``, ``time``, then one float64 column per metric."""
         return self._read("epochs", columns)
 
-    def batches(self, table: TableName, columns: Sequence[str] | None = None) -> tuple[pa.Schema, Iterator[pa.Table]]:
+    def batches(
+        self, table: TableName, columns: Sequence[str] | None = None, *, after: int = 0
+    ) -> tuple[pa.Schema, Iterator[pa.Table]]:
         """What ``steps()`` or ``epochs()`` gives, a row group at a time, so that memory stays bounded.
+
+        Args:
+            after: only rows numbered above this.
 
         Returns:
             the schema, and the pieces; every piece has it.
@@ -82,7 +87,7 @@ class Run:
         from neurockt.store.reader import TableReader
 
         reader = TableReader(self.path, table)
-        schema, pieces = reader.batches(columns)
+        schema, pieces = reader.batches(columns, after=after)
         return schema, self._watched(reader, table, pieces)
 
     def window(
@@ -130,6 +135,12 @@ class Run:
             self._followers = TableFollower(self.path, "steps"), TableFollower(self.path, "epochs")
         steps, epochs = self._followers
         return NewRows(steps.new_rows(), epochs.new_rows())
+
+    def follower(self, table: TableName, *, after: int = 0) -> TableFollower:
+        """Gives the rows of a table that have come since it was last asked; at first, those after row ``after``."""
+        from neurockt.store.follow import TableFollower
+
+        return TableFollower(self.path, table, after=after)
 
     @property
     def damaged(self) -> tuple[Damage, ...]:

@@ -300,7 +300,7 @@ def _entry(line: Smoothed, settings: ChartSettings, cross: float | None, several
     pieces = [Piece(f"{sign} ", "line", colour)] if several or settings.letters else []
     pieces.append(Piece(clean(line.line.label), "line", colour))
     at = len(series) - 1 if cross is None else nearest(series, cross, log=settings.log_x)
-    if at >= 0:
+    if at >= 0 and not line.line.approximate:
         raw = series.last[at] if cross is None else series.first[at]
         pieces.append(Piece(f" {format_number(float(raw)) if cross is None else repr(float(raw))}", "value"))
         if line.bright is not None:
@@ -372,7 +372,9 @@ def place_label(place: float, axis: Axis) -> str:
 
 def _empty(heading: list[list[Piece]], lines: Sequence[Smoothed], width: int, height: int) -> Picture:
     rows = [*heading, *([[]] * height)][:height]
-    said = "no values yet" if not any(len(line.line.series) for line in lines) else "nothing here: press 0 for all"
+    said = "nothing here: press 0 for all"
+    if not any(len(line.line.series) for line in lines):
+        said = "reading …" if any(line.line.approximate for line in lines) else "no values yet"
     middle = (height + len(heading)) // 2
     if middle < height:
         rows[middle] = [Piece(clip(said, width).center(width), "note")]

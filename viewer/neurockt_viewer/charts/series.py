@@ -5,7 +5,7 @@ Invariant: ``x`` never falls, and a stretch keeps its smallest and largest finit
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final, Literal
 
@@ -134,8 +134,8 @@ class Line:
     """Draw the mean bright over a dim band from low to high, as for runs that differ in the seed."""
     note: str = ""
     """What the legend adds, such as how much has been read."""
-    key: object = field(default=None, compare=False)
-    """Whatever the owner knows it by."""
+    approximate: bool = False
+    """Not all of it has been read yet: it has no last value."""
 
     @classmethod
     def of(cls, label: str, x: npt.ArrayLike, y: npt.ArrayLike, colour: int = 0) -> Line:

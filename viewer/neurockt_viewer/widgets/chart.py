@@ -84,6 +84,13 @@ class Chart(Widget, can_focus=True):
         def control(self) -> Chart:
             return self.chart
 
+    @dataclass
+    class Unmoved(Message):
+        """There was nothing to move in that direction, -1 or 1; the owner may go to another chart."""
+
+        chart: Chart
+        direction: int
+
     def __init__(
         self,
         heading: str = "",
@@ -130,11 +137,6 @@ class Chart(Widget, can_focus=True):
             self._picture = draw(self._lines, settings, *self.size, title=self.heading, cross=self._cross)
         return self._picture
 
-    @property
-    def drawn_size(self) -> tuple[int, int]:
-        """Cells of the plot that is or will be drawn: what detail is worth reading."""
-        return self.size.width, self.size.height
-
     def show(self, lines: Sequence[Line], settings: ChartSettings | None = None) -> None:
         """Draw these lines from now on; nobody is told."""
         if settings is not None:
@@ -175,7 +177,9 @@ class Chart(Widget, can_focus=True):
 
     def action_move(self, direction: int) -> None:
         """Move the crosshair to the next value in that direction; without one, the window."""
-        if self._cross is None:
+        if self._cross is None and self._settings.window is None:
+            self.post_message(self.Unmoved(self, direction))
+        elif self._cross is None:
             self.pan(direction * PAN)
         else:
             self._step_cross(direction)

@@ -1,0 +1,205 @@
+"""A metric of a long run in bounded memory: stretches of so many values, each with its extremes, mean, first and last.
+
+Invariant: an entry's extremes are those of its values, and its number is that of its first, however they came in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from neurockt_viewer.charts.series import Floats, Integers, Series
+
+ENTRIES: Final = 2**18
+"""Entries kept of all metrics of a table together, at about 80 bytes each: where there are more values, they are
+kept in stretches, and a window that needs more detail is read again."""
+
+_FIELDS: Final[dict[str, type[np.generic]]] = {
+    "number": np.int64,
+    "step": np.int64,
+    "time": np.int64,
+    "low": np.float64,
+    "high": np.float64,
+    "mean": np.float64,
+    "first": np.float64,
+    "last": np.float64,
+    "positive": np.float64,
+    "count": np.int32,
+    "nan": np.int32,
+    "above": np.int32,
+    "below": np.int32,
+    "not_positive": np.int32,
+}
+Entries = dict[str, Any]
+"""Arrays of one length, by field. Of single values: number, step, time and ``last`` alone."""
+
+
+@dataclass(frozen=True, eq=False)
+class Values:
+    """Values of a metric that are not null, in the order of their rows."""
+
+    number: Integers
+    """The row's number: its step in `steps`, its epoch in `epochs`."""
+    step: Integers
+    time: Integers
+    """Microseconds since 1970, UTC."""
+    value: Floats
+
+    def __len__(self) -> int:
+        return len(self.number)
+
+    def __getitem__(self, cut: slice) -> Values:
+        return Values(self.number[cut], self.step[cut], self.time[cut], self.value[cut])
+
+
+def stretch_for(values: int) -> int:
+    """How many values an entry stands for, a power of two, where there are so many in all."""
+    return 1 << max(0, -(-values // ENTRIES) - 1).bit_length()
+
+
+class Pyramid:
+    """The entries of one metric, as its values come in. One thread feeds it; ``entries`` may be read by any."""
+
+    def __init__(self, stretch: int = 1, capacity: int = 1024) -> None:
+        """``stretch`` values an entry; ``capacity`` values are expected, and more are taken."""
+        self.stretch = stretch
+        self.values = 0
+        """Values taken in."""
+        self.last_number = 0
+        self._tail: list[Values] = []
+        self._tail_size = 0
+        self._names = list(_FIELDS) if stretch > 1 else ["number", "step", "time", "last"]
+        self._store = {name: np.empty(capacity // stretch + 1, _FIELDS[name]) for name in self._names}
+        self._whole = 0
+
+    def append(self, values: Values) -> None:
+        """Take in the values that follow."""
+        if not len(values):
+            return
+        self.values += len(values)
+        self.last_number = int(values.number[-1])
+        if self.stretch == 1:
+            single = {"number": values.number, "step": values.step, "time": values.time, "last": values.value}
+            self._put(single, len(values))
+            self._whole += len(values)
+            return
+        if self._tail_size:
+            values = _together([*self._tail, values])
+        whole = len(values) // self.stretch * self.stretch
+        if whole:
+            self._put(_fold(values[:whole], self.stretch), whole // self.stretch)
+            self._whole += whole // self.stretch
+        rest = _together([values[whole:]])  # a copy, lest it keep all of the row group in memory
+        self._tail, self._tail_size = [rest], len(rest)
+        if len(rest):
+            self._put(_fold(rest, len(rest)), 1)
+
+    def _put(self, entries: Entries, size: int) -> None:
+        """Write entries after the whole ones; of what was read out before, only an unfinished last one changes."""
+        end = self._whole + size
+        for name in self._names:
+            array = self._store[name]
+            if end > len(array):
+                grown = np.empty(max(end, 2 * len(array)), array.dtype)
+                grown[: self._whole] = array[: self._whole]
+                self._store[name] = array = grown
+            array[self._whole : end] = entries[name]
+
+    @property
+    def entries(self) -> Entries:
+        """The entries so far."""
+        end = self._whole + bool(self._tail_size)
+        return {name: array[:end] for name, array in self._store.items()}
+
+
+def _together(parts: list[Values]) -> Values:
+    names = ("number", "step", "time", "value")
+    return Values(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+
+def _fold(values: Values, stretch: int) -> Entries:
+    """Entries of ``stretch`` values each."""
+    value = values.value.reshape(-1, stretch)
+    entries: Entries = {
+        "number": values.number[::stretch],
+        "step": values.step[::stretch],
+        "time": values.time[::stretch],
+        "first": value[:, 0],
+        "last": value[:, -1],
+    }
+    with np.errstate(invalid="ignore", over="ignore"):
+        sums = value.sum(axis=1)
+        if np.isfinite(sums).all():
+            entries |= {"low": value.min(axis=1), "high": value.max(axis=1), "mean": sums / stretch}
+            entries |= {"count": np.int32(stretch), "nan": np.int32(0), "above": np.int32(0), "below": np.int32(0)}
+        else:
+            entries |= _fold_odd(value)
+        low = entries["low"]
+        if (low > 0).all():
+            entries |= {"positive": low, "not_positive": np.int32(0)}
+        else:
+            above = np.isfinite(value) & (value > 0)
+            entries["positive"] = _none_is_nan(np.min(value, axis=1, initial=np.inf, where=above))
+            entries["not_positive"] = np.count_nonzero(np.isfinite(value) & ~above, axis=1)
+    return entries
+
+
+def _fold_odd(value: Floats) -> Entries:
+    """The same where some values are not finite."""
+    finite = np.isfinite(value)
+    count = np.count_nonzero(finite, axis=1)
+    halves = np.sum(value / 2, axis=1, where=finite)  # halves, lest the largest numbers overflow
+    return {
+        "low": _none_is_nan(np.min(value, axis=1, initial=np.inf, where=finite)),
+        "high": _none_is_nan(np.max(value, axis=1, initial=-np.inf, where=finite)),
+        "mean": np.where(count > 0, halves / np.maximum(count, 1) * 2, np.nan),
+        "count": count,
+        "nan": np.count_nonzero(np.isnan(value), axis=1),
+        "above": np.count_nonzero(value == np.inf, axis=1),
+        "below": np.count_nonzero(value == -np.inf, axis=1),
+    }
+
+
+def _none_is_nan(extremes: Floats) -> Floats:
+    return np.where(np.isinf(extremes), np.nan, extremes)
+
+
+def to_series(entries: Entries, x: Floats) -> Series:
+    """Entries placed on an axis."""
+    gaps = _gaps(entries["number"])
+    if "low" not in entries:
+        return Series.of(x, entries["last"], gaps)
+    counted = {name: entries[name] if entries[name].any() else None for name in ("nan", "above", "below")}
+    if np.any(np.diff(x) < 0):
+        x = np.maximum.accumulate(x)  # a clock that was put back
+    low = entries["low"]
+    has_zero = entries["not_positive"].any()
+    return Series(
+        x,
+        low,
+        entries["high"],
+        entries["mean"],
+        entries["first"],
+        entries["last"],
+        entries["count"],
+        **counted,
+        positive=entries["positive"] if has_zero else None,
+        not_positive=entries["not_positive"] if has_zero else None,
+        gaps=gaps,
+    )
+
+
+GAP: Final = 2.5
+"""Rows without a value are a gap where they are more than so many times as long as those between values on average."""
+
+
+def _gaps(number: Integers) -> npt.NDArray[np.bool_] | None:
+    """Entries before which values are missing. A metric that is recorded every tenth step has no gaps of ten."""
+    if len(number) < 3:
+        return None
+    usual = (int(number[-1]) - int(number[0])) / (len(number) - 1)
+    gaps = np.concatenate([[False], np.diff(number) > GAP * max(1.0, usual)])
+    return gaps if gaps.any() else None

@@ -1,0 +1,376 @@
+"""A run's metrics as lines: at once in outline, then exactly, then as they grow.
+
+``outline``, ``read``, ``detail`` and ``poll`` block and belong in one thread; ``line`` may be called from any. pyarrow
+is loaded by the first of them, so that a screen can be painted before.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from neurockt import open_run
+from neurockt_viewer.charts.pyramid import Entries, Pyramid, Values, stretch_for, to_series
+from neurockt_viewer.charts.series import Axis, Floats, Integers, Line, Series, join
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from neurockt.store.follow import TableFollower
+    from neurockt.store.layout import TableName
+    from neurockt.store.outline import Outline
+    from neurockt.store.run import Run
+
+OUTLINE_ROWS: Final = 200_000
+"""A table with fewer rows is read faster than its outline is worth."""
+COARSE: Final = 8
+"""Entries that stand for a row group which is known in outline alone, so that its extremes fill its width."""
+DETAIL: Final = 8
+"""Entries wanted in every dot column. With fewer, single values are read: an entry lies in the column of its first
+value, so the borders between columns are off by an eighth of a dot at most."""
+TELL_SECONDS: Final = 0.2
+"""How often a long read tells how far it is."""
+
+
+class Metric(NamedTuple):
+    """A column of a table."""
+
+    table: TableName
+    name: str
+
+
+@dataclass(frozen=True, eq=False)
+class _Detail:
+    """Single values of a metric, of all its rows after one number and up to another."""
+
+    after: int
+    until: int
+    entries: Entries
+
+
+class _Table:
+    """What has been read of one table."""
+
+    def __init__(self) -> None:
+        self.outline: Outline | None = None
+        self.rows = 0
+        self.pyramids: dict[str, Pyramid] = {}
+        self.read_until: dict[str, int] = {}
+        """The number of the last row of which a metric's value is known."""
+        self.complete: set[str] = set()
+        self.details: dict[str, _Detail] = {}
+        self.follower: TableFollower | None = None
+
+
+class RunSeries:
+    """The metrics of one run."""
+
+    def __init__(self, path: Path) -> None:
+        """Nothing is read yet.
+
+        Raises:
+            NeurocktError: it is no run, or cannot be read.
+        """
+        self.run: Run = open_run(path)
+        info = self.run.info
+        self.begin = info.created.timestamp()
+        """Where relative time begins."""
+        self.label = info.label
+        self._tables: dict[TableName, _Table] = {"steps": _Table(), "epochs": _Table()}
+        self._names: dict[Metric, None] = {}
+        self._know("steps", info.steps.columns)
+        self._know("epochs", info.epochs.columns)
+        self._tables["steps"].rows, self._tables["epochs"].rows = info.steps.rows, info.epochs.rows
+        self._ends: tuple[Floats, Floats] = np.zeros(1), np.zeros(1)
+        self._made: dict[Metric, tuple[object, Series]] = {}
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """Every metric known so far, in the order in which they appeared, those of the steps first."""
+        return sorted(self._names, key=lambda metric: metric.table != "steps")
+
+    def _know(self, table: TableName, names: Any) -> None:
+        self._names.update((Metric(table, name), None) for name in names)
+
+    # Reading; in one thread
+
+    def outline(self) -> bool:
+        """Read the footers of long tables; False where no table is long, or they have been read."""
+        found = False
+        for name, table in self._tables.items():
+            if table.outline is None and table.rows > OUTLINE_ROWS:
+                table.outline = self.run.outline(name)
+                table.rows = table.outline.total
+                self._know(name, table.outline.metrics)
+                found = True
+        return found
+
+    def read(self, wanted: Sequence[Metric], tell: Callable[[], bool] = lambda: True) -> bool:
+        """Read what is not known yet of some metrics; False where that is nothing.
+
+        Args:
+            tell: called now and then; where it returns False, reading stops, and goes on the next time.
+        """
+        self._read_ends()
+        found = False
+        for table in ("epochs", "steps"):
+            names = [metric.name for metric in wanted if metric.table == table]
+            names = [name for name in names if name not in self._tables[table].complete]
+            while names:
+                # those that a read was stopped amid go on together, each from where it was
+                until = self._tables[table].read_until
+                begin = min(until.get(name, 0) for name in names)
+                together = [name for name in names if until.get(name, 0) == begin]
+                found = True
+                if not self._read(table, together, begin, tell):
+                    return found
+                names = [name for name in names if name not in together]
+        return found
+
+    def _read(self, name: TableName, metrics: list[str], after: int, tell: Callable[[], bool]) -> bool:
+        table = self._tables[name]
+        there = {metric.name for metric in self._names if metric.table == name}
+        values = max(table.rows, 1) * max(1, len(there))
+        for metric in metrics:
+            table.pyramids.setdefault(metric, Pyramid(stretch_for(values), table.rows))
+            table.read_until.setdefault(metric, 0)
+        _, batches = self.run.batches(name, ["step", "epoch", "time", *metrics], after=after)
+        told = time.monotonic()
+        for batch in batches:
+            self._take(name, batch, metrics)
+            if time.monotonic() - told >= TELL_SECONDS:
+                if not tell():
+                    return False
+                told = time.monotonic()
+        table.complete.update(metrics)
+        return True
+
+    def _take(self, name: TableName, rows: pa.Table, metrics: Sequence[str]) -> None:
+        """Add rows to some metrics; those that a metric has already are left out."""
+        if not len(rows):
+            return
+        table = self._tables[name]
+        axes = _axes(rows, name)
+        last = int(axes.number[-1])
+        for metric in metrics:
+            known = table.read_until[metric]
+            new = slice(int(np.searchsorted(axes.number, known, side="right")), None)
+            table.pyramids[metric].append(_values(axes, rows[metric])[new] if metric in rows.schema.names else axes[:0])
+            table.read_until[metric] = max(known, last)
+
+    def _read_ends(self) -> None:
+        """Where each epoch ends, which places the steps between the epochs."""
+        if "" in self._tables["epochs"].complete:
+            return
+        rows = self.run.window("epochs", ["step", "epoch"])
+        self._add_ends(rows)
+        self._tables["epochs"].complete.add("")
+        self._tables["epochs"].read_until[""] = int(self._ends[1][-1])
+
+    def _add_ends(self, rows: pa.Table) -> None:
+        steps, epochs = _column(rows["step"], np.int64), _column(rows["epoch"], np.int64)
+        new = epochs > self._ends[1][-1]
+        self._ends = np.append(self._ends[0], steps[new]), np.append(self._ends[1], epochs[new])
+
+    def detail(self, wanted: Sequence[Metric], axis: Axis, window: tuple[float, float] | None, dots: int) -> bool:
+        """Read single values where a window shows too few entries; False where there was no need."""
+        found = False
+        for name, table in self._tables.items():
+            needs: dict[tuple[int, int], list[str]] = {}
+            for metric in wanted:
+                if metric.table == name and (need := self._needed(metric, axis, window, dots)):
+                    needs.setdefault(need, []).append(metric.name)
+            seen = {metric.name for metric in wanted if metric.table == name}
+            table.details = {each: detail for each, detail in table.details.items() if each in seen}
+            for (after, until), metrics in needs.items():
+                rows = self.run.window(name, ["step", "epoch", "time", *metrics], after=after, until=until)
+                axes = _axes(rows, name)
+                for each in metrics:
+                    single = Pyramid(1, len(axes))
+                    single.append(_values(axes, rows[each]))
+                    table.details[each] = _Detail(after, until, single.entries)
+                found = True
+        return found
+
+    def _needed(
+        self, metric: Metric, axis: Axis, window: tuple[float, float] | None, dots: int
+    ) -> tuple[int, int] | None:
+        """The rows, after one number and up to another, whose single values a window needs and lacks."""
+        table = self._tables[metric.table]
+        pyramid = table.pyramids.get(metric.name)
+        if pyramid is None or pyramid.stretch == 1:
+            return None
+        entries = pyramid.entries
+        number = entries["number"]
+        start, stop = 0, len(number)
+        if window is not None:
+            x = self._place(metric.table, entries, axis)
+            start, stop = (int(at) for at in np.searchsorted(x, window))
+        if not len(number) or stop - start >= DETAIL * dots:
+            return None
+        first, after_last = max(0, start - 1), min(len(number), stop + 1)
+        known = table.details.get(metric.name)
+        if (
+            known
+            and known.after < number[first]
+            and (after_last == len(number) or number[after_last] <= known.until + 1)
+        ):
+            return None
+        room = max(1, (stop - start) // 2)
+        begin, end = max(0, first - room), after_last + room
+        until = int(number[end]) - 1 if end < len(number) else table.read_until[metric.name]
+        return int(number[begin]) - 1, until
+
+    def poll(self) -> bool:
+        """Take in what a live run has recorded since; False where that is nothing."""
+        found = False
+        for name, table in self._tables.items():
+            names = [metric for metric in table.complete if metric]
+            if table.follower is None:
+                reached = [table.read_until[metric] for metric in table.complete]
+                if not reached and table.rows:
+                    continue  # nobody has asked for this table yet
+                table.follower = self.run.follower(name, after=min(reached, default=0))
+            rows = table.follower.new_rows()
+            if len(rows):
+                self._know(name, rows.schema.names[3:])
+                self._take(name, rows, names)
+                if name == "epochs":
+                    self._add_ends(rows)
+                found = True
+        return found
+
+    # Lines; from any thread
+
+    def line(self, metric: Metric, axis: Axis, colour: int = 0, label: str | None = None) -> Line:
+        """What is known of a metric by now."""
+        table = self._tables[metric.table]
+        pyramid, detail = table.pyramids.get(metric.name), table.details.get(metric.name)
+        complete = metric.name in table.complete
+        state = (axis, pyramid and pyramid.values, detail, complete, len(self._ends[0]) if axis == "epoch" else 0)
+        made = self._made.get(metric)
+        if made is None or made[0] != state:
+            made = state, self._series(metric, axis)
+            self._made[metric] = made
+        note = "" if complete or not len(made[1]) else f"reading, {self.part_read(metric):.0%}"
+        return Line(metric.name if label is None else label, made[1], colour, note=note, approximate=not complete)
+
+    def part_read(self, metric: Metric) -> float:
+        """How much of a metric has been read, from 0 to 1."""
+        table = self._tables[metric.table]
+        if metric.name in table.complete:
+            return 1.0
+        last = int(table.outline.axes[_key(metric.table)][1][-1]) if table.outline else table.rows
+        return min(1.0, table.read_until.get(metric.name, 0) / max(1, last))
+
+    def _series(self, metric: Metric, axis: Axis) -> Series:
+        table = self._tables[metric.table]
+        pyramid, detail = table.pyramids.get(metric.name), table.details.get(metric.name)
+        parts: list[Series] = []
+
+        def add(entries: Entries) -> None:
+            if len(entries["number"]):
+                parts.append(to_series(entries, self._place(metric.table, entries, axis)))
+
+        if pyramid is not None:
+            entries = pyramid.entries
+            if detail is None:
+                add(entries)
+            else:
+                before, after = np.searchsorted(entries["number"], [detail.after + 1, detail.until + 1])
+                add(_cut(entries, slice(0, before)))
+                add(detail.entries)
+                add(_cut(entries, slice(after, None)))
+        if table.outline is not None and metric.name not in table.complete:
+            parts += self._coarse(metric, axis, table.outline)
+        if not parts:
+            return Series.of([], [])
+        return join(parts)
+
+    def _coarse(self, metric: Metric, axis: Axis, outline: Outline) -> list[Series]:
+        """The row groups that have not been read, by their extremes."""
+        extremes = outline.metrics.get(metric.name)
+        known = self._tables[metric.table].read_until.get(metric.name, 0)
+        left = outline.axes[_key(metric.table)][0] > known
+        if extremes is None or not left.any():
+            return []
+        spread = np.arange(COARSE) / COARSE
+
+        def spaced(name: str) -> Integers:
+            low, high = (bound[left].astype(np.float64) for bound in outline.axes[name])
+            placed: Integers = np.rint(low[:, None] + (high - low)[:, None] * spread).astype(np.int64).reshape(-1)
+            return placed
+
+        places: Entries = {"number": spaced(_key(metric.table)), "step": spaced("step"), "time": spaced("time")}
+        low, high = (np.repeat(bound[left], COARSE) for bound in (extremes.low, extremes.high))
+        low, high = (np.where(np.isfinite(bound), bound, np.nan) for bound in (low, high))
+        nothing = np.full(len(low), np.nan)
+        x = self._place(metric.table, places, axis)
+        count = np.repeat(outline.rows[left] // COARSE, COARSE)
+        return [Series(np.maximum.accumulate(x), low, high, low / 2 + high / 2, nothing, nothing, count)]
+
+    def _place(self, table: TableName, entries: Entries, axis: Axis) -> Floats:
+        """Where entries lie on an axis."""
+        if axis == "step":
+            return np.asarray(entries["step"], np.float64)
+        if axis == "epoch":
+            return np.asarray(entries["number"], np.float64) if table == "epochs" else self._epochs(entries["step"])
+        seconds: Floats = entries["time"] / 1e6
+        return seconds if axis == "wall" else seconds - self.begin
+
+    def _epochs(self, steps: Integers) -> Floats:
+        """Steps between the ends of epochs: half of the third epoch's steps in lies 2.5."""
+        ends, epochs = self._ends
+        placed: Floats = np.interp(steps, ends, epochs)
+        if len(ends) > 1:
+            length = max(1.0, float(ends[-1] - ends[-2]))
+            beyond = np.minimum((steps - ends[-1]) / length, 1.0)
+            placed = np.where(steps > ends[-1], epochs[-1] + beyond, placed)
+        return placed
+
+
+def _key(table: TableName) -> str:
+    return "step" if table == "steps" else "epoch"
+
+
+def _cut(entries: Entries, cut: slice) -> Entries:
+    return {name: array[cut] for name, array in entries.items()}
+
+
+def _axes(rows: pa.Table, table: TableName) -> Values:
+    """The axes of rows, with nothing for a value."""
+    step, number = _column(rows["step"], np.int64), _column(rows[_key(table)], np.int64)
+    return Values(number, step, _column(rows["time"], np.int64), np.zeros(len(number)))
+
+
+def _values(axes: Values, column: pa.ChunkedArray) -> Values:
+    """A column's values that are not null."""
+    values = _column(column, np.float64)
+    if not column.null_count:
+        return Values(axes.number, axes.step, axes.time, values)
+    valid = np.concatenate([_valid(chunk) for chunk in column.chunks])
+    return Values(axes.number[valid], axes.step[valid], axes.time[valid], values[valid])
+
+
+def _column(column: pa.ChunkedArray, kind: Any) -> npt.NDArray[Any]:
+    """A column of 8-byte numbers without a copy where it is in one piece; ``to_numpy`` would load pandas."""
+    chunks = [
+        np.frombuffer(chunk.buffers()[1], kind)[chunk.offset : chunk.offset + len(chunk)]
+        for chunk in column.chunks
+        if len(chunk)
+    ]
+    return chunks[0] if len(chunks) == 1 else np.concatenate([np.empty(0, kind), *chunks])
+
+
+def _valid(chunk: pa.Array) -> npt.NDArray[np.bool_]:
+    bits = chunk.buffers()[0]
+    if bits is None:
+        return np.ones(len(chunk), np.bool_)
+    flags: npt.NDArray[np.bool_] = np.unpackbits(np.frombuffer(bits, np.uint8), bitorder="little").astype(np.bool_)
+    return flags[chunk.offset : chunk.offset + len(chunk)]

@@ -1,0 +1,394 @@
+"""The charts of one run: a page of them, searched, paired, and one of them large; they follow a run that is live.
+
+A thread reads and posts that it knows more; the handler draws what the series hold by then.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from textual import events, on, work
+from textual.actions import SkipAction
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Grid
+from textual.content import Content
+from textual.message import Message
+from textual.widget import Widget
+from textual.widgets import Input, Static
+from textual.worker import get_current_worker
+
+from neurockt.errors import NeurocktError
+from neurockt.formatting import clean
+from neurockt_viewer.charts import grouping
+from neurockt_viewer.charts.series import Axis, ChartSettings
+from neurockt_viewer.charts.source import Metric, RunSeries
+from neurockt_viewer.widgets.chart import Chart
+
+POLL_SECONDS: Final = 0.3
+"""How often a live run is asked for new rows."""
+STATE_SECONDS: Final = 3.0
+"""How often a live run is asked whether it still is."""
+CHART_WIDTH: Final = 52
+CHART_HEIGHT: Final = 12
+"""Cells that a chart in a grid should have at least."""
+AXIS_NAMES: Final[dict[Axis, str]] = {
+    "step": "step",
+    "epoch": "epoch",
+    "relative": "time since the begin",
+    "wall": "time of day",
+}
+
+
+class ChartGrid(Widget):
+    """Every metric of a run as a chart."""
+
+    DEFAULT_CSS = """
+    ChartGrid { layout: vertical; height: 1fr; width: 1fr; }
+    ChartGrid > Grid { height: 1fr; grid-gutter: 1 2; padding: 0 1; }
+    ChartGrid Chart:focus { background: $foreground 5%; }
+    ChartGrid > .status { height: 1; padding: 0 1; color: $text-muted; }
+    ChartGrid > Input { height: 1; border: none; padding: 0 1; display: none; }
+    ChartGrid > Input.open { display: block; }
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "large", "large", id="charts.large"),
+        Binding("escape", "back", "back", show=False, id="charts.back"),
+        Binding("slash", "search", "search", key_display="/", id="charts.search"),
+        Binding("t", "pair", "train+valid", id="charts.pair"),
+        Binding("pagedown,right_square_bracket", "page(1)", "next page", key_display="]", id="charts.next"),
+        Binding("pageup,left_square_bracket", "page(-1)", "page before", show=False, id="charts.before"),
+        Binding("up,k", "focus_by(-1, True)", "up", show=False, id="charts.up"),
+        Binding("down,j", "focus_by(1, True)", "down", show=False, id="charts.down"),
+    ]
+
+    @dataclass
+    class Known(Message):
+        """The thread knows more of the run."""
+
+        def can_replace(self, message: Message) -> bool:
+            return isinstance(message, ChartGrid.Known)
+
+    @dataclass
+    class Failed(Message):
+        """The run cannot be read."""
+
+        why: str
+
+    def __init__(self, path: Path, **options: Any) -> None:
+        """The charts of the run at ``path``; they are read once this is on the screen."""
+        super().__init__(**options)
+        self._path = path
+        self._series: RunSeries | None = None
+        self._wake = threading.Event()
+        self._shared = ChartSettings()
+        self._log_y: dict[tuple[Metric, ...], bool] = {}
+        self._groups: list[tuple[Metric, ...]] = []
+        self._words = ""
+        self._paired = False
+        self._page = 0
+        self._large: tuple[Metric, ...] | None = None
+        self._charts: list[Chart] = []
+        self._shown: list[tuple[Metric, ...]] = []
+        self._wanted: tuple[Metric, ...] = ()
+        self._view: tuple[Axis, tuple[float, float] | None, int] = "step", None, 0
+        self._error = ""
+
+    def compose(self) -> ComposeResult:
+        """The charts, what is to be known of them, and the search."""
+        yield Grid()
+        yield Static(classes="status")
+        yield Input(placeholder="part of a metric's name", compact=True)
+
+    def on_mount(self) -> None:
+        """Begin to read."""
+        self._follow()
+
+    def on_unmount(self) -> None:
+        """Let the thread end."""
+        self._wake.set()
+
+    @property
+    def series(self) -> RunSeries | None:
+        """The run's metrics; None until it has been opened."""
+        return self._series
+
+    @property
+    def charts(self) -> list[Chart]:
+        """The charts on the screen."""
+        return self._charts[: len(self._shown)]
+
+    @property
+    def focused_chart(self) -> Chart | None:
+        """The chart that has the keys, or the first."""
+        return next((chart for chart in self.charts if chart.has_focus), next(iter(self.charts), None))
+
+    # The thread
+
+    @work(thread=True, exclusive=True, group="series", exit_on_error=False)
+    def _follow(self) -> None:
+        """Read what is wanted, and what comes, until the widget goes away."""
+        worker = get_current_worker()
+        try:
+            series = RunSeries(self._path)
+            self._series = series
+            series.outline()
+            self.post_message(self.Known())
+            live, checked = True, 0.0
+            while not worker.is_cancelled:
+                self._wake.clear()
+                wanted, view = self._wanted, self._view
+                still_live = live
+                if live and time.monotonic() - checked >= STATE_SECONDS:
+                    still_live, checked = series.run.state == "running", time.monotonic()
+                found = series.read(wanted, self._tell)
+                found |= series.detail(wanted, *view)
+                found |= live and series.poll()
+                if found:
+                    self.post_message(self.Known())
+                live = still_live
+                self._wake.wait(POLL_SECONDS if live else None)
+        except (NeurocktError, OSError) as error:
+            self.post_message(self.Failed(str(error)))
+
+    def _tell(self) -> bool:
+        """Amid a long read: tell, and say whether to go on."""
+        self.post_message(self.Known())
+        return not self._wake.is_set()
+
+    # What the thread posts
+
+    @on(Known)
+    def _draw_known(self) -> None:
+        self._regroup()
+
+    @on(Failed)
+    def _say_failed(self, message: Failed) -> None:
+        self._error = clean(message.why)
+        self._say()
+
+    # Which charts there are
+
+    def _regroup(self) -> None:
+        """Sort the metrics into charts, and show the page."""
+        if self._series is None:
+            return
+        found = grouping.group(self._series.metrics, paired=self._paired)
+        self._groups = grouping.search(found, self._words)
+        if self._large is not None and self._large not in found:
+            self._large = None
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        """Show as many charts as there is room for."""
+        columns, rows = self._grid()
+        size = columns * rows
+        pages = max(1, -(-len(self._groups) // size))
+        self._page = min(self._page, pages - 1)
+        shown = [self._large] if self._large else self._groups[self._page * size : (self._page + 1) * size]
+        grid = self.query_one(Grid)
+        while len(self._charts) < len(shown):
+            chart = Chart()
+            self._charts.append(chart)
+            grid.mount(chart)
+        if self._large:
+            columns, rows = 1, 1
+        columns = min(columns, max(1, len(shown)))
+        grid.styles.grid_size_columns = columns
+        grid.styles.grid_size_rows = max(1, min(rows, -(-len(shown) // columns)))
+        for index, chart in enumerate(self._charts):
+            chart.display = index < len(shown)
+        self._shown = shown
+        self.call_after_refresh(self._keep_focus)
+        self._want()
+        self._draw()
+        self._say()
+
+    def _keep_focus(self) -> None:
+        """Give a chart the keys where no other widget has them."""
+        focused = self.screen.focused
+        if self.charts and focused not in self.charts and (focused is None or focused in self._charts):
+            self.charts[0].focus(scroll_visible=False)
+
+    def _grid(self) -> tuple[int, int]:
+        """How many charts fit side by side and one above the other."""
+        columns = max(1, min(4, self.size.width // CHART_WIDTH))
+        rows = max(1, (self.size.height - 1) // CHART_HEIGHT)
+        if (count := len(self._groups)) <= columns * rows:
+            columns = next(n for n in range(1, columns + 1) if n == columns or n * rows >= count)
+        return columns, rows
+
+    def _want(self) -> None:
+        """Tell the thread what is looked at."""
+        wanted = tuple(metric for together in self._shown for metric in together)
+        dots = 2 * (self.size.width if self._large else self.size.width // self._grid()[0])
+        view = self._shared.axis, self._shared.window, dots
+        if (wanted, view) != (self._wanted, self._view):
+            self._wanted, self._view = wanted, view
+            self._wake.set()
+
+    def _draw(self) -> None:
+        if self._series is None:
+            return
+        for chart, together in zip(self.charts, self._shown, strict=True):
+            settings = replace(self._shared, log_y=self._log_y.get(together, False))
+            lines = [
+                self._series.line(metric, settings.axis, index, self._label(metric))
+                for index, metric in enumerate(together)
+            ]
+            chart.show(lines, settings)
+
+    def _label(self, metric: Metric) -> str:
+        """A metric's name; with its table where both have one of that name."""
+        assert self._series is not None
+        both = any(other.name == metric.name and other.table != metric.table for other in self._series.metrics)
+        return f"{metric.name} ({metric.table})" if both else metric.name
+
+    def _say(self) -> None:
+        """What page this is, and how it is looked at."""
+        said = [self._error] if self._error else []
+        if self._series is None:
+            said.append("reading …" if not self._error else "")
+        elif not self._groups:
+            said.append(f"no metric's name has {clean(self._words)!r}" if self._words else "no metrics recorded yet")
+        else:
+            columns, rows = self._grid()
+            pages = -(-len(self._groups) // (columns * rows))
+            count = len(self._groups)
+            said.append(f"{count} chart{'s' * (count != 1)}")
+            if self._words:
+                said.append(f"with {clean(self._words)!r}")
+            if pages > 1 and not self._large:
+                said.append(f"page {self._page + 1} of {pages}")
+            said.append(f"x: {AXIS_NAMES[self._shared.axis]}{', log' if self._shared.log_x else ''}")
+            if self._shared.smoothing:
+                said.append(f"smoothing {self._shared.smoothing:g}")
+            if self._shared.window:
+                said.append("zoomed: 0 shows all")
+        self.query_one(".status", Static).update(Content(" · ".join(filter(None, said))))
+
+    # Keys and changes
+
+    @on(Chart.Changed)
+    def _share(self, message: Chart.Changed) -> None:
+        """What one chart is changed to holds for all; log y for itself."""
+        message.stop()
+        if message.chart in self.charts:
+            self._log_y[self._shown[self.charts.index(message.chart)]] = message.settings.log_y
+        self._shared = replace(message.settings, log_y=False, y_window=None)
+        self._want()
+        self._draw()
+        self._say()
+
+    @on(Chart.CrossMoved)
+    def _share_cross(self, message: Chart.CrossMoved) -> None:
+        message.stop()
+        for chart in self._charts:
+            chart.put_cross(message.place)
+
+    @on(Chart.Unmoved)
+    def _to_neighbour(self, message: Chart.Unmoved) -> None:
+        message.stop()
+        self.action_focus_by(message.direction, False)
+
+    def action_focus_by(self, direction: int, rows: bool) -> None:
+        """The keys to the next chart in that direction; past the page's end, to the next page."""
+        chart = self.focused_chart
+        if chart is None or self._large:
+            return
+        step = direction * (self._columns if rows else 1)
+        at = self.charts.index(chart) + step
+        if 0 <= at < len(self.charts):
+            self.charts[at].focus()
+        else:
+            self.action_page(direction)
+
+    @property
+    def _columns(self) -> int:
+        return min(self._grid()[0], max(1, len(self._shown)))
+
+    def action_page(self, direction: int) -> None:
+        """The next or the previous page; of a large chart, the next chart."""
+        if self._large in self._groups:
+            at = self._groups.index(self._large) + direction
+            self._large = self._groups[min(max(0, at), len(self._groups) - 1)]
+        else:
+            self._page = max(0, self._page + direction)
+        self._lay_out()
+
+    def action_large(self) -> None:
+        """One chart alone, or all of them again."""
+        chart = self.focused_chart
+        if self._large:
+            self._shrink()
+        elif chart is not None:
+            self._large = self._shown[self.charts.index(chart)]
+            self._lay_out()
+            self.charts[0].focus()
+
+    def _shrink(self) -> None:
+        large, self._large = self._large, None
+        columns, rows = self._grid()
+        at = self._groups.index(large) if large in self._groups else 0
+        self._page = at // (columns * rows)
+        self._lay_out()
+        if self.charts:
+            self.charts[min(at % (columns * rows), len(self.charts) - 1)].focus()
+
+    def action_back(self) -> None:
+        """Away with the crosshair, else out of the window, the large chart, the search."""
+        chart = self.focused_chart
+        if chart is not None and chart.cross is not None:
+            chart.action_cross()
+        elif chart is not None and self._shared.window is not None:
+            chart.action_whole()
+        elif self._large:
+            self._shrink()
+        elif self._words:
+            self.query_one(Input).value = ""
+        else:
+            raise SkipAction
+
+    def action_pair(self) -> None:
+        """The training and the validation metric of the same thing in one chart, or apart again."""
+        self._paired = not self._paired
+        self._large = None
+        self._regroup()
+
+    def action_search(self) -> None:
+        """Look for metrics by name."""
+        field = self.query_one(Input)
+        field.add_class("open")
+        field.focus()
+
+    @on(Input.Changed)
+    def _search(self, event: Input.Changed) -> None:
+        event.stop()
+        self._words, self._page, self._large = event.value, 0, None
+        self._regroup()
+
+    @on(Input.Submitted)
+    def _end_search(self, event: Input.Submitted) -> None:
+        event.stop()
+        self._close_search()
+
+    def on_key(self, event: events.Key) -> None:
+        """Escape leaves the search as it was before."""
+        if event.key == "escape" and self.query_one(Input).has_focus:
+            event.stop()
+            self.query_one(Input).value = ""
+            self._close_search()
+
+    def _close_search(self) -> None:
+        self.query_one(Input).remove_class("open")
+        if self.charts:
+            self.charts[0].focus()
+
+    def on_resize(self) -> None:
+        """Another number of charts may fit."""
+        self._lay_out()
