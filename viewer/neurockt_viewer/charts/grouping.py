@@ -8,14 +8,14 @@ from typing import Final
 
 from neurockt_viewer.charts.source import Metric
 
-_SPLIT: Final = re.compile(
-    r"(?:^|(?<=[_/.\-: ]))(?:train(?:ing)?|valid(?:ation)?|val|dev|eval|test)(?:$|(?=[_/.\-: ]))"
-)
+_DATA: Final = "train(?:ing)?|valid(?:ation)?|val|dev|eval|test"
+"""Words for what a metric was computed on."""
+_SPLIT: Final = re.compile(rf"(?:^|(?<=[_/.\-: ]))(?:{_DATA})(?:$|(?=[_/.\-: ]))")
 _SEPARATORS: Final = "_/.-: "
 
 
 def subject(name: str) -> str:
-    """What a metric is about, whichever data it was computed on: of ``train_loss`` and ``valid_loss`` it is ``loss``."""
+    """What a metric is about, whatever data it was computed on: ``loss`` for ``train_loss`` and ``valid_loss``."""
     bare, count = _SPLIT.subn("", name, count=1)
     if not count:
         return name

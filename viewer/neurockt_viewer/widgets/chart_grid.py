@@ -103,7 +103,7 @@ class ChartGrid(Widget):
         """The charts, what is to be known of them, and the search."""
         yield Grid()
         yield Static(classes="status")
-        yield Input(placeholder="part of a metric's name", compact=True)
+        yield Input(placeholder="part of a metric's name", compact=True, disabled=True)
 
     def on_mount(self) -> None:
         """Begin to read."""
@@ -363,6 +363,7 @@ class ChartGrid(Widget):
     def action_search(self) -> None:
         """Look for metrics by name."""
         field = self.query_one(Input)
+        field.disabled = False
         field.add_class("open")
         field.focus()
 
@@ -385,7 +386,9 @@ class ChartGrid(Widget):
             self._close_search()
 
     def _close_search(self) -> None:
-        self.query_one(Input).remove_class("open")
+        field = self.query_one(Input)
+        field.remove_class("open")
+        field.disabled = True
         if self.charts:
             self.charts[0].focus()
 
