@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,7 +53,7 @@ class Scale:
 def around(low: float, high: float, *, log: bool = False) -> tuple[float, float]:
     """The range to show for values from ``low`` to ``high``; of a single value, some room around it."""
     if log:
-        return (low / 2, high * 2) if low == high else (low, high)
+        return (low / 2 or low, min(high * 2, sys.float_info.max)) if low == high else (low, high)
     if high - low > abs(high) * 1e-13:
         return low, high
     room = abs(high) * 0.1 or 1.0
