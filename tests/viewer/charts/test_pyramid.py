@@ -48,7 +48,7 @@ def test_entries_are_those_of_the_values(found: list[float], cuts: list[int], st
 @given(st.integers(0, 10**9))
 def test_memory_is_bounded(count: int) -> None:
     """The entries are never more than the limit, and values are kept singly where they are few."""
-    stretch = stretch_for(count)
+    stretch = stretch_for(count, ENTRIES)
     assert count / stretch <= ENTRIES
     assert stretch == 1 or count / (stretch // 2) > ENTRIES
 

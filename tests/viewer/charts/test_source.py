@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +10,12 @@ import pytest
 
 from neurockt.monitor import Recorder
 from neurockt.store import parts
-from neurockt_viewer.charts import pyramid, source
+from neurockt_viewer.charts import source
+from neurockt_viewer.charts.pyramid import ENTRIES
 from neurockt_viewer.charts.source import Metric, RunSeries
 
+FEW = 256
+"""Entries as few as of a run ten thousand times as long."""
 LOSS, SPARSE, ACC = Metric("steps", "loss"), Metric("steps", "sparse"), Metric("epochs", "acc")
 
 
@@ -60,14 +62,13 @@ def training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Training:
 
 
 @pytest.fixture
-def stretched(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Little memory and a footer for everything, as of a run ten thousand times as long."""
-    monkeypatch.setattr(pyramid, "ENTRIES", 256)
+def outlined(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A footer for everything, as of a run a hundred times as long."""
     monkeypatch.setattr(source, "OUTLINE_ROWS", 100)
 
 
-def read(path: Path) -> RunSeries:
-    series = RunSeries(path)
+def read(path: Path, entries: int = ENTRIES) -> RunSeries:
+    series = RunSeries(path, entries)
     series.outline()
     series.read(series.metrics)
     return series
@@ -99,7 +100,7 @@ def test_both_tables_share_every_axis(training: Training) -> None:
     assert wall - relative == pytest.approx(series.begin)
 
 
-def test_an_outline_bounds_what_is_read_later(training: Training, stretched: None) -> None:
+def test_an_outline_bounds_what_is_read_later(training: Training, outlined: None) -> None:
     """Before a row has been read, the chart spans the run and holds every value."""
     path = training.go(2000)
     training.recorder.finish()
@@ -115,13 +116,13 @@ def test_an_outline_bounds_what_is_read_later(training: Training, stretched: Non
     assert coarse.series.x[-1] > 1900
 
 
-def test_a_read_that_was_stopped_goes_on(training: Training, stretched: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_that_was_stopped_goes_on(training: Training, outlined: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was read stays, the rest is in outline, and the next read begins there."""
     path = training.go(2000)
     training.recorder.finish()
-    whole = read(path).line(LOSS, "step").series
+    whole = read(path, FEW).line(LOSS, "step").series
     monkeypatch.setattr(source, "TELL_SECONDS", 0.0)
-    series = RunSeries(path)
+    series = RunSeries(path, FEW)
     series.outline()
     reads = 0
     while series.read(series.metrics, lambda: False):
@@ -133,11 +134,11 @@ def test_a_read_that_was_stopped_goes_on(training: Training, stretched: None, mo
     assert series.line(LOSS, "step").series.high.tolist() == whole.high.tolist()
 
 
-def test_a_narrow_window_is_read_value_by_value(training: Training, stretched: None) -> None:
+def test_a_narrow_window_is_read_value_by_value(training: Training, outlined: None) -> None:
     """Exactly the values recorded there, and the rest of the run around them in stretches."""
     path = training.go(2000)
     training.recorder.finish()
-    series = read(path)
+    series = read(path, FEW)
     assert len(series.line(LOSS, "step").series) < 500
     assert series.detail([LOSS], "step", (700.0, 720.0), 40)
     line = series.line(LOSS, "step").series
@@ -148,11 +149,10 @@ def test_a_narrow_window_is_read_value_by_value(training: Training, stretched: N
     assert np.all(np.diff(line.x) > 0)
 
 
-@pytest.mark.parametrize("memory", [pyramid.ENTRIES, 64])
-def test_a_live_run_grows(training: Training, monkeypatch: pytest.MonkeyPatch, memory: int) -> None:
+@pytest.mark.parametrize("entries", [ENTRIES, 64])
+def test_a_live_run_grows(training: Training, entries: int) -> None:
     """Each poll adds what has come, once, also when it has been sealed meanwhile."""
-    monkeypatch.setattr(pyramid, "ENTRIES", memory)
-    series = RunSeries(training.go(120))
+    series = RunSeries(training.go(120), entries)
     series.read([LOSS, ACC])
     for steps in (1, 99, 0, 80):
         training.go(steps)

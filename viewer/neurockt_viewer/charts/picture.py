@@ -22,7 +22,7 @@ from neurockt.formatting import clean, clip, display_width, format_number
 from neurockt_viewer.charts import palette, raster, ticks
 from neurockt_viewer.charts.raster import CELL_HEIGHT, CELL_WIDTH, Codes, Columns
 from neurockt_viewer.charts.scale import Scale, around
-from neurockt_viewer.charts.series import Axis, ChartSettings, Floats, Line, Series
+from neurockt_viewer.charts.series import Axis, ChartSettings, Line, Series
 from neurockt_viewer.charts.smoothing import smooth
 
 Part = Literal["line", "dim", "axis", "tick", "title", "value", "note", "mark", "cross", "space"]
@@ -108,7 +108,7 @@ def _draw(
     gutter, plot_width = 0, width
     x = Scale(*x_range, plot_width * CELL_WIDTH, settings.log_x)
     found = [_columns(line, settings, x) for line in lines]
-    y_range = settings.y_window or _y_bounds(found, settings)
+    y_range = settings.y_window or y_bounds([columns.raw for columns in found], settings)
     if y_range is None:
         return _empty(heading, lines, width, height)
     y = Scale(*y_range, plot_height * CELL_HEIGHT, settings.log_y)
@@ -156,14 +156,11 @@ def _columns(line: Smoothed, settings: ChartSettings, x: Scale) -> _Found:
     return _Found(of(line.line.series), of(line.bright) if line.bright is not None else None)
 
 
-def _y_bounds(found: Sequence[_Found], settings: ChartSettings) -> tuple[float, float] | None:
-    lows = [columns.raw.low[columns.raw.inside] for columns in found]
-    highs = [columns.raw.high[columns.raw.inside] for columns in found]
-    low = np.fmin.reduce(np.concatenate(lows), initial=np.inf) if lows else np.inf
-    high = np.fmax.reduce(np.concatenate(highs), initial=-np.inf) if highs else -np.inf
-    if low > high:
-        return None
-    return around(float(low), float(high), log=settings.log_y)
+def y_bounds(found: Sequence[Columns], settings: ChartSettings) -> tuple[float, float] | None:
+    """What is to be seen of y: all that is within the window."""
+    low = np.fmin.reduce(np.concatenate([columns.low[columns.inside] for columns in found]), initial=np.inf)
+    high = np.fmax.reduce(np.concatenate([columns.high[columns.inside] for columns in found]), initial=-np.inf)
+    return around(float(low), float(high), log=settings.log_y) if low <= high else None
 
 
 def _marks(found: Sequence[_Found], which: Literal["nan", "above", "below"]) -> set[int]:
@@ -422,7 +419,7 @@ def x_labels(x: Scale, settings: ChartSettings, width: int) -> list[tuple[int, i
     """The ticks of x: the cell of each, where its label begins, and the label; as many as fit with room between."""
     for most in range(max(2, width // 8), 0, -1):
         placed, free = [], 0
-        for tick in _x_ticks(x, settings, most):
+        for tick in x_ticks(x, settings, most):
             cell = int(np.rint(float(x.place(tick.value)))) // CELL_WIDTH
             begin = min(max(0, cell - len(tick.label) // 2), width - len(tick.label))
             if begin < free or not 0 <= cell < width:
@@ -435,7 +432,8 @@ def x_labels(x: Scale, settings: ChartSettings, width: int) -> list[tuple[int, i
     return []
 
 
-def _x_ticks(x: Scale, settings: ChartSettings, most: int) -> list[ticks.Tick]:
+def x_ticks(x: Scale, settings: ChartSettings, most: int) -> list[ticks.Tick]:
+    """The ticks of x, of the kind that its axis has."""
     if settings.log_x:
         return ticks.log_ticks(x.low, x.high, most)
     if settings.axis == "wall":
@@ -443,16 +441,3 @@ def _x_ticks(x: Scale, settings: ChartSettings, most: int) -> list[ticks.Tick]:
     if settings.axis == "relative":
         return ticks.duration_ticks(x.low, x.high, most)
     return ticks.linear_ticks(x.low, x.high, most)
-
-
-def values_seen(line: Line, window: tuple[float, float] | None) -> tuple[Floats, Floats]:
-    """The places and values of a line within a window: of a stretch, its smallest and its largest value."""
-    series = line.series
-    start, stop = 0, len(series)
-    if window:
-        start = int(np.searchsorted(series.x, window[0]))
-        stop = int(np.searchsorted(series.x, window[1], side="right"))
-    seen = series.part(start, stop)
-    if seen.low is seen.high or np.array_equal(seen.low, seen.high, equal_nan=True):
-        return seen.x, seen.first
-    return np.repeat(seen.x, 2), np.stack([seen.low, seen.high], axis=1).reshape(-1)

@@ -55,9 +55,9 @@ class Values:
         return Values(self.number[cut], self.step[cut], self.time[cut], self.value[cut])
 
 
-def stretch_for(values: int) -> int:
-    """How many values an entry stands for, a power of two, where there are so many in all."""
-    return 1 << max(0, -(-values // ENTRIES) - 1).bit_length()
+def stretch_for(values: int, entries: int) -> int:
+    """How many values an entry stands for, a power of two, where so many are to fit into so many entries."""
+    return 1 << max(0, -(-values // entries) - 1).bit_length()
 
 
 class Pyramid:

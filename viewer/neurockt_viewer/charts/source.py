@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurockt import open_run
-from neurockt_viewer.charts.pyramid import Entries, Pyramid, Values, stretch_for, to_series
+from neurockt_viewer.charts.pyramid import ENTRIES, Entries, Pyramid, Values, stretch_for, to_series
 from neurockt_viewer.charts.series import Axis, Floats, Integers, Line, Series, join
 
 if TYPE_CHECKING:
@@ -71,12 +71,13 @@ class _Table:
 class RunSeries:
     """The metrics of one run."""
 
-    def __init__(self, path: Path) -> None:
-        """Nothing is read yet.
+    def __init__(self, path: Path, entries: int = ENTRIES) -> None:
+        """Nothing is read yet; ``entries`` are kept of each table at most.
 
         Raises:
             NeurocktError: it is no run, or cannot be read.
         """
+        self._entries = entries
         self.run: Run = open_run(path)
         info = self.run.info
         self.begin = info.created.timestamp()
@@ -138,7 +139,7 @@ class RunSeries:
         there = {metric.name for metric in self._names if metric.table == name}
         values = max(table.rows, 1) * max(1, len(there))
         for metric in metrics:
-            table.pyramids.setdefault(metric, Pyramid(stretch_for(values), table.rows))
+            table.pyramids.setdefault(metric, Pyramid(stretch_for(values, self._entries), table.rows))
             table.read_until.setdefault(metric, 0)
         _, batches = self.run.batches(name, ["step", "epoch", "time", *metrics], after=after)
         told = time.monotonic()

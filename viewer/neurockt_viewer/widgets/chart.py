@@ -24,7 +24,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from neurockt_viewer.charts import palette
+from neurockt_viewer.charts import export, palette
 from neurockt_viewer.charts.picture import Picture, Piece, Smoothed, draw, nearest_place, smoothed, x_bounds
 from neurockt_viewer.charts.scale import Scale
 from neurockt_viewer.charts.series import AXES, ChartSettings, Line
@@ -168,6 +168,14 @@ class Chart(Widget, can_focus=True):
         self._picture = None
         self._strips = []
         self.refresh()
+
+    def to_svg(self) -> str:
+        """What is seen, as a vector drawing."""
+        return export.to_svg(self._lines, self._settings, self.heading)
+
+    def to_csv(self) -> str:
+        """The points that are seen."""
+        return export.to_csv(self._lines, self._settings)
 
     # Keys
 

@@ -1,4 +1,4 @@
-"""The charts of one run: a page of them, searched, paired, and one of them large; they follow a run that is live.
+"""The charts of a run, or of several over each other: a page of them, searched, paired, one of them large, and live.
 
 A thread reads and posts that it knows more; the handler draws what the series hold by then.
 """
@@ -24,9 +24,10 @@ from textual.worker import get_current_worker
 
 from neurockt.errors import NeurocktError
 from neurockt.formatting import clean
-from neurockt_viewer.charts import grouping
+from neurockt_viewer.charts import export, grouping
+from neurockt_viewer.charts.runs import Runs
 from neurockt_viewer.charts.series import Axis, ChartSettings
-from neurockt_viewer.charts.source import Metric, RunSeries
+from neurockt_viewer.charts.source import Metric
 from neurockt_viewer.widgets.chart import Chart
 
 POLL_SECONDS: Final = 0.3
@@ -45,7 +46,7 @@ AXIS_NAMES: Final[dict[Axis, str]] = {
 
 
 class ChartGrid(Widget):
-    """Every metric of a run as a chart."""
+    """Every metric of a run as a chart; of several runs, each a line in it."""
 
     DEFAULT_CSS = """
     ChartGrid { layout: vertical; height: 1fr; width: 1fr; }
@@ -61,6 +62,8 @@ class ChartGrid(Widget):
         Binding("escape", "back", "back", show=False, id="charts.back"),
         Binding("slash", "search", "search", key_display="/", id="charts.search"),
         Binding("t", "pair", "train+valid", id="charts.pair"),
+        Binding("b", "band", "seeds as one", id="charts.band"),
+        Binding("e", "export", "export", id="charts.export"),
         Binding("pagedown,right_square_bracket", "page(1)", "next page", key_display="]", id="charts.next"),
         Binding("pageup,left_square_bracket", "page(-1)", "page before", show=False, id="charts.before"),
         Binding("up,k", "focus_by(-1, True)", "up", show=False, id="charts.up"),
@@ -80,11 +83,12 @@ class ChartGrid(Widget):
 
         why: str
 
-    def __init__(self, path: Path, **options: Any) -> None:
-        """The charts of the run at ``path``; they are read once this is on the screen."""
+    def __init__(self, *paths: Path, **options: Any) -> None:
+        """The charts of the runs at ``paths``; they are read once this is on the screen."""
         super().__init__(**options)
-        self._path = path
-        self._series: RunSeries | None = None
+        self._paths = paths
+        self._series: Runs | None = None
+        self._banded = False
         self._wake = threading.Event()
         self._shared = ChartSettings()
         self._log_y: dict[tuple[Metric, ...], bool] = {}
@@ -114,8 +118,8 @@ class ChartGrid(Widget):
         self._wake.set()
 
     @property
-    def series(self) -> RunSeries | None:
-        """The run's metrics; None until it has been opened."""
+    def series(self) -> Runs | None:
+        """The metrics of the runs; None until these have been opened."""
         return self._series
 
     @property
@@ -135,7 +139,7 @@ class ChartGrid(Widget):
         """Read what is wanted, and what comes, until the widget goes away."""
         worker = get_current_worker()
         try:
-            series = RunSeries(self._path)
+            series = Runs(self._paths)
             self._series = series
             series.outline()
             self.post_message(self.Known())
@@ -145,7 +149,7 @@ class ChartGrid(Widget):
                 wanted, view = self._wanted, self._view
                 still_live = live
                 if live and time.monotonic() - checked >= STATE_SECONDS:
-                    still_live, checked = series.run.state == "running", time.monotonic()
+                    still_live, checked = series.live(), time.monotonic()
                 found = series.read(wanted, self._tell)
                 found |= series.detail(wanted, *view)
                 found |= live and series.poll()
@@ -237,17 +241,9 @@ class ChartGrid(Widget):
             return
         for chart, together in zip(self.charts, self._shown, strict=True):
             settings = replace(self._shared, log_y=self._log_y.get(together, False))
-            lines = [
-                self._series.line(metric, settings.axis, index, self._label(metric))
-                for index, metric in enumerate(together)
-            ]
-            chart.show(lines, settings)
-
-    def _label(self, metric: Metric) -> str:
-        """A metric's name; with its table where both have one of that name."""
-        assert self._series is not None
-        both = any(other.name == metric.name and other.table != metric.table for other in self._series.metrics)
-        return f"{metric.name} ({metric.table})" if both else metric.name
+            heading = together[0].name if len(self._paths) > 1 and len(together) == 1 else ""
+            chart.heading = heading
+            chart.show(self._series.lines(together, settings.axis, banded=self._banded), settings)
 
     def _say(self) -> None:
         """What page this is, and how it is looked at."""
@@ -268,6 +264,8 @@ class ChartGrid(Widget):
             said.append(f"x: {AXIS_NAMES[self._shared.axis]}{', log' if self._shared.log_x else ''}")
             if self._shared.smoothing:
                 said.append(f"smoothing {self._shared.smoothing:g}")
+            if self._banded:
+                said.append("mean and range over seeds")
             if self._shared.window:
                 said.append("zoomed: 0 shows all")
         self.query_one(".status", Static).update(Content(" · ".join(filter(None, said))))
@@ -359,6 +357,37 @@ class ChartGrid(Widget):
         self._paired = not self._paired
         self._large = None
         self._regroup()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A band needs several runs, of which some differ only in the seed."""
+        if action == "band":
+            return self._series is not None and len(self._series.groups) < len(self._series.runs)
+        return True
+
+    def action_band(self) -> None:
+        """Runs that differ only in the seed as one line with a band, or each its own again."""
+        self._banded = not self._banded
+        self._draw()
+        self._say()
+
+    def action_export(self) -> None:
+        """Write the chart that has the keys, as it is seen, to the current directory."""
+        chart = self.focused_chart
+        if chart is None or self._series is None:
+            return
+        run = self._series.runs[0].run.path.name if len(self._paths) == 1 else "compare"
+        together = self._shown[self.charts.index(chart)]
+        name = "-".join([run, *(metric.name for metric in together)])
+        try:
+            written = []
+            for ending, text in ((".svg", chart.to_svg()), (".csv", chart.to_csv())):
+                path = export.free_path(Path.cwd(), name, ending)
+                path.write_text(text, encoding="utf-8", errors="replace")
+                written.append(path.name)
+        except OSError as error:
+            self.notify(clean(f"cannot write to {Path.cwd()}: {error.strerror}"), severity="error", markup=False)
+        else:
+            self.notify(clean(f"wrote {' and '.join(written)}"), markup=False)
 
     def action_search(self) -> None:
         """Look for metrics by name."""

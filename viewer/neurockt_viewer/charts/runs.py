@@ -1,0 +1,157 @@
+"""One run, or several over each other: the lines of each chart, and what there is to read for them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from itertools import takewhile
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from neurockt.fields import flat_config
+from neurockt.records import RunInfo
+from neurockt_viewer.charts.pyramid import ENTRIES
+from neurockt_viewer.charts.series import Axis, Floats, Line, Series
+from neurockt_viewer.charts.source import Metric, RunSeries
+
+_SEED: Final = re.compile(r"(?:^|[._-])(?:random_|rng_|torch_|np_|numpy_)?(?:seed|random_state|rng)$", re.IGNORECASE)
+_SEED_IN_NAME: Final = re.compile(r"[-_. /]*(?:seed|s)?[-_. =]*$", re.IGNORECASE)
+
+
+class Runs:
+    """The series of one run or more. Which methods block is as in ``RunSeries``."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        """Nothing is read yet but what the runs are.
+
+        Raises:
+            NeurocktError: one is no run, or cannot be read.
+        """
+        self.runs = [RunSeries(path, ENTRIES // len(paths)) for path in paths]
+        self.groups = same_but_seed([series.run.info for series in self.runs])
+        """The runs that differ only in the seed, by their places."""
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """Every metric of any of them, those of the steps first."""
+        known = dict.fromkeys(metric for series in self.runs for metric in series.metrics)
+        return sorted(known, key=lambda metric: metric.table != "steps")
+
+    def outline(self) -> None:
+        """Read the footers of long tables."""
+        for series in self.runs:
+            series.outline()
+
+    def read(self, wanted: Sequence[Metric], tell: Callable[[], bool]) -> bool:
+        """Read what is not known yet, run by run, until ``tell`` returns False; False where that is nothing."""
+        stopped, found = False, False
+
+        def go_on() -> bool:
+            nonlocal stopped
+            stopped = not tell()
+            return not stopped
+
+        for series in self.runs:
+            found |= series.read(_of(series, wanted), go_on)
+            if stopped:
+                break
+            if found and len(self.runs) > 1 and not go_on():
+                break
+        return found
+
+    def detail(self, wanted: Sequence[Metric], axis: Axis, window: tuple[float, float] | None, dots: int) -> bool:
+        """Read single values where a window shows too few entries; False where there was no need."""
+        found = [series.detail(_of(series, wanted), axis, window, dots) for series in self.runs]
+        return any(found)
+
+    def poll(self) -> bool:
+        """Take in what live runs have recorded since; False where that is nothing."""
+        found = [series.poll() for series in self.runs]
+        return any(found)
+
+    def live(self) -> bool:
+        """Whether any of them is still being written."""
+        return any(series.run.state == "running" for series in self.runs)
+
+    def lines(self, together: Sequence[Metric], axis: Axis, *, banded: bool = False) -> list[Line]:
+        """The lines of a chart: of one run a colour for each metric, of several one for each run.
+
+        Args:
+            banded: runs that differ only in the seed are one line, their mean, with a band from lowest to highest.
+        """
+        if len(self.runs) == 1:
+            return [
+                self.runs[0].line(metric, axis, index, self._label(metric)) for index, metric in enumerate(together)
+            ]
+        lines = []
+        for metric in together:
+            suffix = f" · {metric.name}" if len(together) > 1 else ""
+            for group in self.groups if banded else [[index] for index in range(len(self.runs))]:
+                members = [self.runs[index] for index in group if metric in self.runs[index].metrics]
+                if not members:
+                    continue
+                name = members[0].label if len(members) == 1 else _common_name([member.label for member in members])
+                each = [member.line(metric, axis, group[0], f"{name}{suffix}") for member in members]
+                lines.append(each[0] if len(each) == 1 else _band(each))
+        return lines
+
+    def _label(self, metric: Metric) -> str:
+        """A metric's name; with its table where both have one of that name."""
+        both = any(other.name == metric.name and other.table != metric.table for other in self.metrics)
+        return f"{metric.name} ({metric.table})" if both else metric.name
+
+
+def _of(series: RunSeries, wanted: Sequence[Metric]) -> list[Metric]:
+    there = set(series.metrics)
+    return [metric for metric in wanted if metric in there]
+
+
+def same_but_seed(infos: Sequence[RunInfo]) -> list[list[int]]:
+    """The places of runs that have the same config but for a seed; those without a config stay alone."""
+    groups: dict[object, list[int]] = {}
+    for index, info in enumerate(infos):
+        config = sorted((key, repr(value)) for key, value in flat_config(info.config) if not _SEED.search(key))
+        groups.setdefault(tuple(config) if info.config else index, []).append(index)
+    return list(groups.values())
+
+
+def _common_name(labels: Sequence[str]) -> str:
+    """What names such as ``adam-s0`` and ``adam-s1`` share, and how many they are."""
+    alike = takewhile(lambda characters: len(set(characters)) == 1, zip(*labels, strict=False))
+    shared = _SEED_IN_NAME.sub("", "".join(characters[0] for characters in alike)) or labels[0]
+    return f"{shared} ×{len(labels)}"
+
+
+def _band(lines: Sequence[Line]) -> Line:
+    """Lines as one: at each place of the longest, the mean, lowest and highest of what each had recorded by then.
+
+    Nothing is interpolated; a line that has ended, or not begun, has no part in the mean.
+    """
+    places: Floats = max((line.series.x for line in lines), key=len)
+    shape = len(lines), len(places)
+    low, high, mean = np.full(shape, np.nan), np.full(shape, np.nan), np.full(shape, np.nan)
+    for row, line in enumerate(lines):
+        series = line.series
+        if not len(series):
+            continue
+        at = np.searchsorted(series.x, places, side="right") - 1
+        step = (series.x[-1] - series.x[0]) / max(1, len(series) - 1)
+        there = (at >= 0) & (places <= series.x[-1] + step)
+        for target, source in ((low, series.low), (high, series.high), (mean, series.mean)):
+            target[row, there] = source[at[there]]
+    lowest, highest = np.fmin.reduce(low), np.fmax.reduce(high)
+    counted = np.isfinite(mean)
+    average = np.where(
+        counted.any(axis=0), np.where(counted, mean, 0).sum(axis=0) / np.maximum(counted.sum(axis=0), 1), np.nan
+    )
+    first = lines[0]
+    return Line(
+        first.label,
+        Series(places, lowest, highest, average, average, average),
+        first.colour,
+        band=True,
+        note=next((line.note for line in lines if line.note), ""),
+        approximate=any(line.approximate for line in lines),
+    )
