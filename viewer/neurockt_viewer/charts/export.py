@@ -126,7 +126,8 @@ def to_csv(lines: Sequence[Smoothed], settings: ChartSettings) -> str:
         counts = np.ones(len(seen), np.int64) if seen.count is None else seen.count
         single = (seen.low == seen.high) | (counts == 0)
         value = np.where(single, seen.first, seen.mean)
-        columns = [column.tolist() for column in (seen.x, value, seen.low, seen.high, counts)]
+        places = [int(place) if place.is_integer() else place for place in seen.x.tolist()]
+        columns = [places, *(column.tolist() for column in (value, seen.low, seen.high, counts))]
         writer.writerows([line.line.label, *row] for row in zip(*columns, strict=True))
     return file.getvalue()
 

@@ -183,13 +183,10 @@ class _Plot:
     def paint(self, lines: Sequence[Smoothed], found: Sequence[_Found], cross: float | None) -> list[list[Piece]]:
         """The rows, from the top."""
         for line, columns in zip(lines, found, strict=True):
-            self._add(self._code(columns.raw), line.line.colour, bright=False)
-        has_bright = any(columns.bright is not None for columns in found)
-        for line, columns in zip(lines, found, strict=True):
             if columns.bright is not None:
-                self._add(self._code(columns.bright), line.line.colour, bright=True)
-        if not has_bright:
-            self._bright[:] = True
+                self._add(self._code(columns.raw), line.line.colour, bright=False)
+        for line, columns in zip(lines, found, strict=True):
+            self._add(self._code(columns.bright or columns.raw), line.line.colour, bright=True)
         if self._settings.letters:
             for index, columns in enumerate(found):
                 self._put_letters(index, lines[index].line.colour, columns.bright or columns.raw, len(found))
@@ -300,7 +297,7 @@ def _entry(line: Smoothed, settings: ChartSettings, cross: float | None, several
     if at >= 0 and not line.line.approximate:
         raw = series.last[at] if cross is None else series.first[at]
         pieces.append(Piece(f" {format_number(float(raw)) if cross is None else repr(float(raw))}", "value"))
-        if line.bright is not None:
+        if line.bright is not None and settings.smoothing:
             pieces.append(Piece(f" ~{format_number(float(line.bright.last[at]))}", "note"))
     remarks = [clean(line.line.note)] if line.line.note else []
     for counts, word in ((series.nan, "NaN"), (series.above, "inf"), (series.below, "-inf")):
