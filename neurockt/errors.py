@@ -9,6 +9,7 @@
     ├── FormatTooNew        written by a later neurockt than this one
     ├── ColumnNotFound      the table has no such column
     ├── QueryError          a filter, or the name of a column, that cannot be understood
+    ├── SyncFailed          W&B could not be reached, or did not take a run
     └── MissingExtra        an optional package is not installed
 
 A message says what happened, where, and what to do next. The command line prints it and exits 1.
@@ -64,6 +65,10 @@ class QueryError(NeurocktError):
         self.problem = problem
         self.position = position
         super().__init__(f"{problem}\n  {text}\n  {' ' * (position if caret is None else caret)}^")
+
+
+class SyncFailed(NeurocktError):
+    """W&B could not be reached, or did not take a run."""
 
 
 class MissingExtra(NeurocktError):

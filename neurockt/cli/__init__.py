@@ -19,7 +19,7 @@ from neurockt import __version__
 from neurockt.errors import NeurocktError, NeurocktWarning, QueryError
 from neurockt.formatting import clean, clean_block
 
-COMMANDS: Final = ("demo", "ls", "show", "view", "export", "seal")
+COMMANDS: Final = ("demo", "ls", "show", "view", "export", "sync", "seal")
 """The commands, in the order in which the help lists them; each is a module here."""
 
 FAILED: Final = 1

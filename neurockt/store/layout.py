@@ -9,6 +9,8 @@ FORMAT_VERSION: Final = 1
 """Version of the run directory this package writes; it reads this one and every earlier one."""
 
 RUN_FILE: Final = "run.json"
+LEDGER_FILE: Final = "wandb.json"
+"""What has been proved to be in W&B, beside where the user wants the run; only runs that go there have it."""
 
 TableName = Literal["steps", "epochs"]
 TABLES: Final[tuple[TableName, TableName]] = ("steps", "epochs")

@@ -1,0 +1,100 @@
+"""Whether what W&B has is what the run has."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from neurockt.formatting import clean
+from neurockt.sync.client import Client, ServerRun
+from neurockt.sync.describe import CONFIG_KEY, Description
+from neurockt.sync.rows import START, RunRows
+
+PAGE_ROWS: Final = 5_000
+"""Rows that are asked for at a time."""
+
+_SPECIAL: Final = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+"""A server may give these numbers back as text, since strict JSON has none."""
+
+
+def same_row(line: str, other: str) -> bool:
+    """Whether two lines say the same, however they are written."""
+    try:
+        return _differing(json.loads(line), json.loads(other)) is None
+    except ValueError:
+        return False
+
+
+def difference(
+    client: Client,
+    entity: str,
+    project: str,
+    there: ServerRun,
+    rows: RunRows,
+    described: Description,
+    report: Callable[[int, int], None],
+) -> str | None:
+    """The first thing in which W&B's run differs from ours, in words; None if there is none.
+
+    A run that still trains may have rows that W&B lacks.
+    """
+    is_complete = described.exit_code is not None
+    if there.rows > rows.total or (is_complete and there.rows != rows.total):
+        return f"W&B has {there.rows:,} rows, the run {rows.total:,}"
+    if is_complete:
+        told = there.config.get(CONFIG_KEY)
+        for what, here, found in (
+            ("state", described.state, there.state),
+            ("name", described.name, there.name),
+            ("tags", sorted(described.tags), sorted(set(there.tags) & set(described.tags))),
+            ("config", _plain_config(described), {key: there.config.get(key) for key in described.config}),
+        ):
+            if here != found:
+                return f"its {what} in W&B is {clean(found)}, not {clean(here)}"
+        assert told is not None, "the config was compared"
+    return _first_difference(_server_rows(client, entity, project, there), rows, there.rows, report)
+
+
+def _plain_config(described: Description) -> dict[str, Any]:
+    return {key: {"value": value} for key, value in described.config.items()}
+
+
+def _server_rows(client: Client, entity: str, project: str, there: ServerRun) -> Iterator[dict[str, Any]]:
+    for first in range(0, there.rows, PAGE_ROWS):
+        yield from client.rows(entity, project, there.run_id, first, PAGE_ROWS)
+
+
+def _first_difference(
+    found: Iterator[dict[str, Any]], rows: RunRows, count: int, report: Callable[[int, int], None]
+) -> str | None:
+    number = 0
+    for batch in rows.after(START):
+        for line in batch.lines[: count - number]:
+            row = next(found, None)
+            if row is None:
+                return f"W&B does not give row {number + 1:,}, though it counts it"
+            number += 1
+            if (key := _differing(json.loads(line), row)) is not None:
+                here, there = (values.get(key, "missing") for values in (json.loads(line), row))
+                return f"row {number:,} differs: {clean(key)} is {there!r:.40} in W&B, {here!r:.40} here"
+        report(number, count)
+        if number == count:
+            break
+    return None
+
+
+def _differing(here: dict[str, Any], there: dict[str, Any]) -> str | None:
+    """A key whose values differ."""
+    for key in here.keys() | there.keys():
+        if key not in here or key not in there or not _same(here[key], there[key]):
+            return str(key)
+    return None
+
+
+def _same(here: Any, there: Any) -> bool:
+    there = _SPECIAL.get(there, there) if isinstance(there, str) else there
+    if isinstance(here, float) and math.isnan(here):
+        return isinstance(there, float) and math.isnan(there)
+    return bool(here == there)

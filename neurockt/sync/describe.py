@@ -1,0 +1,145 @@
+"""What W&B is told of a run beside its rows: identity, config, tags, axes, and how it ended."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from neurockt.records import RunInfo
+from neurockt.store.layout import TableName
+from neurockt.store.plain import plain
+
+CONFIG_KEY: Final = "neurockt"
+"""Key of the config under which W&B finds what it has no field for."""
+OWN_KEYS: Final = (CONFIG_KEY, "_wandb")
+
+EXIT_CODES: Final = {"finished": 0, "failed": 1, "killed": 137, "preempted": 143}
+"""W&B shows 0 as finished and all others as failed; the tag and the config tell those apart."""
+
+NAME_LIMIT: Final = 128
+TAG_LIMIT: Final = 64
+ID_LIMIT: Final = 64
+"""Characters that W&B takes."""
+
+_SAFE_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+@dataclass(frozen=True)
+class Description:
+    """A run as W&B shall show it."""
+
+    identity: str
+    """Tells this run from every other, whatever they are called and wherever they lie."""
+    name: str
+    config: dict[str, Any]
+    """The user's settings and ours, without W&B's wrapping."""
+    axes: tuple[tuple[str, str], ...]
+    """Each metric's name and the axis it is drawn over, ``step`` or ``epoch``."""
+    tags: tuple[str, ...]
+    notes: str | None
+    group: str | None
+    job_type: str | None
+    host: str | None
+    exit_code: int | None
+    """None while the run goes on."""
+    summary: dict[str, Any]
+
+    @property
+    def state(self) -> str:
+        """The state that W&B shall show."""
+        return {None: "running", 0: "finished"}.get(self.exit_code, "failed")
+
+
+def describe(info: RunInfo, names: Mapping[TableName, Mapping[str, str]], job_type: str | None = None) -> Description:
+    """What W&B is told of a run, whose metrics have these names there."""
+    tags = [*info.tags, *([info.state] if info.state not in ("running", "finished") else [])]
+    attempt = info.attempt
+    return Description(
+        identity=identity(info),
+        name=info.label[:NAME_LIMIT],
+        config=_config(info),
+        axes=tuple(
+            (alias, axis)
+            for table, axis in (("steps", "step"), ("epochs", "epoch"))
+            for alias in names[table].values()  # type: ignore[index]  # mypy does not narrow a tuple of literals
+        ),
+        tags=tuple(dict.fromkeys(_tags(tags))),
+        notes=info.notes,
+        group=info.group[:NAME_LIMIT] if info.group else None,
+        job_type=job_type,
+        host=attempt.host if attempt else None,
+        exit_code=EXIT_CODES.get(info.state),
+        summary=_summary(info, names),
+    )
+
+
+def identity(info: RunInfo) -> str:
+    """Tells a run from every other; a copy of the directory is the same run."""
+    first = info.attempts[0] if info.attempts else None
+    return f"{info.id} {info.created.isoformat()} {f'{first.host} {first.pid}' if first else ''}".strip()
+
+
+def run_ids(info: RunInfo, generation: int = 1, wanted: str | None = None) -> tuple[str, str]:
+    """The id that the run shall have in W&B, and the one it takes where another run has that.
+
+    Args:
+        generation: the run was uploaded so many times, each time under another id, since W&B never gives one out twice.
+        wanted: the id the user asked for.
+    """
+    digest = hashlib.sha256(identity(info).encode("utf-8", "replace")).hexdigest()[:8]
+    text = wanted or info.id
+    plain_id = text if _SAFE_ID.fullmatch(text) and len(text) <= ID_LIMIT - 13 else ""
+    if not plain_id:
+        plain_id = f"{re.sub('[^A-Za-z0-9._-]+', '-', text).strip('-.')[: ID_LIMIT - 24] or 'run'}-{digest}"
+    suffix = f"-{generation}" if generation > 1 else ""
+    return f"{plain_id}{suffix}", f"{plain_id}-{digest}{suffix}"
+
+
+def wandb_config(described: Description) -> dict[str, Any]:
+    """The config as the server keeps it: each value wrapped, and the axes of the metrics beside them."""
+    metrics: list[dict[str, Any]] = [{"1": axis, "6": [2, 3], "7": []} for axis in ("step", "epoch")]
+    indices = {"step": 1, "epoch": 2}
+    metrics += [{"1": _escaped(name), "5": indices[axis], "6": [1, 3], "7": []} for name, axis in described.axes]
+    values = {key: {"value": value} for key, value in described.config.items()}
+    return {**values, "_wandb": {"value": {"m": metrics}}}
+
+
+def _escaped(name: str) -> str:
+    """A name in which dots are no path."""
+    return name.replace(".", "\\.")
+
+
+def _config(info: RunInfo) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "run": identity(info),
+        "state": info.state,
+        "started": info.created.isoformat(),
+        "ended": info.ended.isoformat() if info.ended else None,
+        "seconds": info.seconds if info.state != "running" else None,
+        "host": info.attempt.host if info.attempt else None,
+        "attempts": len(info.attempts),
+        "dropped": info.dropped,
+    }
+    if info.failure:
+        told["failure"] = {"type": info.failure.type, "message": info.failure.message}
+    config = {f"{key} (config)" if key in OWN_KEYS else key: value for key, value in info.config.items() if key}
+    return {**plain(config), CONFIG_KEY: plain(told)}
+
+
+def _tags(tags: Iterable[str]) -> Iterable[str]:
+    return (tag.strip()[:TAG_LIMIT] for tag in tags if tag.strip())
+
+
+def _summary(info: RunInfo, names: Mapping[TableName, Mapping[str, str]]) -> dict[str, Any]:
+    """The last value of each metric, as W&B itself would keep it."""
+    summary: dict[str, Any] = {"step": info.steps.rows, "epoch": info.epochs.rows}
+    summary["_wandb"] = {"runtime": round(info.seconds or 0)}  # what W&B shows as the run's duration
+    for table, columns in (("steps", info.steps.columns), ("epochs", info.epochs.columns)):
+        aliases = names[table]  # type: ignore[index]  # as above
+        summary.update(
+            {aliases[name]: column.last for name, column in columns.items() if column.count and name in aliases}
+        )
+    return summary

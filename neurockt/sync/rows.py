@@ -1,0 +1,252 @@
+"""A run's rows in the one order in which W&B gets them, as lines of its history.
+
+The order is a function of the rows alone: the training steps of an epoch, then its validation, then the next epoch.
+Rows are only ever added at the end of it, so a line has one place for ever, and what is there of a live run is always
+a beginning of what will be there. Whoever sends a line twice, from wherever, sends the same bytes to the same place.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from itertools import repeat
+from typing import TYPE_CHECKING, Any, Final
+
+from neurockt.store.layout import KEY, TABLES, TableName
+from neurockt.store.run import Run
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+WINDOW_ROWS: Final = 65_536
+"""Rows read at a time, at most: memory does not grow with the run."""
+WINDOW_VALUES: Final = 1_000_000
+"""Numbers read at a time, about: a table of a thousand columns is read in smaller windows."""
+BATCH_ROWS: Final = 10_000
+BATCH_BYTES: Final = 4 * 2**20
+"""Lines given out at a time, at most; the server takes about 10 MB in one request."""
+
+RESERVED: Final = frozenset({"_step", "_timestamp", "_runtime", "_wandb"})
+"""Keys of a history line that are W&B's own."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_MICROSECOND: Final = timedelta(microseconds=1)
+_MICROSECONDS: Final = 1e6
+
+encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+"""A line's text: NaN and the infinities bare, as W&B's own client writes them."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place in the order: how many rows come before it, and the last of each table among them."""
+
+    rows: int = 0
+    step: int = 0
+    epoch: int = 0
+
+
+START: Final = Place()
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Lines that follow each other."""
+
+    start: int
+    lines: list[str]
+    end: Place
+    """The place after the last of them."""
+
+
+class RunRows:
+    """The rows that one look at a run found, and their order; what comes later waits for the next look."""
+
+    def __init__(self, run: Run, *, complete: bool, created: datetime) -> None:
+        """Look at the run.
+
+        Args:
+            complete: nothing more will come. Else a step waits for the validation before it, and a validation
+                for the step before it, so that neither is overtaken.
+            created: when the run began.
+        """
+        self._run = run
+        self._complete = complete
+        self._created = (created - _EPOCH) // _MICROSECOND
+        outlines = {table: run.outline(table) for table in TABLES}
+        self.names = name_columns(list(outlines["steps"].metrics), list(outlines["epochs"].metrics))
+        """What each metric of each table is called in W&B."""
+        self.total = sum(outline.total for outline in outlines.values())
+        """Rows there are, those that wait included."""
+        self._last = {table: int(max(outlines[table].axes[KEY[table]][1], default=0)) for table in TABLES}
+
+    def after(self, place: Place) -> Iterator[Lines]:
+        """The lines after a place, some at a time."""
+        lines: list[str] = []
+        size, start = 0, place.rows
+        for segment in self._segments(place):
+            window = segment.window
+            for index in range(segment.begin, segment.end):
+                line = window.line(index, start + len(lines))
+                lines.append(line)
+                size += len(line)
+                if len(lines) >= BATCH_ROWS or size >= BATCH_BYTES:
+                    place = segment.place_at(index, place, start + len(lines))
+                    yield Lines(start, lines, place)
+                    lines, size, start = [], 0, place.rows
+            place = segment.place_at(segment.end - 1, place, start + len(lines))
+        if lines:
+            yield Lines(start, lines, place)
+
+    def place(self, rows: int, known: Place) -> Place | None:
+        """The place after so many rows; None where there are fewer. A place known to be before it saves reading."""
+        place = known if known.rows <= rows else Place()
+        if place.rows == rows:
+            return place
+        for segment in self._segments(place):
+            wanted = rows - place.rows
+            if wanted <= len(segment):
+                return segment.place_at(segment.begin + wanted - 1, place, rows)
+            place = segment.place_at(segment.end - 1, place, place.rows + len(segment))
+        return None
+
+    def line(self, number: int, known: Place) -> str | None:
+        """One line, from 0; None where there is none."""
+        place = self.place(number, known)
+        if place is not None:
+            for segment in self._segments(place):
+                return segment.window.line(segment.begin, number)
+        return None
+
+    def _segments(self, place: Place) -> Iterator[_Segment]:
+        """The rows after a place, in order."""
+        validations = _Validations(self._windows("epochs", place.epoch))
+        for window in self._windows("steps", place.step):
+            for begin, end in window.same_epoch():
+                epoch = window.epochs[begin]
+                if not self._complete and epoch - 1 > self._last["epochs"]:
+                    return
+                yield from validations.before(epoch)
+                yield _Segment(window, begin, end)
+        for segment in validations.before(None):
+            if not self._complete and segment.window.steps[segment.begin] > self._last["steps"]:
+                return
+            yield segment
+
+    def _windows(self, table: TableName, after: int) -> Iterator[_Window]:
+        names = self.names[table]
+        size = max(256, min(WINDOW_ROWS, WINDOW_VALUES // (len(names) + 3)))
+        while after < self._last[table]:
+            until = min(after + size, self._last[table])
+            rows = self._run.window(table, after=after, until=until)
+            after = until
+            if len(rows):
+                yield _Window(table, rows, names, self._created)
+
+
+class _Window:
+    """Some rows of a table, as Python values."""
+
+    def __init__(self, table: TableName, rows: pa.Table, names: dict[str, str], created: int) -> None:
+        self.table = table
+        self.steps: list[int] = rows["step"].to_numpy().tolist()
+        self.epochs: list[int] = rows["epoch"].to_numpy().tolist()
+        self._times: list[int] = rows["time"].cast("int64").to_numpy().tolist()
+        self._created = created
+        metrics = [name for name in rows.column_names if name in names]
+        self._names = [names[name] for name in metrics]
+        columns = [_values(rows[name]) for name in metrics]
+        self._full = all(rows[name].null_count == 0 for name in metrics)
+        self._rows: Sequence[tuple[float | None, ...]] = (
+            list(zip(*columns, strict=True)) if columns else list(repeat((), len(rows)))
+        )
+
+    def line(self, index: int, number: int) -> str:
+        """A row's line, the ``number``-th of the history."""
+        time = self._times[index]
+        row: dict[str, Any] = {
+            "_step": number,
+            "_timestamp": time / _MICROSECONDS,
+            "_runtime": (time - self._created) / _MICROSECONDS,
+            "step": self.steps[index],
+            "epoch": self.epochs[index],
+        }
+        values = zip(self._names, self._rows[index], strict=True)
+        row.update(values if self._full else ((name, value) for name, value in values if value is not None))
+        return encode(row)
+
+    def same_epoch(self) -> Iterator[tuple[int, int]]:
+        """From where to where rows have the same epoch."""
+        begin = 0
+        for index, epoch in enumerate(self.epochs):
+            if epoch != self.epochs[begin]:
+                yield begin, index
+                begin = index
+        yield begin, len(self.epochs)
+
+
+@dataclass(frozen=True)
+class _Segment:
+    """Rows of a window that follow each other."""
+
+    window: _Window
+    begin: int
+    end: int
+
+    def __len__(self) -> int:
+        return self.end - self.begin
+
+    def place_at(self, index: int, before: Place, rows: int) -> Place:
+        """The place after one of these rows, which is the ``rows``-th of the run."""
+        if self.window.table == "steps":
+            return Place(rows, self.window.steps[index], before.epoch)
+        return Place(rows, before.step, self.window.epochs[index])
+
+
+class _Validations:
+    """The rows of `epochs`, taken as the steps reach them."""
+
+    def __init__(self, windows: Iterator[_Window]) -> None:
+        self._windows = windows
+        self._window: _Window | None = None
+        self._index = 0
+
+    def before(self, epoch: int | None) -> Iterator[_Segment]:
+        """Those of the epochs before one; all that are left for None. One at a time."""
+        while True:
+            if self._window is None or self._index == len(self._window.epochs):
+                self._window, self._index = next(self._windows, None), 0
+                if self._window is None:
+                    return
+            if epoch is not None and self._window.epochs[self._index] >= epoch:
+                return
+            yield _Segment(self._window, self._index, self._index + 1)
+            self._index += 1
+
+
+def name_columns(steps: Sequence[str], epochs: Sequence[str]) -> dict[TableName, dict[str, str]]:
+    """What W&B shall call the metrics of each table: as they are called, unless two would be one there.
+
+    A metric of `epochs` that has a namesake in `steps`, or one named as W&B's own keys, says its table.
+    """
+    used = set(RESERVED)
+    named: dict[TableName, dict[str, str]] = {"steps": {}, "epochs": {}}
+    for table, names in (("steps", steps), ("epochs", epochs)):
+        for name in names:
+            alias = f"{name} ({table})" if name in used else name
+            while alias in used:
+                alias += "'"
+            used.add(alias)
+            named[table][name] = alias  # type: ignore[index]  # mypy does not narrow a tuple of literals
+    return named
+
+
+def _values(column: pa.ChunkedArray) -> list[float | None]:
+    """What ``to_pylist`` gives, in a tenth of its time."""
+    values: list[float | None] = column.to_numpy().tolist()
+    if column.null_count:
+        for index in column.is_null().to_numpy().nonzero()[0].tolist():
+            values[index] = None
+    return values
