@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from neurockt.store.follow import TableFollower
     from neurockt.store.outline import Outline
     from neurockt.store.reader import Damage, TableReader
+    from neurockt.store.rows import RowReader
 
 
 class NewRows(NamedTuple):
@@ -141,6 +142,12 @@ class Run:
         from neurockt.store.follow import TableFollower
 
         return TableFollower(self.path, table, after=after)
+
+    def rows(self, table: TableName) -> RowReader:
+        """Gives any rows of a table by their place, reading only the row groups that hold them."""
+        from neurockt.store.rows import RowReader
+
+        return RowReader(self.path, table)
 
     @property
     def damaged(self) -> tuple[Damage, ...]:
