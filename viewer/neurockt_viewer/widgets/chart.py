@@ -9,6 +9,7 @@ for them (another axis, or more detail of a window).
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final
@@ -47,18 +48,18 @@ class Chart(Widget, can_focus=True):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("plus,equals_sign", "zoom(1)", "zoom in", key_display="+", id="chart.zoom_in"),
-        Binding("minus", "zoom(-1)", "zoom out", key_display="-", id="chart.zoom_out"),
-        Binding("left,h", "move(-1)", "left", show=False, id="chart.left"),
-        Binding("right,l", "move(1)", "right", show=False, id="chart.right"),
-        Binding("0", "whole", "all", id="chart.all"),
-        Binding("x", "axis", "x axis", id="chart.axis"),
-        Binding("X", "log('log_x')", "log x", id="chart.log_x"),
-        Binding("Y", "log('log_y')", "log y", id="chart.log_y"),
-        Binding("s", "smooth(1)", "smoother", id="chart.smoother"),
-        Binding("S", "smooth(-1)", "rougher", id="chart.rougher"),
-        Binding("i", "cross", "inspect", id="chart.inspect"),
-        Binding("m", "letters", "letters", show=False, id="chart.letters"),
+        Binding("plus,equals_sign", "zoom(1)", "Zoom in", key_display="+", id="chart.zoom_in"),
+        Binding("minus", "zoom(-1)", "Zoom out", key_display="-", id="chart.zoom_out"),
+        Binding("left,h", "move(-1)", "Left", show=False, id="chart.left"),
+        Binding("right,l", "move(1)", "Right", show=False, id="chart.right"),
+        Binding("0", "whole", "All", id="chart.all"),
+        Binding("x", "axis", "X axis", id="chart.axis"),
+        Binding("X", "log('log_x')", "Log x", id="chart.log_x"),
+        Binding("Y", "log('log_y')", "Log y", id="chart.log_y"),
+        Binding("s", "smooth(1)", "Smoother", id="chart.smoother"),
+        Binding("S", "smooth(-1)", "Rougher", id="chart.rougher"),
+        Binding("i", "cross", "Inspect", id="chart.inspect"),
+        Binding("m", "letters", "Letters", show=False, id="chart.letters"),
     ]
 
     @dataclass
@@ -132,8 +133,9 @@ class Chart(Widget, can_focus=True):
         if self._picture is None:
             settings = self._settings
             crowded = len(self._lines) > 1 and (self.app.no_color or max(line.colour for line in self.lines) > 7)
-            if crowded and not settings.letters:
-                settings = replace(settings, letters=True)
+            settings = replace(
+                settings, letters=settings.letters or crowded, plain=settings.plain or not _unicode_terminal()
+            )
             self._picture = draw(self._lines, settings, *self.size, title=self.heading, cross=self._cross)
         return self._picture
 
@@ -363,6 +365,12 @@ class Chart(Widget, can_focus=True):
             .crop(0, width)
             for row in picture.rows
         ]
+
+
+def _unicode_terminal() -> bool:
+    """Whether the stream that Textual draws on takes Braille."""
+    encoding = getattr(sys.__stderr__, "encoding", None) or "utf-8"
+    return encoding.lower().startswith("utf")
 
 
 class _Styles:

@@ -58,16 +58,16 @@ class ChartGrid(Widget):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "large", "large", id="charts.large"),
-        Binding("escape", "back", "back", show=False, id="charts.back"),
-        Binding("slash", "search", "search", key_display="/", id="charts.search"),
-        Binding("t", "pair", "train+valid", id="charts.pair"),
-        Binding("b", "band", "seeds as one", id="charts.band"),
-        Binding("e", "export", "export", id="charts.export"),
-        Binding("pagedown,right_square_bracket", "page(1)", "next page", key_display="]", id="charts.next"),
-        Binding("pageup,left_square_bracket", "page(-1)", "page before", show=False, id="charts.before"),
-        Binding("up,k", "focus_by(-1, True)", "up", show=False, id="charts.up"),
-        Binding("down,j", "focus_by(1, True)", "down", show=False, id="charts.down"),
+        Binding("enter", "large", "Large", id="charts.large"),
+        Binding("escape", "back", "Back", show=False, id="charts.back"),
+        Binding("slash", "search", "Search", key_display="/", id="charts.search"),
+        Binding("t", "pair", "Train+valid", id="charts.pair"),
+        Binding("b", "band", "Seeds as one", id="charts.band"),
+        Binding("e", "export", "Export", id="charts.export"),
+        Binding("pagedown,right_square_bracket", "page(1)", "Next page", key_display="]", id="charts.next"),
+        Binding("pageup,left_square_bracket", "page(-1)", "Page before", show=False, id="charts.before"),
+        Binding("up,k", "focus_by(-1, True)", "Up", show=False, id="charts.up"),
+        Binding("down,j", "focus_by(1, True)", "Down", show=False, id="charts.down"),
     ]
 
     @dataclass
