@@ -146,6 +146,17 @@ async def test_smoothing_keeps_the_raw_values_in_sight() -> None:
         assert " ~" in text(chart)
 
 
+async def test_outliers_can_be_left_out_of_sight() -> None:
+    """Then the rest fills the chart."""
+    values = np.where(STEPS == 400, 1e9, LOSSES)
+    async with shown(Line.of("loss", STEPS, values)) as (pilot, chart):
+        await pilot.press("o")
+        assert chart.picture.y is not None
+        assert chart.picture.y.high < 2
+        await pilot.press("o")
+        assert chart.picture.y.high == 1e9
+
+
 async def test_lines_are_told_apart_without_colour(monkeypatch: pytest.MonkeyPatch) -> None:
     """With NO_COLOR they have letters, in the legend and on themselves."""
     monkeypatch.setenv("NO_COLOR", "1")

@@ -105,7 +105,7 @@ def test_an_outline_bounds_what_is_read_later(training: Training, outlined: None
     path = training.go(2000)
     training.recorder.finish()
     series = RunSeries(path)
-    assert series.outline()
+    series.outline()
     coarse = series.line(LOSS, "step")
     assert coarse.approximate
     assert (np.nanmin(coarse.series.low), np.nanmax(coarse.series.high)) == (
@@ -152,8 +152,8 @@ def test_a_narrow_window_is_read_value_by_value(training: Training, outlined: No
 @pytest.mark.parametrize("entries", [ENTRIES, 64])
 def test_a_live_run_grows(training: Training, entries: int) -> None:
     """Each poll adds what has come, once, also when it has been sealed meanwhile."""
-    series = RunSeries(training.go(120), entries)
-    series.read([LOSS, ACC])
+    series = read(training.go(120), entries)
+    assert series.metrics == [LOSS, SPARSE, ACC]
     for steps in (1, 99, 0, 80):
         training.go(steps)
         assert series.poll() == bool(steps)

@@ -22,7 +22,7 @@ from neurockt.formatting import clean, clip, display_width, format_number
 from neurockt_viewer.charts import palette, raster, ticks
 from neurockt_viewer.charts.raster import CELL_HEIGHT, CELL_WIDTH, Codes, Columns
 from neurockt_viewer.charts.scale import Scale, around
-from neurockt_viewer.charts.series import Axis, ChartSettings, Line, Series
+from neurockt_viewer.charts.series import Axis, ChartSettings, Floats, Line, Series
 from neurockt_viewer.charts.smoothing import smooth
 
 Part = Literal["line", "dim", "axis", "tick", "title", "value", "note", "mark", "cross", "space"]
@@ -33,6 +33,9 @@ LEAST_HEIGHT: Final = 6
 """A chart smaller than this has no axes, only its lines."""
 LETTER_EVERY: Final = 24
 """Cells between the letters on a line."""
+
+OUTLIERS: Final = 0.04
+"""Part of the dot columns, on either side, whose extremes count as outliers."""
 
 NAN_MARK: Final = "x"
 ABOVE_MARK: Final = "▴"
@@ -157,10 +160,22 @@ def _columns(line: Smoothed, settings: ChartSettings, x: Scale) -> _Found:
 
 
 def y_bounds(found: Sequence[Columns], settings: ChartSettings) -> tuple[float, float] | None:
-    """What is to be seen of y: all that is within the window."""
-    low = np.fmin.reduce(np.concatenate([columns.low[columns.inside] for columns in found]), initial=np.inf)
-    high = np.fmax.reduce(np.concatenate([columns.high[columns.inside] for columns in found]), initial=-np.inf)
-    return around(float(low), float(high), log=settings.log_y) if low <= high else None
+    """What is to be seen of y: all that is within the window, or all but the outermost."""
+    lows = np.concatenate([columns.low[columns.inside] for columns in found])
+    highs = np.concatenate([columns.high[columns.inside] for columns in found])
+    lows, highs = lows[~np.isnan(lows)], highs[~np.isnan(highs)]
+    if not len(lows):
+        return None
+    low, high = float(lows.min()), float(highs.max())
+    if settings.without_outliers:
+        low, high = _sorted_at(lows, OUTLIERS), _sorted_at(highs, 1 - OUTLIERS)
+    return around(low, max(low, high), log=settings.log_y)
+
+
+def _sorted_at(values: Floats, part: float) -> float:
+    """The value at that part of the way from the smallest to the largest."""
+    at = round(part * (len(values) - 1))
+    return float(np.partition(values, at)[at])
 
 
 def _marks(found: Sequence[_Found], which: Literal["nan", "above", "below"]) -> set[int]:

@@ -156,6 +156,8 @@ class ChartSettings:
     """What is seen of x; None for all."""
     y_window: tuple[float, float] | None = None
     """What is seen of y; None for what the window holds."""
+    without_outliers: bool = False
+    """See most of the values closely; those far off lead out of the chart."""
     letters: bool = False
     """Tell lines apart by letters on them as well as by colour."""
     plain: bool = False

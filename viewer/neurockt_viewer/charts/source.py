@@ -83,6 +83,7 @@ class RunSeries:
         self.begin = info.created.timestamp()
         """Where relative time begins."""
         self.label = info.label
+        self._finished = info.state == "finished"
         self._tables: dict[TableName, _Table] = {"steps": _Table(), "epochs": _Table()}
         self._names: dict[Metric, None] = {}
         self._know("steps", info.steps.columns)
@@ -101,16 +102,15 @@ class RunSeries:
 
     # Reading; in one thread
 
-    def outline(self) -> bool:
-        """Read the footers of long tables; False where no table is long, or they have been read."""
-        found = False
+    def outline(self) -> None:
+        """Read the footers: of long tables for their extremes, and of a run that did not finish for its columns."""
         for name, table in self._tables.items():
-            if table.outline is None and table.rows > OUTLINE_ROWS:
-                table.outline = self.run.outline(name)
-                table.rows = table.outline.total
-                self._know(name, table.outline.metrics)
-                found = True
-        return found
+            long = table.rows > OUTLINE_ROWS
+            if table.outline is None and (long or not self._finished):
+                outline = self.run.outline(name)
+                table.rows = max(table.rows, outline.total)
+                self._know(name, outline.metrics)
+                table.outline = outline if table.rows > OUTLINE_ROWS else None
 
     def read(self, wanted: Sequence[Metric], tell: Callable[[], bool] = lambda: True) -> bool:
         """Read what is not known yet of some metrics; False where that is nothing.

@@ -58,6 +58,7 @@ class Chart(Widget, can_focus=True):
         Binding("Y", "log('log_y')", "Log y", id="chart.log_y"),
         Binding("s", "smooth(1)", "Smoother", id="chart.smoother"),
         Binding("S", "smooth(-1)", "Rougher", id="chart.rougher"),
+        Binding("o", "outliers", "Outliers", id="chart.outliers"),
         Binding("i", "cross", "Inspect", id="chart.inspect"),
         Binding("m", "letters", "Letters", show=False, id="chart.letters"),
     ]
@@ -212,6 +213,10 @@ class Chart(Widget, can_focus=True):
         """The next smoothing."""
         at = int(np.searchsorted(SMOOTHINGS, self._settings.smoothing)) + direction
         self.change(smoothing=SMOOTHINGS[min(max(0, at), len(SMOOTHINGS) - 1)])
+
+    def action_outliers(self) -> None:
+        """All values within the chart, or most of them closely."""
+        self.change(without_outliers=not self._settings.without_outliers)
 
     def action_letters(self) -> None:
         """Letters on the lines."""

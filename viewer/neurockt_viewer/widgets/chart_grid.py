@@ -264,6 +264,8 @@ class ChartGrid(Widget):
             said.append(f"x: {AXIS_NAMES[self._shared.axis]}{', log' if self._shared.log_x else ''}")
             if self._shared.smoothing:
                 said.append(f"smoothing {self._shared.smoothing:g}")
+            if self._shared.without_outliers:
+                said.append("without outliers")
             if self._banded:
                 said.append("mean and range over seeds")
             if self._shared.window:

@@ -1,0 +1,245 @@
+"""The charts of a run, driven by keys, as a run that is finished, live, damaged or hostile has them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.app import App, ComposeResult
+from textual.pilot import Pilot
+from textual.widgets import Input, Static
+
+from neurockt.monitor import Recorder
+from neurockt_viewer.widgets.chart_grid import ChartGrid
+
+HOSTILE = "[/x][@click=app.bell]a\u202e"
+"""A name that the recorder takes; those with control characters it refuses."""
+WAIT_SECONDS = 20.0
+
+
+class Screen(App[None]):
+    """The charts of some runs."""
+
+    def __init__(self, *paths: Path) -> None:
+        super().__init__()
+        self.grid = ChartGrid(*paths)
+
+    def compose(self) -> ComposeResult:
+        yield self.grid
+
+
+@asynccontextmanager
+async def shown(*paths: Path, size: tuple[int, int] = (120, 40)) -> AsyncIterator[tuple[Pilot[None], ChartGrid]]:
+    app = Screen(*paths)
+    async with app.run_test(size=size) as pilot:
+        await until(lambda: status(app.grid) not in ("", "reading …") and read_whole(app.grid))
+        await pilot.pause()
+        yield pilot, app.grid
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait, while the loop runs, until something holds."""
+
+    async def look() -> None:
+        while not holds():
+            await asyncio.sleep(0.01)
+
+    await asyncio.wait_for(look(), WAIT_SECONDS)
+
+
+def status(grid: ChartGrid) -> str:
+    with suppress(Exception):
+        return str(grid.query_one(".status", Static).content)
+    return ""
+
+
+def read_whole(grid: ChartGrid) -> bool:
+    return not any(line.approximate for chart in grid.charts for line in chart.lines)
+
+
+def labels(grid: ChartGrid) -> list[list[str]]:
+    return [[line.label for line in chart.lines] for chart in grid.charts]
+
+
+def last(values: list[float]) -> float:
+    return values[-1]
+
+
+def record(root: Path, run_id: str, names: list[str], steps: int = 20, **about: Any) -> Recorder:
+    """A run with a value a step for each name, and a validation each tenth."""
+    recorder = Recorder(root, run_id=run_id, quiet=True, **about)
+    scalars = [recorder.track_scalar(name, last)(float) for name in names]
+    accuracy = recorder.metric("valid_loss", last)(float)
+    for step in range(1, steps + 1):
+        with recorder(train=True):
+            for index, scalar in enumerate(scalars):
+                scalar(step * (index + 1))
+        if step % 10 == 0:
+            with recorder(train=False):
+                accuracy(1 / step)
+    return recorder
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path) -> Path:
+    """A finished run of four metrics."""
+    recorder = record(tmp_path, "run", ["train_loss", "lr", "grad_norm"])
+    recorder.finish()
+    return recorder.run_dir
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Iterator[Recorder]:
+    """A run that is being written."""
+    recorder = record(tmp_path, "live", ["train_loss"])
+    yield recorder
+    recorder.finish()
+
+
+async def test_every_metric_has_a_chart_with_all_its_values(run_dir: Path) -> None:
+    """In the order in which they were declared, those of the steps first; the first has the keys."""
+    async with shown(run_dir) as (pilot, grid):
+        assert labels(grid) == [["train_loss"], ["lr"], ["grad_norm"], ["valid_loss"]]
+        assert grid.charts[1].lines[0].series.first.tolist() == [2.0 * step for step in range(1, 21)]
+        assert pilot.app.focused is grid.charts[0]
+
+
+async def test_arrows_go_from_chart_to_chart_and_enter_shows_one_large(run_dir: Path) -> None:
+    """Escape brings all of them back, with the keys where they were."""
+    async with shown(run_dir) as (pilot, grid):
+        await pilot.press("right", "down")
+        assert grid.focused_chart is grid.charts[3]
+        await pilot.press("enter")
+        assert labels(grid) == [["valid_loss"]]
+        await pilot.press("pageup")
+        assert labels(grid) == [["grad_norm"]]
+        await pilot.press("escape")
+        assert len(labels(grid)) == 4
+        assert grid.focused_chart is grid.charts[2]
+
+
+async def test_small_screens_have_pages(run_dir: Path) -> None:
+    """One chart each on a small one, and the line below says which."""
+    async with shown(run_dir, size=(40, 10)) as (pilot, grid):
+        assert labels(grid) == [["train_loss"]]
+        assert "page 1 of 4" in status(grid)
+        await pilot.press("]", "]", "]", "]")
+        assert labels(grid) == [["valid_loss"]]
+        await pilot.resize_terminal(120, 40)
+        await pilot.pause()
+        assert len(labels(grid)) == 4
+
+
+async def test_a_search_narrows_as_it_is_typed(run_dir: Path) -> None:
+    """Enter keeps what was found, Escape brings back all."""
+    async with shown(run_dir) as (pilot, grid):
+        await pilot.press("slash", *"LOSS")
+        assert labels(grid) == [["train_loss"], ["valid_loss"]]
+        await pilot.press("enter")
+        assert grid.focused_chart is not None
+        assert grid.focused_chart.has_focus
+        await pilot.press("escape")
+        assert len(labels(grid)) == 4
+        await pilot.press("slash", "z", "q")
+        assert status(grid) == "no metric's name has 'zq'"
+        await pilot.press("escape")
+        assert not grid.query_one(Input).has_focus
+
+
+async def test_training_and_validation_share_a_chart_on_request(run_dir: Path) -> None:
+    """And are apart again the second time."""
+    async with shown(run_dir) as (pilot, grid):
+        await pilot.press("t")
+        assert labels(grid) == [["train_loss", "valid_loss"], ["lr"], ["grad_norm"]]
+        await pilot.press("t")
+        assert len(labels(grid)) == 4
+
+
+async def test_charts_share_their_x_axis_and_keep_their_own_y(run_dir: Path) -> None:
+    """Axis, window, smoothing and crosshair are common; log y is one chart's."""
+    async with shown(run_dir) as (pilot, grid):
+        await pilot.press("x", "s", "plus", "Y", "i")
+        await pilot.pause()
+        first, *others = grid.charts
+        for chart in others:
+            assert chart.settings.axis == "epoch"
+            assert chart.settings.smoothing == 0.5
+            assert chart.settings.window == first.settings.window is not None
+            assert chart.cross == first.cross is not None
+            assert not chart.settings.log_y
+        assert first.settings.log_y
+
+
+async def test_a_live_run_grows_on_the_screen(live: Recorder) -> None:
+    """New steps, new epochs, and a metric that was not there before."""
+    async with shown(live.run_dir) as (_, grid):
+        await until(lambda: len(labels(grid)) == 2 and read_whole(grid))
+        new = live.track_scalar("later", last)(float)
+        with live(train=True):
+            new(7.0)
+        await until(lambda: ["later"] in labels(grid) and read_whole(grid))
+        assert grid.charts[labels(grid).index(["later"])].lines[0].series.first.tolist() == [7.0]
+
+
+async def test_hostile_names_are_shown_and_do_nothing(tmp_path: Path) -> None:
+    """Neither on the chart nor in the line below it."""
+    recorder = record(tmp_path, "bad", [HOSTILE, "../../etc/x"])
+    recorder.finish()
+    async with shown(recorder.run_dir) as (pilot, grid):
+        await pilot.press("t", "slash", *"[/x]", "enter")
+        assert labels(grid) == [[HOSTILE]]
+        shown_text = "".join(piece.text for row in grid.charts[0].picture.rows for piece in row)
+        assert "[/x][@click=app.bell]a" in shown_text
+        assert "\u202e" not in shown_text
+
+
+async def test_an_export_is_what_is_seen(run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An SVG and a CSV in the current directory; a second one replaces nothing."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    async with shown(run_dir) as (pilot, _):
+        await pilot.press("e", "e")
+        await pilot.pause()
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "run-train_loss-2.csv",
+        "run-train_loss-2.svg",
+        "run-train_loss.csv",
+        "run-train_loss.svg",
+    ]
+    lines = (folder / "run-train_loss.csv").read_text().splitlines()
+    assert lines[:2] == ["line,step,value,low,high,values", "train_loss,1,1.0,1.0,1.0,1"]
+    assert len(lines) == 21
+
+
+async def test_what_is_no_run_is_a_sentence(tmp_path: Path) -> None:
+    """Not a traceback, and the screen stays."""
+    app = Screen(tmp_path / "nowhere")
+    async with app.run_test():
+        await until(lambda: "nowhere" in status(app.grid))
+
+
+async def test_runs_over_each_other_keep_their_colours(tmp_path: Path) -> None:
+    """A line a run, in each chart the same colour; seeds as one on request, with all their values in the band."""
+    paths = []
+    for index, (name, config) in enumerate(
+        [("a-s0", {"lr": 1, "seed": 0}), ("b", {"lr": 2}), ("a-s1", {"lr": 1, "seed": 1})]
+    ):
+        names = ["train_loss"] if index != 1 else ["other", "train_loss"]
+        recorder = record(tmp_path, f"r{index}", names, steps=20 - index, name=name, config=config)
+        recorder.finish()
+        paths.append(recorder.run_dir)
+    async with shown(*paths) as (pilot, grid):
+        assert {heading.heading: [(line.label, line.colour) for line in heading.lines] for heading in grid.charts} == {
+            "train_loss": [("a-s0", 0), ("b", 1), ("a-s1", 2)],
+            "other": [("b", 1)],
+            "valid_loss": [("a-s0", 0), ("b", 1), ("a-s1", 2)],
+        }
+        await pilot.press("b")
+        band, single = grid.charts[0].lines
+        assert (band.label, band.colour, band.band, single.label) == ("a ×2", 0, True, "b")
+        assert band.series.high.tolist() == [float(step) for step in range(1, 21)]
