@@ -27,6 +27,8 @@ _BOTTOM: Final = 50
 _LEGEND_ROW: Final = 18
 _DASHES: Final = ("", "8 3", "3 3", "12 3 3 3", "1 3")
 """Tell lines apart in print."""
+_NO_XML: Final = re.compile("[\ufffe\uffff]")
+"""What XML forbids and a terminal does not mind."""
 
 
 def to_svg(lines: Sequence[Smoothed], settings: ChartSettings, heading: str = "") -> str:
@@ -69,7 +71,7 @@ def to_svg(lines: Sequence[Smoothed], settings: ChartSettings, heading: str = ""
 
 
 def _text(text: str) -> str:
-    return escape(clean(text))
+    return escape(_NO_XML.sub("\N{REPLACEMENT CHARACTER}", clean(text)))
 
 
 def _stroke(line: Smoothed, width: float) -> str:
