@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import os
+import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -86,3 +88,70 @@ def find_run(reference: str, root: Path | None = None) -> Run:
     close = difflib.get_close_matches(reference, names, 1, 0.4)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     raise RunNotFound(f"no run {reference!r} in {root}{hint} ('neurockt ls {root}' lists them)")
+
+
+class RunWatcher:
+    """The runs in a directory, looked at again and again; a ``run.json`` that has not changed is not read again."""
+
+    def __init__(self, root: str | os.PathLike[str]) -> None:
+        """Nothing is read before the first ``look``."""
+        self.root = Path(root)
+        self.total = 0
+        """Run directories there were at the last look, those that cannot be read included."""
+        self.problems: dict[Path, str] = {}
+        """The runs that cannot be read, and why."""
+        self._liveness = Liveness()
+        self._read: dict[Path, tuple[tuple[int, int, int], RunInfo]] = {}
+        self._seen: dict[Path, RunInfo] = {}
+
+    @property
+    def runs(self) -> list[RunInfo]:
+        """The runs as they were when last looked at, oldest first."""
+        return sorted(self._seen.values(), key=lambda info: (info.created, info.id))
+
+    def look(self, pause: float = 0.1) -> Iterator[bool]:
+        """Read what has changed, the latest names first.
+
+        Yields:
+            every ``pause`` seconds, and at the end: whether the runs have changed since the last time.
+
+        Raises:
+            RunNotFound: there is no such directory any more.
+        """
+        paths = run_paths(self.root)
+        self.total = len(paths)
+        changed = self._forget({*self._read, *self.problems}.difference(paths))
+        paused = time.monotonic()
+        for path in reversed(paths):
+            changed |= self._look_at(path)
+            if time.monotonic() - paused >= pause:
+                yield changed
+                changed, paused = False, time.monotonic()
+        yield changed
+
+    def _look_at(self, path: Path) -> bool:
+        try:
+            status = (path / layout.RUN_FILE).stat()
+            signature = status.st_ino, status.st_size, status.st_mtime_ns
+            known = self._read.get(path)
+            if known is None or known[0] != signature:
+                known = signature, read_info(path)
+                self._read[path] = known
+        except (RunNotFound, FileNotFoundError):
+            return self._forget({path})
+        except (NeurocktError, OSError) as error:
+            forgotten = self._forget({path})
+            self.problems[path] = str(error)
+            return forgotten
+        self.problems.pop(path, None)
+        info = self._liveness.infer(known[1])
+        before = self._seen.get(path)
+        self._seen[path] = info
+        return before is None or (before is not info and before != info)
+
+    def _forget(self, paths: set[Path]) -> bool:
+        for path in paths:
+            self.problems.pop(path, None)
+            self._read.pop(path, None)
+        gone = [path for path in paths if self._seen.pop(path, None) is not None]
+        return bool(gone)

@@ -1,12 +1,14 @@
-"""``neurockt view``: the viewer, which is a package and an extra of its own."""
+"""``neurockt view``: the viewer, which is a package and an extra of its own; without a terminal, the plain list."""
 
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from pathlib import Path
 
 from neurockt.catalogue import default_root
-from neurockt.cli import output
+from neurockt.cli import ls, output
 from neurockt.errors import MissingExtra, RunNotFound
 
 _EXAMPLE = """\
@@ -25,14 +27,30 @@ def add_parser(subparsers: output.Subparsers[argparse.ArgumentParser]) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Open the viewer."""
+    """Open the viewer; where it cannot be drawn, list the runs as ``neurockt ls`` does."""
     path = Path(arguments.path) if arguments.path else default_root()
     if not path.is_dir():
-        raise RunNotFound(f"no directory {path}; name one that holds runs, or a run")
+        what = "is a file" if path.exists() else "does not exist"
+        raise RunNotFound(f"{path} {what}; name a directory that holds runs, or a run")
+    if why := _why_not_interactive():
+        output.note(f"{why}: this is the plain list")
+        return ls.run(
+            argparse.Namespace(
+                root=str(path), filter="", sort=None, reverse=False, columns=None, limit=None, json=False
+            )
+        )
     try:
-        from neurockt_viewer.app import run_viewer  # type: ignore[import-not-found, import-untyped, unused-ignore]
+        from neurockt_viewer.app import run_viewer
     except ImportError as error:
         if (error.name or "").partition(".")[0] not in ("textual", "rich", "neurockt_viewer"):
             raise
         raise MissingExtra("the viewer needs Textual: pip install 'neurockt[viewer]'") from error
-    return int(run_viewer(path))
+    return run_viewer(path)
+
+
+def _why_not_interactive() -> str:
+    """Why nobody could use the viewer here; empty where one can. Textual draws on stderr."""
+    for name, stream in (("stdin", sys.stdin), ("stdout", sys.stdout), ("stderr", sys.stderr)):
+        if not stream.isatty():
+            return f"{name} is no terminal"
+    return "TERM is dumb" if os.environ.get("TERM") == "dumb" else ""

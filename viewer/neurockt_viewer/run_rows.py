@@ -1,0 +1,130 @@
+"""The table of runs as a source of rows: filtered, sorted, grouped and marked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from neurockt.fields import Field, parse_field, sort_runs
+from neurockt.formatting import clean
+from neurockt.query import Query
+from neurockt.records import RunInfo
+from neurockt_viewer.columns import cell_of, default_columns, layout_of, show_value, understood
+from neurockt_viewer.settings import Settings
+from neurockt_viewer.widgets.grid import Cell, Column
+
+MARK: Final = "◆"
+"""Stands before a marked run."""
+MARK_COLUMN: Final = Column("", "", 1)
+
+
+@dataclass(frozen=True)
+class Head:
+    """The line above the runs of a group."""
+
+    value: str
+    count: int
+
+
+class RunRows:
+    """The rows of the table of runs; a row is a run or the head of a group."""
+
+    def __init__(self, runs: Sequence[RunInfo], query: Query, settings: Settings) -> None:
+        """Arrange the runs.
+
+        Args:
+            runs: all there are, oldest first.
+            query: which to show.
+            settings: the columns, the order and the grouping.
+        """
+        self.marked: set[Path] = set()
+        self.folded: set[str] = set()
+        """Groups of which only the head is shown."""
+        self.shown: list[RunInfo] = [info for info in runs if query.matches(info)]
+        if settings.sort and (sorting := understood([settings.sort])):
+            self.shown = sort_runs(self.shown, sorting[0].name, reverse=settings.reverse)
+        elif settings.reverse:
+            self.shown.reverse()
+        self.fields = understood(settings.columns) if settings.columns else []
+        if not self.fields:
+            self.fields = understood(default_columns(runs))
+        grouping = understood([settings.group]) if settings.group else []
+        self._groups = _grouped(self.shown, grouping[0]) if grouping else None
+        self._grouping = grouping[0] if grouping else None
+        titles = [clean(field.label) + _arrow(field, settings) for field in self.fields]
+        self.columns: list[Column] = [MARK_COLUMN, *layout_of(self.fields, self.shown, titles)]
+        self._rows: list[RunInfo | Head] = []
+        self._places: dict[Path, int] = {}
+        self.fold(set())
+
+    def fold(self, folded: set[str]) -> None:
+        """Show only the heads of these groups."""
+        self.folded = folded
+        self._rows = list(self.shown)
+        if self._groups is not None:
+            self._rows = []
+            for head, runs in self._groups:
+                self._rows.append(head)
+                if head.value not in folded:
+                    self._rows += runs
+        self._places = {row.path: at for at, row in reversed(list(enumerate(self._rows))) if isinstance(row, RunInfo)}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def row(self, at: int) -> RunInfo | Head | None:
+        """What is in that row; None where there is no such row."""
+        return self._rows[at] if 0 <= at < len(self._rows) else None
+
+    def place_of(self, path: Path) -> int | None:
+        """The first row of a run."""
+        return self._places.get(path)
+
+    def cells(self, row: int, columns: range) -> Sequence[Cell]:
+        """The cells of one row."""
+        found = self._rows[row]
+        if isinstance(found, Head):
+            return [self._head_cell(found, column) for column in columns]
+        marked = Cell(MARK, "mark") if found.path in self.marked else Cell("")
+        return [cell_of(found, self.fields[column - 1]) if column else marked for column in columns]
+
+    def _head_cell(self, head: Head, column: int) -> Cell:
+        if column == 0:
+            return Cell("▸" if head.value in self.folded else "▾", "mark")
+        if column == 1:
+            return Cell(f"{head.count} run{'s' * (head.count != 1)}", "muted")
+        if column == 2 and self._grouping is not None:
+            return Cell(f"{clean(self._grouping.label)} = {head.value}", "mark")
+        return Cell("")
+
+    def want(self, rows: range, columns: range) -> None:
+        """All is here."""
+
+    def table(self) -> tuple[list[str], list[list[object]]]:
+        """What is seen, for a file: the columns' names and each run's values."""
+        names = [field.label for field in self.fields]
+        return names, [[field.value(info) for field in self.fields] for info in self.shown]
+
+
+def _arrow(field: Field, settings: Settings) -> str:
+    if field.name != (settings.sort or "started"):
+        return ""
+    return " ▼" if settings.reverse else " ▲"
+
+
+def _grouped(runs: Iterable[RunInfo], field: Field) -> list[tuple[Head, list[RunInfo]]]:
+    """The runs by a field's value, in the order in which the values come; a run with several tags is in each group."""
+    groups: dict[str, list[RunInfo]] = {}
+    for info in runs:
+        value = field.value(info)
+        for one in value if isinstance(value, (tuple, list)) and value else [value]:
+            groups.setdefault(show_value(one, field.kind), []).append(info)
+    return [(Head(value, len(found)), found) for value, found in groups.items()]
+
+
+def group_fields(runs: Sequence[RunInfo], possible: Sequence[str]) -> list[str]:
+    """The fields by which it makes sense to group: words of the user's, not numbers that are measured."""
+    own = ["project", "group", "tags", "state", "name", "host"]
+    return own + [name for name in possible if name.startswith("cfg.") and parse_field(name).name == name]

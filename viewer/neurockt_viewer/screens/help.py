@@ -1,0 +1,75 @@
+"""The help screen: the keys that work right now, read from the bindings themselves."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen, Screen
+from textual.widgets import Static
+
+KEY_WIDTH = 18
+
+
+class HelpScreen(ModalScreen[None]):
+    """Every key, and what it does where the cursor was."""
+
+    DEFAULT_CSS = """
+    HelpScreen { align: center middle; }
+    HelpScreen > VerticalScroll {
+        width: 76; max-width: 96%; height: auto; max-height: 92%; scrollbar-size: 1 1;
+        background: $surface; border: round $primary; padding: 0 2;
+    }
+    HelpScreen Static { width: 1fr; height: auto; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,question_mark,enter", "dismiss(None)", "Close", priority=True),
+        Binding("j", "scroll(1)", "Down", show=False),
+        Binding("k", "scroll(-1)", "Up", show=False),
+    ]
+
+    def __init__(self, asked: Screen[object], note: str = "") -> None:
+        """The keys of the screen that is asked about, and a note on it in our words."""
+        super().__init__()
+        self._lines = list(key_lines(asked))
+        self._note = note
+
+    def compose(self) -> ComposeResult:
+        """One text to scroll."""
+        with VerticalScroll() as box:
+            box.border_title = Content("keys")
+            box.border_subtitle = Content("esc closes")
+            yield Static(Content("\n").join(self._lines))
+            if self._note:
+                yield Static(Content(f"\n{self._note}"))
+
+    def action_scroll(self, lines: int) -> None:
+        """Scroll by lines."""
+        self.query_one(VerticalScroll).scroll_relative(y=lines, animate=False)
+
+
+def key_lines(screen: Screen[object]) -> list[Content]:
+    """A line for each thing that keys do here, by the widget that does it."""
+    found: dict[object, dict[tuple[str, str], list[str]]] = {}
+    for active in screen.active_bindings.values():
+        binding = active.binding
+        if not binding.description or not active.enabled:
+            continue
+        keys = found.setdefault(active.node, {}).setdefault((binding.action, binding.description), [])
+        shown = screen.app.get_key_display(binding)
+        if shown not in keys:
+            keys.append(shown)
+    lines: list[Content] = []
+    for actions in found.values():
+        if lines:
+            lines.append(Content(""))
+        for (_, description), keys in actions.items():
+            lines.append(
+                Content.assemble(
+                    Content.styled(" ".join(keys).ljust(KEY_WIDTH), "$text-accent bold"), " ", Content(description)
+                )
+            )
+    return lines

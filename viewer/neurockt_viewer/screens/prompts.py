@@ -1,0 +1,257 @@
+"""Questions asked over a screen: one line of text, or one or several of a list."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Generic, TypeVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Input, Static
+
+from neurockt.errors import NeurocktError
+from neurockt.formatting import clean, display_width
+from neurockt_viewer.widgets.grid import Cell, Column, Grid
+
+Answer = TypeVar("Answer")
+
+
+class Prompt(ModalScreen[Answer], Generic[Answer]):
+    """A box in the middle; Escape leaves it without an answer."""
+
+    DEFAULT_CSS = """
+    Prompt { align: center middle; }
+    Prompt > Vertical {
+        width: 72; max-width: 94%; height: auto; max-height: 90%;
+        background: $surface; border: round $primary; padding: 0 1;
+    }
+    Prompt Input { border: none; height: 1; padding: 0; background: $boost; }
+    Prompt .problem { color: $text-error; height: auto; }
+    Prompt .hint { color: $text-muted; height: auto; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Cancel")]
+
+
+class Ask(Prompt[str]):
+    """Asks for one line of text."""
+
+    def __init__(self, question: str, value: str = "", *, hint: str = "", check: Callable[[str], object] = str) -> None:
+        """Ask.
+
+        Args:
+            question: what is asked, in our words.
+            value: what the line begins with.
+            hint: one line below.
+            check: raises ``NeurocktError`` or ``ValueError`` where the answer will not do.
+        """
+        super().__init__()
+        self._question = question
+        self._value = value
+        self._hint = hint
+        self._check = check
+
+    def compose(self) -> ComposeResult:
+        """The question and the line."""
+        with Vertical() as box:
+            box.border_title = Content(self._question)
+            yield Input(self._value, select_on_focus=False)
+            yield Static(classes="problem")
+            yield Static(Content(self._hint), classes="hint")
+
+    def on_mount(self) -> None:
+        """Ready to type."""
+        self.query_one(Input).focus()
+
+    @on(Input.Submitted)
+    def _answer(self, event: Input.Submitted) -> None:
+        event.stop()
+        try:
+            self._check(event.value)
+        except (NeurocktError, ValueError) as error:
+            self.query_one(".problem", Static).update(Content(clean(str(error).partition("\n")[0])))
+        else:
+            self.dismiss(event.value)
+
+
+class Choices:
+    """The rows of a list to choose from."""
+
+    def __init__(self, names: Sequence[str], chosen: Sequence[str], titles: dict[str, str], *, several: bool) -> None:
+        """Those that are chosen come first where several can be."""
+        self.names = list(names)
+        self.chosen = chosen
+        self._titles = titles
+        self._several = several
+        width = max((display_width(self._title(name)) for name in names), default=10)
+        self.columns = [Column("", "", 1), Column("name", "", max(20, min(width, 62)))]
+
+    def _title(self, name: str) -> str:
+        return clean(self._titles.get(name, name))
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def cells(self, row: int, columns: range) -> Sequence[Cell]:
+        """A mark and the name."""
+        name = self.names[row]
+        ticked = name in self.chosen
+        cells = [Cell("✓" if ticked else "", "good"), Cell(self._title(name), "strong" if ticked else "")]
+        return cells[columns.start : columns.stop]
+
+    def want(self, rows: range, columns: range) -> None:
+        """All is here."""
+
+
+class Choose(Prompt[list[str]]):
+    """Asks for one, or some and their order, of a list; typing narrows it."""
+
+    DEFAULT_CSS = """
+    Choose > Vertical { height: 80%; }
+    Choose Grid { height: 1fr; background: $surface; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "apply", "Apply", priority=True),
+        Binding("down", "to_list", "To the list", show=False),
+        Binding("slash", "to_input", "Narrow", key_display="/", show=False),
+        Binding("space", "tick", "Show or hide"),
+        Binding("K", "shift(-1)", "Earlier"),
+        Binding("J", "shift(1)", "Later"),
+        Binding("R", "reset", "Reset"),
+    ]
+
+    def __init__(
+        self,
+        question: str,
+        names: Sequence[str],
+        chosen: Sequence[str] = (),
+        *,
+        several: bool = False,
+        titles: dict[str, str] | None = None,
+        check: Callable[[str], object] | None = None,
+    ) -> None:
+        """Ask.
+
+        Args:
+            question: what is asked, in our words.
+            names: what there is.
+            chosen: those chosen now, in order.
+            several: whether more than one can be chosen.
+            titles: what to call them, where that is not the name.
+            check: raises where a text cannot be a name; without it only those of the list can be chosen.
+        """
+        super().__init__()
+        self._question = question
+        self._chosen = list(chosen)
+        self._names = [*self._chosen, *(name for name in names if name not in self._chosen)] if several else list(names)
+        self._several = several
+        self._titles = titles or {}
+        self._check = check
+
+    def compose(self) -> ComposeResult:
+        """A line to narrow the list, and the list."""
+        with Vertical() as box:
+            box.border_title = Content(self._question)
+            yield Input(placeholder="type to narrow the list")
+            yield Grid()
+            hint = "↓ list · enter choose · esc cancel"
+            if self._several:
+                hint = "↓ list · space show or hide · J K order · R those that suit · enter apply · esc cancel"
+            yield Static(Content(hint), classes="hint")
+
+    def on_mount(self) -> None:
+        """Ready for the keys."""
+        self._list()
+        (self.query_one(Grid) if self._several else self.query_one(Input)).focus()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Letters are typed while the line has the keys."""
+        if action in ("tick", "shift", "reset", "to_input"):
+            return not self._typing and (self._several or action == "to_input")
+        return True
+
+    @property
+    def _typing(self) -> bool:
+        return bool(self.query_one(Input).has_focus)
+
+    def _list(self) -> None:
+        words = self.query_one(Input).value.casefold().split()
+        names = [name for name in self._names if all(word in name.casefold() for word in words)]
+        typed = self.query_one(Input).value.strip()
+        if typed and typed not in names and self._check is not None:
+            try:
+                self._check(typed)
+            except NeurocktError:
+                pass
+            else:
+                names.append(typed)
+        self.query_one(Grid).show(Choices(names, self._chosen, self._titles, several=self._several))
+
+    @property
+    def _current(self) -> str | None:
+        grid = self.query_one(Grid)
+        names = grid.source.names if isinstance(grid.source, Choices) else []
+        return names[grid.cursor_row] if grid.cursor_row < len(names) else None
+
+    @on(Input.Changed)
+    def _narrow(self, event: Input.Changed) -> None:
+        event.stop()
+        self._list()
+        self.query_one(Grid).move_to(row=0)
+
+    def action_to_list(self) -> None:
+        """The keys to the list."""
+        self.query_one(Grid).focus()
+
+    def action_to_input(self) -> None:
+        """The keys to the line."""
+        self.query_one(Input).focus()
+
+    def action_tick(self) -> None:
+        """Choose what is under the cursor, or do not."""
+        name = self._current
+        if name is None:
+            return
+        if name in self._chosen:
+            self._chosen.remove(name)
+        else:
+            self._chosen.append(name)
+            if name not in self._names:
+                self._names.append(name)
+        self._list()
+
+    def action_shift(self, rows: int) -> None:
+        """What is under the cursor earlier or later among the chosen."""
+        name = self._current
+        if name not in self._chosen:
+            return
+        at = self._chosen.index(name)
+        to = min(max(0, at + rows), len(self._chosen) - 1)
+        self._chosen.insert(to, self._chosen.pop(at))
+        self._names = [*self._chosen, *(other for other in self._names if other not in self._chosen)]
+        self._list()
+        grid = self.query_one(Grid)
+        if isinstance(grid.source, Choices) and name in grid.source.names:
+            grid.move_to(row=grid.source.names.index(name))
+
+    def action_reset(self) -> None:
+        """Nothing chosen: what suits the runs."""
+        self.dismiss([])
+
+    def action_apply(self) -> None:
+        """Answer with what is chosen; of a list of which one can be chosen, with what is under the cursor."""
+        name = self._current
+        if not self._several:
+            if name is not None:
+                self.dismiss([name])
+        elif self._typing and name is not None and name not in self._chosen:
+            self.action_tick()
+        else:
+            self.dismiss(self._chosen)
+
+    @on(Grid.Opened)
+    def _clicked(self) -> None:
+        self.action_tick() if self._several else self.action_apply()

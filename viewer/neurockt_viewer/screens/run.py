@@ -1,0 +1,231 @@
+"""One run: its charts, the rows of its two tables, and everything else that is known of it."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Final
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+from textual.content import Content
+from textual.message import Message
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Footer, Static
+from textual.worker import get_current_worker
+
+from neurockt.errors import NeurocktError
+from neurockt.formatting import clean, format_ago, format_duration
+from neurockt.records import RunInfo
+from neurockt.store.run import Run
+from neurockt_viewer.text import styled
+from neurockt_viewer.widgets.preview import MUTED, state_text
+from neurockt_viewer.widgets.tab_bar import TabBar
+
+LIVE_SECONDS: Final = 1.0
+STILL_SECONDS: Final = 5.0
+"""How often it is looked at how a live run, and one that has ended, stands."""
+
+TABS: Final = ("Charts", "Steps", "Epochs", "Info")
+
+
+class RunScreen(Screen[None]):
+    """One run."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("1", "tab(0)", "Charts", show=False),
+        Binding("2", "tab(1)", "Steps", show=False),
+        Binding("3", "tab(2)", "Epochs", show=False),
+        Binding("4", "tab(3)", "Info", show=False),
+        Binding("tab", "next_tab(1)", "Next tab", show=False, priority=True),
+        Binding("shift+tab", "next_tab(-1)", "Tab before", show=False, priority=True),
+        Binding("y", "copy", "Copy path", show=False),
+        Binding("escape,backspace", "back", "Runs"),
+    ]
+
+    @dataclass
+    class InfoRead(Message):
+        """How the run stands."""
+
+        info: RunInfo
+
+        def can_replace(self, message: Message) -> bool:
+            """The latest tells all."""
+            return isinstance(message, RunScreen.InfoRead)
+
+    @dataclass
+    class InfoLost(Message):
+        """The run cannot be read."""
+
+        why: str
+
+    def __init__(self, path: Path) -> None:
+        """The run at ``path``."""
+        super().__init__()
+        self._path = path
+        self._run = Run(path)
+        self._info: RunInfo | None = None
+        self._wake = threading.Event()
+        self._current = 0
+        self._tabs: dict[int, Widget] = {}
+        self._exact = False
+        """Whether somebody looks at what the columns came to, so that rows not yet summed up count."""
+
+    def compose(self) -> ComposeResult:
+        """From the top: which run, the tabs, what the tab shows, the keys."""
+        yield Static(id="title")
+        yield TabBar(TABS)
+        yield Static(id="problem")
+        yield Container(id="tab")
+        yield Footer(show_command_palette=False)
+
+    def on_mount(self) -> None:
+        """Show the charts, and begin to look how the run stands."""
+        self._say()
+        self._look()
+        self.call_after_refresh(self.action_tab, 0)
+
+    def on_unmount(self) -> None:
+        """Let the thread end."""
+        self._wake.set()
+
+    # How the run stands
+
+    @work(thread=True, exclusive=True, group="info", exit_on_error=False)
+    def _look(self) -> None:
+        """Look again and again how the run stands."""
+        worker = get_current_worker()
+        told: RunInfo | None = None
+        while not worker.is_cancelled:
+            self._wake.clear()
+            try:
+                info = self._run.current_info() if self._exact else self._run.info
+            except NeurocktError as error:
+                self.post_message(self.InfoLost(str(error)))
+                told = None
+            else:
+                if info != told:
+                    told = info
+                    self.post_message(self.InfoRead(info))
+            live = told is not None and told.state == "running"
+            self._wake.wait(LIVE_SECONDS if live else STILL_SECONDS)
+
+    @on(InfoRead)
+    def _take(self, message: InfoRead) -> None:
+        from neurockt_viewer.widgets.info import InfoView
+        from neurockt_viewer.widgets.table_view import TableView
+
+        self._info = message.info
+        for tab in self._tabs.values():
+            if isinstance(tab, TableView):
+                tab.set_live(message.info.state == "running")
+            elif isinstance(tab, InfoView):
+                self._show_info(tab)
+        bar = self.query_one(TabBar)
+        for index, table in ((1, message.info.steps), (2, message.info.epochs)):
+            if index not in self._tabs:
+                bar.note(index, f"{table.rows:,}")
+        self._say()
+        self._tell("")
+
+    @on(InfoLost)
+    def _lose(self, message: InfoLost) -> None:
+        self._tell(clean(message.why, 1000))
+
+    def _tell(self, problem: str) -> None:
+        line = self.query_one("#problem", Static)
+        line.update(Content(problem))
+        line.display = bool(problem)
+
+    def _say(self) -> None:
+        info = self._info
+        pieces = [styled("neurockt", "bold $primary"), Content("  ")]
+        if info is None:
+            pieces.append(styled(self._path.name or self._path, "bold"))
+        else:
+            about = [format_duration(info.seconds), f"started {format_ago(info.created)}", *info.tags]
+            pieces += [styled(info.label, "bold"), Content("  "), state_text(info), Content("  ")]
+            pieces.append(styled(" · ".join(about), MUTED))
+        self.query_one("#title", Static).update(Content("").join(pieces))
+
+    # Tabs
+
+    async def action_tab(self, index: int) -> None:
+        """Show a tab; it is made when it is first looked at."""
+        self._current = index
+        self.query_one(TabBar).show(index)
+        if index not in self._tabs:
+            self._tabs[index] = self._make(index)
+            await self.query_one("#tab").mount(self._tabs[index])
+        for other, tab in self._tabs.items():
+            tab.display = other == index
+        self._give_keys(self._tabs[index])
+        self._exact = index == 3
+        if self._exact:
+            self._wake.set()
+
+    def _make(self, index: int) -> Widget:
+        live = self._info is None or self._info.state == "running"
+        if index == 0:
+            from neurockt_viewer.widgets.chart_grid import ChartGrid
+
+            return ChartGrid(self._path)
+        if index == 3:
+            from neurockt_viewer.widgets.info import InfoView
+
+            return InfoView()
+        from neurockt_viewer.widgets.table_view import TableView
+
+        return TableView(self._path, "steps" if index == 1 else "epochs", live=live)
+
+    def _give_keys(self, tab: Widget) -> None:
+        from neurockt_viewer.widgets.info import InfoView
+        from neurockt_viewer.widgets.table_view import TableView
+
+        if isinstance(tab, TableView):
+            tab.take_keys()
+        elif isinstance(tab, InfoView):
+            self._show_info(tab)
+            tab.focus()
+        else:
+            self.set_focus(next((widget for widget in tab.query("*") if widget.focusable), None))
+
+    def _show_info(self, tab: Widget) -> None:
+        from neurockt_viewer.widgets.info import InfoView
+
+        if self._info is not None and isinstance(tab, InfoView):
+            tab.show(self._info, tuple(f"{damage}" for damage in self._run.damaged))
+
+    async def action_next_tab(self, direction: int) -> None:
+        """The tab to the right or to the left."""
+        await self.action_tab((self._current + direction) % len(TABS))
+
+    @on(TabBar.Picked)
+    async def _pick(self, message: TabBar.Picked) -> None:
+        message.stop()
+        await self.action_tab(message.index)
+
+    def on_table_view_counted(self, message: Message) -> None:
+        """Tell in the tabs how many rows there are."""
+        from neurockt_viewer.widgets.table_view import TableView
+
+        assert isinstance(message, TableView.Counted)
+        message.stop()
+        self.query_one(TabBar).note(1 if message.table == "steps" else 2, f"{message.rows:,}")
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Back is where there is something to go back to."""
+        return len(self.app.screen_stack) > 2 if action == "back" else True
+
+    def action_back(self) -> None:
+        """Back to the runs."""
+        self.app.pop_screen()
+
+    def action_copy(self) -> None:
+        """Copy the run's path."""
+        self.app.copy_to_clipboard(str(self._path.absolute()))
+        self.notify("path copied", markup=False, timeout=2)

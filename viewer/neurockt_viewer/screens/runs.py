@@ -1,0 +1,412 @@
+"""The table of runs: filter, sort, group, choose columns, mark, open. It follows the directory while one looks."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import ClassVar, Final
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.message import Message
+from textual.screen import Screen
+from textual.widgets import Footer, Input, Static
+from textual.worker import get_current_worker
+
+from neurockt.catalogue import RunWatcher
+from neurockt.errors import NeurocktError, QueryError
+from neurockt.fields import parse_field
+from neurockt.formatting import clean
+from neurockt.query import Query, parse
+from neurockt.records import RunInfo
+from neurockt_viewer.columns import possible_columns
+from neurockt_viewer.run_rows import Head, RunRows, group_fields
+from neurockt_viewer.screens.prompts import Choose
+from neurockt_viewer.settings import Settings
+from neurockt_viewer.text import styled
+from neurockt_viewer.widgets.grid import Grid
+from neurockt_viewer.widgets.preview import Preview
+
+POLL_SECONDS: Final = 1.0
+"""How often the directory is looked at."""
+POLL_SHARE: Final = 0.02
+"""The share of a core that looking may take: ten thousand runs on a slow disk are looked at less often."""
+TICK_SECONDS: Final = 30.0
+"""How often what is told of times, such as `3 min ago`, is drawn anew."""
+PREVIEW_WIDTH: Final = 110
+"""Terminals narrower than this have no room for the preview."""
+
+CAN_COMPARE: Final = find_spec("neurockt_viewer.screens.compare") is not None
+
+FILTER_HINT: Final = (
+    "name, tag:x, project:x, state:running, cfg.lr>=1e-3, valid_loss<0.1, best(acc)>0.95, AND OR NOT ( )"
+)
+
+
+class RunsScreen(Screen[None]):
+    """The runs of a directory."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "open", "Open"),
+        Binding("space", "mark", "Mark"),
+        Binding("c", "compare", "Compare"),
+        Binding("slash", "filter", "Filter", key_display="/"),
+        Binding("s", "sort", "Sort"),
+        Binding("b", "group", "Group"),
+        Binding("o", "columns", "Columns"),
+        Binding("p", "preview", "Preview"),
+        Binding("e", "export", "Export", show=False),
+        Binding("y", "copy", "Copy path", show=False),
+        Binding("a", "mark_all", "Mark all that are shown, or none", show=False),
+        Binding("r", "refresh", "Look for changes now", show=False),
+        Binding("escape", "back", "Clear the filter, then the marks", show=False),
+    ]
+
+    @dataclass
+    class RunsRead(Message):
+        """The directory has been looked at."""
+
+        runs: list[RunInfo]
+        total: int
+        problems: dict[Path, str]
+        whole: bool
+        """Whether all of them have been read."""
+
+        def can_replace(self, message: Message) -> bool:
+            """The latest look says all."""
+            return isinstance(message, RunsScreen.RunsRead)
+
+    @dataclass
+    class DirectoryLost(Message):
+        """The directory cannot be listed."""
+
+        why: str
+
+    def __init__(self, root: Path, settings: Settings) -> None:
+        """The runs in ``root``."""
+        super().__init__()
+        self._root = root
+        self._settings = settings
+        self._watcher = RunWatcher(root)
+        self._wake = threading.Event()
+        self._runs: list[RunInfo] = []
+        self._read: RunsScreen.RunsRead | None = None
+        self._trouble = ""
+        self._query: Query = parse("")
+        self._problem = ""
+        self._rows = RunRows([], self._query, settings)
+        self._marked: set[Path] = set()
+        self._folded: set[str] = set()
+
+    def compose(self) -> ComposeResult:
+        """From the top: what this is, the filter, the table beside the preview, the keys."""
+        yield Static(id="title")
+        yield Input(placeholder=FILTER_HINT, id="filter", select_on_focus=False)
+        yield Static(id="problem")
+        with Horizontal():
+            yield Grid(id="runs")
+            yield Preview()
+        yield Static(id="empty")
+        yield Footer(show_command_palette=False)
+
+    def on_mount(self) -> None:
+        """Begin to look."""
+        self.query_one("#runs", Grid).focus()
+        self._say()
+        self._lay_out()
+        self.call_after_refresh(self._watch)
+        self.set_interval(TICK_SECONDS, self.query_one("#runs", Grid).refresh)
+
+    def on_unmount(self) -> None:
+        """Let the thread end."""
+        self._wake.set()
+
+    def on_screen_resume(self) -> None:
+        """Look at once when this is on top again."""
+        self._wake.set()
+
+    def on_resize(self) -> None:
+        """The preview needs room."""
+        self._lay_out()
+
+    # Looking
+
+    @work(thread=True, exclusive=True, group="look", exit_on_error=False)
+    def _watch(self) -> None:
+        """Look at the directory again and again, and tell what has changed."""
+        worker = get_current_worker()
+        first = True
+        while not worker.is_cancelled:
+            self._wake.clear()
+            began = time.thread_time()
+            try:
+                told = 0
+                for changed in self._watcher.look():
+                    if worker.is_cancelled:
+                        return
+                    if changed and told:
+                        self._tell(whole=False)
+                    told += changed
+                    pending = changed
+                if first or pending or told:
+                    self._tell(whole=True)
+                first = False
+            except NeurocktError as error:
+                self.post_message(self.DirectoryLost(str(error)))
+            cost = time.thread_time() - began
+            self._wake.wait(max(POLL_SECONDS, cost / POLL_SHARE))
+            while not self.is_current and self.is_running and not worker.is_cancelled:
+                self._wake.clear()
+                self._wake.wait(POLL_SECONDS * 10)
+
+    def _tell(self, *, whole: bool) -> None:
+        watcher = self._watcher
+        self.post_message(self.RunsRead(watcher.runs, watcher.total, dict(watcher.problems), whole))
+
+    @on(RunsRead)
+    def _take(self, message: RunsRead) -> None:
+        self._read, self._runs, self._trouble = message, message.runs, ""
+        self._marked &= {info.path for info in message.runs} if message.whole else self._marked
+        self._arrange()
+
+    @on(DirectoryLost)
+    def _lose(self, message: DirectoryLost) -> None:
+        self._trouble = clean(message.why)
+        self._say()
+
+    # Arranging
+
+    def _arrange(self) -> None:
+        """Show the runs as they are now; the cursor stays on its run."""
+        grid = self.query_one("#runs", Grid)
+        under = self._rows.row(grid.cursor_row)
+        self._rows = RunRows(self._runs, self._query, self._settings)
+        self._rows.marked = self._marked
+        self._rows.fold(self._folded)
+        place = self._rows.place_of(under.path) if isinstance(under, RunInfo) and grid.cursor_row else None
+        grid.frozen = 3 if len(self._rows.columns) > 3 and self._rows.columns[2].key == "name" else 1
+        grid.show(self._rows, row=place, column=max(1, grid.cursor_column))
+        self._say()
+
+    def _say(self) -> None:
+        """What is on the screen, in the line above it."""
+        read, shown = self._read, len(self._rows.shown)
+        pieces = []
+        if read is None:
+            pieces.append("reading …")
+        else:
+            count = len(read.runs)
+            pieces.append(f"{count:,} runs" if shown == count else f"{shown:,} of {count:,} runs")
+            if not read.whole:
+                pieces.append(f"reading {count + len(read.problems):,} of {read.total:,}")
+            if running := sum(info.state == "running" for info in read.runs):
+                pieces.append(f"{running:,} running")
+            if read.problems:
+                pieces.append(f"{len(read.problems):,} cannot be read")
+        if self._marked:
+            pieces.append(f"{len(self._marked):,} marked")
+        if self._settings.group:
+            pieces.append(f"by {clean(self._settings.group)}")
+        title = Content.assemble(styled("neurockt", "bold $primary"), "  ", styled(self._root, "$text-muted"), "  ")
+        self.query_one("#title", Static).update(title + Content(" · ".join(pieces)))
+        self.query_one("#problem", Static).update(Content(self._problem or self._trouble))
+        self.query_one("#problem").display = bool(self._problem or self._trouble)
+        self._say_empty()
+
+    def _say_empty(self) -> None:
+        """Why there is nothing to see, where there is nothing."""
+        text = ""
+        if self._read is not None and not self._rows.shown:
+            if self._read.problems:
+                path, why = next(iter(self._read.problems.items()))
+                text = f"None of the runs in {clean(self._root)} can be read; {clean(path.name)}: {clean(why)}"
+            elif self._runs:
+                text = f"None of the {len(self._runs):,} runs fits the filter. Esc clears it."
+            else:
+                text = f"No runs in {clean(self._root)} yet. They appear here as soon as one begins; q quits."
+        self.query_one("#empty", Static).update(Content(text))
+        self.query_one("#empty").display = bool(text)
+
+    def _lay_out(self) -> None:
+        self.query_one(Preview).display = self._settings.preview and self.size.width >= PREVIEW_WIDTH
+        self._show_preview()
+
+    def _show_preview(self) -> None:
+        preview = self.query_one(Preview)
+        if preview.display:
+            preview.show(self._current)
+
+    @property
+    def _current(self) -> RunInfo | None:
+        """The run under the cursor."""
+        row = self._rows.row(self.query_one("#runs", Grid).cursor_row)
+        return row if isinstance(row, RunInfo) else None
+
+    @on(Grid.Moved)
+    def _moved(self, message: Grid.Moved) -> None:
+        message.stop()
+        if message.grid.cursor_column == 0 and len(self._rows.columns) > 1:
+            message.grid.move_to(column=1)
+        self._show_preview()
+
+    # Filtering
+
+    def action_filter(self) -> None:
+        """Type a filter."""
+        field = self.query_one("#filter", Input)
+        field.add_class("open")
+        field.focus()
+
+    @on(Input.Changed, "#filter")
+    def _filter(self, event: Input.Changed) -> None:
+        event.stop()
+        try:
+            self._query, self._problem = parse(event.value), ""
+        except QueryError as error:
+            self._problem = clean(f"{' ' * (error.position + 2)}^ {error.problem}")
+            self._say()
+            return
+        self._arrange()
+
+    @on(Input.Submitted, "#filter")
+    def _end_filter(self, event: Input.Submitted) -> None:
+        event.stop()
+        self._leave_filter()
+
+    def _leave_filter(self) -> None:
+        field = self.query_one("#filter", Input)
+        field.set_class(bool(field.value), "open")
+        self.query_one("#runs", Grid).focus()
+
+    def action_back(self) -> None:
+        """Out of the filter, then the filter away, then the marks."""
+        field = self.query_one("#filter", Input)
+        if field.value:
+            field.value = ""
+            self._leave_filter()
+        elif field.has_focus:
+            self._leave_filter()
+        elif self._marked:
+            self._marked.clear()
+            self._redraw()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """While the filter is typed, letters are letters."""
+        if action == "compare":
+            return CAN_COMPARE and len(self._marked) > 1
+        return True
+
+    # What is done with runs
+
+    def action_open(self) -> None:
+        """Open the run under the cursor; fold or unfold a group."""
+        row = self._rows.row(self.query_one("#runs", Grid).cursor_row)
+        if isinstance(row, RunInfo):
+            from neurockt_viewer.screens.run import RunScreen
+
+            self.app.push_screen(RunScreen(row.path))
+        elif isinstance(row, Head):
+            self._folded ^= {row.value}
+            self._rows.fold(self._folded)
+            self.query_one("#runs", Grid).show(self._rows)
+
+    @on(Grid.Opened)
+    def _opened(self, message: Grid.Opened) -> None:
+        message.stop()
+        self.action_open()
+
+    def action_mark(self) -> None:
+        """Mark the run under the cursor, or not, and go on."""
+        info = self._current
+        if info is not None:
+            self._marked ^= {info.path}
+        self.query_one("#runs", Grid).action_move(1)
+        self._redraw()
+
+    def action_mark_all(self) -> None:
+        """Mark all that are shown; if they are already, none."""
+        shown = {info.path for info in self._rows.shown}
+        self._marked = self._marked - shown if shown <= self._marked else self._marked | shown
+        self._redraw()
+
+    def _redraw(self) -> None:
+        self._rows.marked = self._marked
+        self.query_one("#runs", Grid).refresh()
+        self.refresh_bindings()
+        self._say()
+
+    def action_compare(self) -> None:
+        """Compare the marked runs."""
+        from neurockt_viewer.screens.compare import CompareScreen
+
+        self.app.push_screen(CompareScreen([info.path for info in self._runs if info.path in self._marked]))
+
+    def action_refresh(self) -> None:
+        """Look now."""
+        self._wake.set()
+
+    def action_sort(self) -> None:
+        """Sort by the column under the cursor; again, the other way round."""
+        key = self.query_one("#runs", Grid).column_key
+        if not key:
+            return
+        settings = self._settings
+        current = settings.sort or "started"
+        settings.reverse = not settings.reverse if key == current else parse_field(key).kind == "time"
+        settings.sort = None if key == "started" else key
+        settings.save()
+        self._arrange()
+
+    @on(Grid.HeaderClicked)
+    def _header_clicked(self, message: Grid.HeaderClicked) -> None:
+        message.stop()
+        self.action_sort()
+
+    @work
+    async def action_columns(self) -> None:
+        """Choose the columns and their order."""
+        possible = possible_columns(self._runs)
+        chosen = [field.name for field in self._rows.fields]
+        titles = {name: parse_field(name).label for name in possible}
+        answer = await self.app.push_screen_wait(
+            Choose("columns", possible, chosen, several=True, titles=titles, check=parse_field)
+        )
+        if answer is not None:
+            self._settings.columns = answer or None
+            self._settings.save()
+            self._arrange()
+
+    @work
+    async def action_group(self) -> None:
+        """Choose by what to group."""
+        names = ["(no groups)", *group_fields(self._runs, possible_columns(self._runs))]
+        answer = await self.app.push_screen_wait(Choose("group by", names, check=parse_field))
+        if answer:
+            self._settings.group = None if answer[0] == names[0] else answer[0]
+            self._folded = set()
+            self._settings.save()
+            self._arrange()
+
+    def action_preview(self) -> None:
+        """Show or hide the preview."""
+        self._settings.preview = not self._settings.preview
+        self._settings.save()
+        self._lay_out()
+
+    def action_copy(self) -> None:
+        """Copy the path of the run under the cursor."""
+        if self._current is not None:
+            self.app.copy_to_clipboard(str(self._current.path.absolute()))
+            self.notify("path copied", markup=False, timeout=2)
+
+    def action_export(self) -> None:
+        """Write the table, as it is shown, to a file."""
+        from neurockt_viewer.exporting import export_rows
+
+        export_rows(self, "runs", *self._rows.table())

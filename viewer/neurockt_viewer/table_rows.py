@@ -1,0 +1,214 @@
+"""A table of a run as a source of rows: what is near the cursor is in memory, the rest is read when it is looked at.
+
+Two threads meet here. The screen's thread draws: it takes what is known and says what it wants. One thread of the
+widget reads (``load``, ``look``); what it knows it puts into ``_blocks`` and ``_single``, where a value never changes.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from neurockt.formatting import clean, clip, display_width
+from neurockt.store.rows import Block, Groups, RowReader
+from neurockt_viewer.table_format import SHORT_WIDTH, TIME_WIDTH, show_exact, show_short, show_time
+from neurockt_viewer.widgets.grid import Cell, Column
+
+MEMORY_BYTES: Final = 24 * 2**20
+"""Values of row groups that are kept."""
+SINGLE_ROWS: Final = 4_096
+"""Rows of a sorted table that are kept."""
+TITLE_WIDTH: Final = 28
+
+Order = npt.NDArray[np.int64]
+Value = int | float | None
+
+
+class TableRows:
+    """The rows of one table, in their order or sorted."""
+
+    def __init__(self, reader: RowReader) -> None:
+        """Rows of what ``reader`` reads; none before its first ``look``."""
+        self.on_want: Callable[[], None] = lambda: None
+        """Called when other rows or columns are wanted than before."""
+        self._reader = reader
+        self._groups = Groups()
+        self._all: tuple[str, ...] = ()
+        self.names: list[str] = []
+        """The columns that are shown, in order."""
+        self.hidden: set[str] = set()
+        self.columns: list[Column] = []
+        self.order: Order | None = None
+        """Where the table is sorted: the place of each row."""
+        self.sorted_by: tuple[str, bool] | None = None
+        """The column by which it is sorted, and whether from the largest down."""
+        self._blocks: OrderedDict[tuple[range, str], Block] = OrderedDict()
+        self._single: OrderedDict[int, dict[str, Value]] = OrderedDict()
+        self.wanted: tuple[range, list[str]] = range(0), []
+        """The rows and columns on the screen."""
+
+    # The thread that draws
+
+    def take(self, groups: Groups, columns: Sequence[str]) -> None:
+        """The table has grown to this."""
+        self._groups = groups
+        if tuple(columns) != self._all:
+            self._all = tuple(columns)
+            self.arrange()
+
+    def arrange(self) -> None:
+        """Columns anew: they are other ones, or hidden, or sorted otherwise."""
+        self.names = [name for name in self._all if name not in self.hidden]
+        self.columns = [self._column(name) for name in self.names]
+
+    def _column(self, name: str) -> Column:
+        arrow = ""
+        if self.sorted_by and self.sorted_by[0] == name:
+            arrow = " ▼" if self.sorted_by[1] else " ▲"
+        title = clip(clean(name), TITLE_WIDTH) + arrow
+        width = TIME_WIDTH if name == "time" else 9 if name in ("step", "epoch") else SHORT_WIDTH
+        return Column(name, title, max(width, display_width(title)), right=True)
+
+    def sort(self, name: str | None, reverse: bool, order: Order | None) -> None:
+        """Show the rows in this order; None for that of the table."""
+        self.sorted_by = None if name is None else (name, reverse)
+        self.order = order
+        self.arrange()
+
+    def __len__(self) -> int:
+        return self._groups.total if self.order is None else len(self.order)
+
+    @property
+    def total(self) -> int:
+        """Rows of the table, those that came since it was sorted included."""
+        return self._groups.total
+
+    def place(self, row: int) -> int:
+        """Where in the table a row is."""
+        return row if self.order is None else int(self.order[row])
+
+    def row_of(self, place: int) -> int:
+        """The row at which a place of the table is shown."""
+        if self.order is None:
+            return place
+        found = np.flatnonzero(self.order == place)
+        return int(found[0]) if len(found) else 0
+
+    def cells(self, row: int, columns: range) -> Sequence[Cell] | None:
+        """The cells of one row; a dot where the value has not been read yet."""
+        place = self.place(row)
+        group = self._groups.of(place)
+        span = self._groups.span(group)
+        single = self._single.get(place)
+        cells = []
+        for name in self.names[columns.start : columns.stop]:
+            block = self._blocks.get((span, name))
+            if block is not None:
+                cells.append(_cell(name, block.at(place - span.start)))
+            elif single is not None and name in single:
+                cells.append(_cell(name, single[name]))
+            else:
+                cells.append(Cell("·", "muted"))
+        return cells
+
+    def value(self, row: int, name: str) -> str:
+        """One value exactly, or why there is none."""
+        place = self.place(row)
+        span = self._groups.span(self._groups.of(place))
+        block, single = self._blocks.get((span, name)), self._single.get(place)
+        if block is not None:
+            value = block.at(place - span.start)
+        elif single is not None and name in single:
+            value = single[name]
+        else:
+            return "…"
+        if value is None:
+            return "no value"
+        if name == "time":
+            return show_time(int(value), exact=True)
+        return f"{value:,}" if isinstance(value, int) else show_exact(value)
+
+    def want(self, rows: range, columns: range) -> None:
+        """Read these soon, and the column that numbers the rows."""
+        names = dict.fromkeys([self._reader.key, *self.names[columns.start : columns.stop]])
+        if self.wanted != (rows, list(names)):
+            self.wanted = rows, list(names)
+            self.on_want()
+
+    # The thread that reads
+
+    def look(self) -> bool:
+        """See whether the table has grown."""
+        return self._reader.refresh()
+
+    @property
+    def known(self) -> tuple[Groups, tuple[str, ...]]:
+        """How the table lies, and its columns, as of the last look."""
+        return self._reader.groups, self._reader.columns
+
+    @property
+    def damaged(self) -> tuple[str, ...]:
+        """What could not be read."""
+        return tuple(f"{path}: {why}" for path, why in self._reader.damaged.items())
+
+    def load(self) -> bool:
+        """Read what is wanted; whether anything was missing."""
+        rows, names = self.wanted
+        groups, order = self._reader.groups, self.order
+        rows = range(rows.start, min(rows.stop, groups.total if order is None else len(order)))
+        if not rows:
+            return False
+        if order is not None:
+            return self._load_single(order[rows.start : rows.stop], names)
+        found = False
+        for group in range(groups.of(rows[0]), groups.of(rows[-1]) + 1):
+            found |= self._load_group(group, names)
+        return found
+
+    def _load_group(self, group: int, names: Sequence[str]) -> bool:
+        span = self._reader.groups.span(group)
+        missing = [name for name in names if (span, name) not in self._blocks]
+        for name, block in self._reader.read(group, missing).items() if missing else ():
+            self._blocks[span, name] = block
+        for name in names:
+            self._blocks.move_to_end((span, name))
+        room = MEMORY_BYTES
+        for key in reversed(list(self._blocks)):
+            room -= 9 * len(key[0])
+            if room < 0 and key[0] != span:
+                self._blocks.pop(key, None)
+        return bool(missing)
+
+    def _load_single(self, places: Order, names: Sequence[str]) -> bool:
+        """Rows from all over the table: only theirs of each group is kept."""
+        groups = self._reader.groups
+        lacking: dict[int, list[int]] = {}
+        for place in places.tolist():
+            known = self._single.get(place, {})
+            if any(name not in known for name in names):
+                lacking.setdefault(groups.of(place), []).append(place)
+        for group, there in lacking.items():
+            start = groups.starts[group]
+            blocks = self._reader.read(group, names)
+            for place in there:
+                values = {name: block.at(place - start) for name, block in blocks.items()}
+                self._single[place] = {**self._single.get(place, {}), **values}
+        while len(self._single) > SINGLE_ROWS:
+            self._single.popitem(last=False)
+        return bool(lacking)
+
+
+def _cell(name: str, value: Value) -> Cell:
+    if value is None:
+        return Cell("-", "muted")
+    if name == "time":
+        return Cell(show_time(int(value)), "muted")
+    if isinstance(value, int):
+        return Cell(f"{value:,}")
+    if value != value or value in (float("inf"), float("-inf")):
+        return Cell(show_short(value), "bad")
+    return Cell(show_short(value))

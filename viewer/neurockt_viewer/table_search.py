@@ -1,0 +1,114 @@
+"""Finding and sorting in a table of any size: reads a column group by group, tells how far it is, and can be stopped.
+
+These run in a thread of their own, with a reader of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from neurockt.store.rows import RowReader
+from neurockt_viewer.table_rows import Order
+
+Tell = Callable[[float], bool]
+"""Told the part that is done; says whether to go on."""
+
+
+class Stopped(Exception):  # it is no error
+    """The user has thought better of it."""
+
+
+def sort_order(reader: RowReader, column: str, reverse: bool, tell: Tell) -> Order:
+    """The places of the rows by a column; NaN and what has no value last, equal values in the table's order."""
+    groups = reader.groups
+    keys: npt.NDArray[np.float64] = np.empty(groups.total, np.float64)
+    for group in range(len(groups)):
+        _go_on(tell, 0.4 * group / len(groups))
+        span = groups.span(group)
+        block = reader.read(group, [column])[column]
+        keys[span.start : span.stop] = block.values
+        if block.missing is not None:
+            keys[span.start : span.stop][block.missing] = np.nan
+    if reverse:
+        np.negative(keys, out=keys)
+    _go_on(tell, 0.4)
+    order = np.argsort(keys, kind="stable")
+    _go_on(tell, 1.0)
+    return order.astype(np.int64, copy=False)
+
+
+def next_odd(reader: RowReader, column: str, after: int, backwards: bool, tell: Tell) -> int | None:
+    """The place of the next NaN or infinity, round the end to the beginning; None where there is none."""
+    return _next(reader, column, after, backwards, range(len(reader.groups)), lambda values: ~np.isfinite(values), tell)
+
+
+def next_extreme(reader: RowReader, column: str, largest: bool, after: int, tell: Tell) -> int | None:
+    """The place of the largest or smallest value; where several rows have it, of the next one."""
+    bounds = [reader.bounds(group, column)[largest] for group in range(len(reader.groups))]
+    if all(bound != bound for bound in bounds):
+        return None
+    extreme = np.nanmax(bounds) if largest else np.nanmin(bounds)
+    groups = [group for group, bound in enumerate(bounds) if bound == extreme]
+    return _next(reader, column, after, False, groups, lambda values: values == extreme, tell)
+
+
+def _next(
+    reader: RowReader,
+    column: str,
+    after: int,
+    backwards: bool,
+    candidates: range | list[int],
+    fits: Callable[[npt.NDArray[np.float64]], npt.NDArray[np.bool_]],
+    tell: Tell,
+) -> int | None:
+    """The place of the next value that fits, in the groups where there may be one."""
+    groups = reader.groups
+    among = set(candidates)
+    here = groups.of(after)
+    count = len(groups)
+    turn = -1 if backwards else 1
+    visited = [group for step in range(count + 1) if (group := (here + turn * step) % count) in among]
+    for done, group in enumerate(visited):
+        _go_on(tell, done / len(visited))
+        block = reader.read(group, [column])[column]
+        fitting = fits(block.values)
+        if block.missing is not None:
+            fitting &= ~block.missing
+        places = np.flatnonzero(fitting) + groups.starts[group]
+        first_time = done == 0 and group == here
+        if first_time:
+            places = places[places < after] if backwards else places[places > after]
+        if len(places):
+            return int(places[-1 if backwards else 0])
+    return None
+
+
+def in_order(order: Order, odd: npt.NDArray[np.bool_], after: int, backwards: bool) -> int | None:
+    """The next row of a sorted table whose place is among the odd ones."""
+    rows = np.flatnonzero(odd[order])
+    if not len(rows):
+        return None
+    at = int(np.searchsorted(rows, after, side="left" if backwards else "right"))
+    return int(rows[(at - 1 if backwards else at) % len(rows)])
+
+
+def odd_places(reader: RowReader, column: str, tell: Tell) -> npt.NDArray[np.bool_]:
+    """Which rows hold NaN or an infinity."""
+    groups = reader.groups
+    found = np.zeros(groups.total, np.bool_)
+    for group in range(len(groups)):
+        _go_on(tell, group / len(groups))
+        block = reader.read(group, [column])[column]
+        span = groups.span(group)
+        found[span.start : span.stop] = ~np.isfinite(block.values)
+        if block.missing is not None:
+            found[span.start : span.stop] &= ~block.missing
+    return found
+
+
+def _go_on(tell: Tell, part: float) -> None:
+    if not tell(part):
+        raise Stopped

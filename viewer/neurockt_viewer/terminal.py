@@ -1,0 +1,54 @@
+"""Manners towards the terminal: it is left as it was found, whatever ends the program.
+
+Exit codes: 0 when left by the user, 1 after a fault of the viewer, 128 and the signal's number after a signal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+ENDING_SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP)
+
+
+def on_signals(leave: Callable[[int], None]) -> None:
+    """Have the running loop call ``leave`` with an exit code when a signal asks the program to end."""
+    loop = asyncio.get_running_loop()
+    for number in ENDING_SIGNALS:
+        with suppress(NotImplementedError, RuntimeError, ValueError):
+            loop.add_signal_handler(number, leave, 128 + number)
+
+
+def log_path() -> Path:
+    """Where a fault of the viewer is written down: below ``$XDG_STATE_HOME``, else ``~/.local/state``."""
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "neurockt" / "viewer.log"
+
+
+def log_fault(error: BaseException) -> Path | None:
+    """Write down where an error came from, without the values of variables; gives the file, None where none can be."""
+    path = log_path()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}\n{''.join(traceback.format_exception(error))}\n")
+    except OSError:
+        return None
+    return path
+
+
+def tell_fault(error: BaseException) -> None:
+    """One sentence on stderr, once the terminal is itself again."""
+    from neurockt.formatting import clean
+
+    path = log_fault(error)
+    where = f"; where it came from is in {path}" if path else ""
+    print(f"neurockt: the viewer failed: {clean(repr(error))}{clean(where)}", file=sys.stderr)

@@ -1,0 +1,51 @@
+"""Foreign text on its way to the terminal.
+
+Strings from a run directory are cleaned where they enter a widget, and given to it as ``Content`` or as segments, never
+as a plain ``str``, which would be read as markup. ``Scrub`` is the second layer: nothing that a terminal would obey
+passes it, whichever widget it came from.
+"""
+
+from __future__ import annotations
+
+from rich.segment import Segment
+from textual.color import Color
+from textual.content import Content
+from textual.filter import LineFilter
+
+from neurockt.formatting import LABEL_LIMIT, clean, clean_block
+
+
+class Scrub(LineFilter):
+    """Replaces control and bidi characters in all output."""
+
+    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
+        """The segments with harmless text; those that terminals are steered with are Textual's own and stay."""
+        return [
+            segment
+            if segment.control or _is_harmless(segment.text)
+            else Segment(_scrubbed(segment.text), segment.style)
+            for segment in segments
+        ]
+
+
+def _is_harmless(text: str) -> bool:
+    return text.isascii() and text.isprintable()
+
+
+def _scrubbed(text: str) -> str:
+    return clean(text, len(text))
+
+
+def label(text: object, limit: int = LABEL_LIMIT) -> Content:
+    """One line of foreign text for a widget."""
+    return Content(clean(text, limit))
+
+
+def block(text: str, limit: int = 10_000) -> Content:
+    """Several lines of foreign text for a widget."""
+    return Content(clean_block(text, limit))
+
+
+def styled(text: object, style: str, limit: int = LABEL_LIMIT) -> Content:
+    """One line of foreign text in a style of ours, such as ``bold`` or ``$text-muted``."""
+    return Content.styled(clean(text, limit), style)

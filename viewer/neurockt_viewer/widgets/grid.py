@@ -1,0 +1,425 @@
+"""A table of any number of rows that draws, and asks for, only those on the screen.
+
+What the rows are is a ``RowSource``'s business; the grid knows where the cursor is and what is in view.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any, ClassVar, Final, NamedTuple, Protocol
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from neurockt.formatting import clip, display_width, pad
+
+GAP: Final = 2
+"""Cells between two columns."""
+WIDEST_COLUMN: Final = 60
+"""A column is cut at this; what the cursor is on is shown whole elsewhere."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column as it is drawn."""
+
+    key: str
+    title: str
+    """Clean text."""
+    width: int
+    right: bool = False
+    """Whether it stands to the right, as numbers do."""
+
+
+class Cell(NamedTuple):
+    """What a cell shows."""
+
+    text: str
+    """Clean text."""
+    tone: str = ""
+    """How it looks: the end of the name of a component class, such as ``muted``."""
+
+
+class RowSource(Protocol):
+    """Where a grid's rows come from."""
+
+    @property
+    def columns(self) -> Sequence[Column]:
+        """The columns, from the left."""
+
+    def __len__(self) -> int:
+        """How many rows there are."""
+
+    def cells(self, row: int, columns: range) -> Sequence[Cell] | None:
+        """The cells of one row in these columns; None where they are not known yet."""
+
+    def want(self, rows: range, columns: range) -> None:
+        """Hears what is on the screen, so as to read it."""
+
+
+class NoRows:
+    """A source of nothing."""
+
+    columns: Sequence[Column] = ()
+
+    def __len__(self) -> int:
+        return 0
+
+    def cells(self, row: int, columns: range) -> Sequence[Cell] | None:
+        """Never asked for."""
+        return None
+
+    def want(self, rows: range, columns: range) -> None:
+        """There is nothing to read."""
+
+
+class Grid(ScrollView, can_focus=True):
+    """Rows and columns with a cursor."""
+
+    DEFAULT_CSS = """
+    Grid {
+        scrollbar-size: 1 1; height: 1fr; background: $background; overflow-x: auto; overflow-y: auto;
+        & > .grid--header { text-style: bold; color: $text-muted; background: $surface; }
+        & > .grid--header-current { text-style: bold; color: $text; background: $surface; }
+        & > .grid--odd { background: $foreground 3%; }
+        & > .grid--cursor { background: $primary 22%; }
+        & > .grid--cursor-blurred { background: $foreground 10%; }
+        & > .grid--cell { background: $primary 55%; text-style: bold; }
+        & > .grid--muted { color: $text-muted; }
+        & > .grid--good { color: $text-success; }
+        & > .grid--bad { color: $text-error; }
+        & > .grid--warn { color: $text-warning; }
+        & > .grid--live { color: $text-primary; text-style: bold; }
+        & > .grid--strong { text-style: bold; }
+        & > .grid--mark { color: $text-accent; text-style: bold; }
+    }
+    """
+    TONES: ClassVar[tuple[str, ...]] = ("muted", "good", "bad", "warn", "live", "strong", "mark")
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "grid--header",
+        "grid--header-current",
+        "grid--odd",
+        "grid--cursor",
+        "grid--cursor-blurred",
+        "grid--cell",
+        *(f"grid--{tone}" for tone in TONES),
+    }
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "move(-1)", "Row above", show=False),
+        Binding("down,j", "move(1)", "Row below", show=False),
+        Binding("left,h", "move_column(-1)", "Column to the left", show=False),
+        Binding("right,l", "move_column(1)", "Column to the right", show=False),
+        Binding("pageup,ctrl+b", "page(-1)", "Page up", show=False),
+        Binding("pagedown,ctrl+f", "page(1)", "Page down", show=False),
+        Binding("ctrl+u", "page(-0.5)", "Half a page up", show=False),
+        Binding("ctrl+d", "page(0.5)", "Half a page down", show=False),
+        Binding("home,g", "first", "First row", show=False),
+        Binding("end,G", "last", "Last row", show=False),
+        Binding("circumflex_accent", "move_column(-1000000)", "First column", key_display="^", show=False),
+        Binding("dollar_sign", "move_column(1000000)", "Last column", key_display="$", show=False),
+    ]
+
+    @dataclass
+    class Moved(Message):
+        """The cursor is elsewhere, or something else is under it."""
+
+        grid: Grid
+
+        @property
+        def control(self) -> Grid:
+            """The grid."""
+            return self.grid
+
+        def can_replace(self, message: Message) -> bool:
+            """Only where it is now matters."""
+            return isinstance(message, Grid.Moved) and message.grid is self.grid
+
+    @dataclass
+    class Opened(Message):
+        """A row was clicked twice."""
+
+        grid: Grid
+
+        @property
+        def control(self) -> Grid:
+            """The grid."""
+            return self.grid
+
+    @dataclass
+    class HeaderClicked(Message):
+        """A column's title was clicked; the cursor is in that column."""
+
+        grid: Grid
+
+        @property
+        def control(self) -> Grid:
+            """The grid."""
+            return self.grid
+
+    def __init__(self, *, cell_cursor: bool = False, **options: Any) -> None:
+        """An empty grid; ``show`` gives it rows.
+
+        Args:
+            cell_cursor: whether the cell under the cursor stands out from its row.
+        """
+        super().__init__(**options)
+        self.source: RowSource = NoRows()
+        self.cursor_row = 0
+        self.cursor_column = 0
+        self.frozen = 0
+        """How many columns, from the left, do not scroll away."""
+        self._cell_cursor = cell_cursor
+        self._starts: list[int] = [0]
+        self._styles_seen: dict[str, Style] = {}
+
+    # What is shown
+
+    def show(self, source: RowSource, *, row: int | None = None, column: int | None = None) -> None:
+        """Show these rows, or the same ones changed; the cursor stays where it is unless told."""
+        self.source = source
+        self._starts = list(accumulate((column.width + GAP for column in source.columns), initial=0))
+        self.frozen = min(self.frozen, max(0, len(source.columns) - 1))
+        self.virtual_size = Size(self._starts[-1], len(source) + 1)
+        self.cursor_row = self._in_rows(self.cursor_row if row is None else row)
+        self.cursor_column = self._in_columns(self.cursor_column if column is None else column)
+        if row is not None or column is not None:
+            self._reveal()
+        self.rows_came()
+        self.post_message(self.Moved(self))
+
+    def rows_came(self) -> None:
+        """Draw anew, asking for what is on the screen."""
+        self.source.want(self.visible_rows, self._visible_columns())
+        self.refresh()
+
+    @property
+    def page_rows(self) -> int:
+        """Rows that fit."""
+        return max(1, self.scrollable_content_region.height - 1)
+
+    @property
+    def visible_rows(self) -> range:
+        """The rows on the screen."""
+        first = self.scroll_offset.y
+        return range(first, min(len(self.source), first + self.page_rows))
+
+    @property
+    def at_end(self) -> bool:
+        """Whether the cursor is on the last row."""
+        return self.cursor_row >= len(self.source) - 1
+
+    @property
+    def column_key(self) -> str | None:
+        """The key of the column that the cursor is in."""
+        columns = self.source.columns
+        return columns[self.cursor_column].key if columns else None
+
+    # The cursor
+
+    def move_to(self, row: int | None = None, column: int | None = None) -> None:
+        """Put the cursor on a row, a column or both, and scroll there."""
+        before = self.cursor_row, self.cursor_column
+        self.cursor_row = self._in_rows(self.cursor_row if row is None else row)
+        self.cursor_column = self._in_columns(self.cursor_column if column is None else column)
+        offset = self.scroll_offset
+        self._reveal()
+        if self.scroll_offset == offset and before[1] == self.cursor_column:
+            for changed in {before[0], self.cursor_row}:
+                self.refresh(Region(0, changed - offset.y + 1, self.size.width, 1))
+        else:
+            self.rows_came()
+        if before != (self.cursor_row, self.cursor_column):
+            self.post_message(self.Moved(self))
+
+    def _in_rows(self, row: int) -> int:
+        return max(0, min(row, len(self.source) - 1))
+
+    def _in_columns(self, column: int) -> int:
+        return max(0, min(column, len(self.source.columns) - 1))
+
+    def _reveal(self) -> None:
+        """Scroll so that the cursor is on the screen."""
+        offset, page = self.scroll_offset, self.page_rows
+        y = min(max(offset.y, self.cursor_row - page + 1), self.cursor_row)
+        x = offset.x
+        if self.source.columns and self.cursor_column >= self.frozen:
+            width, kept = self.scrollable_content_region.width, self._starts[self.frozen]
+            start, end = self._starts[self.cursor_column], self._starts[self.cursor_column + 1]
+            x = min(max(x, end - width), max(0, start - kept))
+        if (x, y) != (offset.x, offset.y):
+            self.scroll_to(x, y, animate=False, force=True)
+
+    def action_move(self, rows: int) -> None:
+        """The cursor some rows further."""
+        self.move_to(row=self.cursor_row + rows)
+
+    def action_move_column(self, columns: int) -> None:
+        """The cursor some columns further."""
+        self.move_to(column=self.cursor_column + columns)
+
+    def action_page(self, pages: float) -> None:
+        """The cursor, and what is seen, a page further."""
+        rows = round(pages * self.page_rows)
+        offset = self.scroll_offset
+        furthest = max(0, len(self.source) - self.page_rows)
+        self.scroll_to(offset.x, max(0, min(offset.y + rows, furthest)), animate=False, force=True)
+        self.move_to(row=self.cursor_row + rows)
+
+    def action_first(self) -> None:
+        """The cursor on the first row."""
+        self.move_to(row=0)
+
+    def action_last(self) -> None:
+        """The cursor on the last row."""
+        self.move_to(row=len(self.source) - 1)
+
+    # The mouse, and the size
+
+    def on_click(self, event: events.Click) -> None:
+        """The cursor to the cell; a second click opens the row."""
+        x, y = event.x + self._scroll_x_at(event.x), event.y
+        column = self._in_columns(bisect_right(self._starts, x) - 1)
+        if y == 0:
+            self.move_to(column=column)
+            self.post_message(self.HeaderClicked(self))
+            return
+        row = self.scroll_offset.y + y - 1
+        if row < len(self.source):
+            again = event.chain > 1 and row == self.cursor_row
+            self.move_to(row=row, column=column)
+            if again:
+                self.post_message(self.Opened(self))
+
+    def _scroll_x_at(self, x: int) -> int:
+        return 0 if x < self._starts[self.frozen] else self.scroll_offset.x
+
+    def on_resize(self) -> None:
+        """The cursor stays in sight."""
+        self._reveal()
+        self.rows_came()
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        """Ask for the rows that came into sight."""
+        super().watch_scroll_y(old_value, new_value)
+        if round(old_value) != round(new_value):
+            self.source.want(self.visible_rows, self._visible_columns())
+
+    def watch_scroll_x(self, old_value: float, new_value: float) -> None:
+        """The same for columns."""
+        super().watch_scroll_x(old_value, new_value)
+        if round(old_value) != round(new_value):
+            self.source.want(self.visible_rows, self._visible_columns())
+
+    def watch_has_focus(self, value: bool) -> None:
+        """The cursor looks different."""
+        super().watch_has_focus(value)
+        self.refresh()
+
+    def notify_style_update(self) -> None:
+        """Another theme has other colours."""
+        super().notify_style_update()
+        self._styles_seen.clear()
+
+    # Drawing
+
+    def _visible_columns(self) -> range:
+        """The columns that are drawn, apart from the frozen ones, which may be among them."""
+        if not self.source.columns:
+            return range(0)
+        left = self.scroll_offset.x + self._starts[self.frozen]
+        right = self.scroll_offset.x + self.scrollable_content_region.width
+        first = max(self.frozen, bisect_right(self._starts, left) - 1)
+        last = min(len(self.source.columns), bisect_right(self._starts, max(left, right - 1)))
+        return range(0 if self.frozen else first, last)
+
+    def render_line(self, y: int) -> Strip:
+        """One line of what is in view."""
+        width = self.scrollable_content_region.width
+        base = self.rich_style
+        row = self.scroll_offset.y + y - 1
+        if y == 0:
+            return self._line(self._header(), width, self._style("grid--header"))
+        if row >= len(self.source):
+            return Strip.blank(width, base)
+        return self._line(self._row(row), width, self._row_style(row))
+
+    def _row_style(self, row: int) -> Style:
+        base = self.rich_style
+        if row == self.cursor_row:
+            return base + self._style("grid--cursor" if self.has_focus else "grid--cursor-blurred")
+        return base + self._style("grid--odd") if row % 2 else base
+
+    def _header(self) -> list[tuple[int, Segment]]:
+        shown = self._shown_columns()
+        plain, current = self._style("grid--header"), self._style("grid--header-current")
+        columns = self.source.columns
+        return [
+            (index, Segment(_fill(columns[index], columns[index].title), current if index == at else plain))
+            for at in (self.cursor_column,)
+            for index in shown
+        ]
+
+    def _row(self, row: int) -> list[tuple[int, Segment]]:
+        shown = self._shown_columns()
+        base = self._row_style(row)
+        columns = self.source.columns
+        wanted = range(shown[0], shown[-1] + 1) if shown else range(0)
+        cells = self.source.cells(row, wanted)
+        found: list[tuple[int, Segment]] = []
+        for index in shown:
+            cell = cells[index - wanted.start] if cells is not None else Cell("·", "muted")
+            style = base + self._style(f"grid--{cell.tone}", ink=True) if cell.tone else base
+            if self._cell_cursor and row == self.cursor_row and index == self.cursor_column and self.has_focus:
+                style += self._style("grid--cell")
+            found.append((index, Segment(_fill(columns[index], cell.text), style)))
+        return found
+
+    def _shown_columns(self) -> list[int]:
+        visible = self._visible_columns()
+        if not self.frozen:
+            return list(visible)
+        left = self.scroll_offset.x + self._starts[self.frozen]
+        first = max(self.frozen, bisect_right(self._starts, left) - 1)
+        return [*range(self.frozen), *range(first, visible.stop)]
+
+    def _line(self, pieces: list[tuple[int, Segment]], width: int, style: Style) -> Strip:
+        """The frozen columns, and to the right of them the others as far as they are scrolled."""
+        gap = Segment(" " * GAP, style)
+        kept = [part for index, segment in pieces if index < self.frozen for part in (segment, gap)]
+        moving = [(index, segment) for index, segment in pieces if index >= self.frozen]
+        room = width - self._starts[self.frozen]
+        strip = Strip([part for _, segment in moving for part in (segment, gap)])
+        if moving and room > 0:
+            cut = self.scroll_offset.x + self._starts[self.frozen] - self._starts[moving[0][0]]
+            strip = strip.crop(cut, cut + room)
+        if kept:
+            strip = Strip([*kept, *(strip if room > 0 else [])]).crop(0, width)
+        return strip.adjust_cell_length(width, style)
+
+    def _style(self, name: str, *, ink: bool = False) -> Style:
+        """A component's style; ``ink`` for its letters alone, on whatever background there is."""
+        key = f"{name} ink" if ink else name
+        if key not in self._styles_seen:
+            style = self.get_component_rich_style(name)
+            if ink:
+                style = Style(color=style.color, bold=style.bold, dim=style.dim, italic=style.italic)
+            self._styles_seen[key] = style
+        return self._styles_seen[key]
+
+
+def _fill(column: Column, text: str) -> str:
+    """A cell's text, as wide as its column."""
+    if display_width(text) > column.width:
+        text = clip(text, column.width)
+    if column.right:
+        return " " * (column.width - display_width(text)) + text
+    return pad(text, column.width)

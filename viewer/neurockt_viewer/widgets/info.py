@@ -1,0 +1,147 @@
+"""Everything that is known of one run, as text to scroll through."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import ClassVar, Final
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from neurockt.fields import flat_config
+from neurockt.formatting import clean, display_width, format_ago, format_duration
+from neurockt.records import ColumnSummary, RunInfo, TableSummary
+from neurockt_viewer.columns import show_value
+from neurockt_viewer.table_format import show_exact
+from neurockt_viewer.text import block, label, styled
+from neurockt_viewer.widgets.preview import MUTED, TONES, fixed, state_text
+
+VALUE_LIMIT: Final = 4_000
+KEYS_LIMIT: Final = 2_000
+"""Characters of a value, and config keys, that are shown."""
+HEADING: Final = "bold $primary"
+
+
+class InfoView(VerticalScroll, can_focus=True):
+    """The run's facts, notes, config, failure, attempts and columns."""
+
+    DEFAULT_CSS = """
+    InfoView { padding: 0 2; scrollbar-size: 1 1; height: 1fr; }
+    InfoView > Static { width: 1fr; height: auto; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("j", "scroll_down", "Down", show=False),
+        Binding("k", "scroll_up", "Up", show=False),
+        Binding("g", "scroll_home", "Top", show=False),
+        Binding("G", "scroll_end", "Bottom", show=False),
+        Binding("ctrl+d", "page_down", "Page down", show=False),
+        Binding("ctrl+u", "page_up", "Page up", show=False),
+    ]
+
+    def compose(self) -> ComposeResult:
+        """One text."""
+        yield Static()
+
+    def show(self, info: RunInfo, damage: tuple[str, ...] = ()) -> None:
+        """Show what is known of the run now.
+
+        Args:
+            info: the run.
+            damage: what of it could not be read.
+        """
+        self.query_one(Static).update(Content("\n").join(info_lines(info, damage)))
+
+
+def info_lines(info: RunInfo, damage: tuple[str, ...] = ()) -> Iterator[Content]:
+    """The lines, section after section."""
+    yield from _facts(info)
+    if damage:
+        yield from _heading("could not be read")
+        yield from (styled(line, TONES["bad"], VALUE_LIMIT) for line in damage)
+    if info.failure:
+        yield from _heading("failure")
+        yield styled(f"{info.failure.type}: {info.failure.message}", TONES["bad"], VALUE_LIMIT)
+        yield block(info.failure.traceback)
+    if info.notes:
+        yield from _heading("notes")
+        yield block(info.notes)
+    for key, table in (("epoch", info.epochs), ("step", info.steps)):
+        if table.columns:
+            yield from _heading(f"columns of {key}s")
+            yield from _columns(key, table)
+    if info.config:
+        yield from _heading("config")
+        pairs = list(flat_config(info.config))
+        yield from _pairs([(key, show_value(value)) for key, value in pairs[:KEYS_LIMIT]])
+        if len(pairs) > KEYS_LIMIT:
+            yield styled(f"and {len(pairs) - KEYS_LIMIT:,} more", MUTED)
+    yield from _heading("attempts")
+    for attempt in info.attempts:
+        until = _moment(attempt.ended) if attempt.ended else "-"
+        yield label(
+            f"{attempt.number}  {attempt.host}, process {attempt.pid}, {_moment(attempt.started)} to {until}",
+            VALUE_LIMIT,
+        )
+
+
+def _facts(info: RunInfo) -> Iterator[Content]:
+    yield styled(info.label, "bold")
+    yield Content.assemble(state_text(info), styled(f"  {format_duration(info.seconds)}", MUTED))
+    facts = {
+        "id": info.id,
+        "path": str(info.path.absolute()),
+        "project": info.project,
+        "group": info.group,
+        "tags": ", ".join(info.tags),
+        "started": f"{_moment(info.created)}  ({format_ago(info.created)})",
+        "ended": _moment(info.ended) if info.ended else "",
+        "host": info.attempt.host if info.attempt else "",
+        "rows": f"{info.steps.rows:,} steps, {info.epochs.rows:,} epochs",
+        "lost": f"{info.dropped:,} rows that could not be stored" if info.dropped else "",
+    }
+    yield from _pairs([(name, value) for name, value in facts.items() if value])
+
+
+def _heading(text: str) -> Iterator[Content]:
+    yield Content("")
+    yield styled(text, HEADING)
+
+
+def _pairs(pairs: list[tuple[str, str]]) -> Iterator[Content]:
+    width = min(40, max(display_width(clean(name)) for name, _ in pairs))
+    for name, value in pairs:
+        yield Content.assemble(fixed(name, width).stylize(MUTED), "  ", label(value, VALUE_LIMIT))
+
+
+def _columns(key: str, table: TableSummary) -> Iterator[Content]:
+    """Each metric's last, lowest and highest value, and where."""
+    rows = [(clean(name), *_summary(column)) for name, column in table.columns.items()]
+    titles = ("metric", "values", "last", "lowest", f"at {key}", "highest", f"at {key}")
+    widths = [min(40, max(display_width(row[at]) for row in (titles, *rows))) for at in range(len(titles))]
+    for index, row in enumerate((titles, *rows)):
+        cells = [fixed(row[0], widths[0])]
+        cells += [Content(text.rjust(width)) for text, width in zip(row[1:], widths[1:], strict=True)]
+        line = Content("  ").join(cells)
+        yield line if index else line.stylize(MUTED)
+
+
+def _summary(column: ColumnSummary) -> tuple[str, ...]:
+    def at(place: int | None) -> str:
+        return "-" if place is None else f"{place:,}"
+
+    return (
+        f"{column.count:,}",
+        show_exact(column.last),
+        show_exact(column.min),
+        at(column.min_at),
+        show_exact(column.max),
+        at(column.max_at),
+    )
+
+
+def _moment(moment: datetime) -> str:
+    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"

@@ -1,0 +1,94 @@
+"""What one run is, beside the table of runs: its facts, its config, and what its metrics came to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from neurockt.fields import flat_config
+from neurockt.formatting import format_ago, format_duration, format_number
+from neurockt.records import RunInfo
+from neurockt_viewer.columns import STATES, show_value
+from neurockt_viewer.text import block, label, styled
+
+KEYS_SHOWN: Final = 40
+"""Config keys, and metrics, in the preview; the run's own screen has all."""
+NAME_WIDTH: Final = 18
+MUTED: Final = "$text-muted"
+TONES: Final = {"live": "$text-primary bold", "good": "$text-success", "bad": "$text-error", "warn": "$text-warning"}
+
+
+class Preview(VerticalScroll, can_focus=False):
+    """The run under the cursor."""
+
+    DEFAULT_CSS = """
+    Preview { width: 46; height: 1fr; padding: 0 1; border-left: vkey $foreground 20%; scrollbar-size: 1 1; }
+    """
+
+    def compose(self) -> ComposeResult:
+        """One text."""
+        yield Static()
+
+    def show(self, info: RunInfo | None) -> None:
+        """Show this run; nothing for None."""
+        text = Content("\n").join(description(info)) if info else Content("")
+        self.query_one(Static).update(text)
+        self.scroll_home(animate=False)
+
+
+def state_text(info: RunInfo) -> Content:
+    """How a run stands, with its mark."""
+    mark, tone = STATES.get(info.state, ("?", ""))
+    return styled(f"{mark} {info.state}", TONES.get(tone, ""))
+
+
+def description(info: RunInfo) -> Iterator[Content]:
+    """The lines of the preview."""
+    yield styled(info.label, "bold")
+    rows = f"{info.steps.rows:,} steps · {info.epochs.rows:,} epochs"
+    yield Content.assemble(state_text(info), " ", styled(f"{format_duration(info.seconds)} · {rows}", MUTED))
+    facts = {
+        "id": info.id if info.name else "",
+        "project": info.project,
+        "group": info.group,
+        "tags": ", ".join(info.tags),
+        "started": format_ago(info.created),
+        "host": info.attempt.host if info.attempt else "",
+    }
+    for name, value in facts.items():
+        if value:
+            yield pair(name, value)
+    if info.failure:
+        yield Content("")
+        yield styled(f"{info.failure.type}: {info.failure.message}", TONES["bad"])
+    if info.notes:
+        yield Content("")
+        yield block(info.notes, 600)
+    for title, table in (("epochs", info.epochs), ("steps", info.steps)):
+        if table.columns:
+            yield Content("")
+            yield styled(f"{title:<{NAME_WIDTH}} {'last':>11} {'lowest':>11}", MUTED)
+        for name, column in list(table.columns.items())[:KEYS_SHOWN]:
+            yield Content.assemble(
+                fixed(name, NAME_WIDTH), f" {format_number(column.last):>11} {format_number(column.min):>11}"
+            )
+    if info.config:
+        yield Content("")
+        yield styled("config", MUTED)
+        for key, value in list(flat_config(info.config))[:KEYS_SHOWN]:
+            yield pair(key, show_value(value))
+
+
+def pair(name: str, value: object) -> Content:
+    """A name and its value side by side."""
+    return Content.assemble(fixed(name, NAME_WIDTH).stylize(MUTED), " ", label(value))
+
+
+def fixed(name: str, width: int) -> Content:
+    """A foreign name of exactly so many cells."""
+    return label(name).truncate(width, ellipsis=True, pad=True)

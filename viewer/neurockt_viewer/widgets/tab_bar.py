@@ -1,0 +1,64 @@
+"""The names of a screen's tabs on one line, with the keys that show them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from textual import events
+from textual.content import Content
+from textual.message import Message
+from textual.widget import Widget
+
+
+class TabBar(Widget):
+    """Tabs to click; which is current is told by whoever shows them."""
+
+    DEFAULT_CSS = """
+    TabBar { height: 1; width: 1fr; padding: 0 1; background: $surface; text-wrap: nowrap; text-overflow: ellipsis; }
+    """
+
+    @dataclass
+    class Picked(Message):
+        """A tab was clicked."""
+
+        index: int
+
+    def __init__(self, names: Sequence[str]) -> None:
+        """Tabs of these names, which are ours."""
+        super().__init__()
+        self._names = list(names)
+        self._notes = [""] * len(names)
+        self._current = 0
+
+    def show(self, current: int) -> None:
+        """Point out the current tab."""
+        self._current = current
+        self.refresh()
+
+    def note(self, index: int, text: str) -> None:
+        """Say something small beside a tab's name, such as how many rows it has."""
+        if self._notes[index] != text:
+            self._notes[index] = text
+            self.refresh()
+
+    def _pieces(self) -> list[Content]:
+        pieces = []
+        for index, (name, note) in enumerate(zip(self._names, self._notes, strict=True)):
+            chosen = index == self._current
+            text = f" {index + 1} {name}{f' {note}' if note else ''} "
+            pieces.append(Content.styled(text, "bold reverse $primary" if chosen else "$text-muted"))
+        return pieces
+
+    def render(self) -> Content:
+        """All of them in a row."""
+        return Content(" ").join(self._pieces())
+
+    def on_click(self, event: events.Click) -> None:
+        """Which tab was meant."""
+        x = event.x - 1
+        for index, piece in enumerate(self._pieces()):
+            if 0 <= x < piece.cell_length:
+                self.post_message(self.Picked(index))
+                return
+            x -= piece.cell_length + 1

@@ -1,0 +1,517 @@
+"""The rows of one table of a run: scrolled, followed, searched, sorted and exported, whatever their number."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Static
+from textual.worker import get_current_worker
+
+from neurockt.errors import NeurocktError
+from neurockt.formatting import clean
+from neurockt_viewer.screens.prompts import Ask
+from neurockt_viewer.text import styled
+from neurockt_viewer.widgets.grid import Grid
+
+if TYPE_CHECKING:
+    from neurockt.store.layout import TableName
+    from neurockt.store.rows import Groups, RowReader
+    from neurockt_viewer.table_rows import Order, TableRows
+
+POLL_SECONDS: Final = 0.25
+"""How often a live run is asked for new rows."""
+FIRST_ROWS: Final = range(200)
+FIRST_COLUMNS: Final = range(40)
+"""What is read before the first rows are shown, since nobody has said yet what is on the screen."""
+
+
+@dataclass
+class Job:
+    """Something that takes a while, and can be stopped."""
+
+    what: str
+    done: float = 0.0
+    stopped: bool = False
+
+
+class TableView(Vertical):
+    """A table of a run, and a line that tells the exact value under the cursor."""
+
+    DEFAULT_CSS = """
+    TableView { height: 1fr; }
+    TableView > .status { height: 1; padding: 0 1; background: $surface; text-wrap: nowrap; text-overflow: ellipsis; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("colon", "jump", "Go to", key_display=":"),
+        Binding("s", "sort", "Sort"),
+        Binding("S", "unsort", "The table's own order", show=False),
+        Binding("n", "odd(False)", "Next NaN"),
+        Binding("N", "odd(True)", "NaN before", show=False),
+        Binding("m", "extreme(False)", "Min"),
+        Binding("M", "extreme(True)", "Max"),
+        Binding("minus", "hide", "Hide column", key_display="-", show=False),
+        Binding("plus,equals_sign", "unhide", "Show all columns", key_display="+", show=False),
+        Binding("f", "freeze", "Freeze the columns up to the cursor, or none", show=False),
+        Binding("e", "export", "Export"),
+        Binding("y", "copy", "Copy value", show=False),
+        Binding("escape", "stop", "Stop what is under way", show=False),
+    ]
+
+    @dataclass
+    class Ready(Message):
+        """The table has been opened."""
+
+        rows: TableRows
+        groups: Groups
+        columns: tuple[str, ...]
+
+    @dataclass
+    class Grew(Message):
+        """There are more rows or columns."""
+
+        groups: Groups
+        columns: tuple[str, ...]
+
+        def can_replace(self, message: Message) -> bool:
+            """The latest tells all."""
+            return isinstance(message, TableView.Grew)
+
+    @dataclass
+    class Loaded(Message):
+        """What was wanted is there."""
+
+        def can_replace(self, message: Message) -> bool:
+            """Once is enough."""
+            return isinstance(message, TableView.Loaded)
+
+    @dataclass
+    class Failed(Message):
+        """The table cannot be read."""
+
+        why: str
+
+    @dataclass
+    class Counted(Message):
+        """The table has so many rows."""
+
+        table: TableName
+        rows: int
+
+    @dataclass
+    class JobTold(Message):
+        """How far a job is."""
+
+        job: Job
+
+        def can_replace(self, message: Message) -> bool:
+            """Only the latest matters."""
+            return isinstance(message, TableView.JobTold)
+
+    @dataclass
+    class JobDone(Message):
+        """A job has come to an end; this is to be done with it."""
+
+        job: Job
+        then: Callable[[], None]
+
+    def __init__(self, path: Path, table: TableName, *, live: bool, **options: Any) -> None:
+        """The table of the run at ``path``; it is read once this is on the screen."""
+        super().__init__(**options)
+        self._path = path
+        self._table: TableName = table
+        self._live = live
+        self._wake = threading.Event()
+        self._rows: TableRows | None = None
+        self._unseen = 0
+        self._job: Job | None = None
+        self._said = ""
+
+    def compose(self) -> ComposeResult:
+        """The rows, and the line below them."""
+        yield Grid(cell_cursor=True)
+        yield Static(classes="status")
+
+    def on_mount(self) -> None:
+        """Begin to read."""
+        self._said = "reading …"
+        self._say()
+        self._read()
+
+    def on_unmount(self) -> None:
+        """Let the threads end."""
+        self._wake.set()
+        if self._job:
+            self._job.stopped = True
+
+    @property
+    def grid(self) -> Grid:
+        """The rows."""
+        return self.query_one(Grid)
+
+    @property
+    def rows(self) -> TableRows | None:
+        """The table; None until it has been opened."""
+        return self._rows
+
+    def take_keys(self) -> None:
+        """Have the keys."""
+        self.grid.focus()
+
+    def set_live(self, live: bool) -> None:
+        """Whether rows may still come."""
+        if live != self._live:
+            self._live = live
+            self._wake.set()
+
+    # The thread that reads
+
+    @work(thread=True, exclusive=True, group="table", exit_on_error=False)
+    def _read(self) -> None:
+        """Read what is looked at, and what comes."""
+        worker = get_current_worker()
+        try:
+            from neurockt import open_run
+            from neurockt_viewer.table_rows import TableRows
+
+            rows = TableRows(open_run(self._path).rows(self._table))
+            rows.look()
+            rows.take(*rows.known)
+            begin = max(0, len(rows) - len(FIRST_ROWS)) if self._live else 0
+            rows.want(range(begin, min(len(rows), begin + len(FIRST_ROWS))), FIRST_COLUMNS)
+            rows.load()
+            self.post_message(self.Ready(rows, *rows.known))
+            while not worker.is_cancelled:
+                self._wake.wait(POLL_SECONDS if self._live else None)
+                self._wake.clear()
+                grew = rows.look() if self._live else False
+                loaded = rows.load()
+                if grew:
+                    self.post_message(self.Grew(*rows.known))
+                elif loaded:
+                    self.post_message(self.Loaded())
+        except (NeurocktError, OSError) as error:
+            self.post_message(self.Failed(str(error)))
+
+    @on(Ready)
+    def _open(self, message: Ready) -> None:
+        message.stop()
+        self._rows = rows = message.rows
+        rows.on_want = self._wake.set
+        self._said = ""
+        self.grid.frozen = 1
+        self.grid.show(rows, row=len(rows) - 1 if self._live else 0, column=self._first_metric(rows))
+        self._tell_count()
+        self._say()
+
+    @staticmethod
+    def _first_metric(rows: TableRows) -> int:
+        return next((at for at, name in enumerate(rows.names) if name not in ("step", "epoch", "time")), 0)
+
+    @on(Grew)
+    def _grow(self, message: Grew) -> None:
+        message.stop()
+        rows = self._rows
+        if rows is None:
+            return
+        before, following = message.groups.total - rows.total, self.following
+        rows.take(message.groups, message.columns)
+        if following:
+            self.grid.show(rows, row=len(rows) - 1)
+        else:
+            self._unseen += before
+            self.grid.show(rows)
+        self._tell_count()
+        self._say()
+
+    @property
+    def following(self) -> bool:
+        """Whether the cursor stays with the last row as rows come."""
+        return self._live and self._rows is not None and self._rows.order is None and self.grid.at_end
+
+    @on(Loaded)
+    def _redraw(self, message: Loaded) -> None:
+        message.stop()
+        self.grid.refresh()
+        self._say()
+
+    @on(Failed)
+    def _fail(self, message: Failed) -> None:
+        message.stop()
+        self._said = clean(message.why)
+        self._say()
+
+    def _tell_count(self) -> None:
+        if self._rows is not None:
+            self.post_message(self.Counted(self._table, self._rows.total))
+
+    # What is told
+
+    @on(Grid.Moved)
+    def _moved(self, message: Grid.Moved) -> None:
+        message.stop()
+        if self.grid.at_end:
+            self._unseen = 0
+        self._say()
+
+    def _say(self) -> None:
+        """The exact value under the cursor, where that is, and what is under way."""
+        rows, grid = self._rows, self.grid
+        pieces: list[Content] = []
+        if self._job is not None:
+            pieces.append(styled(f"{self._job.what} {self._job.done:.0%}, esc stops", "bold $text-warning"))
+        if self._said:
+            pieces.append(styled(self._said, "$text-warning", 400))
+        if rows is not None and not len(rows):
+            pieces.append(Content(f"no {self._table} recorded yet"))
+        elif rows is not None and (name := grid.column_key) is not None:
+            key = "step" if self._table == "steps" else "epoch"
+            value = styled(rows.value(grid.cursor_row, name), "bold")
+            at = f" at {key} {rows.value(grid.cursor_row, key)}" if name != key else ""
+            pieces.append(Content.assemble(styled(name, "$text-muted"), " ", value, Content(at)))
+            pieces.append(Content(f"row {grid.cursor_row + 1:,} of {len(rows):,}"))
+            if rows.hidden:
+                pieces.append(Content(f"{len(rows.hidden)} hidden, + shows them"))
+            if rows.order is not None and rows.total > len(rows):
+                pieces.append(Content(f"{rows.total - len(rows):,} came since it was sorted"))
+            elif self.following:
+                pieces.append(styled("following", "$text-primary"))
+            elif self._unseen:
+                pieces.append(styled(f"{self._unseen:,} new rows, G follows", "bold $text-primary"))
+            if rows.damaged:
+                pieces.append(styled(f"not all can be read: {rows.damaged[0]}", "$text-error"))
+        self.query_one(".status", Static).update(Content(" · ").join(pieces))
+
+    # Jobs
+
+    @work(thread=True, exclusive=True, group="job", exit_on_error=False)
+    def _do(self, job: Job, find: Callable[[RowReader, Callable[[float], bool]], Callable[[], None]]) -> None:
+        """Search or sort with a reader of its own; then have the screen's thread do what it comes to."""
+        from neurockt import open_run
+        from neurockt_viewer.table_search import Stopped
+
+        def tell(done: float) -> bool:
+            job.done = done
+            self.post_message(self.JobTold(job))
+            return not job.stopped
+
+        def nothing() -> None:
+            """Stopped."""
+
+        then = nothing
+        try:
+            reader = open_run(self._path).rows(self._table)
+            reader.refresh()
+            if reader.groups.total:
+                then = find(reader, tell)
+        except Stopped:
+            pass
+        except (NeurocktError, OSError, MemoryError) as error:
+            why = clean(repr(error))
+
+            def complain() -> None:
+                self._said = why
+
+            then = complain
+        self.post_message(self.JobDone(job, then))
+
+    def _begin(self, what: str, find: Callable[[RowReader, Callable[[float], bool]], Callable[[], None]]) -> None:
+        if self._job is not None:
+            self._job.stopped = True
+        self._said = ""
+        self._job = Job(what)
+        self._do(self._job, find)
+        self._say()
+        self.refresh_bindings()
+
+    @on(JobTold)
+    def _tell_job(self, message: JobTold) -> None:
+        message.stop()
+        if message.job is self._job:
+            self._say()
+
+    @on(JobDone)
+    def _end_job(self, message: JobDone) -> None:
+        message.stop()
+        if message.job is self._job:
+            self._job = None
+            if not message.job.stopped:
+                message.then()
+            self._say()
+            self.refresh_bindings()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """There is something to stop only while something is under way."""
+        return self._job is not None if action == "stop" else True
+
+    def action_stop(self) -> None:
+        """Stop what is under way."""
+        if self._job is not None:
+            self._job.stopped = True
+            self._job = None
+            self._say()
+            self.refresh_bindings()
+
+    # Sorting and searching
+
+    def action_sort(self) -> None:
+        """Sort by the column under the cursor; again, the other way round."""
+        rows, name = self._rows, self.grid.column_key
+        if rows is None or name is None:
+            return
+        reverse = rows.sorted_by == (name, False)
+
+        def find(reader: RowReader, tell: Callable[[float], bool]) -> Callable[[], None]:
+            from neurockt_viewer.table_search import sort_order
+
+            order = sort_order(reader, name, reverse, tell)
+            return lambda: self._show_order(name, reverse, order)
+
+        self._begin(f"sorting by {clean(name)}", find)
+
+    def _show_order(self, name: str | None, reverse: bool, order: Order | None) -> None:
+        rows = self._rows
+        assert rows is not None
+        place = None if order is not None or not len(rows) else rows.place(self.grid.cursor_row)
+        rows.sort(name, reverse, order)
+        self.grid.show(rows, row=0 if place is None else place)
+
+    def action_unsort(self) -> None:
+        """The rows in the order in which they were recorded."""
+        if self._rows is not None and self._rows.order is not None:
+            self._show_order(None, False, None)
+            self._say()
+
+    @on(Grid.HeaderClicked)
+    def _header_clicked(self, message: Grid.HeaderClicked) -> None:
+        message.stop()
+        self.action_sort()
+
+    def action_odd(self, backwards: bool) -> None:
+        """To the next NaN or infinity in the column."""
+        rows, name = self._rows, self.grid.column_key
+        if rows is None or name in (None, "step", "epoch", "time") or not len(rows):
+            return
+        assert name is not None
+        order, row = rows.order, self.grid.cursor_row
+
+        def find(reader: RowReader, tell: Callable[[float], bool]) -> Callable[[], None]:
+            from neurockt_viewer import table_search
+
+            if order is None:
+                found = table_search.next_odd(reader, name, row, backwards, tell)
+            else:
+                found = table_search.in_order(order, table_search.odd_places(reader, name, tell), row, backwards)
+            return lambda: self._go(found, f"no NaN or infinity in {clean(name)}")
+
+        self._begin(f"looking through {clean(name)}", find)
+
+    def action_extreme(self, largest: bool) -> None:
+        """To the smallest or largest value of the column; again, to the next row that has it."""
+        rows, name = self._rows, self.grid.column_key
+        if rows is None or name in (None, "step", "epoch", "time") or not len(rows):
+            return
+        assert name is not None
+        place = rows.place(self.grid.cursor_row)
+
+        def find(reader: RowReader, tell: Callable[[float], bool]) -> Callable[[], None]:
+            from neurockt_viewer.table_search import next_extreme
+
+            found = next_extreme(reader, name, largest, place, tell)
+            row = None if found is None else rows.row_of(found)
+            return lambda: self._go(row, f"no value in {clean(name)}")
+
+        self._begin(f"looking for the {'largest' if largest else 'smallest'} {clean(name)}", find)
+
+    def _go(self, row: int | None, otherwise: str) -> None:
+        if row is None:
+            self._said = otherwise
+        else:
+            self.grid.move_to(row=row)
+
+    @work
+    async def action_jump(self) -> None:
+        """Ask for a step, or an epoch, and go there."""
+        rows = self._rows
+        if rows is None or not len(rows):
+            return
+        key = "step" if self._table == "steps" else "epoch"
+        answer = await self.app.push_screen_wait(
+            Ask(f"go to {key}", hint="a number, or a part of the table such as 50%", check=parse_target)
+        )
+        if not answer:
+            return
+        number, share = parse_target(answer)
+        if share:
+            self.grid.move_to(row=round(number / 100 * (len(rows) - 1)))
+            return
+
+        def find(reader: RowReader, tell: Callable[[float], bool]) -> Callable[[], None]:
+            row = rows.row_of(reader.place_of(int(number)))
+            return lambda: self._go(row, "")
+
+        self._begin(f"going to {key} {int(number):,}", find)
+
+    # Columns, copy, export
+
+    def action_hide(self) -> None:
+        """Hide the column under the cursor."""
+        rows, name = self._rows, self.grid.column_key
+        if rows is not None and name is not None and len(rows.names) > 1:
+            rows.hidden.add(name)
+            rows.arrange()
+            self.grid.show(rows)
+
+    def action_unhide(self) -> None:
+        """Show all columns."""
+        if self._rows is not None:
+            self._rows.hidden.clear()
+            self._rows.arrange()
+            self.grid.show(self._rows)
+
+    def action_freeze(self) -> None:
+        """Keep the columns up to the cursor where they are; again, let them go."""
+        grid = self.grid
+        wanted = grid.cursor_column + 1
+        grid.frozen = 0 if grid.frozen == wanted else min(wanted, len(grid.source.columns) - 1)
+        grid.rows_came()
+
+    def action_copy(self) -> None:
+        """Copy the exact value under the cursor."""
+        name = self.grid.column_key
+        if self._rows is not None and name is not None and len(self._rows):
+            self.app.copy_to_clipboard(self._rows.value(self.grid.cursor_row, name).replace(",", ""))
+            self.notify("value copied", markup=False, timeout=2)
+
+    def action_export(self) -> None:
+        """Write the table, as it is shown, to a file."""
+        from neurockt_viewer.exporting import export_table
+
+        if self._rows is not None:
+            export_table(self, self._path, self._table, list(self._rows.names), self._rows.order)
+
+
+def parse_target(text: str) -> tuple[float, bool]:
+    """Where to go: a number, and whether it is a percentage.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    text = text.strip().replace(",", "").replace("_", "")
+    share = text.endswith("%")
+    try:
+        number = float(text.removesuffix("%"))
+    except ValueError:
+        raise ValueError("write a number such as 1200, or 50%") from None
+    if not 0 <= number < 2**63 or (share and number > 100):
+        raise ValueError("that is no place in the table")
+    return number, share
