@@ -17,7 +17,6 @@ from neurockt.errors import MissingExtra
 
 if TYPE_CHECKING:
     from neurockt.sync.batch import Batch
-    from neurockt.sync.client import Client
     from neurockt.sync.upload import Outcome
 
 JOBS: Final = 4
@@ -109,30 +108,25 @@ def run(arguments: argparse.Namespace) -> int:
         turn_rows=TURN_ROWS if arguments.watch else None,
     )
     paths = [Path(path) for path in arguments.paths] or [default_root()]
-    entity = _greet(client, arguments)
-    batch = Batch(
-        paths,
-        client,
-        entity,
-        options,
-        jobs=max(1, arguments.jobs),
-        on_run=lambda path, label, done, total: bars.update(path, label, done, total),
-        on_outcome=lambda outcome: bars.finish(outcome.path),
-    )
     try:
+        batch = Batch(
+            paths,
+            client,
+            client.greet()[0],
+            options,
+            jobs=max(1, arguments.jobs),
+            on_run=bars.update,
+            on_outcome=lambda outcome: bars.finish(outcome.path),
+        )
         if arguments.watch:
             return _watch(batch, bars.begin, arguments)
         bars.begin(len(batch.find()[0]))
         outcomes = batch.sync()
     finally:
         bars.close()
+        client.close()
     _tell(outcomes, arguments)
     return int(any(outcome.status == "failed" for outcome in outcomes))
-
-
-def _greet(client: Client, arguments: argparse.Namespace) -> str:
-    entity, _ = client.greet()
-    return entity
 
 
 def _watch(batch: Batch, begin: Callable[[int], None], arguments: argparse.Namespace) -> int:

@@ -96,33 +96,33 @@ class Batch:
         return [*(outcomes[path] for path in paths if path in outcomes), *failed]
 
     def _sync_one(self, path: Path) -> Outcome:
+        name = label = path.name
         try:
             if self._lost is not None:
                 raise self._lost
             run = self._runs.get(path)
             if run is None:
                 run = self._runs[path] = open_run(path)
-            label = path.name
 
             def report(done: int, total: int) -> None:
                 self._on_run(path, label, done, total)
 
             upload = Upload(run, self._client, self._entity, self._options, report)
-            label = upload.info.label
+            name, label = upload.info.id, upload.info.label
             outcome = upload.run()
             if outcome.status == "complete":
                 self._runs.pop(path, None)
             return outcome
         except Unreachable as error:
             self._lost = error
-            return _failed(path, error)
+            return _failed(path, error, name, label)
         except Exception as error:  # whatever a damaged run brings about, the others go on
-            return _failed(path, error)
+            return _failed(path, error, name, label)
 
 
-def _failed(path: Path, error: Exception) -> Outcome:
+def _failed(path: Path, error: Exception, name: str = "", label: str = "") -> Outcome:
     told = str(error) if isinstance(error, NeurocktError) else f"{type(error).__name__}: {error}"
-    return Outcome(path, path.name, path.name, "failed", reason=told)
+    return Outcome(path, name or path.name, label or path.name, "failed", reason=told)
 
 
 def to_json(outcome: Outcome) -> dict[str, Any]:

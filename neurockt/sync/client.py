@@ -96,6 +96,13 @@ class Client:
         self._patience = patience
         self._on_wait = on_wait
         self._local = threading.local()
+        self._sessions: list[requests.Session] = []
+
+    def close(self) -> None:
+        """Wait for nothing any more, and close the connections."""
+        self.stopped.set()
+        for session in self._sessions:
+            session.close()
 
     def greet(self) -> tuple[str, tuple[str, ...]]:
         """The user's default entity, and all of theirs; proves that the server answers and takes the key.
@@ -226,6 +233,7 @@ class Client:
     def _session(self) -> requests.Session:
         if not hasattr(self._local, "session"):
             self._local.session = requests.Session()
+            self._sessions.append(self._local.session)
         session: requests.Session = self._local.session
         return session
 

@@ -156,7 +156,10 @@ class Upload:
         if self._options.dry_run:
             return self._outcome("pending", start.rows, rows.total - start.rows, reason="dry run")
         is_there = there is not None and start.rows == rows.total and self._is_told(there, described)
-        end = start if is_there else self._send(rows, described, run_id, start)
+        if is_there:
+            end = start
+        else:
+            run_id, end = self._send(rows, described, run_id, start)
         return self._finish(rows, described, run_id, end)
 
     # See what is there
@@ -191,16 +194,16 @@ class Upload:
                 "an earlier checkpoint after these rows had been uploaded. --replace uploads it as a new run, then "
                 "deletes the old one"
             )
-        return self._begin_again(there)
+        return START, None, self._begin_again(there.storage_id)
 
-    def _begin_again(self, there: ServerRun) -> tuple[Place, None, str]:
-        """A new id for the run; the old one is deleted when the new one is complete."""
+    def _begin_again(self, superseded: str | None) -> str:
+        """A new id for the run; what it supersedes is deleted when the new one is complete."""
         generation = self._entry.generation + 1
         run_id = run_ids(self.info, generation, self._wishes.run_id)[0]
-        self._entry = Entry(run_id, generation=generation, superseded=there.storage_id)
+        self._entry = Entry(run_id, generation=generation, superseded=superseded)
         if not self._options.dry_run:
             self.ledger.write(self._destination, self._entry)
-        return START, None, run_id
+        return run_id
 
     def _settled(self, run_id: str, there: ServerRun) -> ServerRun:
         """The run once its count and its last row agree, or as it is when they have not for long enough."""
@@ -218,14 +221,21 @@ class Upload:
 
     # Send the rest
 
-    def _send(self, rows: RunRows, described: Description, run_id: str, start: Place) -> Place:
+    def _send(self, rows: RunRows, described: Description, run_id: str, start: Place) -> tuple[str, Place]:
+        """Send the rows after a place; gives the id they went to, and the place after the last."""
         if public.is_needed(self._options.through):
-            return self._send_publicly(rows, described, run_id, start)
-        self._tell(described, run_id)
+            return run_id, self._send_publicly(rows, described, run_id, start)
+        try:
+            self._tell(described, run_id)
+        except Refused as error:
+            if error.status != DELETED or not self._options.replace:
+                raise self._explained(error, run_id) from error
+            run_id = self._begin_again(None)
+            self._tell(described, run_id)
         end = self._send_rows(rows, run_id, start, self._options.turn_rows)
         is_last = end.rows >= rows.total
         self._end(described, run_id, end, is_last=is_last)
-        return end
+        return run_id, end
 
     def _tell(self, described: Description, run_id: str) -> None:
         about = {
@@ -237,17 +247,10 @@ class Upload:
             "jobType": described.job_type,
             "host": described.host,
         }
-        try:
-            self._client.upsert(self.entity, self.project, run_id, about)
-        except Refused as error:
-            raise self._explained(error, run_id) from error
+        self._client.upsert(self.entity, self.project, run_id, about)
 
     def _explained(self, error: Refused, run_id: str) -> SyncFailed:
         if error.status == DELETED:
-            if self._options.replace:
-                self._entry = Entry("", generation=self._entry.generation + 1)
-                self.ledger.write(self._destination, self._entry)
-                return SyncFailed(f"{error}; it gets another id at the next sync")
             return SyncFailed(f"{error}; the id {run_id} was deleted in W&B: --replace gives it another")
         if error.status in (403, 404):
             return SyncFailed(
@@ -384,4 +387,5 @@ def _identity_of(there: ServerRun) -> str | None:
 def _safe_project(name: str) -> str:
     """A project's name that W&B takes."""
     cleaned = "".join("-" if character in "/\\#?%:" or not character.isprintable() else character for character in name)
-    return cleaned.strip()[:PROJECT_LIMIT] or DEFAULT_PROJECT
+    cleaned = cleaned.strip()[:PROJECT_LIMIT]
+    return cleaned if cleaned.strip(".") else DEFAULT_PROJECT

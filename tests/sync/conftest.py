@@ -1,0 +1,111 @@
+"""A W&B server, runs of every kind, and syncs that lose patience soon."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from wandb_server import KEY, WandbServer
+
+from neurockt.cli import main
+from neurockt.monitor import Recorder
+from neurockt.sync.account import find_account
+from neurockt.sync.batch import Batch
+from neurockt.sync.client import Client
+from neurockt.sync.upload import Options, Outcome
+
+Sync = Callable[..., list[Outcome]]
+MakeRun = Callable[..., Path]
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[WandbServer]:
+    """A server that this process's environment points to; the home directory is empty."""
+    started = WandbServer()
+    home, here = tmp_path / "home", tmp_path / "here"
+    home.mkdir()
+    here.mkdir()
+    for name in [name for name in os.environ if name.startswith(("WANDB_", "NEUROCKT_")) or name.endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("XDG_STATE_HOME", str(home / "state"))
+    monkeypatch.setenv("WANDB_BASE_URL", started.url)
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    monkeypatch.chdir(here)
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Where the runs are."""
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def make_run(root: Path) -> Iterator[MakeRun]:
+    """Makes runs of so many steps, with a validation after every so many; gives their directories."""
+    made: list[Recorder] = []
+
+    def make(steps: int = 100, every: int = 10, *, finish: bool = True, where: Path = root, **about: Any) -> Path:
+        recorder = Recorder(where, quiet=True, **about)
+        made.append(recorder)
+        loss = recorder.track_scalar("train_loss")(lambda value: value)
+        accuracy = recorder.metric("acc")(lambda value: value)
+        numbers = random.Random(steps)
+        for step in range(1, steps + 1):
+            with recorder(train=True):
+                loss(numbers.random())
+            if step % every == 0:
+                with recorder(train=False):
+                    accuracy(numbers.random())
+        if finish:
+            recorder.finish()
+        return recorder.run_dir
+
+    yield make
+    for recorder in made:
+        recorder.finish()
+
+
+@pytest.fixture
+def sync(root: Path, server: WandbServer) -> Iterator[Sync]:
+    """Syncs the runs in this process; gives what became of each."""
+    clients: list[Client] = []
+
+    def run(*paths: Path, patience: float = 4.0, jobs: int = 1, **options: Any) -> list[Outcome]:
+        client = Client(find_account(), patience=patience)
+        clients.append(client)
+        chosen = Options(**{"settle": 4.0, **options})
+        return Batch(paths or [root], client, client.greet()[0], chosen, jobs=jobs).sync()
+
+    yield run
+    for client in clients:
+        client.close()
+
+
+class Done(NamedTuple):
+    """What a command came to."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def neurockt() -> Callable[..., Done]:
+    """Runs the command in this process."""
+
+    def run(*words: object) -> Done:
+        out, err = StringIO(), StringIO()
+        with redirect_stdout(out), redirect_stderr(err):
+            status = main([str(word) for word in words])
+        return Done(status, out.getvalue(), err.getvalue())
+
+    return run
