@@ -1,0 +1,73 @@
+"""What every test may use: a hypothesis profile, runs as they come to be, and how often the kill tests kill."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from neurockt.monitor import Recorder
+
+settings.register_profile("neurockt", deadline=None)  # a busy machine is not a failure
+settings.load_profile("neurockt")
+
+KILLS = 20
+
+CRASH = """
+import os, signal, sys
+from neurockt.monitor import Recorder
+from neurockt.store import run
+
+run.TICK_SECONDS = 3600.0  # nothing is sealed
+recorder = Recorder(sys.argv[1], run_id="crashed", quiet=True, config={"lr": 0.1})
+loss = recorder.track_scalar("loss")(float)
+accuracy = recorder.metric("acc")(float)
+for step in range(1, 31):
+    with recorder(train=True):
+        loss(1 / step)
+    if step % 10 == 0:
+        with recorder(train=False):
+            accuracy(step / 30)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kills", type=int, default=KILLS, help=f"how many times the kill tests kill (default: {KILLS})")
+
+
+@pytest.fixture
+def kills(request: pytest.FixtureRequest) -> int:
+    """How many times to kill."""
+    return int(request.config.getoption("--kills"))
+
+
+@pytest.fixture
+def tiny_run(tmp_path: Path) -> Path:
+    """A finished run: five steps with ``loss`` and, from the third on, ``lr``; two validations with ``acc``."""
+    recorder = Recorder(tmp_path / "runs", run_id="tiny", name="tiny", quiet=True, config={"lr": 0.1})
+    loss = recorder.track_scalar("loss")(float)
+    rate = recorder.track_scalar("lr")(float)
+    accuracy = recorder.metric("acc")(float)
+    for step in range(1, 6):
+        with recorder(train=True):
+            loss(1 / step)
+            if step > 2:
+                rate(step / 10)
+        if step in (2, 4):
+            with recorder(train=False):
+                accuracy(step / 5)
+    recorder.finish()
+    return recorder.run_dir
+
+
+@pytest.fixture
+def crashed_run(tmp_path: Path) -> Path:
+    """A run whose process died of SIGKILL: 30 steps with ``loss``, 3 validations with ``acc``, all in the journals."""
+    done = subprocess.run([sys.executable, "-c", CRASH, tmp_path / "runs"])
+    assert done.returncode == -signal.SIGKILL
+    return tmp_path / "runs" / "crashed"
