@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def kills(request: pytest.FixtureRequest) -> int:
     """How many times to kill."""
     return int(request.config.getoption("--kills"))
+
+
+@pytest.fixture
+def tell_kill(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Takes what a kill came to, for the summary: rows ``lost`` of how many ``rows``, and the like."""
+    return lambda **figures: request.node.user_properties.append(("kill", figures))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """One line on all the kills."""
+    reports = [report for found in ("passed", "failed") for report in terminalreporter.stats.get(found, [])]
+    kills = [figures for report in reports for name, figures in report.user_properties if name == "kill"]
+    if kills:
+        total = {name: sum(figures[name] for figures in kills) for name in kills[0]}
+        terminalreporter.write_line(
+            f"{len(kills)} kills, {total['sealing']} of them amid a sealing: {total['lost']} of {total['rows']:,} rows "
+            f"lost, {total['looks']:,} looks meanwhile"
+        )
 
 
 @pytest.fixture
