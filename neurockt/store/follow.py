@@ -11,7 +11,7 @@ from neurockt.store import layout
 from neurockt.store.journal import JournalDecoder, Rows, rows_after
 from neurockt.store.layout import TableName
 from neurockt.store.parts import rows_to_table
-from neurockt.store.reader import TableReader
+from neurockt.store.reader import Damage, TableReader
 
 HEADER_BYTES: Final = 64
 """The start of a journal tells it from every other of its table: it holds the number of its first row."""
@@ -23,6 +23,8 @@ class TableFollower:
     def __init__(self, run_dir: Path, table: TableName, *, after: int = 0) -> None:
         self.last = after
         """Number of the last row given out."""
+        self.damaged: list[Damage] = []
+        """What could not be read, when more than the journal's new rows was last looked at."""
         self._run_dir = run_dir
         self._table = table
         self._key = layout.KEY[table]
@@ -37,15 +39,21 @@ class TableFollower:
             *self._replay(layout.journal_path(self._run_dir, self._table), known),
         ]
         rows = rows_after(sorted(batches, key=lambda batch: int(batch.data["number"][0])), self.last)
-        if rows and int(rows[0].data["number"][0]) == self.last + 1:
+        contiguous = self._follow_each_other(rows) if rows else not self._parts_changed()
+        if contiguous and not any(decoder.damaged for decoder in self._decoders.values()):
             table = rows_to_table(rows, self._key)
-        elif rows or self._parts_changed():
-            table = TableReader(self._run_dir, self._table).read(after=self.last)
         else:
-            table = rows_to_table([], self._key)
+            reader = TableReader(self._run_dir, self._table)
+            table = reader.read(after=self.last)
+            self.damaged = reader.damaged
         if len(table):
             self.last = table[self._key][-1].as_py()
         return table
+
+    def _follow_each_other(self, rows: list[Rows]) -> bool:
+        """Whether no number is left out after the last row given out; else only the parts can tell why."""
+        first, last = int(rows[0].data["number"][0]), int(rows[-1].data["number"][-1])
+        return first == self.last + 1 and last == self.last + sum(map(len, rows))
 
     def _replay(self, path: Path, known: dict[bytes, JournalDecoder]) -> list[Rows]:
         """The rows that have come to a journal since it was last looked at, under whichever name it had then."""

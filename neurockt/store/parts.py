@@ -96,6 +96,40 @@ def with_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
+def open_part(path: Path, key: str) -> pq.ParquetFile:
+    """A part of the table numbered by ``key``, opened for reading.
+
+    Raises:
+        pa.ArrowException, OSError: it is no Parquet file, or none that a part can be.
+    """
+    try:
+        part = pq.ParquetFile(path, page_checksum_verification=True)
+    except UnicodeDecodeError as error:
+        raise pa.ArrowInvalid(f"a column's name is damaged: {error}") from None
+    if problem := _footer_problem(part, key):
+        part.close()
+        raise pa.ArrowInvalid(problem)
+    return part
+
+
+def _footer_problem(part: pq.ParquetFile, key: str) -> str:
+    """What keeps a Parquet file from being a part; empty where nothing does. Readers rely on it."""
+    schema = part.schema_arrow
+    expected = table_schema(metric_columns(schema))
+    if schema.names != expected.names or schema.types != expected.types or len(set(schema.names)) < len(schema.names):
+        return "its columns are not those of a part"
+    last = 0
+    for index in range(part.num_row_groups):
+        group = part.metadata.row_group(index)
+        statistics = group.column(layout.AXES.index(key)).statistics
+        if statistics is None or not statistics.has_min_max:
+            return f"its footer does not say which {key} is where"
+        if statistics.min <= last or statistics.max - statistics.min < group.num_rows - 1:
+            return f"its footer tells no rising {key}"
+        last = statistics.max
+    return ""
+
+
 def footer_last(metadata: pq.FileMetaData, key: str) -> int | None:
     """The number of the last row a Parquet file holds, from its footer alone; None for an empty file."""
     for group in reversed(range(metadata.num_row_groups)):
@@ -122,6 +156,10 @@ def _group_last(metadata: pq.FileMetaData, group: int, key: str) -> int:
     return int(metadata.row_group(group).column(layout.AXES.index(key)).statistics.max)
 
 
+class DamagedPart(Exception):
+    """A part that was to grow cannot be read to its end."""
+
+
 def append(run_dir: Path, table: TableName, new: pa.Table) -> None:
     """Add rows after the last part's: grow that part while it is not full, then begin another.
 
@@ -137,8 +175,12 @@ def append(run_dir: Path, table: TableName, new: pa.Table) -> None:
         if not room:
             number, room = number + 1, PART_ROWS
     while len(new):
-        _grow(layout.part_path(run_dir, table, number), new.slice(0, room))
-        new = new.slice(room)
+        try:
+            _grow(layout.part_path(run_dir, table, number), new.slice(0, room))
+        except DamagedPart:
+            pass  # it is left as it is: readers take from it what can be read
+        else:
+            new = new.slice(room)
         number, room = number + 1, PART_ROWS
 
 
@@ -155,7 +197,8 @@ def rows_until(rows: pa.Table, key: str, number: int) -> int:
 def _room_and_last(part: Path, key: str) -> tuple[int, int]:
     """How many more rows a part takes, and the number of its last one. One that cannot be read is left as it is."""
     try:
-        metadata = pq.read_metadata(part)
+        with open_part(part, key) as opened:
+            metadata = opened.metadata
     except (pa.ArrowException, OSError):
         return 0, 0
     full = part.stat().st_size >= PART_BYTES
@@ -163,7 +206,7 @@ def _room_and_last(part: Path, key: str) -> tuple[int, int]:
 
 
 def _grow(path: Path, new: pa.Table) -> None:
-    old = pq.ParquetFile(path, pre_buffer=False) if path.exists() else None
+    old = pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) if path.exists() else None
     try:
         known = metric_columns(old.schema_arrow) if old else []
         names = [*known, *(name for name in metric_columns(new.schema) if name not in known)]
@@ -186,7 +229,10 @@ def _regroup(old: pq.ParquetFile | None, new: pa.Table, schema: pa.Schema, size:
     rest = pa.Table.from_batches([], schema)
     if old is not None:
         for group in range(old.num_row_groups):
-            rows = with_columns(old.read_row_group(group, use_threads=False), schema)
+            try:
+                rows = with_columns(old.read_row_group(group, use_threads=False), schema)
+            except (pa.ArrowException, OSError) as error:
+                raise DamagedPart from error
             if len(rows) >= size and not len(rest):
                 yield rows
             else:

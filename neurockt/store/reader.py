@@ -44,14 +44,9 @@ class Journals:
     next: int
     """Number of the row that would follow ``rows``."""
 
-    def after(self, number: int, *, certain: bool) -> list[Rows]:
-        """The rows after row ``number`` of the parts; not ``certain`` when an unreadable part may hold later ones."""
-        rows = self.rows
-        if self.successor:
-            first = int(self.successor[0].data["number"][0])
-            if first <= max(self.next, number + 1) or not certain:
-                rows = [*rows, *self.successor]
-        return rows_after(rows, number)
+    def gap_after(self, number: int) -> bool:
+        """Whether rows between the last of the parts, numbered ``number``, and the successor's first are missing."""
+        return bool(self.successor) and int(self.successor[0].data["number"][0]) > max(self.next, number + 1)
 
 
 class TableReader:
@@ -141,8 +136,14 @@ class TableReader:
         self.damaged = []
         journals = self._read_journals()
         opened = list(self._open_parts())
-        certain = not any(damage.path.suffix == ".parquet" for damage in self.damaged)
-        return opened, journals.after(self._last_number(opened), certain=certain)
+        last = self._last_number(opened)
+        rows = journals.rows
+        if any(damage.path.suffix == ".parquet" for damage in self.damaged) or not journals.gap_after(last):
+            rows = [*rows, *journals.successor]  # where a part cannot be read, it may hold what seems to be missing
+        else:
+            path = layout.next_journal_path(self._run_dir, self._table)
+            self.damaged.append(Damage(path, "left out: rows that came before it are missing"))
+        return opened, rows_after(rows, last)
 
     def _check(self, names: Sequence[str], known: dict[str, None]) -> None:
         there = [*layout.AXES, *known]
@@ -173,7 +174,7 @@ class TableReader:
     def _open_parts(self) -> Iterator[tuple[Path, pq.ParquetFile]]:
         for path in layout.part_paths(self._run_dir, self._table):
             try:
-                yield path, pq.ParquetFile(path, page_checksum_verification=True)
+                yield path, parts.open_part(path, self._key)
             except (pa.ArrowException, OSError) as error:
                 self.damaged.append(Damage(path, f"no readable Parquet file, left out ({_first_line(error)})"))
 

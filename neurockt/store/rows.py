@@ -102,7 +102,7 @@ class RowReader:
         last = 0
         for path in layout.part_paths(self._run_dir, self._table):
             try:
-                part = pq.ParquetFile(path, page_checksum_verification=True)
+                part = parts.open_part(path, self.key)
             except (pa.ArrowException, OSError) as error:
                 self._tell(path, error)
                 continue

@@ -135,7 +135,10 @@ class Run:
 
             self._followers = TableFollower(self.path, "steps"), TableFollower(self.path, "epochs")
         steps, epochs = self._followers
-        return NewRows(steps.new_rows(), epochs.new_rows())
+        new = NewRows(steps.new_rows(), epochs.new_rows())
+        self._tell_once(steps, "steps")
+        self._tell_once(epochs, "epochs")
+        return new
 
     def follower(self, table: TableName, *, after: int = 0) -> TableFollower:
         """Gives the rows of a table that have come since it was last asked; at first, those after row ``after``."""
@@ -168,7 +171,12 @@ class Run:
         yield from pieces
         self._tell(reader, table)
 
-    def _tell(self, reader: TableReader, table: TableName) -> None:
+    def _tell_once(self, follower: TableFollower, table: TableName) -> None:
+        """A reader who polls is told when the damage changes."""
+        if self._damaged.get(table, ()) != tuple(follower.damaged):
+            self._tell(follower, table)
+
+    def _tell(self, reader: TableReader | TableFollower, table: TableName) -> None:
         self._damaged[table] = tuple(reader.damaged)
         for damage in reader.damaged:
             warnings.warn(str(damage), NeurocktWarning, stacklevel=4)

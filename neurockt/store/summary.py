@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from neurockt.records import ColumnSummary, TableSummary
 from neurockt.store import layout, parts
@@ -30,7 +29,7 @@ def summarise_parts(run_dir: Path, table: TableName) -> TableSummary:
     """What a table's parts come to, read row group by row group; what cannot be read is left out."""
     summary = TableSummary()
     for path in layout.part_paths(run_dir, table):
-        with suppress(pa.ArrowException, OSError), pq.ParquetFile(path, page_checksum_verification=True) as part:
+        with suppress(pa.ArrowException, OSError), parts.open_part(path, layout.KEY[table]) as part:
             for group in range(part.num_row_groups):
                 summary = summarise_rows(part.read_row_group(group), layout.KEY[table], onto=summary)
     return summary

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
@@ -68,6 +68,22 @@ def bits(table: pa.Table) -> dict[str, npt.NDArray[np.uint64]]:
             array = np.array(column.cast(pa.int64()).to_numpy()).view(np.uint64)
         columns[name] = array
     return columns
+
+
+def same(one: pa.Table, other: pa.Table) -> bool:
+    """Whether two tables are equal to the last bit."""
+    first, second = bits(one), bits(other)
+    return list(first) == list(second) and all(np.array_equal(first[name], second[name]) for name in first)
+
+
+def joined(pieces: Iterable[pa.Table]) -> pa.Table:
+    """Pieces of a table as one; a column that came later is null before."""
+    return pa.concat_tables(pieces, promote_options="default")
+
+
+def numbers(steps: pa.Table) -> list[int]:
+    """The numbers of the rows."""
+    return steps["step"].to_pylist()
 
 
 def expected_bits(column: str, rows: int) -> npt.NDArray[np.uint64]:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from live_run import LiveRun, bits, check_epochs, check_steps, wait_until
+from live_run import LiveRun, bits, check_epochs, check_steps, joined, same, wait_until
 
 from neurockt import list_runs, open_run
 from neurockt.catalogue import RunWatcher
@@ -66,17 +66,6 @@ class Watcher:
             earlier = before.get(name, nothing)  # a new column has no values in the rows there were
             assert np.array_equal(column[: len(earlier)], earlier), f"{table}: {name} has changed"
         assert before.keys() <= self._seen[table].keys()
-
-
-def same(one: pa.Table, other: pa.Table) -> bool:
-    """Whether two tables are equal to the last bit."""
-    first, second = bits(one), bits(other)
-    return list(first) == list(second) and all(np.array_equal(first[name], second[name]) for name in first)
-
-
-def joined(pieces: list[pa.Table]) -> pa.Table:
-    """What a reader who follows has in the end; a column that came later is null before."""
-    return pa.concat_tables(pieces, promote_options="default")
 
 
 def plain(path: Path, table: TableName) -> pa.Table:
