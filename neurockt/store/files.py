@@ -10,8 +10,8 @@ from neurockt.store import layout
 
 
 def temporary_path(path: Path) -> Path:
-    """Where ``path`` is written before it is renamed into place."""
-    return path.with_name(path.name + layout.TEMPORARY)
+    """Where ``path`` is written before it is renamed into place: hidden from those who read a directory of Parquet."""
+    return path.with_name(f".{path.name}{layout.TEMPORARY}")
 
 
 def publish(path: Path, write: Callable[[Path], None]) -> None:

@@ -43,7 +43,8 @@ def cut_by_a_byte(part: Path) -> None:
 
 
 def flip_the_footer(part: Path) -> None:
-    flip(part, part.stat().st_size - 100)
+    length = int.from_bytes(part.read_bytes()[-8:-4], "little")
+    flip(part, part.stat().st_size - 8 - length)
 
 
 def put_other_columns(part: Path) -> None:

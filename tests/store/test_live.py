@@ -126,7 +126,7 @@ def test_a_run_that_finishes_is_read_whole_at_every_moment(tmp_path: Path) -> No
     assert watcher.states == {"running", "finished"}
 
 
-@pytest.mark.parametrize("moment", ["", "run.json.tmp", "run.json", "steps.journal", "epochs.journal"])
+@pytest.mark.parametrize("moment", ["", ".run.json.tmp", "run.json", "steps.journal", "epochs.journal"])
 def test_a_process_killed_at_its_very_beginning_leaves_nothing_odd(tmp_path: Path, moment: str) -> None:
     """A run with what was reported, or a directory that is no run yet and is passed over."""
     with LiveRun(tmp_path) as live:

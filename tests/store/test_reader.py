@@ -239,7 +239,7 @@ def test_reading_damage_changes_nothing(long_run: Path) -> None:
     """No repair, no mark."""
     flip(layout.part_path(long_run, "steps", 1), -1)
     flip(layout.journal_path(long_run, "steps"), -10)
-    (long_run / "run.json.tmp").write_bytes(b"half")
+    (long_run / ".run.json.tmp").write_bytes(b"half")
     before = snapshot(long_run.parent)
     with pytest.warns(NeurocktWarning):
         read_in_every_way(long_run)

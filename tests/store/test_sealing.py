@@ -113,7 +113,7 @@ def test_a_damaged_journal_is_kept_beside_the_parts(killed_run: Path) -> None:
 
 def test_left_over_temporaries_are_removed(killed_run: Path) -> None:
     """What a crash amid a write left behind."""
-    for name in ("run.json.tmp", "steps/part-00000.parquet.tmp"):
+    for name in (".run.json.tmp", "steps/.part-00000.parquet.tmp"):
         (killed_run / name).write_bytes(b"half")
     seal_run(killed_run)
     assert not list(killed_run.rglob("*.tmp"))
