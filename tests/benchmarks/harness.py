@@ -120,5 +120,6 @@ def fresh(function: Callable[..., T], **arguments: Any) -> T:
 
 
 def clean_environment() -> dict[str, str]:
-    """This process's environment, without what would make a recorder behave otherwise."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("NEUROCKT_", "PYTEST_"))}
+    """This process's environment, without what makes a recorder or an import behave otherwise than usual."""
+    ours = ("NEUROCKT_", "PYTEST_", "PYTHONDONTWRITEBYTECODE")
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
