@@ -24,6 +24,11 @@ ROW_GROUP_ROWS: Final = 65_536
 """Rows in a full row group: small enough for a reader to fetch only what it shows."""
 ROW_GROUP_BYTES: Final = 32 * 2**20
 """A wide table's row groups hold fewer rows, so that one fits in this much memory."""
+SHORT_GROUPS: Final = 32
+"""Short row groups that a part may end with before they are joined. Until then its bytes change at the end alone, and
+whoever has read the footer of the file that was replaced finds his rows in the new one just as well."""
+SHORT_CHUNKS: Final = 8192
+"""A wide table's row groups are joined sooner: so many columns of row groups make a footer of a megabyte."""
 PART_ROWS: Final = 16 * ROW_GROUP_ROWS
 """A part of so many rows is full: ten million rows make ten files."""
 PART_BYTES: Final = 64 * 2**20
@@ -160,8 +165,11 @@ class DamagedPart(Exception):
     """A part that was to grow cannot be read to its end."""
 
 
-def append(run_dir: Path, table: TableName, new: pa.Table) -> None:
+def append(run_dir: Path, table: TableName, new: pa.Table, *, join: bool = False) -> None:
     """Add rows after the last part's: grow that part while it is not full, then begin another.
+
+    The rows become a row group of their own; with ``join``, when the part is full, or when there are too many of them,
+    the short row groups at its end become one.
 
     Rows that the last part holds already are left out, so that an append may be repeated. Memory stays that of a few
     row groups, whatever the part holds.
@@ -176,7 +184,7 @@ def append(run_dir: Path, table: TableName, new: pa.Table) -> None:
             number, room = number + 1, PART_ROWS
     while len(new):
         try:
-            _grow(layout.part_path(run_dir, table, number), new.slice(0, room))
+            _grow(layout.part_path(run_dir, table, number), new.slice(0, room), join or len(new) >= room)
         except DamagedPart:
             pass  # it is left as it is: readers take from it what can be read
         else:
@@ -205,17 +213,18 @@ def _room_and_last(part: Path, key: str) -> tuple[int, int]:
     return 0 if full else max(0, PART_ROWS - int(metadata.num_rows)), footer_last(metadata, key) or 0
 
 
-def _grow(path: Path, new: pa.Table) -> None:
+def _grow(path: Path, new: pa.Table, join: bool) -> None:
     old = pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) if path.exists() else None
     try:
         known = metric_columns(old.schema_arrow) if old else []
         names = [*known, *(name for name in metric_columns(new.schema) if name not in known)]
         schema = table_schema(names)
         size = row_group_rows(len(names))
+        kept = _groups_to_keep(old.metadata, size, join) if old else 0
 
         def write(temporary: Path) -> None:
             with open_writer(temporary, schema) as writer:
-                for group in _regroup(old, new, schema, size):
+                for group in _regroup(old, kept, new, schema, size):
                     writer.write_table(group, row_group_size=size)
 
         files.publish(path, write)
@@ -224,8 +233,15 @@ def _grow(path: Path, new: pa.Table) -> None:
             old.close()
 
 
-def _regroup(old: pq.ParquetFile | None, new: pa.Table, schema: pa.Schema, size: int) -> Iterator[pa.Table]:
-    """The old part's full row groups as they are, then what is left of it together with the new rows."""
+def _groups_to_keep(metadata: pq.FileMetaData, size: int, join: bool) -> int:
+    """How many of a part's row groups stay as they are: all, or those before the first short one."""
+    short = [group for group in range(metadata.num_row_groups) if metadata.row_group(group).num_rows < size]
+    join = join or len(short) >= min(SHORT_GROUPS, SHORT_CHUNKS // metadata.num_columns)
+    return short[0] if short and join else int(metadata.num_row_groups)
+
+
+def _regroup(old: pq.ParquetFile | None, kept: int, new: pa.Table, schema: pa.Schema, size: int) -> Iterator[pa.Table]:
+    """The old part's first row groups as they are, then the others and the new rows in full ones."""
     rest = pa.Table.from_batches([], schema)
     if old is not None:
         for group in range(old.num_row_groups):
@@ -233,10 +249,13 @@ def _regroup(old: pq.ParquetFile | None, new: pa.Table, schema: pa.Schema, size:
                 rows = with_columns(old.read_row_group(group, use_threads=False), schema)
             except (pa.ArrowException, OSError) as error:
                 raise DamagedPart from error
-            if len(rows) >= size and not len(rest):
+            if group < kept:
                 yield rows
-            else:
-                rest = pa.concat_tables([rest, rows])
+                continue
+            rest = pa.concat_tables([rest, rows])
+            while len(rest) >= size:
+                yield rest.slice(0, size).combine_chunks()
+                rest = rest.slice(size)
     rest = pa.concat_tables([rest, with_columns(new, schema)])
     for start in range(0, len(rest), size):
         yield rest.slice(start, size).combine_chunks()

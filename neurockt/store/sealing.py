@@ -65,7 +65,7 @@ def _seal_table(path: Path, table: TableName) -> int:
     rows = reader.journal_rows()
     if rows:
         (path / table).mkdir(exist_ok=True)
-        parts.append(path, table, parts.rows_to_table(rows, layout.KEY[table]))
+        parts.append(path, table, parts.rows_to_table(rows, layout.KEY[table]), join=True)
     damaged = {damage.path for damage in reader.damaged}
     for journal in _journals(path, table):
         if journal in damaged:

@@ -229,7 +229,7 @@ class TableWriter:
             if self._sealed == 0 or old or rows >= SEAL_ROWS or os.fstat(self._fd).st_size >= SEAL_BYTES:
                 self.seal()
 
-    def seal(self) -> None:
+    def seal(self, *, join: bool = False) -> None:
         """Move the journal's rows into the parts. Whatever interrupts it, every row is in one place at least.
 
         The loop is turned to a new journal; the old one's rows are appended to the parts; then the new journal takes
@@ -241,7 +241,7 @@ class TableWriter:
             return  # amid a slow write, or interrupted in one: the next call goes on
         journal = layout.journal_path(self._run_dir, self._table)
         rows, whole = _decode(journal)
-        self._append_to_parts(rows)
+        self._append_to_parts(rows, join)
         if not whole:
             self._put_aside(journal)
         os.replace(layout.next_journal_path(self._run_dir, self._table), journal)
@@ -282,13 +282,13 @@ class TableWriter:
             self._frozen_fd = None
         return True
 
-    def _append_to_parts(self, batches: list[Rows]) -> None:
+    def _append_to_parts(self, batches: list[Rows], join: bool) -> None:
         from neurockt.store import parts
         from neurockt.store.summary import summarise
 
         new = rows_after(batches, self._sealed)
         if new:
-            parts.append(self._run_dir, self._table, parts.rows_to_table(new, layout.KEY[self._table]))
+            parts.append(self._run_dir, self._table, parts.rows_to_table(new, layout.KEY[self._table]), join=join)
             self._sealed_summary = summarise(new, onto=self._sealed_summary)
             self._sealed = int(new[-1].data["number"][-1])
 
@@ -311,7 +311,7 @@ class TableWriter:
         if self._frozen:
             self.seal()
         if self.last > self._sealed:
-            self.seal()
+            self.seal(join=True)
         os.close(self._fd)
         if self._backlog:
             self.dropped += sum(first is None for _, first in self._backlog)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,6 +12,7 @@ import pytest
 
 from neurockt.monitor import Recorder
 from neurockt.store import parts, writer
+from neurockt.store.info import read_info, write_info
 
 GROUP: Final = 3
 """Rows of a row group, so that a few rows make several."""
@@ -50,6 +53,13 @@ class Recording:
 
     def seal(self) -> None:
         self.recorder._writer.tables["steps"].seal()
+
+    def dead_copy(self) -> Path:
+        """The run as it would be if its process had died now."""
+        copy = Path(shutil.copytree(self.path, self.path.with_name("copy")))
+        info = read_info(copy)
+        write_info(replace(info, attempts=(replace(info.attempts[0], pid=2**22 + 1),)))
+        return copy
 
 
 def flip(path: Path, position: int, mask: int = 0xFF) -> None:
