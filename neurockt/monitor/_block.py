@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 WAITING_ROWS: Final = 10_000
 """Rows that may wait, for an accelerator or for a directory that cannot be created yet."""
 
+ALL: Final = slice(None)
+"""All of a list; made once, since a row that makes its own costs the loop one percent more."""
+
 
 def _detour(other: int, time_ns: int, slots: Any) -> None:
     """Refuses a row as the writer refuses what is no number: it has to be reduced, or to wait, first."""
@@ -108,10 +111,11 @@ class Block:
         if kind is not None:
             self._discard()  # a partial mean is a wrong mean
             return
+        append = self._append  # called by a local name, which is faster than as what looks like a method
         now = time_ns()
         try:
-            self._append(self.other, now, slots)
-            slots[:] = self._blank
+            append(self.other, now, slots)
+            slots[ALL] = self._blank
         except struct.error:  # some slot wants reducing, or rows are waiting; nothing has been stored
             self._reduce_and_store(now)
 
