@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -143,19 +144,30 @@ def test_a_byte_flipped_in_the_pages_of_a_part_makes_no_wrong_row(copied_run: Pa
         assert bool(run.damaged) == (not kept.all())
 
 
+def change_a_value(part: Path) -> None:
+    """Flip a byte of a value so that only the checksum of its page tells."""
+    before = pq.read_table(part)
+    for position in range(4, part.stat().st_size):
+        flip(part, position)
+        with suppress(OSError, pa.ArrowException):
+            if not same(pq.read_table(part), before):
+                return
+        flip(part, position)
+    raise AssertionError("no such byte")
+
+
 def test_rows_go_to_a_new_part_when_the_last_one_is_damaged(recording: Recording) -> None:
     """It is not rewritten: what is wrong in it would pass for right, and more might be read from it one day."""
-    recording.write(5)
+    recording.write(3)
     recording.seal()
     part = layout.part_path(recording.path, "steps", 0)
-    chunk = pq.read_metadata(part).row_group(0).column(3)
-    flip(part, chunk.data_page_offset + chunk.total_compressed_size - 3)
+    change_a_value(part)
     damaged = part.read_bytes()
     recording.write(5)
     recording.seal()
     assert part.read_bytes() == damaged
-    with pytest.warns(NeurocktWarning, match="part-00000.parquet: 3 of its rows cannot be read"):
-        assert numbers(open_run(recording.path).steps()) == list(range(4, 11))
+    with pytest.warns(NeurocktWarning, match=r"part-00000\.parquet: 3 of its rows cannot be read"):
+        assert numbers(open_run(recording.path).steps()) == [4, 5, 6, 7, 8]
 
 
 def test_a_damaged_journal_is_read_up_to_the_damage_and_named(crashed_run: Path) -> None:

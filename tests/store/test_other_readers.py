@@ -23,6 +23,7 @@ from live_run.by_hand import Recording
 from neurockt import open_run
 from neurockt.monitor import Recorder
 from neurockt.store import writer
+from neurockt.store.files import temporary_path
 
 Read = Callable[[Path], pa.Table]
 """Reads the Parquet files of a table's directory."""
@@ -174,7 +175,7 @@ def test_what_was_opened_before_a_part_was_replaced_is_read_still(
 def test_what_a_crash_leaves_half_written_is_passed_over(tmp_path: Path, finished_run: Path, read: Read) -> None:
     """By readers of a whole directory too."""
     (tmp_path / "part-00000.parquet").symlink_to(finished_run / "epochs" / "part-00000.parquet")
-    (tmp_path / ".part-00000.parquet.tmp").write_bytes(b"PAR1 and not much more")
+    temporary_path(tmp_path / "part-00000.parquet").write_bytes(b"PAR1 and not much more")
     assert same(read(tmp_path), open_run(finished_run).epochs())
 
 
