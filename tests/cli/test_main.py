@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -142,7 +143,7 @@ print("neurockt.cli.export" in sys.modules)
 
 
 def test_the_viewer_without_textual_is_a_sentence(runs: Path) -> None:
-    """With the line that installs it."""
+    """With the line that installs it, where there is a terminal that could show it."""
     code = f"""
 import sys
 sys.modules["textual"] = None
@@ -150,9 +151,13 @@ sys.modules["neurockt_viewer"] = None
 from neurockt.cli import main
 sys.exit(main(["view", {str(runs)!r}]))
 """
-    done = process(code=code)
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm-256color"}
+    done = subprocess.run([sys.executable, "-c", code], stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
+    os.close(theirs)
     assert done.returncode == 1
-    assert done.stderr == "neurockt: the viewer needs Textual: pip install 'neurockt[viewer]'\n"
+    assert os.read(ours, 1000) == b"neurockt: the viewer needs Textual: pip install 'neurockt[viewer]'\r\n"
+    os.close(ours)
 
 
 def test_viewing_what_is_not_there_is_an_error(neurockt: Command, tmp_path: Path) -> None:
