@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
-from textual.app import ComposeResult
+from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
-KEY_WIDTH = 18
+KEY_WIDTH: Final = 18
+TOOLKIT_ACTIONS: Final = ("app.focus_next", "app.focus_previous", "screen.copy_text", "page_left", "page_right")
+"""What Textual binds for every screen and is of no use here."""
+MOVING_ACTIONS: Final = ("move", "page", "first", "last", "scroll", "cursor", "delete", "home", "end", "focus_by")
+"""How the actions begin that only move, or edit a line."""
 
 
 class HelpScreen(ModalScreen[None]):
@@ -52,20 +56,21 @@ class HelpScreen(ModalScreen[None]):
 
 
 def key_lines(screen: Screen[object]) -> list[Content]:
-    """A line for each thing that keys do here, by the widget that does it."""
-    found: dict[object, dict[tuple[str, str], list[str]]] = {}
+    """A line for each thing that keys do: what is special to this place, then what is so everywhere, then moving."""
+    sections: dict[str, dict[tuple[str, str], list[str]]] = {"here": {}, "everywhere": {}, "moving": {}}
     for active in screen.active_bindings.values():
         binding = active.binding
-        if not binding.description or not active.enabled:
+        if not binding.description or not active.enabled or binding.action in TOOLKIT_ACTIONS:
             continue
-        keys = found.setdefault(active.node, {}).setdefault((binding.action, binding.description), [])
+        section = "everywhere" if isinstance(active.node, App) else "moving" if _moves(binding.action) else "here"
+        keys = sections[section].setdefault((binding.action, binding.description), [])
         shown = screen.app.get_key_display(binding)
         if shown not in keys:
             keys.append(shown)
     lines: list[Content] = []
-    for actions in found.values():
-        if lines:
-            lines.append(Content(""))
+    for title, actions in sections.items():
+        if actions:
+            lines += [Content("")] * bool(lines) + [Content.styled(title, "$text-muted")]
         for (_, description), keys in actions.items():
             lines.append(
                 Content.assemble(
@@ -73,3 +78,7 @@ def key_lines(screen: Screen[object]) -> list[Content]:
                 )
             )
     return lines
+
+
+def _moves(action: str) -> bool:
+    return action.startswith(MOVING_ACTIONS)

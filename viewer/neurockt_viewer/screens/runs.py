@@ -22,7 +22,7 @@ from textual.worker import get_current_worker
 from neurockt.catalogue import RunWatcher
 from neurockt.errors import NeurocktError, QueryError
 from neurockt.fields import parse_field
-from neurockt.formatting import clean
+from neurockt.formatting import clean, display_width
 from neurockt.query import Query, parse
 from neurockt.records import RunInfo
 from neurockt_viewer.columns import possible_columns
@@ -31,6 +31,7 @@ from neurockt_viewer.screens.prompts import Choose
 from neurockt_viewer.settings import Settings
 from neurockt_viewer.text import styled
 from neurockt_viewer.widgets.grid import Grid
+from neurockt_viewer.widgets.line_input import LineInput
 from neurockt_viewer.widgets.preview import Preview
 
 POLL_SECONDS: Final = 1.0
@@ -107,7 +108,7 @@ class RunsScreen(Screen[None]):
     def compose(self) -> ComposeResult:
         """From the top: what this is, the filter, the table beside the preview, the keys."""
         yield Static(id="title")
-        yield Input(placeholder=FILTER_HINT, id="filter", select_on_focus=False)
+        yield LineInput(placeholder=FILTER_HINT, id="filter", select_on_focus=False)
         yield Static(id="problem")
         with Horizontal():
             yield Grid(id="runs")
@@ -259,7 +260,7 @@ class RunsScreen(Screen[None]):
 
     def action_filter(self) -> None:
         """Type a filter."""
-        field = self.query_one("#filter", Input)
+        field = self.query_one("#filter", LineInput)
         field.add_class("open")
         field.focus()
 
@@ -269,38 +270,36 @@ class RunsScreen(Screen[None]):
         try:
             self._query, self._problem = parse(event.value), ""
         except QueryError as error:
-            self._problem = clean(f"{' ' * (error.position + 2)}^ {error.problem}")
+            self._problem = f"{' ' * display_width(event.value[: error.position])}^ {clean(error.problem)}"
             self._say()
             return
         self._arrange()
 
-    @on(Input.Submitted, "#filter")
-    def _end_filter(self, event: Input.Submitted) -> None:
-        event.stop()
-        self._leave_filter()
-
+    @on(LineInput.Left)
     def _leave_filter(self) -> None:
-        field = self.query_one("#filter", Input)
+        field = self.query_one("#filter", LineInput)
         field.set_class(bool(field.value), "open")
         self.query_one("#runs", Grid).focus()
 
     def action_back(self) -> None:
-        """Out of the filter, then the filter away, then the marks."""
-        field = self.query_one("#filter", Input)
+        """The filter away, then the marks."""
+        field = self.query_one("#filter", LineInput)
         if field.value:
             field.value = ""
-            self._leave_filter()
-        elif field.has_focus:
             self._leave_filter()
         elif self._marked:
             self._marked.clear()
             self._redraw()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """While the filter is typed, letters are letters."""
+        """While the filter is typed, letters are letters; comparing takes two."""
         if action == "compare":
-            return CAN_COMPARE and len(self._marked) > 1
-        return True
+            return CAN_COMPARE and len(self._marked) > 1 and not self._typing
+        return not self._typing
+
+    @property
+    def _typing(self) -> bool:
+        return isinstance(self.focused, LineInput)
 
     # What is done with runs
 

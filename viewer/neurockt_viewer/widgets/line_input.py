@@ -1,0 +1,31 @@
+"""A line to type in, above a table: Enter goes on with what was typed, Escape without."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.widgets import Input
+
+
+class LineInput(Input):
+    """An input line that tells when it is left."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter,down", "leave(True)", "Done"),
+        Binding("escape", "leave(False)", "Clear"),
+    ]
+
+    @dataclass
+    class Left(Message):
+        """The line is left; with its text, or emptied."""
+
+        kept: bool
+
+    def action_leave(self, kept: bool) -> None:
+        """Leave the line."""
+        if not kept:
+            self.value = ""
+        self.post_message(self.Left(kept))
