@@ -46,6 +46,20 @@ class Attempt:
     """Tells this process from a later one with the same pid; empty where the system has no way to tell."""
     started: datetime
     ended: datetime | None = None
+    cause: str | None = None
+    """Why it ended; None while it lives, and where nothing is known."""
+    first_step: int = 1
+    """Number of the first row of `steps` that it could record: where its part of the curve begins."""
+    first_epoch: int = 1
+    """The same for `epochs`."""
+    job: str | None = None
+    """The scheduler's id of the job (``SLURM_JOB_ID``); None outside a job."""
+    restart: int = 0
+    """How many times the scheduler had restarted the job (``SLURM_RESTART_COUNT``)."""
+    recorder: int = 1
+    """Which of its process's recorders wrote the run, from 1."""
+    script: str = ""
+    """Digest of the command line and of the task's place in the job: a restarted job knows its run by it."""
 
 
 @dataclass(frozen=True)

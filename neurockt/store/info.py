@@ -148,6 +148,13 @@ def _attempt_from_json(document: Any) -> Attempt:
         process=_text(document["process"]),
         started=_moment(document["started"]),
         ended=_moment_or_none(document["ended"]),
+        cause=_text_or_none(document.get("cause")),
+        first_step=_whole(document.get("first_step", 1)),
+        first_epoch=_whole(document.get("first_epoch", 1)),
+        job=_text_or_none(document.get("job")),
+        restart=_whole(document.get("restart", 0)),
+        recorder=_whole(document.get("recorder", 1)),
+        script=_text(document.get("script", "")),
     )
 
 

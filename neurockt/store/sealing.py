@@ -89,7 +89,12 @@ def _ended(info: RunInfo, steps: TableSummary, epochs: TableSummary) -> RunInfo:
         return info
     end = max(moment for moment in (info.updated, info.created, _last_row(info)) if moment is not None)
     *earlier, attempt = info.attempts
-    return replace(info, state="killed", ended=end, attempts=(*earlier, replace(attempt, ended=end)))
+    return replace(
+        info,
+        state="killed",
+        ended=end,
+        attempts=(*earlier, replace(attempt, ended=end, cause=attempt.cause or "killed")),
+    )
 
 
 def _last_row(info: RunInfo) -> datetime | None:

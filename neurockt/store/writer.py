@@ -6,7 +6,6 @@ thread, which holds the interpreter lock for a fraction of a millisecond at a ti
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -14,8 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from neurockt.records import Attempt, Failure, RunInfo, State
-from neurockt.store import process
+from neurockt.records import Failure, RunInfo, State
+from neurockt.store.attempts import begin_attempt
 from neurockt.store.info import now, write_info
 from neurockt.store.layout import TABLES, TableName
 from neurockt.store.table import TableWriter
@@ -45,6 +44,7 @@ class RunWriter:
         columns: Mapping[TableName, tuple[str, ...]],
         *,
         config: Mapping[str, Any] | None = None,
+        recorder: int = 1,
         on_fault: Fault = lambda what, error: None,
     ) -> None:
         """Create the directory ``info.path``, which must not exist, and start to look after it.
@@ -53,6 +53,7 @@ class RunWriter:
             info: the run as it begins; attempt, state and heartbeat are filled in here.
             columns: the metrics of each table.
             config: read again each time ``run.json`` is written, so that it may grow.
+            recorder: which of this process's recorders writes the run, from 1.
             on_fault: called from either thread when something goes wrong that training need not stop for.
         """
         # pyarrow holds the interpreter lock for a tenth of a second while it loads: now, rather than amid the run
@@ -60,10 +61,8 @@ class RunWriter:
 
         from neurockt.store import parts, summary  # noqa: F401
 
-        started = now()
-        pid = os.getpid()
-        attempt = Attempt(len(info.attempts) + 1, process.host(), pid, process.process_identity(pid), started)
-        self.info = replace(info, state="running", attempts=(*info.attempts, attempt), updated=started, heartbeat=1)
+        attempt = begin_attempt(recorder=recorder)
+        self.info = replace(info, state="running", attempts=(attempt,), updated=attempt.started, heartbeat=1)
         self._config = config if config is not None else info.config
         self._on_fault = on_fault
         self._changed = False
