@@ -12,20 +12,25 @@ RUN_FILE: Final = "run.json"
 LEDGER_FILE: Final = "wandb.json"
 """What has been proved to be in W&B, beside where the user wants the run; only runs that go there have it."""
 
-TableName = Literal["steps", "epochs"]
-TABLES: Final[tuple[TableName, TableName]] = ("steps", "epochs")
+TableName = Literal["steps", "epochs", "system"]
+TABLES: Final[tuple[TableName, ...]] = ("steps", "epochs", "system")
 
-KEY: Final[dict[TableName, str]] = {"steps": "step", "epochs": "epoch"}
+KEY: Final[dict[TableName, str]] = {"steps": "step", "epochs": "epoch", "system": "sample"}
 """The column that numbers the rows of a table: it rises by one from row to row."""
 
 AXES: Final = ("step", "epoch", "time")
-"""The recorder's own columns, first in every table. No metric may take these names."""
+"""The recorder's own columns, in every table. No metric may take these names."""
 
 DAMAGED: Final = ".damaged"
 """Ending of a journal that was put aside because part of it cannot be read."""
 
 TEMPORARY: Final = ".tmp"
 """Ending of a file that is not yet whole; readers ignore it, the next writer removes it."""
+
+
+def axes(key: str) -> tuple[str, ...]:
+    """The columns that come first in the table numbered by ``key``: ``AXES``, and before them a key that is none."""
+    return AXES if key in AXES else (key, *AXES)
 
 
 def journal_path(run_dir: Path, table: TableName) -> Path:
