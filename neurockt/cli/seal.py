@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from neurockt.catalogue import default_root, find_run, run_paths
+from neurockt.catalogue import find_run, run_paths
 from neurockt.cli import output
 from neurockt.errors import NeurocktError, RunInUse
 from neurockt.store import layout
-from neurockt.store.layout import TABLES
+from neurockt.store.layout import TABLES, default_root
 
 _DESCRIPTION = """\
 Turn the journals of dead runs into Parquet, so that they read as plain Parquet without neurockt too.

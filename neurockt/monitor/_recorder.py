@@ -16,7 +16,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Literal, ParamSpec, TypeVar
 
-from neurockt.catalogue import default_root
 from neurockt.errors import NeurocktWarning, UsageError
 from neurockt.formatting import table_header, table_row
 from neurockt.monitor._aggregate import Aggregator
@@ -28,7 +27,7 @@ from neurockt.monitor._wrap import recorded
 from neurockt.records import Failure, RunInfo, State
 from neurockt.store.info import now
 from neurockt.store.journal import is_null
-from neurockt.store.layout import TableName
+from neurockt.store.layout import TableName, default_root
 from neurockt.store.table import TableWriter
 from neurockt.store.writer import THREAD_NAME, RunWriter
 

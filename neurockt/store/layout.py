@@ -1,7 +1,8 @@
-"""File names inside a run directory; they are spelt nowhere else. FORMAT.md section 2 draws the tree."""
+"""Where runs are, and the names of files in a run, which are spelt nowhere else. FORMAT.md section 2 draws the tree."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Final, Literal
 
@@ -26,6 +27,14 @@ DAMAGED: Final = ".damaged"
 
 TEMPORARY: Final = ".tmp"
 """Ending of a file that is not yet whole; readers ignore it, the next writer removes it."""
+
+ROOT_VARIABLE: Final = "NEUROCKT_DIR"
+DEFAULT_ROOT: Final = "runs"
+
+
+def default_root() -> Path:
+    """Where runs are when nobody says: ``$NEUROCKT_DIR``, else ``./runs``."""
+    return Path(os.environ.get(ROOT_VARIABLE) or DEFAULT_ROOT)
 
 
 def axes(key: str) -> tuple[str, ...]:
