@@ -22,6 +22,12 @@ def torch_mean(values: Sequence[Any]) -> Any:
 
 def mean(values: Sequence[float | Partial]) -> Any:
     """The mean of what ``partial`` made of each value."""
+    total, count = summed(values)
+    return total / count if count else float("nan")
+
+
+def summed(values: Sequence[float | Partial]) -> Partial:
+    """What ``partial`` made of each value, as one."""
     total: Any = 0.0
     count = 0
     for value in values:
@@ -31,7 +37,7 @@ def mean(values: Sequence[float | Partial]) -> Any:
         else:
             total += value
             count += 1
-    return total / count if count else float("nan")
+    return Partial(total, count)
 
 
 def _add(total: Any, more: Any) -> Any:

@@ -52,11 +52,13 @@ class Block:
         self._writer: TableWriter | None = None
         self._append: Callable[[int, int, Any], None] = _detour  # the writer's, while rows need no detour
         self._waiting: deque[tuple[int, int, list[Cell]]] = deque()
+        self._unstored = 0
+        """Blocks that have ended on a rank that stores none."""
 
     @property
     def rows(self) -> int:
         """How many blocks have ended with a row."""
-        return (self._writer.last if self._writer else 0) + len(self._waiting)
+        return (self._writer.last if self._writer else self._unstored) + len(self._waiting)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -92,8 +94,7 @@ class Block:
 
     def __enter__(self) -> None:
         recorder = self._recorder
-        if recorder.open_block is not None:
-            recorder.refuse_block()
+        if recorder.open_block is not None and not recorder.may_open_block():
             return
         if self._beginning:
             for collector in self._beginning:
@@ -126,6 +127,20 @@ class Block:
         self.slots[:] = self._blank
 
     def _reduce_and_store(self, now: int) -> None:
+        over_ranks = self._recorder.over_ranks
+        try:
+            row, wrong = self._row() if over_ranks is None else over_ranks.row(self.table, self.collectors, self.slots)
+        finally:
+            self.slots[:] = self._blank
+        if over_ranks is None or over_ranks.writes:
+            self._store(now, row)
+        else:
+            self._unstored += 1
+        if wrong is not None:
+            raise wrong
+
+    def _row(self) -> tuple[list[Cell], UsageError | None]:
+        """The row of the block that has ended, and what was wrong with it."""
         row: list[Cell] = []
         wrong: UsageError | None = None
         for cell in self.slots:
@@ -137,7 +152,9 @@ class Block:
             except UsageError as usage_error:
                 wrong = wrong or usage_error
                 row.extend([NULL] * len(cell.columns))
-        self.slots[:] = self._blank
+        return row, wrong
+
+    def _store(self, now: int, row: list[Cell]) -> None:
         if len(self._waiting) >= WAITING_ROWS:
             self.flush(wait=True)
         if len(self._waiting) >= WAITING_ROWS:
@@ -145,8 +162,6 @@ class Block:
         else:
             self._waiting.append((self.other, now, row))
             self.flush(wait=False)
-        if wrong is not None:
-            raise wrong
 
     def flush(self, *, wait: bool) -> None:
         """Store the rows whose numbers have arrived, in order; with ``wait``, all of them."""
@@ -164,6 +179,9 @@ class Block:
             self._waiting.popleft()
             writer.append(other, time_ns, values)
             self._stored(writer.columns, values)
+        over_ranks = self._recorder.over_ranks
+        if over_ranks is not None and over_ranks.reduces:
+            return  # every row goes by the other ranks first
         if self._writer is not None and self._writer.columns == self.columns:
             self._append = self._writer.append
 

@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import time
+import traceback
 import warnings
 import weakref
 from collections.abc import Callable, Iterable
@@ -15,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeVar
 
+from neurockt.catalogue import default_root
 from neurockt.errors import NeurocktWarning, UsageError
 from neurockt.formatting import table_header, table_row
 from neurockt.monitor._aggregate import Aggregator
@@ -22,15 +24,24 @@ from neurockt.monitor._block import Block, ValidationBlock
 from neurockt.monitor._collect import Collector, ValueCollector
 from neurockt.monitor._config import Config
 from neurockt.monitor._names import check_metric_name, check_run_id, new_run_id
+from neurockt.monitor._ranks import (
+    Recording,
+    Reduction,
+    check_ranks,
+    common_run_id,
+    find_place,
+    is_restart,
+)
 from neurockt.monitor._wrap import recorded
 from neurockt.records import Failure, RunInfo, State
 from neurockt.store.info import now
 from neurockt.store.journal import is_null
-from neurockt.store.layout import TableName, default_root
+from neurockt.store.layout import TableName, rank_path
+from neurockt.store.table import TableWriter
+from neurockt.store.writer import THREAD_NAME, RunWriter
 
 if TYPE_CHECKING:
-    from neurockt.store.table import TableWriter
-    from neurockt.store.writer import RunWriter
+    from neurockt.monitor._over_ranks import OverRanks
 
 RETRY_SECONDS: Final = 10.0
 """How often a run directory that could not be created is tried again."""
@@ -57,6 +68,8 @@ class Recorder:
         notes: str | None = None,
         group: str | None = None,
         quiet: bool = False,
+        reduce: Reduction | None = None,
+        ranks: Recording = "first",
     ) -> None:
         """Describe the run to come.
 
@@ -70,15 +83,23 @@ class Recorder:
             notes: free text.
             group: runs that belong together, such as the seeds of one experiment.
             quiet: print no table.
+            reduce: with ``torch.distributed``, what the values of a block come to over all ranks: their exact ``mean``,
+                whatever each rank's share of them, or the ``sum``, ``min`` or ``max`` of what each rank would record
+                alone. Each block then waits for all ranks. Default: rank 0's own values.
+            ranks: ``first``: rank 0 records for all, the others nothing. ``all``: each records its own rows, in
+                ``rank-000`` and so on within the run, and none waits for another.
 
         Raises:
             UsageError: ``run_id`` cannot name a directory, or is taken.
         """
         self.config = Config(config)
         """The run's settings; add to it at any time."""
-        self.open_block: Block | Literal["finished", "forked"] | None = None
+        self.open_block: Block | Literal["unopened", "finished", "forked"] | None = "unopened"
         """The block that is open now, or why none can be. For the recorder's own parts, as is the next."""
+        self.over_ranks: OverRanks | None = None
+        """How blocks become rows where there are several ranks; None for one. Decided when the first block opens."""
         self.dropped = 0
+        self._reduction, self._recording = check_ranks(reduce, ranks)
         self._given_id = check_run_id(run_id) if run_id is not None else None
         self._info = RunInfo(
             path=Path(),
@@ -99,13 +120,25 @@ class Recorder:
         self._earlier_exception = getattr(sys, "last_value", None)
         self._steps = Block(self, "steps")
         self._epochs = ValidationBlock(self, self._steps, None if quiet else self._print_row)
-        if self._given_id is not None and self.run_dir.exists():
+        if self._given_id is not None and self.is_writer and self._path.exists():
             raise UsageError(f"{self.run_dir} exists; leave run_id out for a new run, or choose another")
 
     @property
     def run_dir(self) -> Path:
-        """The run's directory; it is created by the first row."""
+        """The run's directory; it is created by the first row. With ``ranks="first"`` it is rank 0's to know."""
+        if self._recording == "all" and self.open_block == "unopened":
+            self._find_rank()
         return self._root / self._info.id
+
+    @property
+    def is_writer(self) -> bool:
+        """Whether this process stores rows and prints: rank 0 does, or the only process, or with ``ranks="all"`` each.
+
+        Settled when the first block opens; until then, as it looks now.
+        """
+        if self.over_ranks is not None:
+            return self.over_ranks.writes
+        return self._recording == "all" or self.open_block != "unopened" or find_place().rank == 0
 
     @property
     def step(self) -> int:
@@ -181,13 +214,21 @@ class Recorder:
                     raise UsageError(f"{column!r} is recorded already, as part of {other!r}; choose another name")
         return block.declare(name, collector)
 
-    def refuse_block(self) -> None:
-        """Say why no block can be opened now; a forked child opens none, silently."""
+    def may_open_block(self) -> bool:
+        """Whether a block can be opened, where that has to be asked; a forked child opens none, silently.
+
+        Raises:
+            UsageError: it says why none can be opened now.
+        """
+        if self.open_block == "unopened":
+            self._find_rank()
+            return True
         if self.open_block == "finished":
             raise UsageError(f"the run {self._info.id} has finished; make a new Recorder() to record another")
         if isinstance(self.open_block, Block):
             kind = "training" if self.open_block is self._steps else "validation"
             raise UsageError(f"blocks do not nest: a {kind} block is open; leave it before you open another")
+        return False
 
     def start(self, block: Block) -> TableWriter | None:
         """The table that stores a block's rows; creates the run directory. None where it cannot be created now."""
@@ -203,6 +244,26 @@ class Recorder:
 
     # Inside
 
+    def _find_rank(self) -> None:
+        """Find out which rank this is, and with ``ranks="all"`` which run all of them record."""
+        separate = self._recording == "all"
+        place = find_place()
+        if self.over_ranks is None and (place.size > 1 or separate):
+            from neurockt.monitor._over_ranks import OverRanks
+
+            if separate:
+                run_id = self._given_id or common_run_id(place)
+                self._info = replace(self._info, id=run_id, rank=place.rank, ranks=place.size)
+                if self._path.exists() and not is_restart():
+                    raise UsageError(f"{self._path} exists; pass another run_id, the same on every rank")
+            self.over_ranks = OverRanks(place, separate=separate, reduction=self._reduction, warn=self._warn)
+
+    @property
+    def _path(self) -> Path:
+        """Where this process writes."""
+        run_dir = self._root / self._info.id
+        return run_dir if self._info.rank is None else rank_path(run_dir, self._info.rank)
+
     def _decorator(
         self, block: Block, name: str, aggregator: Aggregator | None
     ) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -217,16 +278,14 @@ class Recorder:
         return lambda function: recorded(function, self, block, slot, collector)
 
     def _create(self) -> RunWriter:
-        from neurockt.store.writer import RunWriter  # with all that writing needs, when something is to be written
-
         columns: dict[TableName, tuple[str, ...]] = {"steps": self._steps.columns, "epochs": self._epochs.columns}
         while True:
-            info = replace(self._info, path=self.run_dir)
+            info = replace(self._info, path=self._path)
             try:
                 writer = RunWriter(info, columns, config=self.config, on_fault=self._on_fault)
                 break
             except FileExistsError:
-                if self._given_id is not None:
+                if self._given_id is not None or self._info.rank is not None:
                     raise
                 self._info = replace(self._info, id=new_run_id(datetime.now()))
         self.config.on_change = writer.touch
@@ -239,7 +298,7 @@ class Recorder:
         os.register_at_fork(after_in_child=lambda: _disown(itself()))
 
     def _finish(self, state: State, failure: Failure | None) -> None:
-        if self.open_block is not None:
+        if self.open_block not in (None, "unopened"):
             return
         self._retry_at = min(self._retry_at, time.monotonic())
         self._steps.flush(wait=True)
@@ -249,7 +308,7 @@ class Recorder:
         if self._writer is not None:
             self._writer.close(state, failure)
         lost = self.dropped + (self._writer.info.dropped if self._writer else self._steps.rows + self._epochs.rows)
-        if lost:
+        if lost and self.is_writer:
             self._warn(f"{self.run_dir}: {lost:,} rows could not be stored and are lost")
         if self._fault is not None:
             raise self._fault
@@ -261,8 +320,6 @@ class Recorder:
         if error is None or error is self._earlier_exception or hasattr(sys, "ps1"):
             self._finish("finished", None)  # in an interactive session the last exception need not be the run's end
         else:
-            import traceback
-
             text = "".join(traceback.format_exception(error))
             self._finish("failed", Failure(type(error).__name__, str(error), text))
 
@@ -279,8 +336,6 @@ class Recorder:
     def _on_fault(self, what: str, error: BaseException) -> None:
         """Tell once and go on; under pytest a fault raises, at the latest in ``finish()``."""
         if "PYTEST_CURRENT_TEST" in os.environ and "pytest" in sys.modules:
-            from neurockt.store.writer import THREAD_NAME
-
             if threading.current_thread().name != THREAD_NAME:
                 raise error
             self._fault = error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, cast
@@ -15,7 +16,13 @@ from neurockt.store.plain import from_number, number, plain
 
 
 def write_info(info: RunInfo) -> None:
-    """Replace the run's ``run.json``."""
+    """Replace the run's ``run.json``. What rank 0 of several says of itself, it says of the whole."""
+    if info.rank == 0:
+        _publish(replace(info, path=info.path.parent, rank=None))
+    _publish(info)
+
+
+def _publish(info: RunInfo) -> None:
     text = json.dumps(to_json(info), ensure_ascii=False, allow_nan=False, indent=1) + "\n"
     files.publish(info.path / layout.RUN_FILE, lambda path: _write(path, text.encode()))
 
@@ -68,13 +75,14 @@ def to_json(info: RunInfo) -> dict[str, Any]:
         "heartbeat": info.heartbeat,
         "dropped": info.dropped,
         "failure": plain(vars(info.failure)) if info.failure else None,
+        "rank": info.rank,
+        "ranks": info.ranks,
         "attempts": [
             {**vars(attempt), "started": _time(attempt.started), "ended": _time(attempt.ended)}
             for attempt in info.attempts
         ],
         "steps": _table_to_json(info.steps),
         "epochs": _table_to_json(info.epochs),
-        **({"system": _table_to_json(info.system)} if info.system.rows else {}),
     }
 
 
@@ -103,9 +111,10 @@ def from_json(run_dir: Path, document: Any) -> RunInfo:
         attempts=tuple([_attempt_from_json(attempt) for attempt in document["attempts"]]),
         steps=_table_from_json(document["steps"]),
         epochs=_table_from_json(document["epochs"]),
-        system=_table_from_json(document["system"]) if "system" in document else TableSummary(),
         failure=Failure(*(_text(failure[key]) for key in ("type", "message", "traceback"))) if failure else None,
         dropped=_whole(document["dropped"]),
+        rank=_whole_or_none(document.get("rank")),
+        ranks=_whole_or_none(document.get("ranks")),
     )
 
 

@@ -1,8 +1,8 @@
-"""Where runs are, and the names of files in a run, which are spelt nowhere else. FORMAT.md section 2 draws the tree."""
+"""File names inside a run directory; they are spelt nowhere else. FORMAT.md section 2 draws the tree."""
 
 from __future__ import annotations
 
-import os
+import re
 from pathlib import Path
 from typing import Final, Literal
 
@@ -13,14 +13,16 @@ RUN_FILE: Final = "run.json"
 LEDGER_FILE: Final = "wandb.json"
 """What has been proved to be in W&B, beside where the user wants the run; only runs that go there have it."""
 
-TableName = Literal["steps", "epochs", "system"]
-TABLES: Final[tuple[TableName, ...]] = ("steps", "epochs", "system")
+TableName = Literal["steps", "epochs"]
+TABLES: Final[tuple[TableName, TableName]] = ("steps", "epochs")
 
-KEY: Final[dict[TableName, str]] = {"steps": "step", "epochs": "epoch", "system": "sample"}
+KEY: Final[dict[TableName, str]] = {"steps": "step", "epochs": "epoch"}
 """The column that numbers the rows of a table: it rises by one from row to row."""
 
 AXES: Final = ("step", "epoch", "time")
-"""The recorder's own columns, in every table. No metric may take these names."""
+"""The recorder's own columns, first in every table. No metric may take these names."""
+
+_RANK: Final = re.compile(r"rank-(?:\d{3}|[1-9]\d{3,6})")
 
 DAMAGED: Final = ".damaged"
 """Ending of a journal that was put aside because part of it cannot be read."""
@@ -28,18 +30,20 @@ DAMAGED: Final = ".damaged"
 TEMPORARY: Final = ".tmp"
 """Ending of a file that is not yet whole; readers ignore it, the next writer removes it."""
 
-ROOT_VARIABLE: Final = "NEUROCKT_DIR"
-DEFAULT_ROOT: Final = "runs"
+
+def rank_path(run_dir: Path, rank: int) -> Path:
+    """Where a rank of a run that keeps them apart has its tables; it is laid out as a run."""
+    return run_dir / f"rank-{rank:03d}"
 
 
-def default_root() -> Path:
-    """Where runs are when nobody says: ``$NEUROCKT_DIR``, else ``./runs``."""
-    return Path(os.environ.get(ROOT_VARIABLE) or DEFAULT_ROOT)
-
-
-def axes(key: str) -> tuple[str, ...]:
-    """The columns that come first in the table numbered by ``key``: ``AXES``, and before them a key that is none."""
-    return AXES if key in AXES else (key, *AXES)
+def rank_paths(run_dir: Path) -> dict[int, Path]:
+    """The ranks of a run that keeps them apart, in order; none for every other run."""
+    try:
+        names = [entry.name for entry in run_dir.iterdir() if _RANK.fullmatch(entry.name)]
+    except OSError:
+        return {}
+    ranks = sorted(int(name.removeprefix("rank-")) for name in names)
+    return {rank: rank_path(run_dir, rank) for rank in ranks if (rank_path(run_dir, rank) / RUN_FILE).exists()}
 
 
 def journal_path(run_dir: Path, table: TableName) -> Path:

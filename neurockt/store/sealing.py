@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -26,7 +25,6 @@ class SealedRun:
     steps: int
     """Rows of `steps` that were moved from the journal into parts."""
     epochs: int
-    system: int
     already: bool
     """Whether there was nothing to do."""
 
@@ -48,11 +46,12 @@ def seal_run(path: Path) -> SealedRun:
         where = f" by process {attempt.pid} on {attempt.host}" if attempt else ""
         raise RunInUse(f"{path} is still being written{where}; seal it when that process has ended")
     if info.state != "running" and not any(_journals(path, table) for table in TABLES):
-        return SealedRun(path, 0, 0, 0, already=True)
+        return SealedRun(path, 0, 0, already=True)
     moved = {table: _seal_table(path, table) for table in TABLES}
     _remove_temporaries(path)
-    write_info(_ended(info, {table: summarise_parts(path, table) for table in TABLES}))
-    return SealedRun(path, moved["steps"], moved["epochs"], moved["system"], already=False)
+    summaries = {table: summarise_parts(path, table) for table in TABLES}
+    write_info(_ended(info, summaries["steps"], summaries["epochs"]))
+    return SealedRun(path, moved["steps"], moved["epochs"], already=False)
 
 
 def _journals(path: Path, table: TableName) -> list[Path]:
@@ -83,9 +82,9 @@ def _remove_temporaries(path: Path) -> None:
             leftover.unlink()
 
 
-def _ended(info: RunInfo, summaries: Mapping[TableName, TableSummary]) -> RunInfo:
+def _ended(info: RunInfo, steps: TableSummary, epochs: TableSummary) -> RunInfo:
     """``info`` with the tables as they are now, and an end where the process could not tell its own."""
-    info = info.with_tables(summaries)
+    info = replace(info, steps=steps, epochs=epochs)
     if info.state != "running":
         return info
     end = max(moment for moment in (info.updated, info.created, _last_row(info)) if moment is not None)
