@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
+import csv
 import math
-from collections.abc import Callable
+import shutil
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.text import Text
-from textual.app import App
-from textual.widgets import DataTable, TabbedContent
+from viewing import lines, rows, text, titles, until
 
 from neurockt.monitor import Recorder
 from neurockt.records import ColumnSummary, RunInfo, TableSummary
+from neurockt_viewer.app import ViewerApp
 from neurockt_viewer.comparison import compare_configs, compare_metrics
+from neurockt_viewer.marks import Marks
 from neurockt_viewer.screens.compare import CompareScreen
+from neurockt_viewer.screens.runs import RunsScreen
 from neurockt_viewer.widgets.chart_grid import ChartGrid
 
 HOSTILE = "[/x]\x1b]0;owned\x07[@click=app.bell]a\u202e"
@@ -61,58 +62,88 @@ def test_only_the_config_keys_that_differ_are_listed() -> None:
     ]
 
 
+def test_a_mark_keeps_its_place_while_others_come_and_go() -> None:
+    """A run's letter and colour are its own for as long as it is marked; the lowest free one goes to the next."""
+    marks = Marks()
+    for name in "abc":
+        marks.add(Path(name))
+    marks.toggle(Path("b"))
+    assert [marks.place(Path(name)) for name in "ac"] == [0, 2]
+    marks.toggle(Path("d"))
+    marks.add(Path("a"))
+    assert [str(path) for path in marks] == ["a", "d", "c"]
+    marks.keep([Path("c"), Path("x")])
+    assert (list(marks), marks.place(Path("c"))) == ([Path("c")], 2)
+
+
 @pytest.fixture
-def paths(tmp_path: Path) -> list[Path]:
-    """Three finished runs; one's name and config are hostile."""
-    made = []
-    for index, name in enumerate(["slow", "fast", HOSTILE]):
-        config = {"lr": 10.0**-index, "width": 32, HOSTILE: HOSTILE if index == 2 else 0}
-        recorder = Recorder(tmp_path, run_id=f"r{index}", name=name, quiet=True, config=config)
+def root(tmp_path: Path) -> Path:
+    """Four finished runs; two differ only in the seed, and one's name and config are hostile."""
+    root = tmp_path / "runs"
+    for index, (name, seed) in enumerate([("slow-s0", 0), ("slow-s1", 1), ("fast", 0), (HOSTILE, 0)]):
+        config = {"lr": 10.0 ** -(index // 2), "width": 32, "seed": seed, HOSTILE: HOSTILE if index == 3 else 0}
+        recorder = Recorder(root, run_id=f"r{index}", name=name, quiet=True, config=config)
         loss = recorder.track_scalar("loss", lambda values: values[-1])(float)
         for step in range(1, 6):
             with recorder(train=True):
                 loss((index + 1) / step)
         recorder.finish()
-        made.append(recorder.run_dir)
-    return made
+    return root
 
 
-async def until(holds: Callable[[], bool]) -> None:
-    async def look() -> None:
-        while not holds():
-            await asyncio.sleep(0.01)
+async def test_marked_runs_are_compared_by_keys(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Curves in the colours of the marks, seeds as one; metrics against any baseline; configs, all keys on request."""
+    monkeypatch.chdir(tmp_path)
+    app = ViewerApp(root)
+    async with app.run_test(size=(140, 30)) as pilot:
+        await until(lambda: isinstance(app.screen, RunsScreen) and len(rows(app.screen, "#runs")) == 4)
+        await pilot.press("c")
+        assert isinstance(app.screen, RunsScreen), "one run cannot be compared"
+        await pilot.press(*["space"] * 4, "g", "space")
+        assert [row[0] for row in rows(app.screen, "#runs")] == ["", "B", "C", "D"], "the newest is marked no longer"
+        await pilot.press("c")
+        await until(lambda: isinstance(app.screen, CompareScreen) and app.screen.query_one(ChartGrid).charts)
+        screen = app.screen
+        charts = screen.query_one(ChartGrid)
+        await until(lambda: [line.colour for line in charts.charts[0].lines] == [1, 2, 3])
+        assert "B fast" in lines(app)[0]
+        await until(lambda: charts.charts[0].has_focus)
+        await pilot.press("b")
+        assert [(line.label, line.band) for line in charts.charts[0].lines] == [("fast", False), ("slow ×2", True)]
 
-    await asyncio.wait_for(look(), 20.0)
-
-
-def cells(table: DataTable[Text]) -> list[list[str]]:
-    return [[str(cell) for cell in table.get_row_at(row)] for row in range(table.row_count)]
-
-
-async def test_the_screen_compares_by_keys(paths: list[Path]) -> None:
-    """Charts, metrics against a baseline that Enter changes, configs with a switch for all keys; Escape leaves."""
-    app: App[None] = App()
-    async with app.run_test(size=(120, 30)) as pilot:
-        screen = CompareScreen(paths)
-        await app.push_screen(screen)
-        metrics, config = screen.query_one("#metric-table", DataTable), screen.query_one("#config-table", DataTable)
-        await until(lambda: metrics.row_count == 3 and bool(screen.query_one(ChartGrid).charts))
         await pilot.press("2")
-        await pilot.pause()
-        assert screen.query_one(TabbedContent).active == "metrics"
-        assert cells(metrics)[0][0].startswith("* A slow")
-        assert cells(metrics)[1][1] == "0.4000 (+0.2000) ▾"
-        await pilot.press("down", "enter")
-        assert cells(metrics)[0][1] == "0.2000 (-0.2000) ▴"
-        assert cells(metrics)[1][:2] == ["* B fast", "0.4000"]
-        await pilot.press("3")
-        await pilot.pause()
-        assert cells(config)[0][0] == "lr"
-        assert len(cells(config)) == 2
+        await until(lambda: len(rows(screen, "#metrics")) == 3)
+        assert titles(screen, "#metrics") == ["run", "loss last", "loss best"]
+        assert rows(screen, "#metrics")[0][:2] == ["B fast", "0.6000"]
+        assert rows(screen, "#metrics")[1][:2] == ["C slow-s1", "0.4000 (-0.2000) ✓"]
+        await pilot.press("j", "enter")
+        assert rows(screen, "#metrics")[0][1] == "0.6000 (+0.2000) ✗"
+        assert rows(screen, "#metrics")[1][1] == "0.4000"
+        assert "differences are to C slow-s1" in text(app)
+        await pilot.press("e", "enter")
+        await until((tmp_path / "metrics.csv").exists)
+        with (tmp_path / "metrics.csv").open() as file:
+            assert next(csv.DictReader(file))["loss last difference"] == repr(3 / 5 - 2 / 5)
+
+        await pilot.press("tab")
+        assert [row[0] for row in rows(screen, "#config")] == ["lr", "seed"]
+        assert titles(screen, "#config") == ["key", "B fast", "C slow-s1", "D slow-s0"]
         await pilot.press("a")
-        assert len(cells(config)) == 3
-        shown = "".join(cell for table in (config, metrics) for row in cells(table) for cell in row)
-        assert "[/x]" in shown
-        assert not {"\x1b", "\x07", "\u202e"} & set(shown)
+        assert [row[0] for row in rows(screen, "#config")][:3] == ["lr", "width", "seed"]
+        await pilot.press("l", "y")
+        assert app.clipboard == "0.1"
         await pilot.press("escape")
-        assert app.screen is not screen
+        assert isinstance(app.screen, RunsScreen)
+
+
+async def test_more_than_twenty_runs_are_too_many(tiny_run: Path) -> None:
+    """The reason is told, and nothing is opened."""
+    for number in range(20):
+        shutil.copytree(tiny_run, tiny_run.with_name(f"copy{number}"))
+    app = ViewerApp(tiny_run.parent)
+    async with app.run_test(size=(100, 40), notifications=True) as pilot:
+        await until(lambda: isinstance(app.screen, RunsScreen) and len(rows(app.screen, "#runs")) == 21)
+        screen = app.screen
+        await pilot.press("a", "c")
+        assert app.screen is screen
+        await until(lambda: "21 runs are marked; 20 can be" in text(app))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
@@ -15,10 +15,13 @@ from textual.theme import Theme
 from neurockt.formatting import clean
 from neurockt.store.layout import RUN_FILE
 from neurockt_viewer import terminal
+from neurockt_viewer.screens.help import TOOLKIT_ACTIONS
 from neurockt_viewer.settings import Settings, load_settings
 from neurockt_viewer.text import Scrub
 
-CLIPBOARD_LIMIT = 100_000
+NO_COMMANDS: Final = (*TOOLKIT_ACTIONS, "command_palette")
+"""Actions that the command palette does without."""
+CLIPBOARD_LIMIT: Final = 100_000
 """Characters that go to the clipboard; terminals drop more."""
 
 DARK = Theme(
@@ -57,10 +60,11 @@ class ViewerApp(App[None]):
     TITLE = "neurockt"
     CSS_PATH = "viewer.tcss"
     ENABLE_COMMAND_PALETTE = True
+    VERTICAL_BREAKPOINTS = [(0, "-flat"), (8, "-high")]  # noqa: RUF012 - as Textual declares it
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("question_mark", "help", "Help", key_display="?"),
         Binding("q", "leave", "Quit"),
-        Binding("ctrl+c", "leave", "Quit", show=False, priority=True, system=True),
+        Binding("ctrl+c,ctrl+q", "leave", "Quit", show=False, priority=True, system=True),
         Binding("ctrl+z", "suspend_process", "Suspend", show=False, priority=True),
         Binding("T", "theme", "Light or dark", show=False),
     ]
@@ -92,7 +96,7 @@ class ViewerApp(App[None]):
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Textual's own, and after them the one that nothing harmful passes."""
-        return [*super().get_line_filters(), Scrub()]
+        return [*super().get_line_filters(), Scrub(ascii_only=not terminal.takes_unicode())]
 
     def copy_to_clipboard(self, text: str) -> None:
         """Copy through the terminal (OSC 52), cleaned."""
@@ -100,7 +104,7 @@ class ViewerApp(App[None]):
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Everything a key does here, for the command palette."""
-        seen = set()
+        seen = set(NO_COMMANDS)
         for active in screen.active_bindings.values():
             binding = active.binding
             if binding.description and active.enabled and binding.action not in seen:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -22,6 +23,9 @@ WIDTH_SAMPLE: Final = 500
 TEXT_LIMIT: Final = 120
 """Characters of a value in the table."""
 
+_PLAIN: Final = re.compile(r"\w[\w./-]*")
+"""A metric's name that nobody takes for anything else, unless it is a field of every run."""
+
 STATES: Final = {
     "running": ("●", "live"),
     "finished": ("✓", "good"),
@@ -33,7 +37,9 @@ STATES: Final = {
 
 
 def quoted(metric: str) -> str:
-    """The field that is a metric's last value, whatever the metric is called."""
+    """The field that is a metric's last value, whatever the metric is called; without quotes where none are needed."""
+    if _PLAIN.fullmatch(metric) and parse_field(metric).metric == metric:
+        return metric
     escaped = metric.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from neurockt.fields import Field, parse_field, sort_runs
 from neurockt.formatting import clean
 from neurockt.query import Query
 from neurockt.records import RunInfo
+from neurockt_viewer.charts import palette
 from neurockt_viewer.columns import cell_of, default_columns, layout_of, show_value, understood
+from neurockt_viewer.marks import Marks
 from neurockt_viewer.settings import Settings
 from neurockt_viewer.widgets.grid import Cell, Column
 
-MARK: Final = "◆"
-"""Stands before a marked run."""
 MARK_COLUMN: Final = Column("", "", 1)
 
 
@@ -31,15 +30,16 @@ class Head:
 class RunRows:
     """The rows of the table of runs; a row is a run or the head of a group."""
 
-    def __init__(self, runs: Sequence[RunInfo], query: Query, settings: Settings) -> None:
+    def __init__(self, runs: Sequence[RunInfo], query: Query, settings: Settings, marks: Marks) -> None:
         """Arrange the runs.
 
         Args:
             runs: all there are, oldest first.
             query: which to show.
             settings: the columns, the order and the grouping.
+            marks: which are marked; looked at as they are drawn.
         """
-        self.marked: set[Path] = set()
+        self._marks = marks
         self.folded: set[str] = set()
         """Groups of which only the head is shown."""
         self.shown: list[RunInfo] = [info for info in runs if query.matches(info)]
@@ -56,7 +56,7 @@ class RunRows:
         titles = [clean(field.label) + _arrow(field, settings) for field in self.fields]
         self.columns: list[Column] = [MARK_COLUMN, *layout_of(self.fields, self.shown, titles)]
         self._rows: list[RunInfo | Head] = []
-        self._places: dict[Path, int] = {}
+        self._places: dict[object, int] = {}
         self.fold(set())
 
     def fold(self, folded: set[str]) -> None:
@@ -69,7 +69,7 @@ class RunRows:
                 self._rows.append(head)
                 if head.value not in folded:
                     self._rows += runs
-        self._places = {row.path: at for at, row in reversed(list(enumerate(self._rows))) if isinstance(row, RunInfo)}
+        self._places = {_key(row): at for at, row in reversed(list(enumerate(self._rows)))}
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -78,17 +78,27 @@ class RunRows:
         """What is in that row; None where there is no such row."""
         return self._rows[at] if 0 <= at < len(self._rows) else None
 
-    def place_of(self, path: Path) -> int | None:
-        """The first row of a run."""
-        return self._places.get(path)
+    def place_of(self, row: RunInfo | Head) -> int | None:
+        """The first row of that run, or of that group."""
+        return self._places.get(_key(row))
+
+    def members(self, head: Head) -> list[RunInfo]:
+        """The runs of a group."""
+        return next((runs for other, runs in self._groups or [] if other.value == head.value), [])
 
     def cells(self, row: int, columns: range) -> Sequence[Cell]:
         """The cells of one row."""
         found = self._rows[row]
         if isinstance(found, Head):
             return [self._head_cell(found, column) for column in columns]
-        marked = Cell(MARK, "mark") if found.path in self.marked else Cell("")
-        return [cell_of(found, self.fields[column - 1]) if column else marked for column in columns]
+        return [cell_of(found, self.fields[column - 1]) if column else self._mark(found) for column in columns]
+
+    def _mark(self, info: RunInfo) -> Cell:
+        """A marked run's letter, in the colour that its curves will have."""
+        if info.path not in self._marks:
+            return Cell("")
+        place = self._marks.place(info.path)
+        return Cell(palette.letter(place), colour=place)
 
     def _head_cell(self, head: Head, column: int) -> Cell:
         if column == 0:
@@ -96,8 +106,12 @@ class RunRows:
         if column == 1:
             return Cell(f"{head.count} run{'s' * (head.count != 1)}", "muted")
         if column == 2 and self._grouping is not None:
-            return Cell(f"{clean(self._grouping.label)} = {head.value}", "mark")
+            return Cell(self.title_of(head), "mark")
         return Cell("")
+
+    def title_of(self, head: Head) -> str:
+        """What the runs of a group have in common."""
+        return f"{clean(self._grouping.label)} = {head.value}" if self._grouping else head.value
 
     def want(self, rows: range, columns: range) -> None:
         """All is here."""
@@ -106,6 +120,10 @@ class RunRows:
         """What is seen, for a file: the columns' names and each run's values."""
         names = [field.label for field in self.fields]
         return names, [[field.value(info) for field in self.fields] for info in self.shown]
+
+
+def _key(row: RunInfo | Head) -> object:
+    return row.path if isinstance(row, RunInfo) else row.value
 
 
 def _arrow(field: Field, settings: Settings) -> str:

@@ -27,6 +27,12 @@ def on_signals(leave: Callable[[int], None]) -> None:
             loop.add_signal_handler(number, leave, 128 + number)
 
 
+def takes_unicode() -> bool:
+    """Whether the stream that Textual draws on has a place for more than ASCII."""
+    encoding = getattr(sys.__stderr__, "encoding", None) or "utf-8"
+    return encoding.lower().startswith("utf")
+
+
 def log_path() -> Path:
     """Where a fault of the viewer is written down: below ``$XDG_STATE_HOME``, else ``~/.local/state``."""
     base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"

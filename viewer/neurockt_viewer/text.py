@@ -7,33 +7,54 @@ passes it, whichever widget it came from.
 
 from __future__ import annotations
 
+from typing import Final
+
 from rich.segment import Segment
 from textual.color import Color
 from textual.content import Content
 from textual.filter import LineFilter
 
-from neurockt.formatting import LABEL_LIMIT, clean, clean_block
+from neurockt.formatting import LABEL_LIMIT, clean, clean_block, display_width
+
+PLAIN: Final = {
+    **dict.fromkeys("│┃║▏▎▍▌▐▕┤├┆", "|"),
+    **dict.fromkeys("─━═▁▔▂▃", "-"),
+    **dict.fromkeys("┌┐└┘╭╮╰╯┼┬┴╸╺", "+"),
+    **dict(zip("✓✗●◐▲▼▴▾▸←→↑↓⏎…·×", "vx*o^v^v><>^vE~.x", strict=True)),
+}
+"""What stands for our signs where a terminal takes ASCII alone."""
 
 
 class Scrub(LineFilter):
-    """Replaces control and bidi characters in all output."""
+    """Replaces control and bidi characters in all output, and where it must be ASCII, all else that is none."""
+
+    def __init__(self, *, ascii_only: bool = False) -> None:
+        """The last filter before the terminal.
+
+        Args:
+            ascii_only: the terminal's stream has no place for other characters.
+        """
+        super().__init__()
+        self._ascii_only = ascii_only
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
         """The segments with harmless text; those that terminals are steered with are Textual's own and stay."""
         return [
             segment
             if segment.control or _is_harmless(segment.text)
-            else Segment(_scrubbed(segment.text), segment.style)
+            else Segment(self._scrubbed(segment.text), segment.style)
             for segment in segments
         ]
+
+    def _scrubbed(self, text: str) -> str:
+        cleaned = clean(text, len(text))
+        if not self._ascii_only:
+            return cleaned
+        return "".join(c if c.isascii() else PLAIN.get(c, "?" * display_width(c)) for c in cleaned)
 
 
 def _is_harmless(text: str) -> bool:
     return text.isascii() and text.isprintable()
-
-
-def _scrubbed(text: str) -> str:
-    return clean(text, len(text))
 
 
 def label(text: object, limit: int = LABEL_LIMIT) -> Content:

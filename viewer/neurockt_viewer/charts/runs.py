@@ -23,13 +23,18 @@ _SEED_IN_NAME: Final = re.compile(r"[-_. /]*(?:seed|s)?[-_. =]*$", re.IGNORECASE
 class Runs:
     """The series of one run or more. Which methods block is as in ``RunSeries``."""
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    def __init__(self, paths: Sequence[Path], colours: Sequence[int] = ()) -> None:
         """Nothing is read yet but what the runs are.
+
+        Args:
+            paths: the runs.
+            colours: the place of each in the palette; default the order.
 
         Raises:
             NeurocktError: one is no run, or cannot be read.
         """
         self.runs = [RunSeries(path, ENTRIES // len(paths)) for path in paths]
+        self._colours = colours or range(len(paths))
         self.groups = same_but_seed([series.run.info for series in self.runs])
         """The runs that differ only in the seed, by their places."""
 
@@ -93,7 +98,8 @@ class Runs:
                 if not members:
                     continue
                 name = members[0].label if len(members) == 1 else _common_name([member.label for member in members])
-                each = [member.line(metric, axis, group[0], f"{name}{suffix}") for member in members]
+                colour = self._colours[group[0]]
+                each = [member.line(metric, axis, colour, f"{name}{suffix}") for member in members]
                 lines.append(each[0] if len(each) == 1 else _band(each))
         return lines
 

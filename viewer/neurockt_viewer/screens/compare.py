@@ -2,52 +2,62 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final
 
-from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.containers import Container, Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.screen import Screen
-from textual.widgets import DataTable, Footer, Static, TabbedContent, TabPane
+from textual.widgets import Footer, Static
 from textual.worker import get_current_worker
 
 from neurockt import open_run
 from neurockt.errors import NeurocktError, NeurocktWarning
 from neurockt.formatting import clean
 from neurockt.records import RunInfo
+from neurockt.store.run import Run
 from neurockt_viewer.charts import palette
-from neurockt_viewer.comparison import Compared, compare_configs, compare_metrics
+from neurockt_viewer.comparison import Compared, MetricColumn, compare_configs, compare_metrics
+from neurockt_viewer.text import styled
+from neurockt_viewer.widgets.cell_rows import CellRows
 from neurockt_viewer.widgets.chart_grid import ChartGrid
+from neurockt_viewer.widgets.grid import Cell, Grid
+from neurockt_viewer.widgets.tab_bar import TabBar
 
-INFO_SECONDS: Final = 3.0
+INFO_SECONDS: Final = 1.0
 """How often runs that are live are asked what their metrics came to."""
 LABEL_WIDTH: Final = 32
-TABS: Final = ("charts", "metrics", "config")
+TABS: Final = ("Charts", "Metrics", "Config")
+CHARTS, METRICS, CONFIG = range(len(TABS))
 
 
 class CompareScreen(Screen[None]):
     """Two runs or more."""
 
     DEFAULT_CSS = """
-    CompareScreen TabPane { padding: 0; }
-    CompareScreen TabbedContent { height: 1fr; }
-    CompareScreen DataTable { height: 1fr; }
+    CompareScreen #tab > Vertical { height: 1fr; display: none; }
     CompareScreen .note { height: 1; padding: 0 1; color: $text-muted; }
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("1", "tab('charts')", "Charts", id="compare.charts"),
-        Binding("2", "tab('metrics')", "Metrics", id="compare.metrics"),
-        Binding("3", "tab('config')", "Config", id="compare.config"),
-        Binding("a", "everything", "All keys", id="compare.all"),
-        Binding("escape,backspace", "leave", "Back", id="compare.back"),
+        Binding("1", "tab(0)", "Charts", show=False),
+        Binding("2", "tab(1)", "Metrics", show=False),
+        Binding("3", "tab(2)", "Config", show=False),
+        Binding("tab", "next_tab(1)", "Next tab", show=False, priority=True),
+        Binding("shift+tab", "next_tab(-1)", "Tab before", show=False, priority=True),
+        Binding("enter", "baseline", "Baseline"),
+        Binding("a", "everything", "All keys, or those that differ"),
+        Binding("e", "export", "Export"),
+        Binding("y", "copy", "Copy cell", show=False),
+        Binding("escape,backspace", "leave", "Runs"),
     ]
 
     @dataclass
@@ -56,37 +66,56 @@ class CompareScreen(Screen[None]):
 
         infos: list[RunInfo]
 
-    def __init__(self, paths: Sequence[Path]) -> None:
-        """The runs at these paths, in this order; the first is the baseline until another is chosen."""
+        def can_replace(self, message: Message) -> bool:
+            """The latest tells all."""
+            return isinstance(message, CompareScreen.Known)
+
+    def __init__(self, places: Mapping[Path, int]) -> None:
+        """Compare.
+
+        Args:
+            places: the runs, each with its place in the palette; the first is the baseline until another is chosen.
+        """
         super().__init__()
-        self._paths = list(paths)
+        self._places = dict(places)
         self._infos: list[RunInfo] = []
-        self._baseline = 0
+        self._baseline = next(iter(places))
         self._everything = False
+        self._current = CHARTS
+        self._columns: list[MetricColumn] = []
+        self._wake = threading.Event()
 
     def compose(self) -> ComposeResult:
-        """A tab each for the curves, the metrics and the config."""
-        with TabbedContent(*(name.capitalize() for name in TABS)):
-            with TabPane("Charts", id="charts"):
-                yield ChartGrid(*self._paths)
-            with TabPane("Metrics", id="metrics"):
-                yield DataTable(id="metric-table", cursor_type="row", zebra_stripes=True)
-                yield Static("", id="metric-note", classes="note")
-            with TabPane("Config", id="config"):
-                yield DataTable(id="config-table", cursor_type="row", zebra_stripes=True)
-                yield Static("", id="config-note", classes="note")
-        yield Footer()
+        """From the top: what this is, the tabs, what the tab shows, the keys."""
+        yield Static(id="title")
+        yield TabBar(TABS)
+        with Container(id="tab"):
+            with Vertical():
+                yield ChartGrid(*self._places, colours=tuple(self._places.values()))
+            with Vertical():
+                yield Grid(id="metrics")
+                yield Static(id="metrics-note", classes="note")
+            with Vertical():
+                yield Grid(id="config")
+                yield Static(id="config-note", classes="note")
+        yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
         """Begin to look."""
+        self._say()
+        self.action_tab(CHARTS)
         self._look()
+
+    def on_unmount(self) -> None:
+        """Let the thread end."""
+        self._wake.set()
 
     @work(thread=True, exclusive=True, group="infos", exit_on_error=False)
     def _look(self) -> None:
         """Ask the runs what they came to, again and again while one of them is live."""
         worker = get_current_worker()
-        runs = []
-        for path in self._paths:
+        runs: list[Run] = []
+        for path in self._places:
             try:
                 runs.append(open_run(path))
             except NeurocktError:
@@ -104,98 +133,157 @@ class CompareScreen(Screen[None]):
             if infos != known:
                 known = infos
                 self.post_message(self.Known(infos))
-            if not any(info.state == "running" for info in infos) or worker.cancelled_event.wait(INFO_SECONDS):
+            if not any(info.state == "running" for info in infos) or self._wake.wait(INFO_SECONDS):
                 return
 
     @on(Known)
-    def _fill(self, message: Known) -> None:
+    def _take(self, message: Known) -> None:
         self._infos = message.infos
+        self._say()
         self._fill_metrics()
         self._fill_config()
 
+    def _say(self) -> None:
+        """Which runs these are, each in the colour of its curves."""
+        names = {info.path: info.label for info in self._infos}
+        dark = self.app.current_theme.dark
+        pieces = [styled("neurockt", "bold $primary"), Content(f"  {len(self._places)} runs")]
+        for path, place in self._places.items():
+            name = f"{palette.letter(place)} {clean(names.get(path, path.name), LABEL_WIDTH)}"
+            pieces.append(Content.styled(f"  {name}", palette.colour(place, dark=dark)))
+        self.query_one("#title", Static).update(Content("").join(pieces))
+
+    # Metrics
+
     def _fill_metrics(self) -> None:
         """A row a run; a column for the last and the best value of each metric."""
-        table = self.query_one("#metric-table", DataTable)
-        row = table.cursor_row
-        table.clear(columns=True)
-        columns = compare_metrics(self._infos, self._baseline)
-        table.add_column(Text("run"))
-        for column in columns:
-            table.add_column(Text(f"{clean(column.metric, LABEL_WIDTH)} {column.which}", justify="right"))
-        for index, _ in enumerate(self._infos):
-            cells = [self._value(column.values[index]) for column in columns]
-            table.add_row(self._title(index, marked=index == self._baseline), *cells)
-        table.move_cursor(row=row)
-        base = clean(self._infos[self._baseline].label) if self._infos else ""
-        self._note("metric-note", f"differences are to {base}; Enter makes another run the baseline")
+        paths = [info.path for info in self._infos]
+        baseline = paths.index(self._baseline) if self._baseline in paths else 0
+        self._columns = compare_metrics(self._infos, baseline) if paths else []
+        rows = [
+            [self._name_cell(info), *(_value_cell(column.values[at]) for column in self._columns)]
+            for at, info in enumerate(self._infos)
+        ]
+        titles = ["run", *(f"{clean(column.metric, LABEL_WIDTH)} {column.which}" for column in self._columns)]
+        _show(self.query_one("#metrics", Grid), CellRows(titles, rows, right=range(1, len(titles))))
+        base = self._title_of(self._infos[baseline]) if paths else ""
+        note = f"differences are to {base}; ✓ better, ✗ worse, judged by the metric's name"
+        self.query_one("#metrics-note", Static).update(Content(note))
+
+    def _title_of(self, info: RunInfo) -> str:
+        return f"{palette.letter(self._places[info.path])} {clean(info.label, LABEL_WIDTH)}"
+
+    def _name_cell(self, info: RunInfo) -> Cell:
+        return Cell(self._title_of(info), colour=self._places[info.path])
+
+    # Config
 
     def _fill_config(self) -> None:
         """A row a key; a column a run."""
-        table = self.query_one("#config-table", DataTable)
-        table.clear(columns=True)
-        rows = compare_configs(self._infos, everything=self._everything)
-        table.add_column(Text("key"))
-        for index, _ in enumerate(self._infos):
-            table.add_column(self._title(index))
-        for key, values in rows:
-            table.add_row(Text(clean(key)), *(Text(clean(value, LABEL_WIDTH)) for value in values))
-        count = len(compare_configs(self._infos, everything=True))
-        said = f"all {count} keys" if self._everything else f"{len(rows)} of {count} keys differ; a shows all"
-        self._note("config-note", said)
-
-    def _note(self, which: str, said: str) -> None:
-        self.query_one(f"#{which}", Static).update(Content(said))
-
-    def _title(self, index: int, *, marked: bool = False) -> Text:
-        """A run's name in the colour of its curve."""
-        dark = self.app.current_theme.dark
-        place = self._paths.index(self._infos[index].path)
-        name = f"{'* ' if marked else ''}{palette.letter(place)} {clean(self._infos[index].label, LABEL_WIDTH)}"
-        return Text(name, style=f"bold {palette.colour(place, dark=dark)}", no_wrap=True)
-
-    def _value(self, compared: Compared) -> Text:
-        """The value, and the difference: green where it is better, which a sign tells too."""
-        dark = self.app.current_theme.dark
-        shown = Text(str(compared), justify="right", no_wrap=True)
-        if compared.better is not None:
-            colour = palette.colour(2 if compared.better else 5, dark=dark)
-            shown.append(" ▴" if compared.better else " ▾", style=colour)
-        return shown
+        everything = compare_configs(self._infos, everything=True)
+        differing = compare_configs(self._infos)
+        differ = {key for key, _ in differing}
+        rows = [
+            [Cell(clean(key), "strong" if key in differ else "muted"), *(Cell(clean(value)) for value in values)]
+            for key, values in (everything if self._everything else differing)
+        ]
+        _show(self.query_one("#config", Grid), CellRows(["key", *map(self._title_of, self._infos)], rows))
+        said = f"{len(differ):,} of {len(everything):,} keys differ"
+        self.query_one("#config-note", Static).update(
+            Content(f"{said}; all are shown" if self._everything else f"{said}; a shows all")
+        )
 
     # Keys
 
-    @property
-    def _tabs(self) -> TabbedContent:
-        return self.query_one(TabbedContent)
-
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Only the config has keys to show all of."""
-        return action != "everything" or not self.is_mounted or self._tabs.active == "config"
+        """What a key does depends on the tab; the charts have their own ones."""
+        needed = {
+            "baseline": (METRICS,),
+            "everything": (CONFIG,),
+            "export": (METRICS, CONFIG),
+            "copy": (METRICS, CONFIG),
+        }
+        return self._current in needed.get(action, range(len(TABS)))
 
-    def action_tab(self, name: str) -> None:
-        """Go to a tab."""
-        self._tabs.active = name
-
-    @on(TabbedContent.TabActivated)
-    def _entered(self, event: TabbedContent.TabActivated) -> None:
-        """Give the keys to what the tab shows."""
-        inside = event.pane.query("Chart, DataTable")
-        seen = [widget for widget in inside if widget.display]
-        if seen:
-            seen[0].focus()
+    def action_tab(self, index: int) -> None:
+        """Show a tab."""
+        self._current = index
+        self.query_one(TabBar).show(index)
+        for at, tab in enumerate(self.query_one("#tab").children):
+            tab.display = at == index
+        shown = self.query_one("#tab").children[index]
+        self.set_focus(next((widget for widget in shown.query("Chart, Grid") if widget.focusable), None))
         self.refresh_bindings()
 
-    @on(DataTable.RowSelected, "#metric-table")
-    def _choose(self, event: DataTable.RowSelected) -> None:
-        """Measure the others by this run."""
-        self._baseline = event.cursor_row
-        self._fill_metrics()
+    def action_next_tab(self, direction: int) -> None:
+        """The tab to the right or to the left."""
+        self.action_tab((self._current + direction) % len(TABS))
+
+    @on(TabBar.Picked)
+    def _pick(self, message: TabBar.Picked) -> None:
+        message.stop()
+        self.action_tab(message.index)
+
+    def action_baseline(self) -> None:
+        """Measure the others by the run under the cursor."""
+        row = self.query_one("#metrics", Grid).cursor_row
+        if row < len(self._infos):
+            self._baseline = self._infos[row].path
+            self._fill_metrics()
+
+    @on(Grid.Opened, "#metrics")
+    def _opened(self) -> None:
+        self.action_baseline()
 
     def action_everything(self) -> None:
         """All config keys, or only those that differ."""
         self._everything = not self._everything
         self._fill_config()
 
+    @property
+    def _grid(self) -> Grid:
+        return self.query_one("#metrics" if self._current == METRICS else "#config", Grid)
+
+    def action_copy(self) -> None:
+        """Copy what the cell under the cursor shows."""
+        grid = self._grid
+        if isinstance(grid.source, CellRows) and grid.cursor_row < len(grid.source):
+            self.app.copy_to_clipboard(grid.source.rows[grid.cursor_row][grid.cursor_column].text)
+            self.notify("cell copied", markup=False, timeout=2)
+
+    def action_export(self) -> None:
+        """Write the table to a file: of the metrics the values and the differences in full, of the config the text."""
+        from neurockt_viewer.exporting import export_rows
+
+        if self._current == CONFIG:
+            table = compare_configs(self._infos, everything=self._everything)
+            names = ["key", *(info.id for info in self._infos)]
+            export_rows(self, "config", names, [[key, *values] for key, values in table])
+            return
+        names = ["run", "id"]
+        for column in self._columns:
+            names += [f"{column.metric} {column.which}", f"{column.metric} {column.which} difference"]
+        rows: list[list[object]] = []
+        for at, info in enumerate(self._infos):
+            row: list[object] = [info.label, info.id]
+            for column in self._columns:
+                row += [column.values[at].value, column.values[at].difference]
+            rows.append(row)
+        export_rows(self, "metrics", names, rows)
+
     def action_leave(self) -> None:
         """Back to where this was opened."""
         self.dismiss(None)
+
+
+def _show(grid: Grid, source: CellRows) -> None:
+    """Show a table whose first column tells the rows apart, and so does not scroll away."""
+    grid.frozen = 1
+    grid.show(source)
+
+
+def _value_cell(compared: Compared) -> Cell:
+    """A value and its difference: the colour says whether it is better, and so does a sign."""
+    if compared.better is None:
+        return Cell(str(compared))
+    return Cell(f"{compared} {'✓' if compared.better else '✗'}", "good" if compared.better else "bad")

@@ -14,6 +14,8 @@ from textual.widgets import Static
 KEY_WIDTH: Final = 18
 TOOLKIT_ACTIONS: Final = ("app.focus_next", "app.focus_previous", "screen.copy_text", "page_left", "page_right")
 """What Textual binds for every screen and is of no use here."""
+OUR_WORDS: Final = {"palette": "All commands"}
+"""What Textual describes otherwise."""
 MOVING_ACTIONS: Final = ("move", "page", "first", "last", "scroll", "cursor", "delete", "home", "end", "focus_by")
 """How the actions begin that only move, or edit a line."""
 
@@ -63,7 +65,8 @@ def key_lines(screen: Screen[object]) -> list[Content]:
         if not binding.description or not active.enabled or binding.action in TOOLKIT_ACTIONS:
             continue
         section = "everywhere" if isinstance(active.node, App) else "moving" if _moves(binding.action) else "here"
-        keys = sections[section].setdefault((binding.action, binding.description), [])
+        description = OUR_WORDS.get(binding.description, binding.description)
+        keys = sections[section].setdefault((binding.action, description), [])
         shown = screen.app.get_key_display(binding)
         if shown not in keys:
             keys.append(shown)

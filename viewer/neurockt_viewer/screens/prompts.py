@@ -8,7 +8,7 @@ from typing import ClassVar, Generic, TypeVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
+from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
@@ -29,7 +29,7 @@ class Prompt(ModalScreen[Answer], Generic[Answer]):
         width: 72; max-width: 94%; height: auto; max-height: 90%;
         background: $surface; border: round $primary; padding: 0 1;
     }
-    Prompt Input { border: none; height: 1; padding: 0; background: $boost; }
+    Prompt Input { background: $boost; }
     Prompt .problem { color: $text-error; height: auto; }
     Prompt .hint { color: $text-muted; height: auto; }
     """
@@ -58,7 +58,7 @@ class Ask(Prompt[str]):
         """The question and the line."""
         with Vertical() as box:
             box.border_title = Content(self._question)
-            yield Input(self._value, select_on_focus=False)
+            yield Input(self._value, select_on_focus=False, compact=True)
             yield Static(classes="problem")
             yield Static(Content(self._hint), classes="hint")
 
@@ -75,6 +75,43 @@ class Ask(Prompt[str]):
             self.query_one(".problem", Static).update(Content(clean(str(error).partition("\n")[0])))
         else:
             self.dismiss(event.value)
+
+
+class Tell(Prompt[None]):
+    """Tells something of several lines, to scroll."""
+
+    DEFAULT_CSS = """
+    Tell VerticalScroll { height: auto; max-height: 80vh; scrollbar-size: 1 1; }
+    Tell VerticalScroll Static { width: 1fr; height: auto; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "dismiss(None)", "Close", priority=True),
+        Binding("j", "scroll(1)", "Down", show=False),
+        Binding("k", "scroll(-1)", "Up", show=False),
+    ]
+
+    def __init__(self, title: str, text: Content) -> None:
+        """Tell.
+
+        Args:
+            title: what about, in our words.
+            text: clean.
+        """
+        super().__init__()
+        self._title = title
+        self._text = text
+
+    def compose(self) -> ComposeResult:
+        """The text."""
+        with Vertical() as box:
+            box.border_title = Content(self._title)
+            box.border_subtitle = Content("esc closes")
+            with VerticalScroll():
+                yield Static(self._text)
+
+    def action_scroll(self, lines: int) -> None:
+        """Scroll by lines."""
+        self.query_one(VerticalScroll).scroll_relative(y=lines, animate=False)
 
 
 class Choices:
@@ -155,7 +192,7 @@ class Choose(Prompt[list[str]]):
         """A line to narrow the list, and the list."""
         with Vertical() as box:
             box.border_title = Content(self._question)
-            yield Input(placeholder="type to narrow the list")
+            yield Input(placeholder="type to narrow the list", compact=True)
             yield Grid()
             hint = "↓ list · enter choose · esc cancel"
             if self._several:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -20,16 +19,17 @@ from textual.widgets import Footer, Input, Static
 from textual.worker import get_current_worker
 
 from neurockt.catalogue import RunWatcher
-from neurockt.errors import NeurocktError, QueryError
+from neurockt.errors import NeurocktError, QueryError, UsageError
 from neurockt.fields import parse_field
 from neurockt.formatting import clean, display_width
 from neurockt.query import Query, parse
 from neurockt.records import RunInfo
 from neurockt_viewer.columns import possible_columns
+from neurockt_viewer.marks import Marks
 from neurockt_viewer.run_rows import Head, RunRows, group_fields
-from neurockt_viewer.screens.prompts import Choose
+from neurockt_viewer.screens.prompts import Choose, Tell
 from neurockt_viewer.settings import Settings
-from neurockt_viewer.text import styled
+from neurockt_viewer.text import block, styled
 from neurockt_viewer.widgets.grid import Grid
 from neurockt_viewer.widgets.line_input import LineInput
 from neurockt_viewer.widgets.preview import Preview
@@ -43,7 +43,10 @@ TICK_SECONDS: Final = 30.0
 PREVIEW_WIDTH: Final = 110
 """Terminals narrower than this have no room for the preview."""
 
-CAN_COMPARE: Final = find_spec("neurockt_viewer.screens.compare") is not None
+MOST_COMPARED: Final = 20
+"""Runs beside each other; more curves than this cannot be told apart."""
+PROBLEMS_TOLD: Final = 200
+"""Runs that cannot be read, and are named."""
 
 FILTER_HINT: Final = (
     "name, tag:x, project:x, state:running, cfg.lr>=1e-3, valid_loss<0.1, best(acc)>0.95, AND OR NOT ( )"
@@ -66,6 +69,7 @@ class RunsScreen(Screen[None]):
         Binding("y", "copy", "Copy path", show=False),
         Binding("a", "mark_all", "Mark all that are shown, or none", show=False),
         Binding("r", "refresh", "Look for changes now", show=False),
+        Binding("exclamation_mark", "problems", "What cannot be read, and why", key_display="!", show=False),
         Binding("escape", "back", "Clear the filter, then the marks", show=False),
     ]
 
@@ -101,8 +105,8 @@ class RunsScreen(Screen[None]):
         self._trouble = ""
         self._query: Query = parse("")
         self._problem = ""
-        self._rows = RunRows([], self._query, settings)
-        self._marked: set[Path] = set()
+        self._marks = Marks()
+        self._rows = RunRows([], self._query, settings, self._marks)
         self._folded: set[str] = set()
 
     def compose(self) -> ComposeResult:
@@ -135,6 +139,7 @@ class RunsScreen(Screen[None]):
     def on_resize(self) -> None:
         """The preview needs room."""
         self._lay_out()
+        self.refresh_bindings()
 
     # Looking
 
@@ -173,7 +178,8 @@ class RunsScreen(Screen[None]):
     @on(RunsRead)
     def _take(self, message: RunsRead) -> None:
         self._read, self._runs, self._trouble = message, message.runs, ""
-        self._marked &= {info.path for info in message.runs} if message.whole else self._marked
+        if message.whole:
+            self._marks.keep(info.path for info in message.runs)
         self._arrange()
 
     @on(DirectoryLost)
@@ -184,13 +190,12 @@ class RunsScreen(Screen[None]):
     # Arranging
 
     def _arrange(self) -> None:
-        """Show the runs as they are now; the cursor stays on its run."""
+        """Show the runs as they are now; the cursor stays on its run, or in the first row."""
         grid = self.query_one("#runs", Grid)
         under = self._rows.row(grid.cursor_row)
-        self._rows = RunRows(self._runs, self._query, self._settings)
-        self._rows.marked = self._marked
+        self._rows = RunRows(self._runs, self._query, self._settings, self._marks)
         self._rows.fold(self._folded)
-        place = self._rows.place_of(under.path) if isinstance(under, RunInfo) and grid.cursor_row else None
+        place = self._rows.place_of(under) if under is not None and grid.cursor_row else None
         grid.frozen = 3 if len(self._rows.columns) > 3 and self._rows.columns[2].key == "name" else 1
         grid.show(self._rows, row=place, column=max(1, grid.cursor_column))
         self._say()
@@ -209,9 +214,9 @@ class RunsScreen(Screen[None]):
             if running := sum(info.state == "running" for info in read.runs):
                 pieces.append(f"{running:,} running")
             if read.problems:
-                pieces.append(f"{len(read.problems):,} cannot be read")
-        if self._marked:
-            pieces.append(f"{len(self._marked):,} marked")
+                pieces.append(f"{len(read.problems):,} cannot be read (! tells why)")
+        if self._marks:
+            pieces.append(f"{len(self._marks):,} marked")
         if self._settings.group:
             pieces.append(f"by {clean(self._settings.group)}")
         title = Content.assemble(styled("neurockt", "bold $primary"), "  ", styled(self._root, "$text-muted"), "  ")
@@ -241,7 +246,11 @@ class RunsScreen(Screen[None]):
     def _show_preview(self) -> None:
         preview = self.query_one(Preview)
         if preview.display:
-            preview.show(self._current)
+            row = self._rows.row(self.query_one("#runs", Grid).cursor_row)
+            if isinstance(row, Head):
+                preview.show_group(self._rows.title_of(row), self._rows.members(row))
+            else:
+                preview.show(row)
 
     @property
     def _current(self) -> RunInfo | None:
@@ -287,14 +296,18 @@ class RunsScreen(Screen[None]):
         if field.value:
             field.value = ""
             self._leave_filter()
-        elif self._marked:
-            self._marked.clear()
+        elif self._marks:
+            self._marks.keep([])
             self._redraw()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """While the filter is typed, letters are letters; comparing takes two."""
-        if action == "compare":
-            return CAN_COMPARE and len(self._marked) > 1 and not self._typing
+        if action == "compare" and len(self._marks) < 2:
+            return False
+        if action == "problems" and not (self._read and self._read.problems):
+            return False
+        if action == "preview" and self.size.width < PREVIEW_WIDTH:
+            return False
         return not self._typing
 
     @property
@@ -324,27 +337,42 @@ class RunsScreen(Screen[None]):
         """Mark the run under the cursor, or not, and go on."""
         info = self._current
         if info is not None:
-            self._marked ^= {info.path}
+            self._marks.toggle(info.path)
         self.query_one("#runs", Grid).action_move(1)
         self._redraw()
 
     def action_mark_all(self) -> None:
         """Mark all that are shown; if they are already, none."""
-        shown = {info.path for info in self._rows.shown}
-        self._marked = self._marked - shown if shown <= self._marked else self._marked | shown
+        shown = [info.path for info in self._rows.shown]
+        change = self._marks.remove if all(path in self._marks for path in shown) else self._marks.add
+        for path in shown:
+            change(path)
         self._redraw()
 
     def _redraw(self) -> None:
-        self._rows.marked = self._marked
         self.query_one("#runs", Grid).refresh()
         self.refresh_bindings()
         self._say()
 
     def action_compare(self) -> None:
         """Compare the marked runs."""
+        if len(self._marks) > MOST_COMPARED:
+            self.notify(f"{len(self._marks):,} runs are marked; {MOST_COMPARED} can be compared", severity="warning")
+            return
         from neurockt_viewer.screens.compare import CompareScreen
 
-        self.app.push_screen(CompareScreen([info.path for info in self._runs if info.path in self._marked]))
+        self.app.push_screen(CompareScreen({path: self._marks.place(path) for path in self._marks}))
+
+    def action_problems(self) -> None:
+        """Tell which runs cannot be read, and why."""
+        problems = self._read.problems if self._read else {}
+        told = [
+            Content.assemble(styled(path.name, "bold"), "\n", block(why, 1000), "\n")
+            for path, why in list(problems.items())[:PROBLEMS_TOLD]
+        ]
+        if len(problems) > PROBLEMS_TOLD:
+            told.append(Content(f"and {len(problems) - PROBLEMS_TOLD:,} more"))
+        self.app.push_screen(Tell("cannot be read", Content("\n").join(told)))
 
     def action_refresh(self) -> None:
         """Look now."""
@@ -374,7 +402,7 @@ class RunsScreen(Screen[None]):
         chosen = [field.name for field in self._rows.fields]
         titles = {name: parse_field(name).label for name in possible}
         answer = await self.app.push_screen_wait(
-            Choose("columns", possible, chosen, several=True, titles=titles, check=parse_field)
+            Choose("columns", possible, chosen, several=True, titles=titles, check=self._check_known)
         )
         if answer is not None:
             self._settings.columns = answer or None
@@ -385,12 +413,18 @@ class RunsScreen(Screen[None]):
     async def action_group(self) -> None:
         """Choose by what to group."""
         names = ["(no groups)", *group_fields(self._runs, possible_columns(self._runs))]
-        answer = await self.app.push_screen_wait(Choose("group by", names, check=parse_field))
+        answer = await self.app.push_screen_wait(Choose("group by", names, check=self._check_known))
         if answer:
             self._settings.group = None if answer[0] == names[0] else answer[0]
             self._folded = set()
             self._settings.save()
             self._arrange()
+
+    def _check_known(self, name: str) -> None:
+        """What is typed names a column if one of the runs has it."""
+        field = parse_field(name)
+        if all(field.value(info) is None for info in self._runs):
+            raise UsageError(f"no run has {name}")
 
     def action_preview(self) -> None:
         """Show or hide the preview."""

@@ -9,7 +9,6 @@ for them (another axis, or more detail of a window).
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final
@@ -29,6 +28,7 @@ from neurockt_viewer.charts import export, palette
 from neurockt_viewer.charts.picture import Picture, Piece, Smoothed, draw, nearest_place, smoothed, x_bounds
 from neurockt_viewer.charts.scale import Scale
 from neurockt_viewer.charts.series import AXES, ChartSettings, Line
+from neurockt_viewer.terminal import takes_unicode
 
 SMOOTHINGS: Final = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 0.9999, 0.99999)
 """What the keys step through: from raw to an average over a hundred thousand values."""
@@ -135,7 +135,7 @@ class Chart(Widget, can_focus=True):
             settings = self._settings
             crowded = len(self._lines) > 1 and (self.app.no_color or max(line.colour for line in self.lines) > 7)
             settings = replace(
-                settings, letters=settings.letters or crowded, plain=settings.plain or not _unicode_terminal()
+                settings, letters=settings.letters or crowded, plain=settings.plain or not takes_unicode()
             )
             self._picture = draw(self._lines, settings, *self.size, title=self.heading, cross=self._cross)
         return self._picture
@@ -370,12 +370,6 @@ class Chart(Widget, can_focus=True):
             .crop(0, width)
             for row in picture.rows
         ]
-
-
-def _unicode_terminal() -> bool:
-    """Whether the stream that Textual draws on takes Braille."""
-    encoding = getattr(sys.__stderr__, "encoding", None) or "utf-8"
-    return encoding.lower().startswith("utf")
 
 
 class _Styles:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -83,10 +84,17 @@ class ChartGrid(Widget):
 
         why: str
 
-    def __init__(self, *paths: Path, **options: Any) -> None:
-        """The charts of the runs at ``paths``; they are read once this is on the screen."""
+    def __init__(self, *paths: Path, colours: Sequence[int] = (), **options: Any) -> None:
+        """The charts of the runs at ``paths``; they are read once this is on the screen.
+
+        Args:
+            paths: one run, or several to be drawn over each other.
+            colours: the place of each of several in the palette; default the order.
+            options: for ``Widget``.
+        """
         super().__init__(**options)
         self._paths = paths
+        self._colours = colours
         self._series: Runs | None = None
         self._banded = False
         self._wake = threading.Event()
@@ -139,7 +147,7 @@ class ChartGrid(Widget):
         """Read what is wanted, and what comes, until the widget goes away."""
         worker = get_current_worker()
         try:
-            series = Runs(self._paths)
+            series = Runs(self._paths, self._colours)
             self._series = series
             series.outline()
             self.post_message(self.Known())

@@ -21,6 +21,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from neurockt.formatting import clip, display_width, pad
+from neurockt_viewer.charts import palette
 
 GAP: Final = 2
 """Cells between two columns."""
@@ -47,6 +48,8 @@ class Cell(NamedTuple):
     """Clean text."""
     tone: str = ""
     """How it looks: the end of the name of a component class, such as ``muted``."""
+    colour: int = -1
+    """Index into the palette, of what belongs to one of several runs."""
 
 
 class RowSource(Protocol):
@@ -89,7 +92,7 @@ class Grid(ScrollView, can_focus=True):
     Grid {
         scrollbar-size: 1 1; height: 1fr; background: $background; overflow-x: auto; overflow-y: auto;
         & > .grid--header { text-style: bold; color: $text-muted; background: $surface; }
-        & > .grid--header-current { text-style: bold; color: $text; background: $surface; }
+        & > .grid--header-current { text-style: bold underline; color: $primary; background: $surface; }
         & > .grid--odd { background: $foreground 3%; }
         & > .grid--cursor { background: $primary 22%; }
         & > .grid--cursor-blurred { background: $foreground 10%; }
@@ -378,6 +381,8 @@ class Grid(ScrollView, can_focus=True):
         for index in shown:
             cell = cells[index - wanted.start] if cells is not None else Cell("·", "muted")
             style = base + self._style(f"grid--{cell.tone}", ink=True) if cell.tone else base
+            if cell.colour >= 0:
+                style += Style(color=palette.colour(cell.colour, dark=self.app.current_theme.dark), bold=True)
             if self._cell_cursor and row == self.cursor_row and index == self.cursor_column and self.has_focus:
                 style += self._style("grid--cell")
             found.append((index, Segment(_fill(columns[index], cell.text), style)))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from textual.app import ComposeResult
@@ -10,7 +12,7 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from neurockt.fields import flat_config
+from neurockt.fields import flat_config, smaller_is_better
 from neurockt.formatting import format_ago, format_duration, format_number
 from neurockt.records import RunInfo
 from neurockt_viewer.columns import STATES, show_value
@@ -36,8 +38,14 @@ class Preview(VerticalScroll, can_focus=False):
 
     def show(self, info: RunInfo | None) -> None:
         """Show this run; nothing for None."""
-        text = Content("\n").join(description(info)) if info else Content("")
-        self.query_one(Static).update(text)
+        self._show(description(info) if info else ())
+
+    def show_group(self, title: str, runs: Sequence[RunInfo]) -> None:
+        """Show what these runs, of which the title tells what they have in common, came to."""
+        self._show(group_description(title, runs))
+
+    def _show(self, lines: Iterable[Content]) -> None:
+        self.query_one(Static).update(Content("\n").join(lines))
         self.scroll_home(animate=False)
 
 
@@ -72,16 +80,37 @@ def description(info: RunInfo) -> Iterator[Content]:
     for title, table in (("epochs", info.epochs), ("steps", info.steps)):
         if table.columns:
             yield Content("")
-            yield styled(f"{title:<{NAME_WIDTH}} {'last':>11} {'lowest':>11}", MUTED)
+            yield numbers(title, "last", "best").stylize(MUTED)
         for name, column in list(table.columns.items())[:KEYS_SHOWN]:
-            yield Content.assemble(
-                fixed(name, NAME_WIDTH), f" {format_number(column.last):>11} {format_number(column.min):>11}"
-            )
+            best = column.min if smaller_is_better(name) else column.max
+            yield numbers(name, format_number(column.last), format_number(best))
     if info.config:
         yield Content("")
         yield styled("config", MUTED)
         for key, value in list(flat_config(info.config))[:KEYS_SHOWN]:
             yield pair(key, show_value(value))
+
+
+def group_description(title: str, runs: Sequence[RunInfo]) -> Iterator[Content]:
+    """The lines on several runs: how they stand, and the mean and the best of what their metrics came to last."""
+    yield styled(title, "bold")
+    states = Counter(info.state for info in runs)
+    yield styled(" · ".join(f"{count:,} {state}" for state, count in states.items()), MUTED)
+    names = dict.fromkeys(name for info in runs for name in info.epochs.columns)
+    if names:
+        yield Content("")
+        yield numbers("last epoch", "mean", "best").stylize(MUTED)
+    for name in list(names)[:KEYS_SHOWN]:
+        values = [column.last for info in runs if (column := info.epochs.columns.get(name)) and column.last is not None]
+        known = [value for value in values if not math.isnan(value)]
+        best = (min if smaller_is_better(name) else max)(known, default=None)
+        mean = sum(values) / len(values) if values else None
+        yield numbers(name, format_number(mean), format_number(best))
+
+
+def numbers(name: str, *values: str) -> Content:
+    """A name and what stands in columns to its right."""
+    return Content.assemble(fixed(name, NAME_WIDTH), *(f" {value:>11}" for value in values))
 
 
 def pair(name: str, value: object) -> Content:

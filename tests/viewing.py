@@ -1,0 +1,49 @@
+"""Driving the viewer in this process: wait for what should come, and read what is on the screen."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from textual.app import App
+from textual.screen import Screen
+
+from neurockt_viewer.widgets.grid import Grid
+
+PATIENCE = 30.0
+"""Seconds after which what should have come has not."""
+
+
+async def until(holds: Callable[[], object]) -> None:
+    """Return once it holds."""
+
+    async def look() -> None:
+        while not holds():
+            await asyncio.sleep(0.01)
+
+    await asyncio.wait_for(look(), PATIENCE)
+
+
+def lines(app: App[Any]) -> list[str]:
+    """What the terminal shows: the screen as it was last drawn, below what lies over it."""
+    width, height = app.size
+    rows = app.screen._compositor.render_strips()
+    return [row.text.ljust(width) for row in rows[:height]]
+
+
+def text(app: App[Any]) -> str:
+    """The same as one text."""
+    return "\n".join(lines(app))
+
+
+def rows(screen: Screen[Any], selector: str) -> list[list[str]]:
+    """All the cells of a grid, as text."""
+    grid = screen.query_one(selector, Grid)
+    columns = range(len(grid.source.columns))
+    return [[cell.text for cell in grid.source.cells(at, columns) or ()] for at in range(len(grid.source))]
+
+
+def titles(screen: Screen[Any], selector: str) -> list[str]:
+    """The titles of a grid's columns."""
+    return [column.title for column in screen.query_one(selector, Grid).source.columns]
