@@ -17,7 +17,9 @@ def loaded_by(code: str) -> set[str]:
     return set(done.stdout.splitlines()[-1].split())
 
 
-@pytest.mark.parametrize("module", ["neurockt", "neurockt.monitor", "neurockt.catalogue", "neurockt.cli"])
+@pytest.mark.parametrize(
+    "module", ["neurockt", "neurockt.monitor", "neurockt.monitor.wandb", "neurockt.catalogue", "neurockt.cli"]
+)
 def test_light_modules_load_nothing_heavy(module: str) -> None:
     """A training script, a DataLoader worker and `neurockt ls` pay for none of these."""
     assert loaded_by(f"import {module}") == set()

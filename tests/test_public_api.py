@@ -10,6 +10,7 @@ import pytest
 import neurockt
 import neurockt.errors
 import neurockt.monitor
+import neurockt.monitor.wandb
 import neurockt.torch
 
 
@@ -18,6 +19,7 @@ import neurockt.torch
     [
         (neurockt, ["Run", "__version__", "list_runs", "open_run"]),
         (neurockt.monitor, ["Recorder", "RecorderHelper", "torch_mean"]),
+        (neurockt.monitor.wandb, ["WandbRecorder"]),
         (neurockt.torch, ["forward"]),
     ],
 )
@@ -29,7 +31,15 @@ def test_the_public_names(module: ModuleType, names: list[str]) -> None:
         assert isinstance(value, str) or inspect.getdoc(value)
 
 
-@pytest.mark.parametrize("owner", [neurockt.Run, neurockt.monitor.Recorder, neurockt.monitor.RecorderHelper])
+@pytest.mark.parametrize(
+    "owner",
+    [
+        neurockt.Run,
+        neurockt.monitor.Recorder,
+        neurockt.monitor.RecorderHelper,
+        neurockt.monitor.wandb.WandbRecorder,
+    ],
+)
 def test_every_public_method_is_documented(owner: type) -> None:
     """A first line that says what you get."""
     undocumented = [

@@ -169,17 +169,18 @@ class Client:
         summary: dict[str, Any] | None = None,
         exit_code: int | None = None,
     ) -> None:
-        """Put lines of the history at their places, from ``start`` on.
+        """Put lines of the history at their places, from ``start`` on; with nothing to put, a sign of life.
 
         Args:
             summary: the last value of each metric.
             exit_code: ends the run.
         """
-        document: dict[str, Any] = {"files": {}}
+        pieces: dict[str, Any] = {}
         if lines:
-            document["files"][HISTORY] = {"offset": start, "content": lines}
+            pieces[HISTORY] = {"offset": start, "content": lines}
         if summary is not None:
-            document["files"][SUMMARY] = {"offset": 0, "content": [json.dumps(summary)]}
+            pieces[SUMMARY] = {"offset": 0, "content": [json.dumps(summary)]}
+        document: dict[str, Any] = {"files": pieces} if pieces else {}
         if exit_code is not None:
             document |= {"complete": True, "exitcode": exit_code}
         path = "/".join(quote(part, safe="") for part in (entity, project, run_id))

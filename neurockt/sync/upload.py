@@ -158,6 +158,9 @@ class Upload:
         is_there = there is not None and start.rows == rows.total and self._is_told(there, described)
         if is_there:
             end = start
+            if self.is_live and not public.is_needed(self._options.through):
+                # W&B takes a run that it does not hear of for crashed
+                self._client.send(self.entity, self.project, run_id)
         else:
             run_id, end = self._send(rows, described, run_id, start)
         return self._finish(rows, described, run_id, end)
@@ -216,7 +219,7 @@ class Upload:
     @staticmethod
     def _is_told(there: ServerRun, described: Description) -> bool:
         """Whether the server knows all of it but the rows."""
-        told = there.config.get(CONFIG_KEY) == {"value": described.config[CONFIG_KEY]}
+        told = all(there.config.get(key) == {"value": value} for key, value in described.config.items())
         return told and there.state == described.state and set(there.tags) >= set(described.tags)
 
     # Send the rest
@@ -304,9 +307,10 @@ class Upload:
             place=end,
             line=digest(there.last_line),
             state=there.state if is_last else "",
-            stamp=self._stamp if is_last else "",
+            stamp=self._stamp if is_last and not self.is_live else "",
         )
-        self.ledger.write(self._destination, entry)
+        if entry != self._entry:
+            self.ledger.write(self._destination, entry)
         if is_last and not self.is_live:
             if self._options.files and not entry.files:
                 listing = files.listing(self._run.path)

@@ -1,0 +1,168 @@
+"""The process that sends a run to W&B (``neurockt.sync.live``), seen from the process that trains.
+
+One thread here starts it and hears what it says, a few times a minute; the training loop has nothing to do with either.
+Whatever becomes of it, the run directory is complete, and ``neurockt sync`` sends what W&B lacks.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from neurockt.errors import NeurocktWarning
+from neurockt.formatting import clean, format_duration
+
+LISTEN_SECONDS: Final = 1.0
+"""How often to look whether the process has died: a fork of ours may hold the pipe that would tell."""
+SILENT_SECONDS: Final = 1.0
+"""How long ``finish`` waits before it says that it waits."""
+
+Warn = Callable[[str], None]
+
+
+class Uploader:
+    """Sends one run while it is written."""
+
+    def __init__(self, run_dir: Path, environment: Mapping[str, str], warn: Warn) -> None:
+        """Begin.
+
+        Args:
+            run_dir: the run; it exists.
+            environment: W&B's variables, which are added to those of this process.
+            warn: tells the user, from another thread; called once.
+        """
+        self.url: str | None = None
+        """Where the run is to be seen, once it is."""
+        self.rows = 0
+        """Rows that W&B was seen to have."""
+        self.is_complete = False
+        self._run_dir = run_dir
+        self._environment = environment
+        self._warn = warn
+        self._has_warned = False
+        self._process: subprocess.Popen[bytes] | None = None
+        self._begun, self._over = threading.Event(), threading.Event()
+        self._pid = os.getpid()
+        threading.Thread(target=self._attend, name="neurockt-wandb", daemon=True).start()
+
+    def finish(self, seconds: float, note: Callable[[str], None]) -> None:
+        """The run has ended: wait until W&B has all of it, or for so long.
+
+        Args:
+            seconds: 0 waits for nothing, and leaves the process to its work; it does not outlive this one for long.
+            note: says what is waited for, and what it came to.
+        """
+        if os.getpid() != self._pid:
+            return
+        try:
+            self._begun.wait(seconds)
+            self._tell_end()
+            if not seconds:
+                return
+            if not self._over.wait(min(seconds, SILENT_SECONDS)):
+                note(f"the last rows go to W&B, for {format_duration(seconds)} at most; Ctrl-C leaves them here")
+                if not self._over.wait(seconds - SILENT_SECONDS):
+                    self._warn_once(f"W&B did not take the last rows within {format_duration(seconds)}")
+        finally:
+            if seconds:
+                self._stop()
+        if self.is_complete:
+            note(f"W&B has all {self.rows:,} rows: {self.url}")
+        else:
+            note(f"W&B does not have all of this run; 'neurockt sync {self._run_dir}' sends the rest")
+
+    def _tell_end(self) -> None:
+        process = self._process
+        if process is not None and process.stdin is not None:
+            with suppress(OSError, ValueError):
+                process.stdin.write(b"end\n")
+                process.stdin.flush()
+
+    def _stop(self) -> None:
+        """End the process; what it has not sent, the next sync sends."""
+        process = self._process
+        if process is not None:
+            process.kill()
+            process.wait()
+            self._over.wait(LISTEN_SECONDS * 2)
+            for stream in (process.stdin, process.stdout):
+                with suppress(OSError, ValueError):
+                    if stream is not None:
+                        stream.close()
+
+    # In the thread
+
+    def _attend(self) -> None:
+        try:
+            self._process = self._start()
+            self._begun.set()
+            self._listen(self._process)
+        except OSError as error:
+            self._warn_once(f"cannot start the process that sends the run to W&B ({error.strerror})")
+        finally:
+            self._begun.set()
+            self._over.set()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        package = str(Path(__file__).parents[2])
+        environment = {
+            **os.environ,
+            **self._environment,
+            "PYTHONPATH": os.pathsep.join([*(path for path in sys.path if path), package]),
+            "PYTHONSAFEPATH": "1",  # a module of the user's in the working directory is none of ours
+        }
+        return subprocess.Popen(
+            [sys.executable, "-m", "neurockt.sync.live", str(self._run_dir)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            start_new_session=True,  # Ctrl-C is for the process that trains
+        )
+
+    def _listen(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdout is not None, "it is a pipe"
+        source, unread = process.stdout.fileno(), b""
+        poller = select.poll()
+        poller.register(source, select.POLLIN)
+        while True:
+            has_died = process.poll() is not None  # what it said before that is still to be read
+            if poller.poll(0 if has_died else LISTEN_SECONDS * 1000):
+                data = os.read(source, 65_536)
+                if not data:
+                    break
+                *lines, unread = (unread + data).split(b"\n")
+                for line in lines:
+                    self._hear(json.loads(line))
+            elif has_died:
+                break
+        status = process.wait()
+        if not self.is_complete:
+            self._warn_once(f"the process that sends the run to W&B has ended (status {status})")
+
+    def _hear(self, said: dict[str, Any]) -> None:
+        self.url = said.get("url") or self.url
+        self.rows = said.get("complete", said.get("rows", self.rows))
+        self.is_complete = "complete" in said
+        if "trouble" in said:
+            self._warn_once(clean(said["trouble"], 400))
+
+    def _warn_once(self, what: str) -> None:
+        if self._has_warned:
+            return
+        self._has_warned = True
+        try:
+            self._warn(
+                f"W&B: {what}. Training goes on, and all of it is recorded in {self._run_dir}; "
+                f"'neurockt sync {self._run_dir}' sends what W&B lacks. This is told once."
+            )
+        except NeurocktWarning as warning:  # made an error by the user's filters, which must not end this thread
+            print(warning, file=sys.stderr)

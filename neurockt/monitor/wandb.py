@@ -1,0 +1,149 @@
+"""WandbRecorder: a Recorder whose run goes to Weights & Biases while it is recorded.
+
+Takes what ``wandb.init`` takes, and W&B's environment variables. Neither this module nor the training process loads
+the W&B SDK: a process beside it reads the run directory and sends what is new, as ``neurockt sync`` does.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Iterable
+from typing import Any, Final
+
+from neurockt.errors import MissingExtra, NeurocktWarning
+from neurockt.formatting import clean
+from neurockt.monitor._recorder import Recorder
+from neurockt.monitor._uploader import Uploader
+from neurockt.monitor._wandb_arguments import DISABLED, ONLINE, Wanted
+from neurockt.records import Failure, State
+from neurockt.store.writer import RunWriter
+
+__all__ = ["WandbRecorder"]
+
+FINISH_SECONDS: Final = 120.0
+"""How long ``finish()`` waits for W&B unless ``wandb.Settings(finish_timeout=...)`` says otherwise."""
+
+
+class WandbRecorder(Recorder):
+    """A ``Recorder`` that also shows its run in Weights & Biases, live.
+
+    W&B that cannot be reached, or does not take the rows, never stops training: one warning, the run directory has
+    everything, and ``neurockt sync`` later sends what W&B lacks.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str] | None = None,
+        *,
+        project: str | None = None,
+        entity: str | None = None,
+        name: str | None = None,
+        id: str | None = None,
+        tags: Iterable[str] | None = None,
+        notes: str | None = None,
+        group: str | None = None,
+        job_type: str | None = None,
+        config: Any = None,
+        config_include_keys: Iterable[str] | None = None,
+        config_exclude_keys: Iterable[str] | None = None,
+        mode: str | None = None,
+        resume: bool | str | None = None,
+        settings: Any = None,
+        run_id: str | None = None,
+        quiet: bool = False,
+        **others: Any,
+    ) -> None:
+        """Describe the run to come.
+
+        Args:
+            root: directory of runs; as for ``Recorder``, which takes ``project``, ``name``, ``tags``, ``notes``,
+                ``group``, ``config``, ``run_id`` and ``quiet`` likewise: they go to both places.
+            entity: W&B user or team.
+            id: the run's id in W&B; default the name of its directory. With ``resume``, its directory is called so too.
+            job_type: W&B's second grouping.
+            config: also the path of a YAML file, as W&B reads it.
+            config_include_keys: these keys of the config and no others.
+            config_exclude_keys: all keys of the config but these.
+            mode: ``online``; ``offline``, which records for ``neurockt sync``; or ``disabled``, which records.
+            resume: the run goes on with an earlier one of that ``id``.
+            settings: a ``wandb.Settings`` or a dict; what of it says who, where and what the run is called counts.
+            others: whatever else ``Recorder`` and ``wandb.init`` take. The latter's are about files that W&B's SDK
+                would write, and have no use here; a warning names those that ask for something.
+
+        Raises:
+            UsageError: an argument cannot be understood.
+            MissingExtra: the W&B SDK is not installed.
+        """
+        self._wanted = wanted = Wanted.find(
+            settings,
+            mode=mode,
+            entity=entity,
+            project=project,
+            name=name,
+            id=id,
+            tags=tags,
+            notes=notes,
+            group=group,
+            job_type=job_type,
+            resume=resume,
+        )
+        ignored = wanted.take_ignored(others)
+        super().__init__(
+            root,
+            project=wanted.project,
+            name=wanted.name,
+            run_id=run_id or wanted.directory,
+            config=wanted.chosen(config, config_include_keys, config_exclude_keys),
+            tags=wanted.tags,
+            notes=wanted.notes,
+            group=wanted.group,
+            quiet=quiet,
+            **others,
+        )
+        self._is_quiet = quiet
+        self._uploader: Uploader | None = None
+        if ignored:
+            warnings.warn(f"WandbRecorder does nothing about {', '.join(ignored)}", NeurocktWarning, stacklevel=2)
+        if wanted.mode == ONLINE:
+            _check_sdk()
+
+    @property
+    def url(self) -> str | None:
+        """Where W&B shows the run; None until it does."""
+        return self._uploader.url if self._uploader else None
+
+    # Inside
+
+    def _create(self) -> RunWriter:
+        writer = super()._create()
+        if self._wanted.mode != DISABLED:
+            self._wanted.write_wishes(writer)
+        if self._wanted.mode == ONLINE:
+            self._uploader = Uploader(writer.path, self._wanted.environment, self._warn)
+        return writer
+
+    def _finish(self, state: State, failure: Failure | None) -> None:
+        is_end = self.open_block is None
+        try:
+            super()._finish(state, failure)
+        finally:
+            if is_end and self._uploader is not None:
+                # a job that is being stopped has no time to wait; the process goes on as long as it is let
+                seconds = 0.0 if state == "preempted" else self._wanted.finish_seconds or FINISH_SECONDS
+                self._uploader.finish(seconds, self._note)
+
+    def _note(self, text: str) -> None:
+        if not self._is_quiet:
+            print(f"neurockt: {clean(text, 1000)}", file=sys.stderr, flush=True)
+
+
+def _check_sdk() -> None:
+    from importlib.util import find_spec
+
+    spec = find_spec("wandb")
+    if spec is None or not spec.has_location:  # a directory that W&B left behind is found too, as an empty namespace
+        raise MissingExtra(
+            "W&B needs its SDK: pip install 'neurockt[wandb]'; mode='offline' records without it for 'neurockt sync'"
+        )

@@ -1,0 +1,154 @@
+"""One run to W&B while it is being written: a process beside the one that trains, which it never makes wait.
+
+Run as ``python -m neurockt.sync.live RUN``. It reads the run directory as any reader does and sends what is new, by the
+same way and to the same places as ``neurockt sync``, so that either goes on where the other stopped. A line on stdin
+says that the run has ended; without one, the end of the process that started it does. Each line of stdout is a JSON
+object: ``url`` and ``rows`` once W&B was seen to have so many, ``trouble`` when something is in the way, ``complete``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from neurockt.store.run import Run
+    from neurockt.sync.client import Client
+    from neurockt.sync.upload import Outcome
+
+LOOK_SECONDS: Final = 10.0
+"""How often new rows are sent."""
+SDK_LOOK_SECONDS: Final = 60.0
+"""The same where each time W&B's SDK has to be started."""
+RETRY_SECONDS: Final = 30.0
+LONGEST_RETRY_SECONDS: Final = 300.0
+"""How long to leave a server alone that did not take the rows: at first, and at last."""
+PATIENCE_SECONDS: Final = 30.0
+LAST_PATIENCE_SECONDS: Final = 6.0
+LOST_PATIENCE_SECONDS: Final = 3.0
+"""How long a request is repeated: while the run goes on; once it has ended, and somebody waits; the same where the
+server did not answer before."""
+PARENT_SECONDS: Final = 1.0
+"""How often to look whether the process that trains is still there. A fork of it may hold our stdin open."""
+NICENESS: Final = 10
+"""Training comes first."""
+
+
+class Live:
+    """A run that is followed to its end."""
+
+    def __init__(self, run_dir: Path) -> None:
+        """Nothing is read or sent yet."""
+        self._run_dir = run_dir
+        self._parent = os.getppid()
+        self._ended = threading.Event()
+        self._run: Run | None = None
+        self._client: Client | None = None
+        self._entity: str | None = None
+        self._told: tuple[str | None, int] = (None, 0)
+
+    def end(self) -> None:
+        """The run has ended: wait for nothing that can be left out."""
+        self._ended.set()
+        client = self._client
+        if client is not None:
+            client.stopped.set()
+
+    def follow(self) -> bool:
+        """Send what is new until the run has ended; whether all of it is proved to be in W&B."""
+        from neurockt.sync.client import Unreachable
+
+        retry, is_lost = RETRY_SECONDS, False
+        while True:
+            is_last = self._has_ended()
+            try:
+                outcome = self._send(is_last=is_last, is_lost=is_lost)
+            except Exception as error:  # whatever it is, training goes on, and so do we
+                if self._has_ended() and not is_last:
+                    is_lost = isinstance(error, Unreachable)
+                    continue  # it was cut short; the last one follows
+                tell(trouble=_reason(error))
+                if is_last:
+                    return False
+                pause, retry, is_lost = retry, min(retry * 2, LONGEST_RETRY_SECONDS), True
+            else:
+                if outcome.status == "complete":
+                    tell(complete=outcome.rows, url=outcome.url)
+                    return True
+                if (outcome.url, outcome.rows) != self._told:
+                    self._told = (outcome.url, outcome.rows)
+                    tell(rows=outcome.rows, url=outcome.url)
+                if is_last:
+                    return False
+                pause, retry, is_lost = _look_seconds(), RETRY_SECONDS, False
+            self._wait(pause)
+
+    def _send(self, *, is_last: bool, is_lost: bool) -> Outcome:
+        from neurockt.store.run import open_run
+        from neurockt.sync.account import find_account
+        from neurockt.sync.client import Client
+        from neurockt.sync.upload import Options, Upload
+
+        patience = PATIENCE_SECONDS if not is_last else LOST_PATIENCE_SECONDS if is_lost else LAST_PATIENCE_SECONDS
+        if self._client is None or is_last:
+            self._client = Client(find_account(), patience=patience)
+            if self._has_ended() and not is_last:
+                self._client.stopped.set()
+        if self._entity is None:
+            self._entity = self._client.greet()[0]
+        self._run = self._run or open_run(self._run_dir)  # kept, since liveness is told from what was seen before
+        return Upload(self._run, self._client, self._entity, Options(running=True)).run()
+
+    def _has_ended(self) -> bool:
+        return self._ended.is_set() or os.getppid() != self._parent
+
+    def _wait(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while not self._has_ended() and (left := until - time.monotonic()) > 0:
+            self._ended.wait(min(left, PARENT_SECONDS))
+
+
+def _look_seconds() -> float:
+    from neurockt.sync.public import is_needed
+
+    return SDK_LOOK_SECONDS if is_needed("auto") else LOOK_SECONDS
+
+
+def _reason(error: Exception) -> str:
+    from neurockt.errors import NeurocktError
+
+    return str(error) if isinstance(error, NeurocktError) else f"{type(error).__name__}: {error}"
+
+
+def tell(**what: Any) -> None:
+    """One line to the process that trains; it may be gone."""
+    with suppress(OSError):
+        os.write(1, json.dumps(what).encode() + b"\n")
+
+
+def main() -> int:
+    """Follow the run that the command line names; gives the exit status."""
+    # what ends a job is for the process that trains; how it ended is still to be told
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_IGN)
+    with suppress(OSError):
+        os.nice(NICENESS)
+    live = Live(Path(sys.argv[1]))
+
+    def listen() -> None:
+        sys.stdin.readline()
+        live.end()
+
+    threading.Thread(target=listen, daemon=True).start()
+    os._exit(int(not live.follow()))  # the thread still holds stdin
+
+
+if __name__ == "__main__":
+    sys.exit(main())
