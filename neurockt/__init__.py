@@ -3,14 +3,31 @@
     from neurockt.monitor import Recorder      # record
     neurockt.open_run("runs/20261123-101500-brave-otter").steps()      # read
 
-Importing this package loads nothing heavy; the functions below load pyarrow when they are used.
+Importing this package loads nothing; what is used is loaded then. Who only records never loads what reads.
 """
 
 from __future__ import annotations
 
-from neurockt.catalogue import list_runs
-from neurockt.store.run import Run, open_run
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from neurockt.catalogue import list_runs
+    from neurockt.store.run import Run, open_run
 
 __all__ = ["Run", "__version__", "list_runs", "open_run"]
 
 __version__ = "0.1.0"
+
+_HOMES = {"Run": "neurockt.store.run", "list_runs": "neurockt.catalogue", "open_run": "neurockt.store.run"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

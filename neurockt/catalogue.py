@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
 from neurockt.errors import NeurocktError, NeurocktWarning, RunNotFound
 from neurockt.records import RunInfo
@@ -16,14 +14,6 @@ from neurockt.store import layout
 from neurockt.store.info import read_info
 from neurockt.store.run import Run, open_run
 from neurockt.store.state import Liveness
-
-ROOT_VARIABLE: Final = "NEUROCKT_DIR"
-DEFAULT_ROOT: Final = "runs"
-
-
-def default_root() -> Path:
-    """Where runs are when nobody says: ``$NEUROCKT_DIR``, else ``./runs``."""
-    return Path(os.environ.get(ROOT_VARIABLE) or DEFAULT_ROOT)
 
 
 def list_runs(root: str | os.PathLike[str] | None = None, *, liveness: Liveness | None = None) -> list[RunInfo]:
@@ -38,7 +28,7 @@ def list_runs(root: str | os.PathLike[str] | None = None, *, liveness: Liveness 
     Raises:
         RunNotFound: there is no such directory.
     """
-    directory = default_root() if root is None else Path(root)
+    directory = layout.default_root() if root is None else Path(root)
     liveness = liveness or Liveness()
     runs = []
     for path in run_paths(directory):
@@ -59,7 +49,9 @@ def run_paths(directory: Path) -> list[Path]:
         with os.scandir(directory) as entries:
             names = sorted(entry.name for entry in entries if entry.is_dir())
     except (FileNotFoundError, NotADirectoryError):
-        raise RunNotFound(f"no directory {directory}; name one that holds runs, or set {ROOT_VARIABLE}") from None
+        raise RunNotFound(
+            f"no directory {directory}; name one that holds runs, or set {layout.ROOT_VARIABLE}"
+        ) from None
     except OSError as error:
         raise RunNotFound(f"cannot list {directory}: {error.strerror}") from error
     return [directory / name for name in names if os.path.exists(f"{directory}/{name}/{layout.RUN_FILE}")]
@@ -71,7 +63,7 @@ def find_run(reference: str, root: Path | None = None) -> Run:
     Raises:
         RunNotFound: none fits, or several do; the message says which are near.
     """
-    root = root or default_root()
+    root = root or layout.default_root()
     for path in (Path(reference), root / reference):
         if (path / layout.RUN_FILE).exists():
             return open_run(path)
@@ -84,6 +76,8 @@ def find_run(reference: str, root: Path | None = None) -> Run:
     if fitting:
         ids = ", ".join(run.id for run in fitting[:5])
         raise RunNotFound(f"{len(fitting)} runs in {root} are called {reference!r}: {ids}; use the id")
+    import difflib  # what lists runs is in a hurry; who mistyped is not
+
     names = [name for run in runs for name in (run.id, run.name) if name]
     close = difflib.get_close_matches(reference, names, 1, 0.4)
     hint = f"; did you mean {close[0]!r}?" if close else ""

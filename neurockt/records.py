@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +14,7 @@ State = Literal["running", "finished", "failed", "preempted", "killed"]
 
 @dataclass(frozen=True)
 class ColumnSummary:
-    """What one metric came to. The ``*_at`` fields are the value's step in `steps`, its epoch in `epochs`."""
+    """What one metric came to. The ``*_at`` fields are the number of the value's row: its step in `steps`."""
 
     count: int = 0
     """Rows that hold a value, NaN included, null not."""
@@ -93,6 +93,7 @@ class RunInfo:
     attempts: tuple[Attempt, ...] = ()
     steps: TableSummary = TableSummary()
     epochs: TableSummary = TableSummary()
+    system: TableSummary = TableSummary()
     failure: Failure | None = None
     dropped: int = 0
     """Rows that could not be stored."""
@@ -100,6 +101,15 @@ class RunInfo:
     """Which rank's rows these are, where each rank keeps its own; None for the whole of a run."""
     ranks: int | None = None
     """How many ranks keep their own rows; None where one writer has all."""
+
+    def with_tables(self, tables: Mapping[Any, TableSummary]) -> RunInfo:
+        """This, with what its tables came to, by name; one that is not there stays as it was."""
+        return replace(
+            self,
+            steps=tables.get("steps", self.steps),
+            epochs=tables.get("epochs", self.epochs),
+            system=tables.get("system", self.system),
+        )
 
     @property
     def attempt(self) -> Attempt | None:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from neurockt.catalogue import default_root, find_run, list_runs
+from neurockt.catalogue import find_run, list_runs
 from neurockt.errors import CorruptRun, FormatTooNew, NeurocktWarning, RunNotFound
 from neurockt.records import RunInfo
 from neurockt.store.info import write_info
+from neurockt.store.layout import default_root
 
 CREATED = datetime(2026, 11, 23, 10, 15, tzinfo=timezone.utc)
 

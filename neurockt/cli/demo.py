@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from neurockt.catalogue import default_root
 from neurockt.cli import output
 from neurockt.cli.ls import count
 from neurockt.errors import MissingExtra
+from neurockt.store.layout import default_root
 
 EPOCHS = 5
 

@@ -23,6 +23,7 @@ from neurockt.errors import NeurocktError
 from neurockt.fields import unquoted
 from neurockt.formatting import clean
 from neurockt.store import files
+from neurockt.store.layout import TABLES
 from neurockt.store.plain import number
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def add_parser(subparsers: output.Subparsers[argparse.ArgumentParser]) -> None:
     """Add the command."""
     parser = output.add_command(subparsers, "export", "write a run's rows as CSV, JSON lines or Parquet", _EXAMPLE)
     add_run_argument(parser)
-    parser.add_argument("--table", choices=("steps", "epochs"), default="steps", help="which rows (default: steps)")
+    parser.add_argument("--table", choices=TABLES, default="steps", help="which rows (default: steps)")
     parser.add_argument(
         "--format", choices=("csv", "jsonl", "parquet"), help="default: by the ending of FILE, else csv"
     )

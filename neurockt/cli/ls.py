@@ -9,11 +9,12 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from neurockt.catalogue import default_root, list_runs
+from neurockt.catalogue import list_runs
 from neurockt.cli import output
 from neurockt.fields import Field, field_value, flat_config, parse_field, sort_runs
 from neurockt.query import parse
 from neurockt.records import RunInfo
+from neurockt.store.layout import default_root
 
 METRICS_SHOWN: Final = 4
 """Metrics in the table when no columns are asked for: the most common ones."""

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from neurockt.catalogue import default_root, find_run, run_paths
+from neurockt.catalogue import find_run, run_paths
 from neurockt.cli import output
 from neurockt.errors import NeurocktError, RunInUse
 from neurockt.store import layout
+from neurockt.store.layout import TABLES, default_root
 
 _DESCRIPTION = """\
 Turn the journals of dead runs into Parquet, so that they read as plain Parquet without neurockt too.
@@ -52,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
             output.note(f"{path}: {error}" if isinstance(error, OSError) else str(error))
             status = 1
         else:
-            done.append({"path": str(path), "steps": sealed.steps, "epochs": sealed.epochs, "already": sealed.already})
+            done.append({"path": str(path), **{name: getattr(sealed, name) for name in (*TABLES, "already")}})
             if not arguments.json:
                 moved = f"sealed {sealed.steps:,} steps, {sealed.epochs:,} epochs"
                 print(f"{output.show(str(path))}: {'already sealed' if sealed.already else moved}")

@@ -10,10 +10,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from neurockt.catalogue import default_root
 from neurockt.cli import output
 from neurockt.cli.ls import count
 from neurockt.errors import MissingExtra
+from neurockt.store.layout import default_root
 
 if TYPE_CHECKING:
     from neurockt.sync.batch import Batch

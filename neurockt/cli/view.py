@@ -7,9 +7,9 @@ import os
 import sys
 from pathlib import Path
 
-from neurockt.catalogue import default_root
 from neurockt.cli import ls, output
 from neurockt.errors import MissingExtra, RunNotFound
+from neurockt.store.layout import default_root
 
 _EXAMPLE = """\
   neurockt view runs

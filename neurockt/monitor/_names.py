@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import re
 import unicodedata
 from datetime import datetime
@@ -65,5 +64,7 @@ def check_run_id(run_id: str) -> str:
 
 def new_run_id(moment: datetime) -> str:
     """An id such as ``20261123-101500-brave-otter``; sorts by time."""
+    import random
+
     words = random.SystemRandom()  # the user's own random state is left alone
     return f"{moment:%Y%m%d-%H%M%S}-{words.choice(_ADJECTIVES)}-{words.choice(_ANIMALS)}"

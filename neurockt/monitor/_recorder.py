@@ -7,7 +7,6 @@ import os
 import sys
 import threading
 import time
-import traceback
 import warnings
 import weakref
 from collections.abc import Callable, Iterable
@@ -16,7 +15,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeVar
 
-from neurockt.catalogue import default_root
 from neurockt.errors import NeurocktWarning, UsageError
 from neurockt.formatting import table_header, table_row
 from neurockt.monitor._aggregate import Aggregator
@@ -36,12 +34,12 @@ from neurockt.monitor._wrap import recorded
 from neurockt.records import Failure, RunInfo, State
 from neurockt.store.info import now
 from neurockt.store.journal import is_null
-from neurockt.store.layout import TableName, rank_path
-from neurockt.store.table import TableWriter
-from neurockt.store.writer import THREAD_NAME, RunWriter
+from neurockt.store.layout import TableName, default_root, rank_path
 
 if TYPE_CHECKING:
     from neurockt.monitor._over_ranks import OverRanks
+    from neurockt.store.table import TableWriter
+    from neurockt.store.writer import RunWriter
 
 RETRY_SECONDS: Final = 10.0
 """How often a run directory that could not be created is tried again."""
@@ -278,6 +276,8 @@ class Recorder:
         return lambda function: recorded(function, self, block, slot, collector)
 
     def _create(self) -> RunWriter:
+        from neurockt.store.writer import RunWriter  # with all that writing needs, when something is to be written
+
         columns: dict[TableName, tuple[str, ...]] = {"steps": self._steps.columns, "epochs": self._epochs.columns}
         while True:
             info = replace(self._info, path=self._path)
@@ -320,6 +320,8 @@ class Recorder:
         if error is None or error is self._earlier_exception or hasattr(sys, "ps1"):
             self._finish("finished", None)  # in an interactive session the last exception need not be the run's end
         else:
+            import traceback
+
             text = "".join(traceback.format_exception(error))
             self._finish("failed", Failure(type(error).__name__, str(error), text))
 
@@ -336,6 +338,8 @@ class Recorder:
     def _on_fault(self, what: str, error: BaseException) -> None:
         """Tell once and go on; under pytest a fault raises, at the latest in ``finish()``."""
         if "PYTEST_CURRENT_TEST" in os.environ and "pytest" in sys.modules:
+            from neurockt.store.writer import THREAD_NAME
+
             if threading.current_thread().name != THREAD_NAME:
                 raise error
             self._fault = error

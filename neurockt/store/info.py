@@ -83,6 +83,7 @@ def to_json(info: RunInfo) -> dict[str, Any]:
         ],
         "steps": _table_to_json(info.steps),
         "epochs": _table_to_json(info.epochs),
+        **({"system": _table_to_json(info.system)} if info.system.rows else {}),
     }
 
 
@@ -111,6 +112,7 @@ def from_json(run_dir: Path, document: Any) -> RunInfo:
         attempts=tuple([_attempt_from_json(attempt) for attempt in document["attempts"]]),
         steps=_table_from_json(document["steps"]),
         epochs=_table_from_json(document["epochs"]),
+        system=_table_from_json(document["system"]) if "system" in document else TableSummary(),
         failure=Failure(*(_text(failure[key]) for key in ("type", "message", "traceback"))) if failure else None,
         dropped=_whole(document["dropped"]),
         rank=_whole_or_none(document.get("rank")),

@@ -41,7 +41,8 @@ def is_null(value: float) -> bool:
 def row_struct(columns: int) -> struct.Struct:
     """A row without its checksum: its number, the other axis, time in ns, one float64 a column.
 
-    In `steps` the number is the step and the other axis the epoch; in `epochs` it is the other way round.
+    In `steps` the number is the step and the other axis the epoch; in `epochs` it is the other way round. In `system`
+    the number is the sample, the other axis the step, and the first column is the epoch.
     """
     return struct.Struct(f"<QQq{columns}d")
 
@@ -58,11 +59,19 @@ class Rows:
     """Consecutive journal rows of the same columns."""
 
     columns: tuple[str, ...]
+    """The metrics."""
     data: npt.NDArray[Any]
-    """Structured: ``number``, ``other`` (uint64), ``time`` (int64 ns), ``values`` (float64, one a column), ``crc``."""
+    """Structured as ``row_dtype`` says."""
 
     def __len__(self) -> int:
         return len(self.data)
+
+    def axis(self, name: str, key: str) -> npt.NDArray[np.int64]:
+        """One of the axes of the table numbered by ``key``; the time in microseconds."""
+        if name == "time":
+            return self.data["time"] // 1000
+        column = "number" if name == key else name if name in (self.data.dtype.names or ()) else "other"
+        return self.data[column].astype("int64")
 
 
 def rows_after(batches: Sequence[Rows], number: int) -> list[Rows]:
@@ -84,13 +93,13 @@ def rows_until(batches: Sequence[Rows], number: int | None) -> list[Rows]:
     return [batch for batch in kept if len(batch)]
 
 
-def row_dtype(columns: int) -> np.dtype[Any]:
-    """The row as numpy sees it, checksum included."""
+def row_dtype(columns: Sequence[str]) -> np.dtype[Any]:
+    """The row as numpy sees it, checksum included: a first column that is an axis, then the metrics as ``values``."""
     import numpy as np
 
-    return np.dtype(
-        [("number", "<u8"), ("other", "<u8"), ("time", "<i8"), ("values", "<f8", (columns,)), ("crc", "<u4")]
-    )
+    axes = [(name, "<f8") for name in columns[:1] if name in ("step", "epoch")]
+    values = ("values", "<f8", (len(columns) - len(axes),))
+    return np.dtype([("number", "<u8"), ("other", "<u8"), ("time", "<i8"), *axes, values, ("crc", "<u4")])
 
 
 class JournalDecoder:
@@ -165,7 +174,8 @@ class JournalDecoder:
             return None, position
         self.next = first + sound
         self._new_section = False
-        return Rows(self.columns, rows[:sound]), position + sound * width
+        metrics = self.columns[len(self.columns) - rows["values"].shape[1] :]
+        return Rows(metrics, rows[:sound]), position + sound * width
 
     def _columns_record(self, data: bytes, position: int) -> int | None:
         """Reads a columns record at ``position``; gives where it ends, or None if there is no whole, sound one."""
@@ -192,7 +202,7 @@ class JournalDecoder:
         self.next = first
         self._new_section = True
         self.columns = tuple(head["columns"])
-        self._dtype = row_dtype(len(self.columns))
+        self._dtype = row_dtype(self.columns)
         return end
 
 

@@ -1,7 +1,8 @@
-"""File names inside a run directory; they are spelt nowhere else. FORMAT.md section 2 draws the tree."""
+"""Where runs are, and the names of files in a run, which are spelt nowhere else. FORMAT.md section 2 draws the tree."""
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Final, Literal
@@ -13,14 +14,14 @@ RUN_FILE: Final = "run.json"
 LEDGER_FILE: Final = "wandb.json"
 """What has been proved to be in W&B, beside where the user wants the run; only runs that go there have it."""
 
-TableName = Literal["steps", "epochs"]
-TABLES: Final[tuple[TableName, TableName]] = ("steps", "epochs")
+TableName = Literal["steps", "epochs", "system"]
+TABLES: Final[tuple[TableName, ...]] = ("steps", "epochs", "system")
 
-KEY: Final[dict[TableName, str]] = {"steps": "step", "epochs": "epoch"}
+KEY: Final[dict[TableName, str]] = {"steps": "step", "epochs": "epoch", "system": "sample"}
 """The column that numbers the rows of a table: it rises by one from row to row."""
 
 AXES: Final = ("step", "epoch", "time")
-"""The recorder's own columns, first in every table. No metric may take these names."""
+"""The recorder's own columns, in every table. No metric may take these names."""
 
 _RANK: Final = re.compile(r"rank-(?:\d{3}|[1-9]\d{3,6})")
 
@@ -29,6 +30,19 @@ DAMAGED: Final = ".damaged"
 
 TEMPORARY: Final = ".tmp"
 """Ending of a file that is not yet whole; readers ignore it, the next writer removes it."""
+
+ROOT_VARIABLE: Final = "NEUROCKT_DIR"
+DEFAULT_ROOT: Final = "runs"
+
+
+def default_root() -> Path:
+    """Where runs are when nobody says: ``$NEUROCKT_DIR``, else ``./runs``."""
+    return Path(os.environ.get(ROOT_VARIABLE) or DEFAULT_ROOT)
+
+
+def axes(key: str) -> tuple[str, ...]:
+    """The columns that come first in the table numbered by ``key``: ``AXES``, and before them a key that is none."""
+    return AXES if key in AXES else (key, *AXES)
 
 
 def rank_path(run_dir: Path, rank: int) -> Path:

@@ -39,7 +39,8 @@ class Outline:
 
     rows: Integers
     axes: dict[str, tuple[Integers, Integers]]
-    """Smallest and largest ``step``, ``epoch`` and ``time`` (microseconds since 1970, UTC) of each row group."""
+    """Smallest and largest ``step``, ``epoch``, ``time`` (microseconds since 1970, UTC) and, in `system`, ``sample`` of
+    each row group."""
     metrics: dict[str, Extremes]
     """In the order in which they appeared."""
 
@@ -54,9 +55,10 @@ class Outline:
 
 def outline_of(footers: Sequence[pq.FileMetaData], journal: Sequence[Rows], key: str) -> Outline:
     """The outline of parts, and of the journal rows that follow them."""
-    groups = [_of_group(footer, index) for footer in footers for index in range(footer.num_row_groups)]
+    groups = [_of_group(footer, index, key) for footer in footers for index in range(footer.num_row_groups)]
     groups += [_of_rows(batch, key) for batch in journal if len(batch)]
-    names = dict.fromkeys(name for group in groups for name in group if name not in layout.AXES and name)
+    axes = layout.axes(key)
+    names = dict.fromkeys(name for group in groups for name in group if name not in axes and name)
 
     def column(name: str, missing: Any, kind: Any) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         pairs = np.array([group.get(name, missing) for group in groups], kind).reshape(-1, 2)
@@ -65,20 +67,20 @@ def outline_of(footers: Sequence[pq.FileMetaData], journal: Sequence[Rows], key:
     nothing = (np.nan, np.nan)
     return Outline(
         np.array([group[""][0] for group in groups], np.int64),
-        {name: column(name, (0, 0), np.int64) for name in layout.AXES},
+        {name: column(name, (0, 0), np.int64) for name in axes},
         {name: Extremes(*column(name, nothing, np.float64)) for name in names},
     )
 
 
-def _of_group(footer: pq.FileMetaData, index: int) -> dict[str, tuple[Any, Any]]:
+def _of_group(footer: pq.FileMetaData, index: int, key: str) -> dict[str, tuple[Any, Any]]:
     """Extremes by column; the rows under the empty name."""
-    group = footer.row_group(index)
+    group, axes = footer.row_group(index), layout.axes(key)
     found: dict[str, tuple[Any, Any]] = {"": (group.num_rows, 0)}
     for position in range(group.num_columns):
         column = group.column(position)
         name, statistics = column.path_in_schema, column.statistics
         if statistics is None or not statistics.has_min_max:
-            found.setdefault(name, (np.nan, np.nan) if name not in layout.AXES else (0, 0))
+            found.setdefault(name, (np.nan, np.nan) if name not in axes else (0, 0))
         elif name == "time":
             found[name] = _microseconds(statistics.min), _microseconds(statistics.max)
         else:
@@ -87,16 +89,12 @@ def _of_group(footer: pq.FileMetaData, index: int) -> dict[str, tuple[Any, Any]]
 
 
 def _of_rows(batch: Rows, key: str) -> dict[str, tuple[Any, Any]]:
-    data = batch.data
-    step, epoch = ("number", "other") if key == "step" else ("other", "number")
-    found: dict[str, tuple[Any, Any]] = {
-        "": (len(data), 0),
-        "step": (data[step].min(), data[step].max()),
-        "epoch": (data[epoch].min(), data[epoch].max()),
-        "time": (data["time"].min() // 1000, data["time"].max() // 1000),
-    }
+    found: dict[str, tuple[Any, Any]] = {"": (len(batch), 0)}
+    for name in layout.axes(key):
+        numbers = batch.axis(name, key)
+        found[name] = numbers.min(), numbers.max()
     for index, name in enumerate(batch.columns):
-        values = np.ascontiguousarray(data["values"][:, index])
+        values = np.ascontiguousarray(batch.data["values"][:, index])
         real = values[(values == values) & (values.view(np.uint64) != NULL_BITS)]
         found[name] = (real.min(), real.max()) if len(real) else (np.nan, np.nan)
     return found

@@ -34,54 +34,45 @@ PART_ROWS: Final = 16 * ROW_GROUP_ROWS
 PART_BYTES: Final = 64 * 2**20
 """A part of so many bytes is full too: what one sealing rewrites at most."""
 
-_AXES: Final[list[tuple[str, pa.DataType]]] = [
-    ("step", pa.int64()),
-    ("epoch", pa.int64()),
-    ("time", pa.timestamp("us", tz="UTC")),
-]
+_TIME: Final = pa.timestamp("us", tz="UTC")
+_FLOAT: Final = pa.float64()
 
 
-def table_schema(columns: Iterable[str]) -> pa.Schema:
-    """Step, epoch and time, never null, then one float64 a column."""
-    fields = [pa.field(name, kind, nullable=False) for name, kind in _AXES]
-    return pa.schema([*fields, *(pa.field(name, pa.float64()) for name in columns)])
+def table_schema(columns: Iterable[str], key: str = "step") -> pa.Schema:
+    """The axes of the table numbered by ``key``, never null, then one float64 a column."""
+    fields = [pa.field(name, _TIME if name == "time" else pa.int64(), nullable=False) for name in layout.axes(key)]
+    return pa.schema([*fields, *(pa.field(name, _FLOAT) for name in columns)])
 
 
 def metric_columns(schema: pa.Schema) -> list[str]:
-    """The columns that are not the recorder's own."""
-    return [name for name in schema.names if name not in layout.AXES]
+    """The columns that are not the recorder's own: those of floats."""
+    return [name for name, kind in zip(schema.names, schema.types, strict=True) if kind == _FLOAT]
 
 
 def row_group_rows(columns: int) -> int:
-    """Rows of a full row group in a table of so many columns."""
-    return max(256, min(ROW_GROUP_ROWS, ROW_GROUP_BYTES // (8 * (columns + len(_AXES)))))
+    """Rows of a full row group in a table of so many metrics."""
+    return max(256, min(ROW_GROUP_ROWS, ROW_GROUP_BYTES // (8 * (columns + len(layout.AXES)))))
 
 
 def rows_to_table(batches: Sequence[Rows], key: str, columns: Sequence[str] | None = None) -> pa.Table:
     """Journal rows of the table numbered by ``key``, with ``columns`` (default: all that occur, as they appeared)."""
     if columns is None:
         columns = list(dict.fromkeys(name for batch in batches for name in batch.columns))
-    schema = table_schema(columns)
+    schema = table_schema(columns, key)
     return pa.concat_tables(
         [pa.Table.from_batches([], schema), *(_batch_to_table(batch, key, schema) for batch in batches)]
     )
 
 
 def _batch_to_table(batch: Rows, key: str, schema: pa.Schema) -> pa.Table:
-    data = batch.data
-    step, epoch = ("number", "other") if key == "step" else ("other", "number")
     place = {name: index for index, name in enumerate(batch.columns)}
-    arrays = [
-        _array(data[step].astype(np.int64), pa.int64()),
-        _array(data[epoch].astype(np.int64), pa.int64()),
-        _array(data["time"] // 1000, _AXES[2][1]),
-    ]
-    for name in metric_columns(schema):
+    arrays = [_array(batch.axis(name, key), schema.field(name).type) for name in layout.axes(key)]
+    for name in schema.names[len(arrays) :]:
         if name not in place:
-            arrays.append(pa.nulls(len(data), pa.float64()))
+            arrays.append(pa.nulls(len(batch), _FLOAT))
             continue
-        values = np.ascontiguousarray(data["values"][:, place[name]])
-        arrays.append(_array(values, pa.float64(), missing=values.view(np.uint64) == NULL_BITS))
+        values = np.ascontiguousarray(batch.data["values"][:, place[name]])
+        arrays.append(_array(values, _FLOAT, missing=values.view(np.uint64) == NULL_BITS))
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
@@ -120,13 +111,13 @@ def open_part(path: Path, key: str) -> pq.ParquetFile:
 def _footer_problem(part: pq.ParquetFile, key: str) -> str:
     """What keeps a Parquet file from being a part; empty where nothing does. Readers rely on it."""
     schema = part.schema_arrow
-    expected = table_schema(metric_columns(schema))
+    expected = table_schema(metric_columns(schema), key)
     if schema.names != expected.names or schema.types != expected.types or len(set(schema.names)) < len(schema.names):
         return "its columns are not those of a part"
     last = 0
     for index in range(part.num_row_groups):
         group = part.metadata.row_group(index)
-        statistics = group.column(layout.AXES.index(key)).statistics
+        statistics = group.column(_key_column(key)).statistics
         if statistics is None or not statistics.has_min_max:
             return f"its footer does not say which {key} is where"
         if statistics.min <= last or statistics.max - statistics.min < group.num_rows - 1:
@@ -135,18 +126,22 @@ def _footer_problem(part: pq.ParquetFile, key: str) -> str:
     return ""
 
 
+def _key_column(key: str) -> int:
+    return layout.axes(key).index(key)
+
+
 def footer_last(metadata: pq.FileMetaData, key: str) -> int | None:
     """The number of the last row a Parquet file holds, from its footer alone; None for an empty file."""
     for group in reversed(range(metadata.num_row_groups)):
         if metadata.row_group(group).num_rows:
-            return _group_last(metadata, group, key)
+            return group_last(metadata, group, key)
     return None
 
 
 def groups_between(metadata: pq.FileMetaData, key: str, after: int, until: int | None) -> range:
     """The row groups that may hold rows numbered above ``after`` and, where it is given, up to ``until``."""
     groups = range(metadata.num_row_groups)
-    first = bisect_right(groups, after, key=lambda group: _group_last(metadata, group, key))
+    first = bisect_right(groups, after, key=lambda group: group_last(metadata, group, key))
     if until is None:
         return groups[first:]
     end = bisect_right(groups, until, first, key=lambda group: _group_first(metadata, group, key))
@@ -154,11 +149,12 @@ def groups_between(metadata: pq.FileMetaData, key: str, after: int, until: int |
 
 
 def _group_first(metadata: pq.FileMetaData, group: int, key: str) -> int:
-    return int(metadata.row_group(group).column(layout.AXES.index(key)).statistics.min)
+    return int(metadata.row_group(group).column(_key_column(key)).statistics.min)
 
 
-def _group_last(metadata: pq.FileMetaData, group: int, key: str) -> int:
-    return int(metadata.row_group(group).column(layout.AXES.index(key)).statistics.max)
+def group_last(metadata: pq.FileMetaData, group: int, key: str) -> int:
+    """The number of a row group's last row, from the footer."""
+    return int(metadata.row_group(group).column(_key_column(key)).statistics.max)
 
 
 class DamagedPart(Exception):
@@ -184,7 +180,8 @@ def append(run_dir: Path, table: TableName, new: pa.Table, *, join: bool = False
             number, room = number + 1, PART_ROWS
     while len(new):
         try:
-            _grow(layout.part_path(run_dir, table, number), new.slice(0, room), join or len(new) >= room)
+            path = layout.part_path(run_dir, table, number)
+            _grow(path, layout.KEY[table], new.slice(0, room), join or len(new) >= room)
         except DamagedPart:
             pass  # it is left as it is: readers take from it what can be read
         else:
@@ -213,12 +210,12 @@ def _room_and_last(part: Path, key: str) -> tuple[int, int]:
     return 0 if full else max(0, PART_ROWS - int(metadata.num_rows)), footer_last(metadata, key) or 0
 
 
-def _grow(path: Path, new: pa.Table, join: bool) -> None:
+def _grow(path: Path, key: str, new: pa.Table, join: bool) -> None:
     old = pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) if path.exists() else None
     try:
         known = metric_columns(old.schema_arrow) if old else []
         names = [*known, *(name for name in metric_columns(new.schema) if name not in known)]
-        schema = table_schema(names)
+        schema = table_schema(names, key)
         size = row_group_rows(len(names))
         kept = _groups_to_keep(old.metadata, size, join) if old else 0
 
@@ -263,7 +260,8 @@ def _regroup(old: pq.ParquetFile | None, kept: int, new: pa.Table, schema: pa.Sc
 
 def open_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
     """A writer of a Parquet file with these columns, encoded as the parts are."""
-    axes = [name for name, _ in _AXES if name in schema.names]
+    metrics = metric_columns(schema)
+    axes = [name for name in schema.names if name not in metrics]
     return pq.ParquetWriter(
         path,
         schema,
@@ -273,7 +271,7 @@ def open_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
         write_page_checksum=True,
         column_encoding={
             **dict.fromkeys(axes, "DELTA_BINARY_PACKED"),
-            **dict.fromkeys(metric_columns(schema), "BYTE_STREAM_SPLIT"),
+            **dict.fromkeys(metrics, "BYTE_STREAM_SPLIT"),
         },
         store_schema=True,
     )

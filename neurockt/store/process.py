@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import socket
+import os
 from functools import cache
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from neurockt.records import Attempt
 
 def host() -> str:
     """The name of this machine."""
-    return socket.gethostname()
+    return os.uname().nodename
 
 
 @cache

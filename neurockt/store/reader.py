@@ -58,6 +58,7 @@ class TableReader:
         self._run_dir = run_dir
         self._table = table
         self._key = layout.KEY[table]
+        self._axes = layout.axes(self._key)
 
     def read(self, columns: Sequence[str] | None = None, *, after: int = 0, until: int | None = None) -> pa.Table:
         """The rows there are now: parts and journal joined, each row once, in order.
@@ -90,10 +91,10 @@ class TableReader:
         rows = rows_until(rows_after(rows, after), until)
         known = dict.fromkeys(name for _, part in opened for name in parts.metric_columns(part.schema_arrow))
         known.update(dict.fromkeys(name for batch in rows for name in batch.columns))
-        names = [*layout.AXES, *known] if columns is None else list(columns)
+        names = [*self._axes, *known] if columns is None else list(columns)
         if opened or rows:
             self._check(names, known)
-        schema = parts.table_schema(name for name in names if name not in layout.AXES)
+        schema = parts.table_schema((name for name in names if name not in self._axes), self._key)
         wanted = pa.schema([schema.field(name) for name in names])
         return wanted, self._pieces(opened, rows, wanted, after, until, whole=whole)
 
@@ -110,7 +111,7 @@ class TableReader:
         for path, part in opened:
             yield from self._read_part(path, part, wanted, after, until, whole=whole)
         if rows:
-            metrics = [name for name in wanted.names if name not in layout.AXES]
+            metrics = parts.metric_columns(wanted)
             yield parts.rows_to_table(rows, self._key, metrics).select(wanted.names)
 
     def journal_rows(self) -> list[Rows]:
@@ -127,7 +128,7 @@ class TableReader:
         for _, part in reversed(list(self._open_parts())):
             metadata = part.metadata
             if metadata.num_rows:
-                last = metadata.row_group(metadata.num_row_groups - 1).column(layout.AXES.index("time"))
+                last = metadata.row_group(metadata.num_row_groups - 1).column(self._axes.index("time"))
                 return cast("datetime", last.statistics.max)
         return None
 
@@ -146,7 +147,7 @@ class TableReader:
         return opened, rows_after(rows, last)
 
     def _check(self, names: Sequence[str], known: dict[str, None]) -> None:
-        there = [*layout.AXES, *known]
+        there = [*self._axes, *known]
         for name in names:
             if name not in there:
                 close = difflib.get_close_matches(name, there, 1)

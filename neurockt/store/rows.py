@@ -71,8 +71,8 @@ class RowReader:
     def __init__(self, run_dir: Path, table: TableName) -> None:
         """Nothing is read before ``refresh``."""
         self.groups = Groups()
-        self.columns: tuple[str, ...] = layout.AXES
-        """``step``, ``epoch``, ``time``, then the metrics."""
+        self.columns: tuple[str, ...] = layout.axes(layout.KEY[table])
+        """``step``, ``epoch``, ``time``, then the metrics; in `system` ``sample`` before them all."""
         self.damaged: dict[Path, str] = {}
         """The files that could not be read, and why."""
         self.key = layout.KEY[table]
@@ -119,7 +119,7 @@ class RowReader:
         schemas = [part.schema_arrow for part in {id(part): part for part, _ in self._opened}.values()]
         schemas += [table.schema for table in self._tail]
         known = dict.fromkeys(name for schema in schemas for name in parts.metric_columns(schema))
-        self.columns = (*layout.AXES, *known)
+        self.columns = (*layout.axes(self.key), *known)
 
     def _tell(self, path: Path, error: Exception) -> None:
         self.damaged[path] = str(error).partition("\n")[0]
@@ -178,7 +178,7 @@ class RowReader:
     def _last_number(self, group: int) -> int:
         if group < len(self._opened):
             part, index = self._opened[group]
-            return int(part.metadata.row_group(index).column(layout.AXES.index(self.key)).statistics.max)
+            return parts.group_last(part.metadata, index, self.key)
         return int(self._tail[-1][self.key][-1].as_py())
 
 

@@ -1,18 +1,17 @@
-"""A run opened for reading: what it is, its two tables, and what is new in them."""
+"""A run opened for reading: what it is, its tables, and what is new in them."""
 
 from __future__ import annotations
 
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from neurockt.errors import NeurocktWarning
 from neurockt.records import RunInfo, State, TableSummary
 from neurockt.store.info import read_info
-from neurockt.store.layout import KEY, TableName
+from neurockt.store.layout import KEY, TABLES, TableName
 from neurockt.store.state import Liveness
 
 if TYPE_CHECKING:
@@ -74,10 +73,17 @@ class Run:
         """The rows of the validations: ``step``, ``epoch``, ``time``, then one float64 column per metric."""
         return self._read("epochs", columns)
 
+    def system(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """What the machine did: ``sample``, ``step``, ``epoch``, ``time``, then one float64 column per measure.
+
+        Empty where nothing was sampled.
+        """
+        return self._read("system", columns)
+
     def batches(
         self, table: TableName, columns: Sequence[str] | None = None, *, after: int = 0
     ) -> tuple[pa.Schema, Iterator[pa.Table]]:
-        """What ``steps()`` or ``epochs()`` gives, a row group at a time, so that memory stays bounded.
+        """What ``steps()``, ``epochs()`` or ``system()`` gives, a row group at a time, so that memory stays bounded.
 
         Args:
             after: only rows numbered above this.
@@ -94,7 +100,8 @@ class Run:
     def window(
         self, table: TableName, columns: Sequence[str] | None = None, *, after: int = 0, until: int | None = None
     ) -> pa.Table:
-        """The rows of a table numbered above ``after`` and up to ``until``: its step in `steps`, its epoch in `epochs`.
+        """The rows of a table numbered above ``after`` and up to ``until``: its step in `steps`, its epoch in `epochs`,
+        its sample in `system`.
 
         Only the row groups that hold them are read.
         """
@@ -126,7 +133,7 @@ class Run:
         def counted(table: TableName, summary: TableSummary) -> TableSummary:
             return summarise_rows(self._read(table, None, after=summary.rows), KEY[table], onto=summary)
 
-        return replace(info, steps=counted("steps", info.steps), epochs=counted("epochs", info.epochs))
+        return info.with_tables({table: counted(table, getattr(info, table)) for table in TABLES})
 
     def follow(self) -> NewRows:
         """The rows that have come since this was last called; at the first call, all there are."""

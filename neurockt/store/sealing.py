@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -25,6 +26,7 @@ class SealedRun:
     steps: int
     """Rows of `steps` that were moved from the journal into parts."""
     epochs: int
+    system: int
     already: bool
     """Whether there was nothing to do."""
 
@@ -46,12 +48,11 @@ def seal_run(path: Path) -> SealedRun:
         where = f" by process {attempt.pid} on {attempt.host}" if attempt else ""
         raise RunInUse(f"{path} is still being written{where}; seal it when that process has ended")
     if info.state != "running" and not any(_journals(path, table) for table in TABLES):
-        return SealedRun(path, 0, 0, already=True)
+        return SealedRun(path, 0, 0, 0, already=True)
     moved = {table: _seal_table(path, table) for table in TABLES}
     _remove_temporaries(path)
-    summaries = {table: summarise_parts(path, table) for table in TABLES}
-    write_info(_ended(info, summaries["steps"], summaries["epochs"]))
-    return SealedRun(path, moved["steps"], moved["epochs"], already=False)
+    write_info(_ended(info, {table: summarise_parts(path, table) for table in TABLES}))
+    return SealedRun(path, moved["steps"], moved["epochs"], moved["system"], already=False)
 
 
 def _journals(path: Path, table: TableName) -> list[Path]:
@@ -82,9 +83,9 @@ def _remove_temporaries(path: Path) -> None:
             leftover.unlink()
 
 
-def _ended(info: RunInfo, steps: TableSummary, epochs: TableSummary) -> RunInfo:
+def _ended(info: RunInfo, summaries: Mapping[TableName, TableSummary]) -> RunInfo:
     """``info`` with the tables as they are now, and an end where the process could not tell its own."""
-    info = replace(info, steps=steps, epochs=epochs)
+    info = info.with_tables(summaries)
     if info.state != "running":
         return info
     end = max(moment for moment in (info.updated, info.created, _last_row(info)) if moment is not None)

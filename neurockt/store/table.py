@@ -54,7 +54,7 @@ class TableWriter:
             on_trouble: hears of a write that was refused.
         """
         self.last = last
-        """Number of the last row appended: the step in `steps`, the epoch in `epochs`."""
+        """Number of the last row appended: the step in `steps`, the epoch in `epochs`, the sample in `system`."""
         self.dropped = 0
         """Rows lost because the disk refused them for too long."""
         self.columns = tuple(columns)
@@ -86,7 +86,7 @@ class TableWriter:
         """Store one row; when this returns it is the kernel's, and outlives the process.
 
         Args:
-            other: the other axis (the epoch in `steps`, the step in `epochs`).
+            other: the other axis (the epoch in `steps`, the step in `epochs` and in `system`).
             time_ns: nanoseconds since 1970, UTC.
             values: one float a column.
 

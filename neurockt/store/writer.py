@@ -1,4 +1,4 @@
-"""A run being written: its directory, its two tables, and the thread that looks after them.
+"""A run being written: its directory, its tables, and the thread that looks after them.
 
 The training loop only appends to journals. Everything slow (fsync, sealing, ``run.json``) happens in one background
 thread, which holds the interpreter lock for a fraction of a millisecond at a time.
@@ -16,7 +16,7 @@ from typing import Any, Final
 from neurockt.records import Failure, RunInfo, State
 from neurockt.store.attempts import begin_attempt
 from neurockt.store.info import now, write_info
-from neurockt.store.layout import TABLES, TableName
+from neurockt.store.layout import TableName
 from neurockt.store.table import TableWriter
 
 HEARTBEAT_SECONDS: Final = 10.0
@@ -51,7 +51,7 @@ class RunWriter:
 
         Args:
             info: the run as it begins; attempt, state and heartbeat are filled in here.
-            columns: the metrics of each table.
+            columns: the metrics of the tables there are from the start.
             config: read again each time ``run.json`` is written, so that it may grow.
             recorder: which of this process's recorders writes the run, from 1.
             on_fault: called from either thread when something goes wrong that training need not stop for.
@@ -71,8 +71,8 @@ class RunWriter:
         self.tables: dict[TableName, TableWriter] = {}
         info.path.mkdir(parents=True)
         self._write_info()
-        for table in TABLES:
-            self.tables[table] = TableWriter(info.path, table, columns[table], on_trouble=self._table_trouble)
+        for table, names in columns.items():
+            self.tables[table] = TableWriter(info.path, table, names, on_trouble=self._table_trouble)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._look_after, name=THREAD_NAME, daemon=True)
         self._thread.start()
@@ -114,10 +114,10 @@ class RunWriter:
             monotonic = time.monotonic()
             if monotonic - self._synced_at >= SYNC_SECONDS:
                 self._synced_at = monotonic
-                for table in TABLES:
-                    self._guarded(f"could not fsync the journal of {table}", self.tables[table].sync)
-            for table in TABLES:
-                self._guarded(f"could not seal {table}; will try again", self.tables[table].seal_if_due)
+                for table, writer in self.tables.items():
+                    self._guarded(f"could not fsync the journal of {table}", writer.sync)
+            for table, writer in self.tables.items():
+                self._guarded(f"could not seal {table}; will try again", writer.seal_if_due)
             if self._changed or monotonic - self._beaten_at >= HEARTBEAT_SECONDS:
                 self._beaten_at = monotonic
                 self._changed = False
@@ -127,12 +127,9 @@ class RunWriter:
     def _write_info(self) -> None:
         self.info = replace(self.info, config=dict(self._config))
         if self.tables:
-            self.info = replace(
-                self.info,
-                steps=self.tables["steps"].summary(),
-                epochs=self.tables["epochs"].summary(),
-                dropped=sum(writer.dropped for writer in self.tables.values()),
-            )
+            summaries = {table: writer.summary() for table, writer in self.tables.items()}
+            dropped = sum(writer.dropped for writer in self.tables.values())
+            self.info = replace(self.info.with_tables(summaries), dropped=dropped)
         write_info(self.info)
 
     def _guarded(self, what: str, action: Callable[[], None]) -> None:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta, timezone
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final
 
-from neurockt.store.layout import KEY, TABLES, TableName
+from neurockt.store.layout import KEY, TableName
 from neurockt.store.run import Run
 
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ WINDOW_VALUES: Final = 1_000_000
 BATCH_ROWS: Final = 10_000
 BATCH_BYTES: Final = 4 * 2**20
 """Lines given out at a time, at most; the server takes about 10 MB in one request."""
+
+LOGGED: Final[tuple[TableName, ...]] = ("steps", "epochs")
+"""The tables whose rows are lines of the history."""
 
 RESERVED: Final = frozenset({"_step", "_timestamp", "_runtime", "_wandb"})
 """Keys of a history line that are W&B's own."""
@@ -75,12 +78,12 @@ class RunRows:
         self._run = run
         self._complete = complete
         self._created = (created - _EPOCH) // _MICROSECOND
-        outlines = {table: run.outline(table) for table in TABLES}
+        outlines = {table: run.outline(table) for table in LOGGED}
         self.names = name_columns(list(outlines["steps"].metrics), list(outlines["epochs"].metrics))
         """What each metric of each table is called in W&B."""
         self.total = sum(outline.total for outline in outlines.values())
         """Rows there are, those that wait included."""
-        self._last = {table: int(max(outlines[table].axes[KEY[table]][1], default=0)) for table in TABLES}
+        self._last = {table: int(max(outlines[table].axes[KEY[table]][1], default=0)) for table in LOGGED}
 
     def after(self, place: Place) -> Iterator[Lines]:
         """The lines after a place, some at a time."""
