@@ -38,13 +38,13 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--kills", type=int, help=f"how many times each kill test kills (default: {KILLS} or fewer)")
+    parser.addoption("--kills", type=int, default=KILLS, help=f"how many times the kill tests kill (default: {KILLS})")
 
 
 @pytest.fixture
 def kills(request: pytest.FixtureRequest) -> int:
     """How many times to kill."""
-    return int(request.config.getoption("--kills") or KILLS)
+    return int(request.config.getoption("--kills"))
 
 
 @pytest.fixture
