@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from neurockt.errors import UsageError
 from neurockt.monitor._collect import Cell, Collector, ValueCollector
+from neurockt.monitor._compiling import leave_uncompiled
 from neurockt.store.journal import NULL
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class Block:
 
     def declare(self, name: str, collector: Collector) -> int:
         """Collect for this metric too, from the next row on; gives its slot."""
+        leave_uncompiled(Block.keep)
         self.flush(wait=True)  # what waits has the columns of before
         self._append = _detour
         self.collectors[name] = collector
@@ -85,11 +87,15 @@ class Block:
             self.slots[:] = self._blank
 
     def keep(self, slot: int, collector: Collector, value: Any) -> None:
-        """Collect a value that cannot be its slot's only content: no plain float, or not the first."""
-        cell = self.slots[slot]
+        """Collect a value that cannot be its slot's only content: no plain float, or not the first.
+
+        Several threads may call this at once. Nothing is called between taking the slot's content and replacing it, so
+        the interpreter does not switch threads there, and one of them alone finds the first value.
+        """
+        slots = self.slots
+        cell, slots[slot] = slots[slot], collector
         if isinstance(cell, float) and isinstance(collector, ValueCollector) and cell is not NULL:
             collector.values.append(cell)
-        self.slots[slot] = collector
         collector.keep(value)
 
     def __enter__(self) -> None:

@@ -37,7 +37,18 @@ def is_tensor(value: Any) -> bool:
 
 def detached(value: Any) -> Any:
     """``value`` as a user's own aggregator gets it: a tensor without its graph, in storage of its own."""
-    return value.detach().clone() if is_tensor(value) else value
+    return unwrapped(value.detach()).clone() if is_tensor(value) else value
+
+
+def unwrapped(tensor: Any) -> Any:
+    """A tensor out of what ``torch.func`` wraps it in while it transforms a function; within ``vmap``, the whole batch.
+
+    A wrapper is good only as long as the transform runs, and ``vmap``'s has no numbers to read.
+    """
+    functorch = getattr(sys.modules["torch"]._C, "_functorch", None)
+    while functorch is not None and functorch.is_functorch_wrapped_tensor(tensor):
+        tensor = functorch.get_unwrapped(tensor)
+    return tensor
 
 
 def partial(value: Any) -> float | Partial:
@@ -58,9 +69,17 @@ def partial(value: Any) -> float | Partial:
 def _partial_of_tensor(tensor: Any) -> float | Partial:
     if tensor.is_cpu:
         if tensor.numel() == 1:
-            return float(tensor.item())
+            try:
+                return float(tensor.item())
+            except RuntimeError:
+                plain = unwrapped(tensor)
+                if plain is tensor:
+                    raise
+                return _partial_of_tensor(plain.detach())
+        tensor = unwrapped(tensor)
         return Partial(float(tensor.double().sum().item()), tensor.numel())
     torch = sys.modules["torch"]
+    tensor = unwrapped(tensor)
     wide = torch.float32 if tensor.device.type == "mps" else torch.float64
     return Partial(tensor.sum(dtype=wide), tensor.numel())
 

@@ -80,18 +80,34 @@ class RecorderHelper:
     def _on_call(self, train: bool, name: str, collector: Collector, module: Any) -> None:
         block = self._recorder(train)
         slot = self._recorder.declare(block, name, collector)
-        module.register_forward_hook(_Hook(self._recorder, block, slot, collector))
+        module.register_forward_hook(_Hook(self._recorder, block, slot, collector, name))
 
 
 class _Hook:
     """Collects what a module returned, when the block for it is open."""
 
-    def __init__(self, recorder: Recorder, block: Block, slot: int, collector: Collector) -> None:
+    def __init__(self, recorder: Recorder, block: Block, slot: int, collector: Collector | None, name: str) -> None:
         self._recorder = recorder
         self._block = block
         self._slot = slot
-        self._collector = collector
+        self._collector: Any = collector
+        self._name = name
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Hook:
+        """A copied module records to the same column."""
+        return self
+
+    def __reduce__(self) -> tuple[Callable[..., _Hook], tuple[Any, ...]]:
+        """A pickled module records to the same column, if it is loaded where the run is recorded; else nowhere."""
+        return _hook_of, (self._recorder, self._block.table == "steps", self._name)
 
     def __call__(self, module: Any, inputs: Any, output: Any) -> None:
         if self._recorder.open_block is self._block:
             self._block.keep(self._slot, self._collector, output)
+
+
+def _hook_of(recorder: Recorder, train: bool, name: str) -> _Hook:
+    block = recorder(train)
+    collector = block.collectors.get(name)
+    slot = list(block.collectors).index(name) if collector else 0
+    return _Hook(recorder, block, slot, collector, name)

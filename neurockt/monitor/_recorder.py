@@ -110,6 +110,7 @@ class Recorder:
             notes=notes,
         )
         self._root = (default_root() if root is None else Path(root)).absolute()
+        _recorders[id(self)] = self
         self._writer: RunWriter | None = None
         self._retry_at = 0.0
         self._warned = False
@@ -350,9 +351,32 @@ class Recorder:
     def _warn(self, message: str) -> None:
         warnings.warn(message, NeurocktWarning, stacklevel=2)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Recorder:
+    def __copy__(self) -> Recorder:
         """A copied model keeps recording to the same run."""
         return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Recorder:
+        return self
+
+    def __reduce__(self) -> tuple[Callable[..., Recorder], tuple[Any, ...]]:
+        """A pickled model keeps recording to the same run where that is recorded, and records nothing elsewhere."""
+        return _unpickled, (_PROCESS, id(self), self._root, self._info.id)
+
+
+_PROCESS: Final = os.urandom(16)
+"""Tells a pickle of this process from others'."""
+_recorders: Final[weakref.WeakValueDictionary[int, Recorder]] = weakref.WeakValueDictionary()
+
+
+def _unpickled(process: bytes, key: int, root: Path, run_id: str) -> Recorder:
+    """The recorder that was pickled, or one for the same run that records nothing."""
+    known = _recorders.get(key) if process == _PROCESS else None
+    if known is not None:
+        return known
+    recorder = Recorder(root)
+    recorder._info = replace(recorder._info, id=run_id)
+    recorder.open_block = "forked"
+    return recorder
 
 
 def _disown(recorder: Recorder | None) -> None:
