@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from collections.abc import Sequence
 from datetime import datetime, timezone
@@ -15,8 +16,8 @@ LABEL_LIMIT: Final = 200
 """Characters shown of a text from a run directory."""
 
 _REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
-_INVISIBLE: Final = frozenset("\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
-"""Marks that reorder or break a line without being seen."""
+_HARMFUL: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+"""Control characters and surrogates, and marks that reorder or break a line without being seen."""
 
 
 def clean(text: object, limit: int = LABEL_LIMIT) -> str:
@@ -24,9 +25,7 @@ def clean(text: object, limit: int = LABEL_LIMIT) -> str:
     shown = str(text)
     if len(shown) > limit:
         shown = shown[: limit - 1] + "…"
-    if shown.isascii() and shown.isprintable():
-        return shown
-    return "".join(" " if c == "\t" else _REPLACEMENT if _is_harmful(c) else c for c in shown)
+    return _HARMFUL.sub(_harmless, shown)
 
 
 def clean_block(text: str, limit: int = 10_000) -> str:
@@ -34,8 +33,8 @@ def clean_block(text: str, limit: int = 10_000) -> str:
     return "\n".join(clean(line, limit) for line in text[:limit].expandtabs(4).splitlines())
 
 
-def _is_harmful(character: str) -> bool:
-    return character in _INVISIBLE or unicodedata.category(character) in ("Cc", "Cs")
+def _harmless(found: re.Match[str]) -> str:
+    return " " if found[0] == "\t" else _REPLACEMENT
 
 
 def display_width(text: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -21,6 +22,11 @@ from neurockt_viewer.text import Scrub
 
 NO_COMMANDS: Final = (*TOOLKIT_ACTIONS, "command_palette")
 """Actions that the command palette does without."""
+GARBAGE_THRESHOLD: Final = 20_000
+"""Objects that may come before garbage is looked for. A redraw makes ten thousand; at Python's own threshold of 700 a
+look through everything, 100 ms, falls into every few of them."""
+FREEZE_SECONDS: Final = (0.5, 2.0, 10.0)
+"""When, after the start, what has been loaded by then is left out of such looks from then on: it stays anyway."""
 CLIPBOARD_LIMIT: Final = 100_000
 """Characters that go to the clipboard; terminals drop more."""
 
@@ -85,6 +91,9 @@ class ViewerApp(App[None]):
         self.theme = LIGHT.name if self.settings.theme == "light" else DARK.name
         if not self.is_headless:
             terminal.on_signals(lambda code: self.exit(return_code=code))
+            gc.set_threshold(GARBAGE_THRESHOLD, 10, 10)
+            for seconds in FREEZE_SECONDS:
+                self.set_timer(seconds, gc.freeze)
         if (self.path / RUN_FILE).exists():
             from neurockt_viewer.screens.run import RunScreen
 

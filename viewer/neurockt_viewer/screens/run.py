@@ -150,7 +150,7 @@ class RunScreen(Screen[None]):
             about = [format_duration(info.seconds), f"started {format_ago(info.created)}", *info.tags]
             pieces += [styled(info.label, "bold"), Content("  "), state_text(info), Content("  ")]
             pieces.append(styled(" · ".join(about), MUTED))
-        self.query_one("#title", Static).update(Content("").join(pieces))
+        self.query_one("#title", Static).update(Content("").join(pieces), layout=False)
 
     # Tabs
 

@@ -362,11 +362,11 @@ class Chart(Widget, can_focus=True):
         return self._strips[y]
 
     def _to_strips(self, picture: Picture) -> list[Strip]:
-        styles = _Styles(self.rich_style, self.background_colors[1], dark=self.app.current_theme.dark)
-        width = self.size.width
+        base, width = self.rich_style, self.size.width
+        styles = _Styles(base, self.background_colors[1], dark=self.app.current_theme.dark)
         return [
             Strip([Segment(piece.text, styles[piece]) for piece in row if piece.text])
-            .adjust_cell_length(width, self.rich_style)
+            .adjust_cell_length(width, base)
             .crop(0, width)
             for row in picture.rows
         ]

@@ -278,7 +278,7 @@ class ChartGrid(Widget):
                 said.append("mean and range over seeds")
             if self._shared.window:
                 said.append("zoomed: 0 shows all")
-        self.query_one(".status", Static).update(Content(" · ".join(filter(None, said))))
+        self.query_one(".status", Static).update(Content(" · ".join(filter(None, said))), layout=False)
 
     # Keys and changes
 

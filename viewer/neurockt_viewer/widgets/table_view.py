@@ -289,7 +289,7 @@ class TableView(Vertical):
                 pieces.append(styled(f"{self._unseen:,} new rows, G follows", "bold $text-primary"))
             if rows.damaged:
                 pieces.append(styled(f"not all can be read: {rows.damaged[0]}", "$text-error"))
-        self.query_one(".status", Static).update(Content(" · ").join(pieces))
+        self.query_one(".status", Static).update(Content(" · ").join(pieces), layout=False)
 
     # Jobs
 
