@@ -121,9 +121,9 @@ def join(parts: list[Series]) -> Series:
     return Series(**joined)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Line:
-    """One line of a chart."""
+    """One line of a chart. Two lines are equal if all of it is, and their series are one and the same."""
 
     label: str
     """What the legend calls it; any text, it is made harmless when drawn."""

@@ -100,9 +100,9 @@ class Chart(Widget, can_focus=True):
         settings: ChartSettings | None = None,
         **options: Any,
     ) -> None:
-        """``heading`` is any text; it stands before the legend."""
+        """``heading`` is any text."""
         super().__init__(**options)
-        self.heading = heading
+        self._heading = heading
         self._settings = settings or ChartSettings()
         self._lines: list[Smoothed] = []
         self._cross: float | None = None
@@ -112,6 +112,17 @@ class Chart(Widget, can_focus=True):
         self._set_lines(lines)
 
     # What is shown
+
+    @property
+    def heading(self) -> str:
+        """Any text; it stands before the legend."""
+        return self._heading
+
+    @heading.setter
+    def heading(self, heading: str) -> None:
+        if heading != self._heading:
+            self._heading = heading
+            self._redraw()
 
     @property
     def lines(self) -> list[Line]:
@@ -142,10 +153,12 @@ class Chart(Widget, can_focus=True):
 
     def show(self, lines: Sequence[Line], settings: ChartSettings | None = None) -> None:
         """Draw these lines from now on; nobody is told."""
+        before = self._settings, self.lines
         if settings is not None:
             self._settings = settings
         self._set_lines(lines)
-        self._redraw()
+        if before != (self._settings, self.lines):
+            self._redraw()
 
     def put_cross(self, place: float | None) -> None:
         """Put the crosshair there; nobody is told."""
@@ -161,8 +174,8 @@ class Chart(Widget, can_focus=True):
             self.post_message(self.Changed(self, after, before))
 
     def _set_lines(self, lines: Sequence[Line]) -> None:
-        known = {id(line.line): line for line in self._lines} if self._smoothed_by == self._settings.smoothing else {}
-        self._lines = [known.get(id(line)) or smoothed(line, self._settings.smoothing) for line in lines]
+        known = {line.line: line for line in self._lines} if self._smoothed_by == self._settings.smoothing else {}
+        self._lines = [known.get(line) or smoothed(line, self._settings.smoothing) for line in lines]
         self._smoothed_by = self._settings.smoothing
 
     _smoothed_by: float = 0.0

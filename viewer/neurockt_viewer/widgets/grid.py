@@ -347,16 +347,22 @@ class Grid(ScrollView, can_focus=True):
     def render_line(self, y: int) -> Strip:
         """One line of what is in view."""
         width = self.scrollable_content_region.width
-        base = self.rich_style
         row = self.scroll_offset.y + y - 1
         if y == 0:
             return self._line(self._header(), width, self._style("grid--header"))
         if row >= len(self.source):
-            return Strip.blank(width, base)
+            return Strip.blank(width, self._base)
         return self._line(self._row(row), width, self._row_style(row))
 
+    @property
+    def _base(self) -> Style:
+        """The grid's own style, which takes Textual a while to tell."""
+        if "" not in self._styles_seen:
+            self._styles_seen[""] = self.rich_style
+        return self._styles_seen[""]
+
     def _row_style(self, row: int) -> Style:
-        base = self.rich_style
+        base = self._base
         if row == self.cursor_row:
             return base + self._style("grid--cursor" if self.has_focus else "grid--cursor-blurred")
         return base + self._style("grid--odd") if row % 2 else base
