@@ -30,6 +30,7 @@ from neurockt.monitor._ranks import (
     find_place,
     is_restart,
 )
+from neurockt.monitor._system import check_seconds, system_reader
 from neurockt.monitor._wrap import recorded
 from neurockt.records import Failure, RunInfo, State
 from neurockt.store.info import now
@@ -68,6 +69,7 @@ class Recorder:
         quiet: bool = False,
         reduce: Reduction | None = None,
         ranks: Recording = "first",
+        system_seconds: float | None = 15.0,
     ) -> None:
         """Describe the run to come.
 
@@ -86,9 +88,11 @@ class Recorder:
                 alone. Each block then waits for all ranks. Default: rank 0's own values.
             ranks: ``first``: rank 0 records for all, the others nothing. ``all``: each records its own rows, in
                 ``rank-000`` and so on within the run, and none waits for another.
+            system_seconds: how often to sample processor, memory and GPUs into `system`; 0 or None for never.
+                Needs psutil and nvidia-ml-py (``neurockt[system]``); what is not installed is left out.
 
         Raises:
-            UsageError: ``run_id`` cannot name a directory, or is taken.
+            UsageError: ``system_seconds`` is no number of seconds; ``run_id`` cannot name a directory, or is taken.
         """
         self.config = Config(config)
         """The run's settings; add to it at any time."""
@@ -110,6 +114,7 @@ class Recorder:
             notes=notes,
         )
         self._root = (default_root() if root is None else Path(root)).absolute()
+        self._system_seconds = check_seconds(system_seconds)
         _recorders[id(self)] = self
         self._writer: RunWriter | None = None
         self._retry_at = 0.0
@@ -290,6 +295,8 @@ class Recorder:
                     raise
                 self._info = replace(self._info, id=new_run_id(datetime.now()))
         self.config.on_change = writer.touch
+        if self._system_seconds and (read := system_reader()):
+            writer.sample(read, self._system_seconds)
         return writer
 
     def _watch_process(self) -> None:
@@ -341,7 +348,7 @@ class Recorder:
         if "PYTEST_CURRENT_TEST" in os.environ and "pytest" in sys.modules:
             from neurockt.store.writer import THREAD_NAME
 
-            if threading.current_thread().name != THREAD_NAME:
+            if not threading.current_thread().name.startswith(THREAD_NAME):
                 raise error
             self._fault = error
         elif not self._warned:

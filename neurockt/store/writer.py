@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +17,7 @@ from neurockt.records import Failure, RunInfo, State
 from neurockt.store.attempts import begin_attempt
 from neurockt.store.info import now, write_info
 from neurockt.store.layout import TableName
+from neurockt.store.sampling import Measures, Sampling
 from neurockt.store.table import TableWriter
 
 HEARTBEAT_SECONDS: Final = 10.0
@@ -29,7 +30,7 @@ TICK_SECONDS: Final = 0.25
 """How often the background thread looks whether something is due."""
 
 THREAD_NAME: Final = "neurockt"
-"""Name of the background thread."""
+"""Name of the background thread, and the beginning of the others' names."""
 
 Fault = Callable[[str, BaseException], None]
 """Hears what could not be done, and why."""
@@ -73,6 +74,7 @@ class RunWriter:
         self._write_info()
         for table, names in columns.items():
             self.tables[table] = TableWriter(info.path, table, names, on_trouble=self._table_trouble)
+        self._sampling: Sampling | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._look_after, name=THREAD_NAME, daemon=True)
         self._thread.start()
@@ -86,12 +88,25 @@ class RunWriter:
         """Have ``run.json`` written again soon: the config has changed."""
         self._changed = True
 
+    def sample(self, read: Callable[[], Measures], seconds: float) -> None:
+        """Store what ``read`` gives as rows of `system`, that often; it is called in a thread of its own."""
+
+        def position() -> tuple[int, int]:
+            return self.tables["steps"].last, self.tables["epochs"].last + 1
+
+        self._sampling = Sampling(
+            read, seconds, position=position, on_fault=self._tell_fault, thread_name=f"{THREAD_NAME}-system"
+        )
+
     def close(self, state: State = "finished", failure: Failure | None = None) -> None:
         """Seal the tables and say how the run ended. Does nothing the second time."""
         if self._stop.is_set():
             return
+        if self._sampling is not None:
+            self._sampling.stop()
         self._stop.set()
         self._thread.join()
+        self._guarded("could not store what the machine did", self._store_samples)
         for table, writer in self.tables.items():
             try:
                 writer.close()
@@ -112,6 +127,7 @@ class RunWriter:
     def _look_after(self) -> None:
         while not self._stop.wait(TICK_SECONDS):
             monotonic = time.monotonic()
+            self._guarded("could not store what the machine does", self._store_samples)
             if monotonic - self._synced_at >= SYNC_SECONDS:
                 self._synced_at = monotonic
                 for table, writer in self.tables.items():
@@ -123,6 +139,14 @@ class RunWriter:
                 self._changed = False
                 self.info = replace(self.info, heartbeat=self.info.heartbeat + 1, updated=now())
                 self._guarded("could not write run.json; will try again", self._write_info)
+
+    def _store_samples(self) -> None:
+        if self._sampling is not None:
+            self._sampling.store(self.tables.get("system"), self._create_system)
+
+    def _create_system(self, columns: Sequence[str]) -> TableWriter:
+        self.tables["system"] = TableWriter(self.path, "system", columns, on_trouble=self._table_trouble)
+        return self.tables["system"]
 
     def _write_info(self) -> None:
         self.info = replace(self.info, config=dict(self._config))
@@ -136,7 +160,10 @@ class RunWriter:
         try:
             action()
         except Exception as error:  # a fault of the instrumentation must not end it, let alone the training
-            self._on_fault(f"{self.path}: {what}", error)
+            self._tell_fault(what, error)
+
+    def _tell_fault(self, what: str, error: BaseException) -> None:
+        self._on_fault(f"{self.path}: {what}", error)
 
     def _table_trouble(self, error: OSError) -> None:
         self._on_fault(f"{self.path}: a row could not be written; rows wait in memory until the disk takes them", error)
