@@ -314,6 +314,7 @@ class Recorder:
         self.open_block = "finished"
         atexit.unregister(self._at_exit)
         if self._writer is not None:
+            self._warned = False  # what the disk refuses even now is the run's end, and is told
             self._writer.close(state, failure)
         lost = self.dropped + (self._writer.info.dropped if self._writer else self._steps.rows + self._epochs.rows)
         if lost and self.is_writer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from neurockt.store import layout
@@ -15,15 +16,23 @@ def temporary_path(path: Path) -> Path:
 
 
 def publish(path: Path, write: Callable[[Path], None]) -> None:
-    """Put a file in place atomically; ``write`` fills the temporary path it is given."""
+    """Put a file in place atomically; ``write`` fills the temporary path it is given.
+
+    Where that fails the temporary file goes, so that it does not take the room of what is still to be written.
+    """
     temporary = temporary_path(path)
-    write(temporary)
-    descriptor = os.open(temporary, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    os.replace(temporary, path)
+        write(temporary)
+        descriptor = os.open(temporary, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
     sync_directory(path.parent)
 
 

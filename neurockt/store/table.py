@@ -3,7 +3,12 @@
 Two threads meet here. The training loop calls ``append`` and ``set_columns``; the run's background thread calls the
 rest. ``append`` takes no lock, which would cost the loop a tenth of its time: it raises ``_busy`` before it looks up
 the journal's descriptor and lowers it when the write is done; the background thread exchanges the descriptor, and lets
-the old journal be until it has seen ``_busy`` low. Everything rarer than a row is done under ``_lock``.
+the old journal be until it has seen ``_busy`` low. Everything rarer than a row is done under ``_lock``, under which the
+background thread never touches the disk.
+
+A row that the disk refuses waits in the backlog, and so does every row after it. From then on the disk is the
+background thread's alone: it takes the journal's descriptor from the loop, puts the file in order, writes what waits,
+and gives the loop a descriptor again. FORMAT.md section 6 says what that leaves on disk.
 """
 
 from __future__ import annotations
@@ -11,28 +16,37 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from os import write
 from pathlib import Path
-from threading import Lock
+from threading import RLock
 from typing import Final
 from zlib import crc32
 
 from neurockt.records import TableSummary
-from neurockt.store import files, layout
-from neurockt.store.journal import MAGIC, JournalDecoder, Rows, columns_record, pack_crc, row_struct, rows_after
+from neurockt.store import files, journal_file, layout
+from neurockt.store.backlog import Backlog, Waiting
+from neurockt.store.journal import MAGIC, JournalDecoder, columns_record, pack_crc, row_struct
+from neurockt.store.journal_file import JournalEnd
 from neurockt.store.layout import TableName
+from neurockt.store.sealed import SealedRows
 
 SEAL_ROWS: Final = 65_536
 SEAL_BYTES: Final = 16 * 2**20
 SEAL_SECONDS: Final = 60.0
 """The journal is sealed into a part when it has so many rows, bytes, or is so old."""
 
-BACKLOG_BYTES: Final = 64 * 2**20
-"""Rows that the disk refuses wait in memory up to this size; then new ones are dropped, and counted."""
 RETRY_SECONDS: Final = 1.0
-"""How often a disk that refused a row is tried again."""
+"""How soon a disk that refused a row is tried again."""
+RETRY_SHARE: Final = 20
+"""Trying takes at most this part of the time, however long the disk takes to refuse."""
+SEAL_RETRY_SECONDS: Final = 10.0
+"""How soon a sealing that failed is tried again; it may write a whole part each time."""
+PIECE_BYTES: Final = 2**20
+"""What waits is written in pieces of this size."""
+NO_FSYNC: Final = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
+"""How file systems say that they have no fsync."""
 
 
 class TableWriter:
@@ -47,7 +61,7 @@ class TableWriter:
         last: int = 0,
         on_trouble: Callable[[OSError], None] = lambda error: None,
     ) -> None:
-        """Start the journal.
+        """Start the journal; if the disk refuses it, rows wait until it does not.
 
         Args:
             last: number of the last row there is already.
@@ -55,30 +69,42 @@ class TableWriter:
         """
         self.last = last
         """Number of the last row appended: the step in `steps`, the epoch in `epochs`, the sample in `system`."""
-        self.dropped = 0
-        """Rows lost because the disk refused them for too long."""
         self.columns = tuple(columns)
         self._run_dir = run_dir
         self._table = table
         self._on_trouble = on_trouble
-        self._sealed = last
-        self._sealed_summary = TableSummary()
+        self._sealed = SealedRows(run_dir, table, last)
         self._sealed_at = time.monotonic()
+        self._seal_again_at = 0.0
         self._synced = last
+        self._first: int | None = None  # what the header of the journal in use says; tells it from every other
         self._frozen = False  # the journal is being sealed, and rows go to its successor
-        self._frozen_fd: int | None = None  # the journal's descriptor, as long as the loop may still write to it
+        self._frozen_fd = -1
         self._frozen_last = last
+        self._loop_left = True  # the loop can no longer be writing to the frozen journal
         self._busy = False  # the loop is writing; or its last write was interrupted, or refused
-        self._backlog: deque[tuple[bytes, int | None]] = (
-            deque()
-        )  # records that wait; the second of a columns record: its `first`
-        self._backlog_bytes = 0
-        self._tried_at = 0.0
-        self._lock = Lock()
+        self._waiting = False  # rows are not written now, but wait
+        self._backlog = Backlog()
+        self._written = last  # while rows wait: number of the last row that was written
+        self._lost = 0  # rows that had been written, and are not there any more
+        self._sick = -1  # a descriptor that was taken from the loop
+        self._retry_at = 0.0
+        self._lock = RLock()  # a signal handler may finish the run amid whatever the loop does
         self._pack = row_struct(len(self.columns)).pack
-        (run_dir / table).mkdir(exist_ok=True)
-        self._fd = _create(layout.journal_path(run_dir, table))
-        self._write_columns(MAGIC)
+        self._fd = -1
+        header = MAGIC + columns_record(self.columns, last + 1)
+        try:
+            (run_dir / table).mkdir(exist_ok=True)
+            self._fd = journal_file.create(layout.journal_path(run_dir, table), header)
+            self._first = last + 1
+        except OSError as error:
+            self._wait()
+            on_trouble(error)
+
+    @property
+    def dropped(self) -> int:
+        """Rows lost because the disk refused them for too long, or lost them."""
+        return self._backlog.dropped + self._lost + self._sealed.lost
 
     # The training loop's side
 
@@ -93,8 +119,7 @@ class TableWriter:
         Raises:
             struct.error: a value is not a number; nothing has been stored.
         """
-        if self._busy and not self._settle():
-            self._hold(self._frame(other, time_ns, values))
+        if self._busy and self._held(other, time_ns, values):
             return
         number = self.last + 1
         payload = self._pack(number, other, time_ns, *values)
@@ -106,229 +131,301 @@ class TableWriter:
                 self.last = number
                 self._busy = False
                 return
-            self._truncate(written)
         except OSError as error:
             self._refused(frame, error)
         else:
-            self._refused(frame, _disk_full())
+            self._refused(frame, journal_file.disk_full())
 
-    def _frame(self, other: int, time_ns: int, values: Sequence[float]) -> bytes:
-        payload = self._pack(self.last + 1, other, time_ns, *values)
-        return payload + pack_crc(crc32(payload))
+    def _held(self, other: int, time_ns: int, values: Sequence[float]) -> bool:
+        """Where rows wait, let this one wait too; else make good for a write that was interrupted."""
+        with self._lock:
+            self._settle()
+            if self._waiting:
+                payload = self._pack(self.last + 1, other, time_ns, *values)
+                self._hold(payload + pack_crc(crc32(payload)))
+            return self._waiting
+
+    def _wait(self) -> None:
+        """Rows wait from here on."""
+        self._busy = self._waiting = True
+        self._written = self.last
+
+    def _hold(self, frame: bytes) -> None:
+        self._backlog.hold(self.columns, self.last + 1, frame)
+        self.last += 1
+
+    def _refused(self, frame: bytes, error: OSError) -> None:
+        with self._lock:
+            told = self._fd < 0  # whoever took the descriptor has told why
+            self._wait()
+            self._hold(frame)
+        if not told:
+            self._on_trouble(error)
 
     def set_columns(self, columns: Sequence[str]) -> None:
         """Rows from here on have these columns."""
-        if self._busy:
-            self._settle()
         with self._lock:
-            self._busy = True
+            self._settle()
             self.columns = tuple(columns)
             self._pack = row_struct(len(self.columns)).pack
-            if self._backlog:
-                self._hold_columns()
+            if self._waiting:
                 return
+            self._busy = True
             try:
-                self._write_columns()
-            except OSError as error:
-                self._hold_columns()
-                self._on_trouble(error)
-            else:
+                journal_file.write_all(self._fd, columns_record(self.columns, self.last + 1))
                 self._busy = False
+                return
+            except OSError as error:
+                told, trouble = self._fd < 0, error
+                self._wait()
+        if not told:
+            self._on_trouble(trouble)
 
-    def _write_columns(self, before: bytes = b"", fd: int | None = None) -> None:
-        """Write a columns record to the journal in use, or to another."""
-        record = before + columns_record(self.columns, self.last + 1)
-        written = os.write(self._fd if fd is None else fd, record)
-        if written != len(record):
-            if fd is None:
-                self._truncate(written)
-            raise _disk_full()
-
-    # When the disk refuses
-
-    def _refused(self, frame: bytes, error: OSError) -> None:
-        self._hold(frame)
-        self._tried_at = time.monotonic()
-        self._on_trouble(error)
-
-    def _truncate(self, written: int) -> None:
-        """Take back the part of a record that was written, so that the journal ends with a whole one."""
-        if written:
-            end = os.fstat(self._fd).st_size - written
-            os.ftruncate(self._fd, end)
-            os.lseek(self._fd, end, os.SEEK_SET)
-
-    def _hold(self, frame: bytes) -> None:
-        """Keep a row in memory until the disk takes it; past the limit, drop it and leave a marked gap."""
-        self.last += 1
-        if self._backlog_bytes + len(frame) <= BACKLOG_BYTES:
-            self._backlog.append((frame, None))
-            self._backlog_bytes += len(frame)
-            return
-        self.dropped += 1
-        if self._backlog[-1][1] is not None:
-            self._backlog.pop()  # the gap grows: one record marks its end
-        self._hold_columns()
-
-    def _hold_columns(self) -> None:
-        first = self.last + 1
-        self._backlog.append((columns_record(self.columns, first), first))
-
-    def _settle(self) -> bool:
-        """Make good for a write that was interrupted, and try again what the disk refused; True when all is written."""
-        with self._lock:
+    def _settle(self) -> None:
+        """Make good for a write of the loop's that was interrupted, if one was."""
+        if self._busy and not self._waiting:
             try:
-                if not self._backlog:
-                    self._recount()
-                elif time.monotonic() - self._tried_at >= RETRY_SECONDS:
-                    self._tried_at = time.monotonic()
-                    self._write_backlog()
+                self._recount()
+                self._busy = False
             except OSError:
-                return False
-            self._busy = bool(self._backlog)
-            return not self._busy
+                self._wait()
 
     def _recount(self) -> None:
         """A signal handler raised amid ``append``: the file tells whether the row is in it."""
         decoder = JournalDecoder()
-        decoder.feed(os.pread(self._fd, os.fstat(self._fd).st_size, 0))
+        decoder.feed(journal_file.read_all(self._fd))
         os.ftruncate(self._fd, decoder.offset)
         os.lseek(self._fd, decoder.offset, os.SEEK_SET)
-        if decoder.first is None:
-            self._write_columns(MAGIC)
+        self.last = max(self.last, decoder.next - 1)
+        if decoder.columns != self.columns:
+            journal_file.write_all(self._fd, columns_record(self.columns, self.last + 1))
+
+    # The background thread's side: when the disk has refused
+
+    def retry(self) -> None:
+        """Write what waits, if something does and it is time to try again."""
+        if (self._waiting or self._fd < 0) and time.monotonic() >= self._retry_at:
+            began = time.monotonic()
+            try:
+                self._recover()
+            except OSError:  # told when it began
+                ended = time.monotonic()
+                self._retry_at = ended + max(RETRY_SECONDS, RETRY_SHARE * (ended - began))
+
+    def _withdraw(self) -> None:
+        """Take the journal from the loop: the next row will be refused, and wait."""
+        with self._lock:
+            if self._fd >= 0:
+                self._sick, self._fd = self._fd, -1
+
+    def _recover(self) -> None:
+        """Put the journal's file in order, write what waits, and give the loop the file again."""
+        self._withdraw()
+        if self._busy and not self._waiting:
+            return  # the loop may be amid its last write to it
+        end, newest = self._repair()
+        with self._lock:
+            written = self._written if self._waiting else self.last
+            self._lost += max(0, written - newest)
+            self._written = newest
+            self.last = max(self.last, newest)  # the row of an interrupted write is there
+            self._backlog.forget_until(newest)  # as is one whose write failed after all was done
+        while True:
+            with self._lock:
+                rows = self._backlog.next_rows(PIECE_BYTES)
+                if rows is None:
+                    rows = Waiting(self.columns, self.last + 1, b"", 0)
+                    if (rows.columns, rows.first) == end:
+                        self._fd, self._sick = self._sick, -1
+                        if self._waiting:
+                            self._busy = self._waiting = False
+                        return
+            head = b"" if (rows.columns, rows.first) == end else columns_record(rows.columns, rows.first)
+            journal_file.write_all(self._sick, head + rows.data)
+            end = JournalEnd(rows.columns, rows.first + rows.rows)
+            with self._lock:
+                self._written = end.next - 1
+                self._backlog.forget_until(end.next - 1)
+
+    def _repair(self) -> tuple[JournalEnd, int]:
+        """Open the journal in use again; gives its end, and the number of the newest row that is stored anywhere."""
+        in_use = layout.next_journal_path if self._frozen else layout.journal_path
+        path = in_use(self._run_dir, self._table)
+        opened = journal_file.reopen(path, self._first)
+        if opened is not None:
+            fd, end = opened
+            newest = end.next - 1
         else:
-            self.last = max(self.last, decoder.next - 1)
-            if decoder.columns != self.columns:
-                self._write_columns()
+            fd, end, newest = self._make_again(path)
+        if self._sick >= 0:
+            os.close(self._sick)
+        self._sick = fd
+        return end, max(newest, self._sealed.last, self._frozen_last)
 
-    def _write_backlog(self) -> None:
-        while self._backlog:
-            record, first = self._backlog[0]
-            written = os.write(self._fd, record)
-            if written != len(record):
-                self._truncate(written)
-                return
-            self._backlog.popleft()
-            if first is None:
-                self._backlog_bytes -= len(record)
+    def _make_again(self, path: Path) -> tuple[int, JournalEnd, int]:
+        """The journal where there is none any more, with the rows that can still be read from the one that was."""
+        content, decoder = journal_file.sound_bytes(self._sick)
+        if not self._run_dir.is_dir() and not journal_file.is_removed(self._sick):
+            # an unmounted file system looks like this: what was written in its place would be hidden when it is back
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self._run_dir))
+        (self._run_dir / self._table).mkdir(parents=True, exist_ok=True)
+        if content:
+            end, newest, self._first = JournalEnd(decoder.columns, decoder.next), decoder.next - 1, decoder.first
+        else:
+            with self._lock:
+                rows = self._backlog.next_rows(0)
+                end = JournalEnd(*rows[:2]) if rows else JournalEnd(self.columns, self.last + 1)
+            newest, self._first = 0, end.next
+            content = MAGIC + columns_record(*end)
+        return journal_file.create(path, content, replace=False), end, newest
 
-    # The background thread's side
+    # The background thread's side: fsync and sealing
 
     def sync(self) -> None:
-        """Put the rows so far on stable storage."""
-        last = self.last
-        if last != self._synced:
-            os.fsync(self._fd)
-            self._synced = last
+        """Put the rows so far on stable storage; a journal that is not where it was is taken from the loop."""
+        last, fd = self.last, self._fd
+        if fd < 0 or self._waiting:
+            return
+        try:
+            if os.fstat(fd).st_nlink == 0:
+                journal = layout.journal_path(self._run_dir, self._table)
+                raise FileNotFoundError(errno.ENOENT, "it was removed; it is made again", str(journal))
+            if last != self._synced:
+                os.fsync(fd)
+                self._synced = last
+        except OSError as error:
+            if error.errno in NO_FSYNC:
+                self._synced = last
+                return
+            self._withdraw()  # the kernel takes what it could not write for written: it has to be written again
+            raise
 
     def seal_if_due(self) -> None:
         """Seal a journal that has grown long or old."""
-        rows = self.last - self._sealed
-        if (rows or self._frozen) and not self._backlog:
+        rows = self.last - self._sealed.last
+        if (rows or self._frozen) and self._fd >= 0 and not self._waiting and time.monotonic() >= self._seal_again_at:
             old = time.monotonic() - self._sealed_at >= SEAL_SECONDS
-            if self._sealed == 0 or old or rows >= SEAL_ROWS or os.fstat(self._fd).st_size >= SEAL_BYTES:
+            if (
+                self._frozen
+                or self._sealed.last == 0
+                or old
+                or rows >= SEAL_ROWS
+                or os.fstat(self._fd).st_size >= SEAL_BYTES
+            ):
+                self._seal_again_at = time.monotonic() + SEAL_RETRY_SECONDS
                 self.seal()
+                self._seal_again_at = 0.0
 
-    def seal(self, *, join: bool = False) -> None:
+    def seal(self) -> None:
         """Move the journal's rows into the parts. Whatever interrupts it, every row is in one place at least.
 
         The loop is turned to a new journal; the old one's rows are appended to the parts; then the new journal takes
         the old one's name, which drops the old rows in one rename.
         """
-        if not self._frozen:
-            self._freeze()
+        if not self._frozen and not self._freeze():
+            return
         if not self._loop_has_left():
             return  # amid a slow write, or interrupted in one: the next call goes on
         journal = layout.journal_path(self._run_dir, self._table)
-        rows, whole = _decode(journal)
-        self._append_to_parts(rows, join)
-        if not whole:
+        content = self._content(journal, self._frozen_fd)
+        self._sealed.add(content.rows, join=False)
+        if not content.whole:
             self._put_aside(journal)
         os.replace(layout.next_journal_path(self._run_dir, self._table), journal)
+        os.close(self._frozen_fd)
+        self._frozen_fd = -1
         self._frozen = False
+        self._lost += max(0, self._frozen_last - max(content.next - 1, self._sealed.last))
         files.sync_directory(self._run_dir)
         self._sealed_at = time.monotonic()
 
-    def _put_aside(self, journal: Path) -> None:
-        """Keep a journal that the disk has damaged: it may hold rows that could not be read back."""
-        aside = journal.with_name(journal.name + layout.DAMAGED)
-        os.replace(journal, aside)
-        self._on_trouble(OSError(errno.EIO, f"the journal was damaged on disk; it is kept as {aside}"))
+    def _content(self, journal: Path, fd: int) -> journal_file.Content:
+        """What a journal holds that the loop does not write to; by its name where the descriptor is dead."""
+        try:
+            data = journal_file.read_all(fd)
+        except OSError:
+            data = files.read_if_there(journal) or b""
+        return journal_file.decode(data)
 
-    def _freeze(self) -> None:
-        """Turn the loop to a new journal."""
-        fd = _create(layout.next_journal_path(self._run_dir, self._table))
+    def _put_aside(self, journal: Path) -> None:
+        """Keep a journal that the disk has damaged."""
+        with suppress(FileNotFoundError):
+            os.replace(journal, journal_file.aside(journal))
+            text = f"the journal was damaged on disk; it is kept as {journal_file.aside(journal)}"
+            self._on_trouble(OSError(errno.EIO, text))
+
+    def _freeze(self) -> bool:
+        """Turn the loop to a new journal; False where that has to wait."""
+        path = layout.next_journal_path(self._run_dir, self._table)
         with self._lock:
-            try:
-                self._write_columns(MAGIC, fd)
-            except OSError:
-                os.close(fd)
-                layout.next_journal_path(self._run_dir, self._table).unlink()
-                raise
-            self._frozen_last = self.last
-            self._frozen_fd, self._fd = self._fd, fd
-            self._frozen = True
+            columns, first = self.columns, self.last + 1
+        fd = journal_file.create(path, MAGIC + columns_record(columns, first))
+        for _ in range(100):
+            with self._lock:
+                if self._waiting or self._fd < 0 or self.columns != columns:
+                    break
+                if not self._busy:  # else amid a slow write, or interrupted in one
+                    self._frozen_last = self.last
+                    self._frozen_fd, self._fd = self._fd, fd
+                    self._first = first
+                    self._loop_left = False
+                    self._frozen = True
+                    return True
+            time.sleep(0.0001)
+        os.close(fd)
+        with suppress(OSError):
+            path.unlink()
+        return False
 
     def _loop_has_left(self) -> bool:
         """Whether the loop can no longer be writing to the frozen journal."""
-        if self._frozen_fd is not None:
-            for _ in range(100):
-                if not self._busy or self.last > self._frozen_last:
-                    break  # the one write that may have begun before the exchange is done
-                time.sleep(0.0001)
-            else:
-                return False
-            os.close(self._frozen_fd)
-            self._frozen_fd = None
-        return True
-
-    def _append_to_parts(self, batches: list[Rows], join: bool) -> None:
-        from neurockt.store import parts
-        from neurockt.store.summary import summarise
-
-        new = rows_after(batches, self._sealed)
-        if new:
-            parts.append(self._run_dir, self._table, parts.rows_to_table(new, layout.KEY[self._table]), join=join)
-            self._sealed_summary = summarise(new, onto=self._sealed_summary)
-            self._sealed = int(new[-1].data["number"][-1])
+        for _ in range(100):
+            if self._loop_left:
+                break
+            self._loop_left = not self._busy or self._waiting or self.last > self._frozen_last
+            time.sleep(0.0001)
+        return self._loop_left
 
     def summary(self) -> TableSummary:
-        """What the columns came to, rows that are still in the journal included."""
-        from neurockt.store.summary import summarise
-
-        if self.last == self._sealed:
-            return self._sealed_summary
-        path = layout.next_journal_path if self._frozen else layout.journal_path
-        rows, _ = _decode(path(self._run_dir, self._table))
-        return summarise(rows_after(rows, self._sealed), onto=self._sealed_summary)
+        """What the columns came to, rows that are still in the journals included."""
+        journals = [layout.journal_path(self._run_dir, self._table)]
+        if self._frozen:
+            journals.append(layout.next_journal_path(self._run_dir, self._table))
+        return self._sealed.summary([] if self.last == self._sealed.last else journals)
 
     def close(self) -> None:
-        """Seal what is left and remove the journal; the loop must have ended."""
-        if self._busy:
-            self._tried_at = 0.0
+        """Seal what is left and remove the journal; the loop must have ended.
+
+        Raises:
+            OSError: the disk still refuses; the rows are in the journals, but for those that waited: they are dropped.
+        """
+        with self._lock:
             self._settle()
-        self._busy = False
-        if self._frozen:
-            self.seal()
-        if self.last > self._sealed:
-            self.seal(join=True)
-        os.close(self._fd)
-        if self._backlog:
-            self.dropped += sum(first is None for _, first in self._backlog)
+            self._busy = self._waiting
+            if journal_file.is_removed(self._fd):
+                self._withdraw()
+        try:
+            if self._waiting or self._fd < 0:
+                with suppress(OSError):  # told when it began
+                    self._recover()
+            if self._frozen:
+                self.seal()
+            self._seal_last()
+        finally:
+            self._backlog.give_up()
+            for fd in {self._fd, self._sick, self._frozen_fd} - {-1}:
+                os.close(fd)
+            self._fd = self._sick = self._frozen_fd = -1
+
+    def _seal_last(self) -> None:
+        journal = layout.journal_path(self._run_dir, self._table)
+        content = self._content(journal, max(self._fd, self._sick))
+        self._sealed.add(content.rows, join=True)
+        newest = max(content.next - 1, self._sealed.last)
+        self._lost += max(0, (self._written if self._waiting else self.last) - newest)
+        self._backlog.forget_until(newest)
+        layout.next_journal_path(self._run_dir, self._table).unlink(missing_ok=True)  # begun, and given up
+        if content.damaged:
+            self._put_aside(journal)
         else:
-            layout.journal_path(self._run_dir, self._table).unlink()
-
-
-def _create(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-
-
-def _decode(journal: Path) -> tuple[list[Rows], bool]:
-    """A journal's rows, and whether they are all it holds. Checksums are trusted: it was written a moment ago."""
-    decoder = JournalDecoder(verify=False)
-    data = journal.read_bytes()
-    return decoder.feed(data), decoder.offset == len(data)
-
-
-def _disk_full() -> OSError:
-    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            journal.unlink(missing_ok=True)

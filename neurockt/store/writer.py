@@ -50,6 +50,8 @@ class RunWriter:
     ) -> None:
         """Create the directory ``info.path``, which must not exist, and start to look after it.
 
+        A disk that takes the directory and nothing else is waited for, as it is later in the run.
+
         Args:
             info: the run as it begins; attempt, state and heartbeat are filled in here.
             columns: the metrics of the tables there are from the start.
@@ -71,7 +73,7 @@ class RunWriter:
         self._beaten_at = self._synced_at - HEARTBEAT_SECONDS + FIRST_HEARTBEAT_SECONDS
         self.tables: dict[TableName, TableWriter] = {}
         info.path.mkdir(parents=True)
-        self._write_info()
+        self._guarded("could not write run.json; will try again", self._write_info)
         for table, names in columns.items():
             self.tables[table] = TableWriter(info.path, table, names, on_trouble=self._table_trouble)
         self._sampling: Sampling | None = None
@@ -110,8 +112,9 @@ class RunWriter:
         for table, writer in self.tables.items():
             try:
                 writer.close()
-            except OSError as error:
-                self._on_fault(f"could not seal {table}; the rows are in its journal", error)
+            except Exception as error:
+                where = "the rows are in its journal, and 'neurockt seal' moves them to Parquet"
+                self._on_fault(f"{self.path}: could not seal {table}; {where}", error)
         ended = now()
         *earlier, attempt = self.info.attempts
         self.info = replace(
@@ -126,6 +129,8 @@ class RunWriter:
 
     def _look_after(self) -> None:
         while not self._stop.wait(TICK_SECONDS):
+            for writer in self.tables.values():
+                writer.retry()
             monotonic = time.monotonic()
             self._guarded("could not store what the machine does", self._store_samples)
             if monotonic - self._synced_at >= SYNC_SECONDS:

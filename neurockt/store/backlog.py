@@ -1,0 +1,94 @@
+"""Rows that the disk refuses wait here, in order and within bounds, until it takes them."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+BACKLOG_BYTES: Final = 64 * 2**20
+"""Rows of one table that wait take this much memory at most; then new ones are dropped, and counted."""
+
+
+class Waiting(NamedTuple):
+    """Consecutive rows that wait, as the journal will hold them."""
+
+    columns: tuple[str, ...]
+    first: int
+    """Number of the first one."""
+    data: bytes
+    rows: int
+
+
+@dataclass
+class _Section:
+    """Rows of the same columns whose numbers follow each other."""
+
+    columns: tuple[str, ...]
+    first: int
+    width: int
+    data: bytearray
+
+    @property
+    def end(self) -> int:
+        return self.first + len(self.data) // self.width
+
+    def forget(self, rows: int) -> None:
+        del self.data[: rows * self.width]
+        self.first += rows
+
+
+class Backlog:
+    """Framed rows in the order of their numbers; a number that is missing was dropped. Whoever uses it has a lock."""
+
+    def __init__(self) -> None:
+        self.dropped = 0
+        """Rows that found no room."""
+        self._sections: deque[_Section] = deque()
+        self._bytes = 0
+
+    @property
+    def rows(self) -> int:
+        """How many wait."""
+        return sum(section.end - section.first for section in self._sections)
+
+    @property
+    def first(self) -> int | None:
+        """Number of the first row that waits."""
+        return self._sections[0].first if self._sections else None
+
+    def hold(self, columns: tuple[str, ...], number: int, frame: bytes) -> None:
+        """Add a row, or drop it where there is no room."""
+        if self._bytes + len(frame) > BACKLOG_BYTES:
+            self.dropped += 1
+            return
+        last = self._sections[-1] if self._sections else None
+        if last is None or last.columns != columns or last.end != number:
+            last = _Section(columns, number, len(frame), bytearray())
+            self._sections.append(last)
+        last.data += frame
+        self._bytes += len(frame)
+
+    def next_rows(self, size: int) -> Waiting | None:
+        """The first rows that wait, of about so many bytes; None when there are none. They stay."""
+        if not self._sections:
+            return None
+        section = self._sections[0]
+        rows = min(max(1, size // section.width), section.end - section.first)
+        return Waiting(section.columns, section.first, bytes(section.data[: rows * section.width]), rows)
+
+    def forget_until(self, number: int) -> None:
+        """The rows up to this number are stored."""
+        while self._sections and self._sections[0].first <= number:
+            section = self._sections[0]
+            before = len(section.data)
+            section.forget(min(number + 1, section.end) - section.first)
+            self._bytes -= before - len(section.data)
+            if not section.data:
+                self._sections.popleft()
+
+    def give_up(self) -> None:
+        """What still waits is lost."""
+        self.dropped += self.rows
+        self._sections.clear()
+        self._bytes = 0

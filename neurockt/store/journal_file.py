@@ -1,0 +1,129 @@
+"""The journal's file, as its writer handles it: made, read back, and put in order after the disk has failed.
+
+Every function raises OSError as the disk does.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from neurockt.store import layout
+from neurockt.store.journal import JournalDecoder, Rows
+
+
+class JournalEnd(NamedTuple):
+    """What a row that is added to a journal must fit, or else a columns record comes before it."""
+
+    columns: tuple[str, ...]
+    next: int
+
+
+class Content(NamedTuple):
+    """What is in a journal."""
+
+    rows: list[Rows]
+    next: int
+    """Number of the row that would follow."""
+    damaged: bool
+    """Whether it holds bytes that cannot be read as records; a torn record at its end is none."""
+    whole: bool
+
+
+def create(path: Path, content: bytes, *, replace: bool = True) -> int:
+    """A new journal that begins so, open for more; with ``replace`` it may take the place of another."""
+    instead = os.O_TRUNC if replace else os.O_EXCL
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | instead, 0o644)
+    try:
+        write_all(fd, content)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Write it, or fail: a disk that takes a part of it is full."""
+    if os.write(fd, data) != len(data):
+        raise disk_full()
+
+
+def disk_full() -> OSError:
+    """What a write that was cut short means."""
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def read_all(fd: int) -> bytes:
+    """Everything in an open file."""
+    data = bytearray()
+    while piece := os.pread(fd, 2**24, len(data)):
+        data += piece
+    return bytes(data)
+
+
+def decode(data: bytes) -> Content:
+    """A journal's rows. Checksums are trusted: it was written a moment ago."""
+    decoder = JournalDecoder(verify=False)
+    rows = decoder.feed(data)
+    return Content(rows, decoder.next, decoder.damaged, decoder.offset == len(data))
+
+
+def is_removed(fd: int) -> bool:
+    """Whether an open file has been deleted: what is written to it will be gone."""
+    try:
+        return os.fstat(fd).st_nlink == 0
+    except OSError:
+        return False
+
+
+def sound_bytes(fd: int) -> tuple[bytes, JournalDecoder]:
+    """The records of a journal up to the last sound one, and their decoder; nothing of one that cannot be read."""
+    decoder = JournalDecoder()
+    try:
+        data = read_all(fd)
+    except OSError:
+        return b"", decoder
+    decoder.feed(data)
+    return data[: decoder.offset], decoder
+
+
+def reopen(path: Path, first: int | None) -> tuple[int, JournalEnd] | None:
+    """The journal whose first number is ``first``, opened once more by its name, and cut after its last sound record.
+
+    A descriptor may be dead for ever after a failure of the file system (a stale handle) while the name works again.
+    The bytes are written once more where they are: after a failed fsync the kernel takes them for stored.
+
+    None where the file is missing; a file that is not this journal is put aside.
+    """
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        data = read_all(fd)
+        decoder = JournalDecoder()
+        decoder.feed(data)
+        if decoder.first is None and not decoder.damaged:
+            path.unlink()  # its making was cut short
+        elif decoder.first is None or decoder.first != first:
+            os.replace(path, aside(path))
+        else:
+            if decoder.damaged:
+                aside(path).write_bytes(data)
+            if os.pwrite(fd, data[: decoder.offset], 0) != decoder.offset:
+                raise disk_full()
+            os.ftruncate(fd, decoder.offset)
+            os.lseek(fd, decoder.offset, os.SEEK_SET)
+            return fd, JournalEnd(decoder.columns, decoder.next)
+    except BaseException:
+        os.close(fd)
+        raise
+    os.close(fd)
+    return None
+
+
+def aside(journal: Path) -> Path:
+    """Where a journal that the disk has damaged is kept: it may hold rows that could not be read back."""
+    return journal.with_name(journal.name + layout.DAMAGED)

@@ -1,0 +1,52 @@
+"""What of a table its writer has put into parts so far, and what all of its rows come to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from neurockt.records import TableSummary
+from neurockt.store import files, journal_file, layout
+from neurockt.store.journal import Rows, rows_after
+from neurockt.store.layout import TableName
+
+
+class SealedRows:
+    """The rows in the parts of a table; its writer adds to them. Imports pyarrow when the first rows come."""
+
+    def __init__(self, run_dir: Path, table: TableName, last: int) -> None:
+        self.last = last
+        """Number of the last one."""
+        self.lost = 0
+        """Rows of parts that somebody removed."""
+        self._run_dir = run_dir
+        self._table = table
+        self._summary = TableSummary()
+        self._told = TableSummary()
+
+    def add(self, batches: Sequence[Rows], *, join: bool) -> None:
+        """Append those rows of a journal that are not in a part yet; ``join`` as in ``parts.append``."""
+        from neurockt.store import parts
+        from neurockt.store.summary import summarise
+
+        new = rows_after(batches, self.last)
+        if not new:
+            return
+        (self._run_dir / self._table).mkdir(exist_ok=True)
+        if self._summary.rows and not layout.part_paths(self._run_dir, self._table):
+            self.lost += self._summary.rows
+            self._summary = TableSummary()
+        parts.append(self._run_dir, self._table, parts.rows_to_table(new, layout.KEY[self._table]), join=join)
+        self._summary = summarise(new, onto=self._summary)
+        self.last = int(new[-1].data["number"][-1])
+
+    def summary(self, journals: Sequence[Path]) -> TableSummary:
+        """What the columns came to, with the rows that are still in these journals; where they fail, the last known."""
+        from neurockt.store.summary import summarise
+
+        try:
+            batches = [rows for path in journals for rows in journal_file.decode(files.read_if_there(path) or b"").rows]
+        except OSError:
+            return self._told
+        self._told = summarise(rows_after(batches, self.last), onto=self._summary)
+        return self._told

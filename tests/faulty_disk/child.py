@@ -1,0 +1,130 @@
+"""The recording process: does what it is told on its standard input, a line each, and answers in JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import warnings
+
+from live_run import LATE, PATIENCE, STEPS_AN_EPOCH, value_at
+from neurockt.monitor import Recorder, _recorder
+from neurockt.store import backlog, parts, table, writer
+
+MODULES = (writer, table, backlog, parts, _recorder)
+QUICK = {
+    "TICK_SECONDS": 0.005,
+    "HEARTBEAT_SECONDS": 0.02,
+    "FIRST_HEARTBEAT_SECONDS": 0.02,
+    "SYNC_SECONDS": 0.01,
+    "SEAL_SECONDS": 0.03,
+    "SEAL_RETRY_SECONDS": 0.01,
+    "RETRY_SECONDS": 0.01,
+    "PIECE_BYTES": 4096,
+    "PART_ROWS": 700,
+    "ROW_GROUP_ROWS": 256,
+}
+
+
+class Child:
+    def __init__(self, root: str) -> None:
+        self.recorder = Recorder(root, run_id="run", quiet=True)
+        self.scalars = {name: self.recorder.track_scalar(name)(float) for name in ("loss", "lr")}
+        self.metric = self.recorder.metric("acc")(float)
+        self.longest = 0.0
+
+    def steps(self, count: str) -> None:
+        self.longest = 0.0
+        for _ in range(int(count)):
+            self.step()
+
+    def step(self) -> None:
+        step = self.recorder.step + 1
+        if step == LATE and "late" not in self.scalars:
+            self.scalars["late"] = self.recorder.track_scalar("late")(float)
+        values = {name: value_at(step, name) for name in self.scalars}
+        began = time.perf_counter()
+        with self.recorder(train=True):
+            for name, value in values.items():
+                if value is not None:
+                    self.scalars[name](value)
+        self.longest = max(self.longest, time.perf_counter() - began)
+        if step % STEPS_AN_EPOCH == 0:
+            with self.recorder(train=False):
+                if (value := value_at(step // STEPS_AN_EPOCH, "acc")) is not None:
+                    self.metric(value)
+
+    def settle(self) -> None:
+        """Wait until no row waits, and the journals are where they belong."""
+        deadline = time.monotonic() + PATIENCE
+        tables = self.recorder._writer.tables.values()
+        while any(table._waiting or table._fd < 0 for table in tables):
+            assert time.monotonic() < deadline, "the disk was never written to again"
+            time.sleep(0.002)
+
+    def sealed(self) -> None:
+        """Wait until a part holds all steps."""
+        deadline = time.monotonic() + PATIENCE
+        steps = self.recorder._writer.tables["steps"]
+        while steps._sealed.last < steps.last or steps._frozen:
+            assert time.monotonic() < deadline, "the rows were never sealed"
+            time.sleep(0.002)
+
+    def noticed(self) -> None:
+        """Wait until something has been told."""
+        deadline = time.monotonic() + PATIENCE
+        while not told:
+            assert time.monotonic() < deadline, "nothing was told"
+            time.sleep(0.002)
+
+    def ticks(self, count: str) -> None:
+        """Let the background thread look around so many times."""
+        deadline = time.monotonic() + PATIENCE
+        last = looks[0] + int(count)
+        while looks[0] < last:
+            assert time.monotonic() < deadline, "the background thread stands still"
+            time.sleep(0.002)
+
+    def finish(self) -> None:
+        began = time.perf_counter()
+        self.recorder.finish()
+        self.longest = time.perf_counter() - began
+
+
+told: list[str] = []
+looks = [0]
+
+
+class CountingWriter(table.TableWriter):
+    def retry(self) -> None:
+        looks[0] += self._table == "steps"
+        super().retry()
+
+
+writer.TableWriter = CountingWriter
+
+
+def main(root: str, settings: dict[str, float]) -> None:
+    for name, value in {**QUICK, **settings}.items():
+        module = next(module for module in MODULES if hasattr(module, name))
+        setattr(module, name, value)
+    _recorder.RETRY_SECONDS = 0.01
+    warnings.showwarning = lambda message, *rest: told.append(str(message))
+    warnings.simplefilter("always")
+    child = Child(root)
+    answers = os.fdopen(os.dup(1), "w")
+    for line in sys.stdin:
+        command, *arguments = line.split()
+        getattr(child, command)(*arguments)
+        run_writer = child.recorder._writer
+        answer = {
+            "warnings": told,
+            "dropped": sum(table.dropped for table in run_writer.tables.values()) if run_writer else 0,
+            "step": child.recorder.step,
+            "longest": child.longest,
+        }
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+main(sys.argv[1], json.loads(sys.argv[2]))
