@@ -314,11 +314,13 @@ class Recorder:
         self.open_block = "finished"
         atexit.unregister(self._at_exit)
         if self._writer is not None:
-            self._warned = False  # what the disk refuses even now is the run's end, and is told
             self._writer.close(state, failure)
         lost = self.dropped + (self._writer.info.dropped if self._writer else self._steps.rows + self._epochs.rows)
         if lost and self.is_writer:
             self._warn(f"{self.run_dir}: {lost:,} rows could not be stored and are lost")
+        if self._writer is not None and self._writer.unfinished:
+            self._warned = False  # how the run was left is told, whatever was told before
+            self._on_fault(*self._writer.unfinished)
         if self._fault is not None:
             raise self._fault
 

@@ -72,6 +72,8 @@ class RunWriter:
         self._synced_at = time.monotonic()
         self._beaten_at = self._synced_at - HEARTBEAT_SECONDS + FIRST_HEARTBEAT_SECONDS
         self.tables: dict[TableName, TableWriter] = {}
+        self.unfinished: tuple[str, Exception] | None = None
+        """What could not be done at the end, and why."""
         info.path.mkdir(parents=True)
         self._guarded("could not write run.json; will try again", self._write_info)
         for table, names in columns.items():
@@ -113,8 +115,8 @@ class RunWriter:
             try:
                 writer.close()
             except Exception as error:
-                where = "the rows are in its journal, and 'neurockt seal' moves them to Parquet"
-                self._on_fault(f"{self.path}: could not seal {table}; {where}", error)
+                what = "its rows are in the journal, and 'neurockt seal' makes Parquet of them"
+                self.unfinished = self.unfinished or (f"{self.path}: could not seal {table}; {what}", error)
         ended = now()
         *earlier, attempt = self.info.attempts
         self.info = replace(
@@ -125,7 +127,11 @@ class RunWriter:
             updated=ended,
             attempts=(*earlier, replace(attempt, ended=ended)),
         )
-        self._guarded("could not write run.json", self._write_info)
+        try:
+            self._write_info()
+        except Exception as error:
+            what = "could not write run.json, which goes on to say 'running'"
+            self.unfinished = self.unfinished or (f"{self.path}: {what}", error)
 
     def _look_after(self) -> None:
         while not self._stop.wait(TICK_SECONDS):

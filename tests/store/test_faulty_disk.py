@@ -49,7 +49,7 @@ def check_prefix(path: Path, written: int) -> int:
     return len(rows)
 
 
-@pytest.mark.parametrize("seed", range(20,30))
+@pytest.mark.parametrize("seed", range(8))
 def test_faults_at_random_lose_no_row(tmp_path: Path, disk: FaultyDisk, seed: int) -> None:
     """Whichever operations fail, and however: readers see a prefix meanwhile, and in the end every row, to the bit."""
     chance = random.Random(seed)
@@ -77,7 +77,7 @@ def test_faults_at_random_lose_no_row(tmp_path: Path, disk: FaultyDisk, seed: in
                 assert check_prefix(child.path, step) == step
         disk.heal()
         answer = child.do("finish")
-        assert disk.failures > 0; print("FAILURES", disk.failures, step, answer["warnings"][1:])
+        assert disk.failures > 0
         assert (answer["dropped"], answer["step"]) == (0, step)
         assert seen > 0
     check_whole(child.path, step)
