@@ -9,6 +9,7 @@ import time
 import warnings
 
 from live_run import LATE, PATIENCE, STEPS_AN_EPOCH, value_at
+
 from neurockt.monitor import Recorder, _recorder
 from neurockt.store import backlog, parts, table, writer
 

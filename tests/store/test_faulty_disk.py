@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import errno
 import random
-import shutil
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from faulty_disk import FSYNC, MKDIR, OPEN, READ, RENAME, TRUNCATE, WRITE, WRITING, FaultyDisk, recording
+from faulty_disk import FSYNC, OPEN, READ, RENAME, TRUNCATE, WRITE, WRITING, FaultyDisk, recording
 from live_run import check_epochs, check_steps
 
 from neurockt import open_run
 
 ERRORS = (errno.ENOSPC, errno.EIO, errno.ESTALE, errno.EDQUOT, errno.EROFS)
+
+
+FAULTY_RUNS = 8
+"""How many runs have faults at random, unless ``--kills`` says so."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "seed" in metafunc.fixturenames:
+        metafunc.parametrize("seed", range(metafunc.config.getoption("--kills") or FAULTY_RUNS))
 
 
 @pytest.fixture
@@ -49,7 +56,6 @@ def check_prefix(path: Path, written: int) -> int:
     return len(rows)
 
 
-@pytest.mark.parametrize("seed", range(8))
 def test_faults_at_random_lose_no_row(tmp_path: Path, disk: FaultyDisk, seed: int) -> None:
     """Whichever operations fail, and however: readers see a prefix meanwhile, and in the end every row, to the bit."""
     chance = random.Random(seed)

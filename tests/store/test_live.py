@@ -22,10 +22,13 @@ from neurockt.store.journal import NULL_BITS
 from neurockt.store.layout import KEY, TableName
 from neurockt.store.sealing import seal_run
 
+KILLS = 20
+"""How many runs to kill unless ``--kills`` says so."""
+
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "seed" in metafunc.fixturenames:
-        metafunc.parametrize("seed", range(metafunc.config.getoption("--kills")))
+        metafunc.parametrize("seed", range(metafunc.config.getoption("--kills") or KILLS))
 
 
 class Watcher:
