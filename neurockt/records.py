@@ -112,6 +112,11 @@ class RunInfo:
         )
 
     @property
+    def keeps_ranks(self) -> bool:
+        """Whether this is the whole of a run whose ranks keep their own rows."""
+        return self.ranks is not None and self.rank is None
+
+    @property
     def attempt(self) -> Attempt | None:
         """The latest attempt."""
         return self.attempts[-1] if self.attempts else None

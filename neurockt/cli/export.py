@@ -15,10 +15,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from neurockt.catalogue import find_run
 from neurockt.cli import WrongUsage, output
 from neurockt.cli.ls import split_names
-from neurockt.cli.show import add_run_argument
+from neurockt.cli.show import add_rank_argument, add_run_argument, find
 from neurockt.errors import NeurocktError
 from neurockt.fields import unquoted
 from neurockt.formatting import clean
@@ -49,6 +48,7 @@ def add_parser(subparsers: output.Subparsers[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--format", choices=("csv", "jsonl", "parquet"), help="default: by the ending of FILE, else csv"
     )
+    add_rank_argument(parser)
     parser.add_argument("--columns", metavar="NAMES", help="only these, in this order, with commas between them")
     parser.add_argument("-o", "--output", metavar="FILE", help="where to write (default: stdout)")
     parser.add_argument("--force", action="store_true", help="replace FILE if it exists")
@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     if target is not None:
         _check_target(target, force=arguments.force)
     columns = [unquoted(name) for name in split_names(arguments.columns)] if arguments.columns is not None else None
-    found = find_run(arguments.run_named, arguments.root)
+    found = find(arguments)
     schema, batches = found.batches(arguments.table, columns)
     if target is None:
         _WRITERS[kind](sys.stdout, schema, batches)

@@ -24,6 +24,7 @@ from neurockt.formatting import (
 )
 from neurockt.records import RunInfo, TableSummary
 from neurockt.store.layout import AXES
+from neurockt.store.run import Run
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,6 +46,7 @@ def add_parser(subparsers: output.Subparsers[argparse.ArgumentParser]) -> None:
         "--steps", metavar="N", nargs="?", type=count, const=STEPS_SHOWN, help=f"also its last N steps ({STEPS_SHOWN})"
     )
     parser.add_argument("--traceback", action="store_true", help="where the exception that ended it came from")
+    add_rank_argument(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
@@ -57,9 +59,20 @@ def add_run_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_rank_argument(parser: argparse.ArgumentParser) -> None:
+    """The argument that names one rank of a run whose ranks keep their own rows."""
+    parser.add_argument("--rank", metavar="N", type=int, help="of a run whose ranks keep their own rows: one rank's")
+
+
+def find(arguments: argparse.Namespace) -> Run:
+    """The run, or the rank of it, that the arguments name."""
+    found = find_run(arguments.run_named, arguments.root)
+    return found if arguments.rank is None else found.rank(arguments.rank)
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Show the run."""
-    found = find_run(arguments.run_named, arguments.root)
+    found = find(arguments)
     info = found.current_info()
     epochs = found.epochs()
     steps = found.last_rows("steps", arguments.steps) if arguments.steps else None
@@ -68,7 +81,12 @@ def run(arguments: argparse.Namespace) -> int:
         rows = {name: [_row_to_json(row) for row in table.to_pylist()] for name, table in tables.items()}
         output.print_json({**output.run_to_json(info), "rows": rows})
         return 0
-    sections = [list(_description(info)), list(_config(info)), list(_epochs(epochs)), list(_summary(info))]
+    sections = [
+        list(_description(info, _ranks(found))),
+        list(_config(info)),
+        list(_epochs(epochs)),
+        list(_summary(info)),
+    ]
     if steps is not None:
         sections.append(list(_steps(steps)))
     sections.append(list(_failure(info, with_traceback=arguments.traceback)))
@@ -80,7 +98,17 @@ def _row_to_json(row: dict[str, Any]) -> dict[str, Any]:
     return {name: output.value_to_json(value) for name, value in row.items()}
 
 
-def _description(info: RunInfo) -> Iterator[str]:
+def _ranks(found: Run) -> str | None:
+    """How many ranks keep their own rows, and which of them stand otherwise than the whole."""
+    states = found.rank_states()
+    if not states:
+        return None
+    whole = found.state
+    others = [f"rank {rank} {state}" for rank, state in states.items() if state != whole]
+    return ", ".join([f"{len(states)}; rows are their means", *others])
+
+
+def _description(info: RunInfo, ranks: str | None) -> Iterator[str]:
     attempt = info.attempt
     yield clean(info.label, output.WHOLE)
     facts = {
@@ -95,6 +123,7 @@ def _description(info: RunInfo) -> Iterator[str]:
         "duration": format_duration(info.seconds),
         "host": f"{attempt.host}, process {attempt.pid}" if attempt else None,
         "attempts": len(info.attempts) if len(info.attempts) > 1 else None,
+        "ranks": ranks,
         "rows": f"{info.steps.rows:,} steps, {info.epochs.rows:,} epochs",
         "lost": f"{info.dropped:,} rows that could not be stored" if info.dropped else None,
     }

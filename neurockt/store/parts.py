@@ -66,17 +66,17 @@ def rows_to_table(batches: Sequence[Rows], key: str, columns: Sequence[str] | No
 
 def _batch_to_table(batch: Rows, key: str, schema: pa.Schema) -> pa.Table:
     place = {name: index for index, name in enumerate(batch.columns)}
-    arrays = [_array(batch.axis(name, key), schema.field(name).type) for name in layout.axes(key)]
+    arrays = [to_array(batch.axis(name, key), schema.field(name).type) for name in layout.axes(key)]
     for name in schema.names[len(arrays) :]:
         if name not in place:
             arrays.append(pa.nulls(len(batch), _FLOAT))
             continue
         values = np.ascontiguousarray(batch.data["values"][:, place[name]])
-        arrays.append(_array(values, _FLOAT, missing=values.view(np.uint64) == NULL_BITS))
+        arrays.append(to_array(values, _FLOAT, missing=values.view(np.uint64) == NULL_BITS))
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def _array(values: npt.NDArray[Any], kind: pa.DataType, missing: npt.NDArray[np.bool_] | None = None) -> pa.Array:
+def to_array(values: npt.NDArray[Any], kind: pa.DataType, missing: npt.NDArray[np.bool_] | None = None) -> pa.Array:
     """A contiguous array as Arrow, without a copy. ``pa.array`` would import pandas, and hold up the loop for that."""
     valid = None
     if missing is not None and missing.any():

@@ -136,10 +136,10 @@ class RowReader:
         except (pa.ArrowException, OSError) as error:
             self._tell(self._paths[id(part)], error)
             there = []
-        return {name: _block(rows[name]) if name in there else _nothing(count) for name in columns}
+        return {name: to_block(rows[name]) if name in there else _nothing(count) for name in columns}
 
     def _tail_block(self, name: str) -> Block:
-        blocks = [_block(table[name]) if name in table.schema.names else _nothing(len(table)) for table in self._tail]
+        blocks = [to_block(table[name]) if name in table.schema.names else _nothing(len(table)) for table in self._tail]
         missing = None
         if any(block.missing is not None for block in blocks):
             missing = np.concatenate(
@@ -182,7 +182,7 @@ class RowReader:
         return int(self._tail[-1][self.key][-1].as_py())
 
 
-def _block(column: pa.ChunkedArray) -> Block:
+def to_block(column: pa.ChunkedArray) -> Block:
     """A column as numpy. ``to_numpy`` would import pandas where it is installed."""
     values, missing = [], []
     for chunk in column.chunks:

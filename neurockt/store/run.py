@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from neurockt.errors import NeurocktWarning
+from neurockt.errors import NeurocktWarning, RunNotFound
 from neurockt.records import RunInfo, State, TableSummary
 from neurockt.store.info import read_info
-from neurockt.store.layout import KEY, TABLES, TableName
+from neurockt.store.layout import KEY, TABLES, TableName, rank_paths
 from neurockt.store.state import Liveness
 
 if TYPE_CHECKING:
@@ -91,9 +91,7 @@ class Run:
         Returns:
             the schema, and the pieces; every piece has it.
         """
-        from neurockt.store.reader import TableReader
-
-        reader = TableReader(self.path, table)
+        reader = self._reader(table)
         schema, pieces = reader.batches(columns, after=after)
         return schema, self._watched(reader, table, pieces)
 
@@ -109,18 +107,14 @@ class Run:
 
     def outline(self, table: TableName) -> Outline:
         """What a table holds, row group by row group, from the Parquet footers alone; the journal's rows come last."""
-        from neurockt.store.reader import TableReader
-
-        reader = TableReader(self.path, table)
+        reader = self._reader(table)
         outline = reader.outline()
         self._tell(reader, table)
         return outline
 
     def last_rows(self, table: TableName, count: int) -> pa.Table:
         """The last ``count`` rows of a table, read from its end."""
-        from neurockt.store.reader import TableReader
-
-        last = TableReader(self.path, table).last_number()
+        last = self._reader(table).last_number()
         return self._read(table, None, after=max(0, last - count))
 
     def current_info(self) -> RunInfo:
@@ -138,9 +132,7 @@ class Run:
     def follow(self) -> NewRows:
         """The rows that have come since this was last called; at the first call, all there are."""
         if self._followers is None:
-            from neurockt.store.follow import TableFollower
-
-            self._followers = TableFollower(self.path, "steps"), TableFollower(self.path, "epochs")
+            self._followers = self.follower("steps"), self.follower("epochs")
         steps, epochs = self._followers
         new = NewRows(steps.new_rows(), epochs.new_rows())
         self._tell_once(steps, "steps")
@@ -160,6 +152,30 @@ class Run:
         return RowReader(self.path, table)
 
     @property
+    def ranks(self) -> tuple[int, ...]:
+        """The ranks that keep their own rows; none where one process wrote the run for all.
+
+        The rows of a run that has some are the means of its ranks' rows, by number.
+        """
+        return tuple(rank_paths(self.path))
+
+    def rank_states(self) -> dict[int, State]:
+        """How each of the ranks stands that keep their own rows: one may be dead while the whole goes on."""
+        return {rank: self.rank(rank).state for rank in self.ranks}
+
+    def rank(self, rank: int) -> Run:
+        """One rank's own rows, as a run.
+
+        Raises:
+            RunNotFound: that rank keeps none.
+        """
+        paths = rank_paths(self.path)
+        if rank not in paths:
+            there = f"there are {', '.join(map(str, paths))}" if paths else "one process wrote this run for all"
+            raise RunNotFound(f"no rank {rank} in {self.path}: {there}")
+        return open_run(paths[rank])
+
+    @property
     def damaged(self) -> tuple[Damage, ...]:
         """The files that the latest reads of each table could not read, and why."""
         return tuple(damage for found in self._damaged.values() for damage in found)
@@ -167,12 +183,15 @@ class Run:
     def _read(
         self, table: TableName, columns: Sequence[str] | None, after: int = 0, until: int | None = None
     ) -> pa.Table:
-        from neurockt.store.reader import TableReader
-
-        reader = TableReader(self.path, table)
+        reader = self._reader(table)
         rows = reader.read(columns, after=after, until=until)
         self._tell(reader, table)
         return rows
+
+    def _reader(self, table: TableName) -> TableReader:
+        from neurockt.store.reader import TableReader
+
+        return TableReader(self.path, table)
 
     def _watched(self, reader: TableReader, table: TableName, pieces: Iterator[pa.Table]) -> Iterator[pa.Table]:
         yield from pieces
@@ -200,6 +219,9 @@ def open_run(path: str | os.PathLike[str]) -> Run:
         CorruptRun: its ``run.json`` cannot be read.
         FormatTooNew: a later neurockt wrote it.
     """
-    run = Run(Path(path))
-    read_info(run.path)
-    return run
+    directory = Path(path)
+    if read_info(directory).keeps_ranks:
+        from neurockt.store.ranked import RankedRun
+
+        return RankedRun(directory)
+    return Run(directory)

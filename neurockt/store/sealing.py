@@ -42,6 +42,8 @@ def seal_run(path: Path) -> SealedRun:
         RunInUse: a live process still writes the run.
     """
     info = read_info(path)
+    if info.keeps_ranks:
+        return _seal_ranks(path)
     seen = Liveness().infer(info)
     if seen.state == "running":
         attempt = seen.attempt
@@ -53,6 +55,21 @@ def seal_run(path: Path) -> SealedRun:
     _remove_temporaries(path)
     write_info(_ended(info, {table: summarise_parts(path, table) for table in TABLES}))
     return SealedRun(path, moved["steps"], moved["epochs"], moved["system"], already=False)
+
+
+def _seal_ranks(path: Path) -> SealedRun:
+    """Seal each rank of a run; one that is alive does not keep the others from it."""
+    sealed: list[SealedRun] = []
+    alive: RunInUse | None = None
+    for rank in layout.rank_paths(path).values():
+        try:
+            sealed.append(seal_run(rank))
+        except RunInUse as error:
+            alive = alive or error
+    if alive is not None:
+        raise alive
+    moved = {table: sum(getattr(rank, table) for rank in sealed) for table in TABLES}
+    return SealedRun(path, **moved, already=all(rank.already for rank in sealed))
 
 
 def _journals(path: Path, table: TableName) -> list[Path]:

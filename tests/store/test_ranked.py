@@ -1,0 +1,201 @@
+"""A run whose ranks keep their own rows: four real processes that talk to nobody, one of them killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from neurockt import list_runs, open_run
+from neurockt.cli import main
+from neurockt.errors import ColumnNotFound, RunInUse, RunNotFound, UsageError
+from neurockt.monitor import Recorder
+from neurockt.store.sealing import seal_run
+
+RANKS = """
+import os, signal, sys
+from neurockt.monitor import Recorder
+
+rank = int(os.environ["SLURM_PROCID"])
+recorder = Recorder(sys.argv[1], ranks="all", quiet=True, config={"lr": 0.1})
+loss = recorder.track_scalar("loss")(float)
+accuracy = recorder.metric("acc")(float)
+if rank == 1:
+    extra = recorder.track_scalar("extra")(float)
+for step in range(1, 41):
+    with recorder(train=True):
+        if step != 5 or rank == 0:
+            loss("nan" if step == 7 and rank == 3 else 10 * step + rank)
+        if rank == 1:
+            extra(step)
+    if step % 20 == 0:
+        with recorder(train=False):
+            accuracy(rank / 10)
+    if rank == 2 and step == 30:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if step == 35 and len(sys.argv) > 2:  # say that all is recorded, and wait to go on
+        print("here", flush=True)
+        sys.stdin.readline()
+recorder.finish()
+"""
+
+
+def start(root: Path, rank: int, *more: str, job: str = "77") -> subprocess.Popen[str]:
+    """A rank as ``srun`` starts it."""
+    told = {"SLURM_JOB_ID": job, "SLURM_STEP_ID": "0", "SLURM_PROCID": str(rank), "SLURM_STEP_NUM_TASKS": "4"}
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "RANK", "TORCHELASTIC"))
+    }
+    return subprocess.Popen(
+        [sys.executable, "-c", RANKS, root, *more],
+        env={**kept, **told},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def ranked_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four ranks, 40 steps and 2 validations each; rank 2 was killed after 30 steps."""
+    root = tmp_path_factory.mktemp("runs")
+    processes = [start(root, rank) for rank in reversed(range(4))]
+    for process in processes:
+        process.communicate(timeout=60)
+    codes = [process.returncode for process in processes]
+    assert codes == [0, -signal.SIGKILL, 0, 0]
+    return root / "slurm-77-0"
+
+
+def test_ranks_meet_in_one_directory_without_talking(ranked_run: Path) -> None:
+    """The job step names the run; it is listed once, and each rank is laid out as a run."""
+    assert sorted(path.name for path in ranked_run.iterdir()) == [*(f"rank-00{rank}" for rank in range(4)), "run.json"]
+    (info,) = list_runs(ranked_run.parent)
+    assert (info.id, info.ranks, info.rank, info.state, info.config) == ("slurm-77-0", 4, None, "finished", {"lr": 0.1})
+    assert list(ranked_run.parent.glob("*/steps/*.parquet")) == []
+    plain = pq.read_table(ranked_run / "rank-003" / "steps" / "part-00000.parquet")
+    assert plain["loss"].to_pylist()[:2] == [13.0, 23.0]
+
+
+def test_the_whole_is_the_mean_of_the_ranks(ranked_run: Path) -> None:
+    """By step; null is left out, NaN is not, and after a rank's death the others go on."""
+    rows = open_run(ranked_run).steps().to_pylist()
+    assert [row["step"] for row in rows] == list(range(1, 41))
+    assert [row["epoch"] for row in rows] == [1] * 20 + [2] * 20
+    for row in rows:
+        step = row["step"]
+        if step == 7:
+            assert row["loss"] != row["loss"]
+        else:
+            there = [0] if step == 5 else [0, 1, 3] if step > 30 else [0, 1, 2, 3]
+            assert row["loss"] == pytest.approx(10 * step + sum(there) / len(there), abs=1e-12)
+        assert row["extra"] == step
+    assert rows[0]["time"] == open_run(ranked_run / "rank-000").steps()["time"][0].as_py()
+    assert open_run(ranked_run).epochs()["acc"].to_pylist() == pytest.approx([0.15, 0.4 / 3])
+
+
+def test_one_rank_is_a_run_of_its_own(ranked_run: Path) -> None:
+    """Its rows to the last before its death, how it stands, and which others there are."""
+    run = open_run(ranked_run)
+    assert run.ranks == (0, 1, 2, 3)
+    assert run.rank_states() == {0: "finished", 1: "finished", 2: "killed", 3: "finished"}
+    assert run.rank(2).steps()["step"].to_pylist() == list(range(1, 31))
+    assert (run.rank(2).info.rank, run.rank(2).info.ranks, run.rank(2).ranks) == (2, 4, ())
+    with pytest.raises(RunNotFound, match=r"no rank 7 .*there are 0, 1, 2, 3"):
+        run.rank(7)
+    with pytest.raises(ColumnNotFound, match="did you mean 'loss'"):
+        run.steps(["los"])
+
+
+def test_every_way_to_read_gives_the_same_means(ranked_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """steps, batches, window, last_rows, follow, rows, outline and the summary agree, however small the pieces."""
+    run = open_run(ranked_run)
+    whole = run.steps()
+    monkeypatch.setattr("neurockt.store.ranked.SPAN", 16)
+    schema, pieces = run.batches("steps")
+    assert _same(pa.concat_tables(list(pieces)), whole)
+    assert schema == whole.schema
+    assert _same(run.window("steps", after=10, until=20), whole.slice(10, 10))
+    assert _same(run.last_rows("steps", 3), whole.slice(37))
+    assert _same(run.follow().steps, whole)
+    assert len(run.follow().steps) == 0
+    rows = run.rows("steps")
+    assert rows.refresh()
+    assert not rows.refresh()
+    assert rows.groups.starts == (0, 16, 32, 40)
+    assert rows.read(1, ["loss"])["loss"].values.tolist() == whole["loss"].to_pylist()[16:32]
+    assert rows.place_of(33) == 32
+    outline = run.outline("steps")
+    assert (outline.total, outline.axes["step"][1].tolist(), list(outline.metrics)) == (40, [40], ["loss", "extra"])
+    summary = run.current_info().steps
+    assert (summary.rows, summary.columns["loss"].last, summary.columns["extra"].count) == (40, 400 + 4 / 3, 40)
+
+
+def _same(left: pa.Table, right: pa.Table) -> bool:
+    """Whether tables hold the same, NaN being the same as NaN."""
+    return str(left.to_pydict()) == str(right.to_pydict())
+
+
+def test_the_command_line_shows_the_whole_or_one_rank(ranked_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """show says which rank has died; show and export take --rank."""
+    assert main(["show", str(ranked_run)]) == 0
+    shown = capsys.readouterr().out
+    assert "ranks     4; rows are their means, rank 2 killed" in shown
+    assert "40 steps, 2 epochs" in shown
+    assert main(["show", str(ranked_run), "--rank", "2"]) == 0
+    assert "30 steps, 1 epochs" in capsys.readouterr().out
+    export = ["export", str(ranked_run), "--columns", "step,loss"]
+    assert main([*export, "--rank", "3"]) == 0
+    assert capsys.readouterr().out.splitlines()[1] == "1,13.0"
+    assert main(export) == 0
+    assert capsys.readouterr().out.splitlines()[1] == "1,11.5"
+    assert main([*export, "--rank", "4"]) == 1
+    assert "no rank 4" in capsys.readouterr().err
+
+
+def test_a_live_run_ends_with_its_slowest_rank(tmp_path: Path) -> None:
+    """While a rank is behind, rows that it may still record are not read; when it is dead, they are; seal tells all."""
+    fast, slow = start(tmp_path, 0, "wait", job="78"), start(tmp_path, 1, "wait", job="78")
+    run_dir = tmp_path / "slurm-78-0"
+    for process in (fast, slow):
+        assert process.stdout is not None
+        assert process.stdout.readline() == "here\n"
+    run = open_run(run_dir)
+    assert len(run.follow().steps) == 35
+    fast.communicate("on\n", timeout=30)
+    assert run.rank(0).state == "finished"
+    assert (run.state, len(run.follow().steps), len(run.steps())) == ("running", 0, 35)
+    with pytest.raises(RunInUse):
+        seal_run(run_dir)
+    slow.kill()
+    slow.communicate(timeout=30)
+    assert (run.state, run.follow().steps["step"].to_pylist()) == ("finished", [36, 37, 38, 39, 40])
+    assert run.rank_states() == {0: "finished", 1: "killed"}
+    assert seal_run(run_dir).steps == 35
+    assert pq.read_table(run_dir / "rank-001" / "steps").num_rows == 35
+    assert len(run.steps()) == 40
+
+
+def test_without_an_id_that_all_ranks_know_there_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says what to pass; and a run that is there already is not written into."""
+    for name in list(os.environ):
+        if name.startswith(("SLURM_", "RANK", "WORLD_SIZE", "TORCHELASTIC")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    recorder = Recorder(tmp_path, ranks="all")
+    with pytest.raises(UsageError, match="pass run_id="), recorder(train=True):
+        pass
+    assert list(tmp_path.iterdir()) == []
+    named = Recorder(tmp_path, ranks="all", run_id="named", quiet=True)
+    assert named.run_dir == tmp_path / "named"
+    with named(train=True):
+        pass
+    named.finish()
+    assert [path.name for path in (tmp_path / "named").iterdir()] == ["rank-001"]
