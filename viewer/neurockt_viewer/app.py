@@ -7,11 +7,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
+from textual import events
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.filter import LineFilter
 from textual.screen import Screen
 from textual.theme import Theme
+from textual.widgets import Input
 
 from neurockt.formatting import clean
 from neurockt.store.layout import RUN_FILE
@@ -126,6 +128,12 @@ class ViewerApp(App[None]):
 
     async def _run(self, action: str, node: Any) -> None:
         await self.run_action(action, node)
+
+    def on_key(self, event: events.Key) -> None:
+        """What was typed before a line had the keys, but after the key that opens it, is for the line."""
+        if event.is_printable and isinstance(self.focused, Input):  # which stops what it hears itself
+            event.prevent_default()
+            self.focused.post_message(events.Key(event.key, event.character))
 
     def action_help(self) -> None:
         """Show the keys."""

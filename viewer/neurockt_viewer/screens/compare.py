@@ -16,7 +16,7 @@ from textual.containers import Container, Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.screen import Screen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from neurockt import open_run
@@ -30,6 +30,7 @@ from neurockt_viewer.text import styled
 from neurockt_viewer.widgets.cell_rows import CellRows
 from neurockt_viewer.widgets.chart_grid import ChartGrid
 from neurockt_viewer.widgets.grid import Cell, Grid
+from neurockt_viewer.widgets.key_line import KeyLine
 from neurockt_viewer.widgets.tab_bar import TabBar
 
 INFO_SECONDS: Final = 1.0
@@ -98,7 +99,7 @@ class CompareScreen(Screen[None]):
             with Vertical():
                 yield Grid(id="config")
                 yield Static(id="config-note", classes="note")
-        yield Footer(show_command_palette=False)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """Begin to look."""

@@ -212,7 +212,7 @@ class Choose(Prompt[list[str]]):
 
     @property
     def _typing(self) -> bool:
-        return bool(self.query_one(Input).has_focus)
+        return isinstance(self.focused, Input)
 
     def _list(self) -> None:
         words = self.query_one(Input).value.casefold().split()

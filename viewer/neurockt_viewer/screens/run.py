@@ -15,7 +15,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from neurockt.errors import NeurocktError
@@ -23,6 +23,7 @@ from neurockt.formatting import clean, format_ago, format_duration
 from neurockt.records import RunInfo
 from neurockt.store.run import Run
 from neurockt_viewer.text import styled
+from neurockt_viewer.widgets.key_line import KeyLine
 from neurockt_viewer.widgets.preview import MUTED, state_text
 from neurockt_viewer.widgets.tab_bar import TabBar
 
@@ -81,7 +82,7 @@ class RunScreen(Screen[None]):
         yield TabBar(TABS)
         yield Static(id="problem")
         yield Container(id="tab")
-        yield Footer(show_command_palette=False)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """Show the charts, and begin to look how the run stands."""

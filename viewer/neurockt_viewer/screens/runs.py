@@ -15,7 +15,7 @@ from textual.containers import Horizontal
 from textual.content import Content
 from textual.message import Message
 from textual.screen import Screen
-from textual.widgets import Footer, Input, Static
+from textual.widgets import Input, Static
 from textual.worker import get_current_worker
 
 from neurockt.catalogue import RunWatcher
@@ -31,6 +31,7 @@ from neurockt_viewer.screens.prompts import Choose, Tell
 from neurockt_viewer.settings import Settings
 from neurockt_viewer.text import block, styled
 from neurockt_viewer.widgets.grid import Grid
+from neurockt_viewer.widgets.key_line import KeyLine
 from neurockt_viewer.widgets.line_input import LineInput
 from neurockt_viewer.widgets.preview import Preview
 
@@ -43,6 +44,7 @@ TICK_SECONDS: Final = 30.0
 PREVIEW_WIDTH: Final = 110
 """Terminals narrower than this have no room for the preview."""
 
+NO_GROUPS: Final = "(no groups)"
 MOST_COMPARED: Final = 20
 """Runs beside each other; more curves than this cannot be told apart."""
 PROBLEMS_TOLD: Final = 200
@@ -118,7 +120,7 @@ class RunsScreen(Screen[None]):
             yield Grid(id="runs")
             yield Preview()
         yield Static(id="empty")
-        yield Footer(show_command_palette=False)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """Begin to look."""
@@ -219,8 +221,9 @@ class RunsScreen(Screen[None]):
             pieces.append(f"{len(self._marks):,} marked")
         if self._settings.group:
             pieces.append(f"by {clean(self._settings.group)}")
-        title = Content.assemble(styled("neurockt", "bold $primary"), "  ", styled(self._root, "$text-muted"), "  ")
-        self.query_one("#title", Static).update(title + Content(" · ".join(pieces)))
+        counts = Content(f"  {' · '.join(pieces)}  ")
+        title = Content.assemble(styled("neurockt", "bold $primary"), counts, styled(self._root, "$text-muted"))
+        self.query_one("#title", Static).update(title)
         self.query_one("#problem", Static).update(Content(self._problem or self._trouble))
         self.query_one("#problem").display = bool(self._problem or self._trouble)
         self._say_empty()
@@ -270,12 +273,13 @@ class RunsScreen(Screen[None]):
     def action_filter(self) -> None:
         """Type a filter."""
         field = self.query_one("#filter", LineInput)
-        field.add_class("open")
-        field.focus()
+        field.display = True  # now, and not once the style sheet says so: what is typed next is for this line
+        self.set_focus(field)
 
     @on(Input.Changed, "#filter")
     def _filter(self, event: Input.Changed) -> None:
         event.stop()
+        event.input.display = bool(event.value) or event.input.has_focus
         try:
             self._query, self._problem = parse(event.value), ""
         except QueryError as error:
@@ -287,8 +291,8 @@ class RunsScreen(Screen[None]):
     @on(LineInput.Left)
     def _leave_filter(self) -> None:
         field = self.query_one("#filter", LineInput)
-        field.set_class(bool(field.value), "open")
-        self.query_one("#runs", Grid).focus()
+        field.display = bool(field.value)
+        self.set_focus(self.query_one("#runs", Grid))
 
     def action_back(self) -> None:
         """The filter away, then the marks."""
@@ -395,27 +399,28 @@ class RunsScreen(Screen[None]):
         message.stop()
         self.action_sort()
 
-    @work
-    async def action_columns(self) -> None:
+    def action_columns(self) -> None:
         """Choose the columns and their order."""
         possible = possible_columns(self._runs)
         chosen = [field.name for field in self._rows.fields]
         titles = {name: parse_field(name).label for name in possible}
-        answer = await self.app.push_screen_wait(
-            Choose("columns", possible, chosen, several=True, titles=titles, check=self._check_known)
-        )
+        question = Choose("columns", possible, chosen, several=True, titles=titles, check=self._check_known)
+        self.app.push_screen(question, self._choose_columns)
+
+    def _choose_columns(self, answer: list[str] | None) -> None:
         if answer is not None:
             self._settings.columns = answer or None
             self._settings.save()
             self._arrange()
 
-    @work
-    async def action_group(self) -> None:
+    def action_group(self) -> None:
         """Choose by what to group."""
-        names = ["(no groups)", *group_fields(self._runs, possible_columns(self._runs))]
-        answer = await self.app.push_screen_wait(Choose("group by", names, check=self._check_known))
+        names = [NO_GROUPS, *group_fields(self._runs, possible_columns(self._runs))]
+        self.app.push_screen(Choose("group by", names, check=self._check_known), self._choose_group)
+
+    def _choose_group(self, answer: list[str] | None) -> None:
         if answer:
-            self._settings.group = None if answer[0] == names[0] else answer[0]
+            self._settings.group = None if answer[0] == NO_GROUPS else answer[0]
             self._folded = set()
             self._settings.save()
             self._arrange()

@@ -1,0 +1,84 @@
+"""The keys that work right now, on the last line of a screen; whatever the width, the help is among them."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from textual import events
+from textual.app import App, RenderResult
+from textual.content import Content
+from textual.screen import Screen
+from textual.widget import Widget
+
+GAP: Final = 2
+"""Cells between two keys."""
+
+
+class _Key(NamedTuple):
+    key: str
+    shown: Content
+
+
+class KeyLine(Widget):
+    """The keys to be known of what has the keyboard, then of the screen, and to the right those of everywhere."""
+
+    DEFAULT_CSS = """
+    KeyLine { dock: bottom; height: 1; width: 1fr; padding: 0 1; background: $surface; }
+    """
+
+    def __init__(self) -> None:
+        """Empty until the screen tells its keys."""
+        super().__init__()
+        self._left: list[_Key] = []
+        self._right: list[_Key] = []
+
+    def on_mount(self) -> None:
+        """Hear of changes."""
+        self.screen.bindings_updated_signal.subscribe(self, self._changed)
+
+    def _changed(self, screen: Screen[object]) -> None:
+        left: dict[str, _Key] = {}
+        right: dict[str, _Key] = {}
+        for active in screen.active_bindings.values():
+            binding = active.binding
+            if binding.show and binding.description and active.enabled:
+                keys = right if isinstance(active.node, App) else left
+                name = Content.styled(self.app.get_key_display(binding), "bold $text-accent")
+                keys.setdefault(binding.action, _Key(binding.key, Content.assemble(name, " ", binding.description)))
+        before = self._left, self._right
+        self._left, self._right = list(left.values()), list(right.values())
+        if before != (self._left, self._right):
+            self.refresh()
+
+    def _placed(self) -> list[tuple[int, _Key]]:
+        """The keys that fit, and where they begin."""
+        width = self.content_size.width
+        right = self._right
+        while right and sum(key.shown.cell_length + GAP for key in right) - GAP > width:
+            right = right[:-1]
+        taken = sum(key.shown.cell_length + GAP for key in right)
+        placed, x = [], 0
+        for key in self._left:
+            if x + key.shown.cell_length + taken > width:
+                break
+            placed.append((x, key))
+            x += key.shown.cell_length + GAP
+        x = width - taken + GAP
+        for key in right:
+            placed.append((x, key))
+            x += key.shown.cell_length + GAP
+        return placed
+
+    def render(self) -> RenderResult:
+        """One line."""
+        line = Content("")
+        for x, key in self._placed():
+            line = line.pad_right(x - line.cell_length) + key.shown
+        return line
+
+    async def on_click(self, event: events.Click) -> None:
+        """The same as the key."""
+        x = event.x - self.gutter.left
+        for start, key in self._placed():
+            if start <= x < start + key.shown.cell_length:
+                self.app.simulate_key(key.key)
