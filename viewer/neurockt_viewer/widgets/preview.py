@@ -77,13 +77,17 @@ def description(info: RunInfo) -> Iterator[Content]:
     if info.notes:
         yield Content("")
         yield block(info.notes, 600)
-    for title, table in (("epochs", info.epochs), ("steps", info.steps)):
-        if table.columns:
-            yield Content("")
-            yield numbers(title, "last", "best").stylize(MUTED)
-        for name, column in list(table.columns.items())[:KEYS_SHOWN]:
-            best = column.min if smaller_is_better(name) else column.max
-            yield numbers(name, format_number(column.last), format_number(best))
+    if info.epochs.columns:
+        yield Content("")
+        yield numbers("epochs", "last", "best").stylize(MUTED)
+    for name, column in list(info.epochs.columns.items())[:KEYS_SHOWN]:
+        best = column.min if smaller_is_better(name) else column.max
+        yield numbers(name, format_number(column.last), format_number(best))
+    if info.steps.columns:
+        yield Content("")
+        yield numbers("steps", "last", "lowest").stylize(MUTED)
+    for name, column in list(info.steps.columns.items())[:KEYS_SHOWN]:
+        yield numbers(name, format_number(column.last), format_number(column.min))
     if info.config:
         yield Content("")
         yield styled("config", MUTED)

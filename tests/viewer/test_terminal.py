@@ -1,0 +1,147 @@
+"""Manners towards a real terminal: it is painted, it is left as it was found, and exit codes tell how it went."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from real_terminal import NEUROCKT, RealTerminal
+
+SAMPLES = Path(__file__).parents[2] / "sample_runs"
+
+CRASH = """
+import sys
+from pathlib import Path
+from neurockt_viewer import app
+
+def fail(self):
+    password = "hunter2"
+    raise RuntimeError("boom\\x1b]0;owned\\x07")
+
+app.ViewerApp.action_theme = fail
+sys.exit(app.run_viewer(Path(sys.argv[1])))
+"""
+
+INKS = re.compile(rb"[34]8;2;(\d+);(\d+);(\d+)")
+
+
+def test_keys_and_sizes(home: Path) -> None:
+    """It paints, obeys keys, fits every size that the window takes, and quits with q."""
+    with RealTerminal(*NEUROCKT, "view", SAMPLES) as terminal:
+        terminal.wait_for("12 runs")
+        terminal.wait_for("sgd-0.1-s0")
+        terminal.press("/", "adamw-0.003-late", "enter")
+        terminal.wait_for("1 of 12 runs")
+        terminal.press("enter")
+        terminal.wait_for("5 charts")
+        terminal.press("2")
+        terminal.wait_for("row 1 of 900")
+        for width, height in ((40, 10), (12, 3), (200, 60)):
+            terminal.resize(width, height)
+            for tab in "4123":
+                terminal.press(tab)
+        terminal.wait_for(lambda text: "3 Epochs 20" in text.splitlines()[1])
+        terminal.resize(40, 10)
+        terminal.wait_for(lambda text: len(text.splitlines()) == 10 and "valid_loss" in text and "Epochs" in text)
+        terminal.press("escape", "escape")
+        terminal.wait_for("12 runs")
+        terminal.press("q")
+        assert terminal.wait() == 0
+        assert terminal.is_restored
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_leaves_the_terminal_as_it_was(home: Path, number: signal.Signals) -> None:
+    """A job that is cancelled, or a connection that drops: nothing is left on, and the code tells the signal."""
+    with RealTerminal(*NEUROCKT, "view", SAMPLES / "adam-0.003-s0") as terminal:
+        terminal.wait_for("5 charts")
+        assert terminal.modes_left_on >= {1049, 1000}, "it has the screen and the mouse"
+        terminal.signal(number)
+        assert terminal.wait() == 128 + number
+        assert terminal.is_restored
+
+
+def test_a_fault_is_told_in_a_sentence(home: Path) -> None:
+    """No traceback on the screen, no values of variables anywhere, the terminal as it was, and 1."""
+    with RealTerminal(sys.executable, "-c", CRASH, SAMPLES) as terminal:
+        terminal.wait_for("12 runs")
+        terminal.press("T")
+        assert terminal.wait() == 1
+        assert terminal.is_restored
+        said = " ".join(terminal.text.split())
+        assert said.startswith("neurockt: the viewer failed: RuntimeError('boom")
+        log = home / "state" / "neurockt" / "viewer.log"
+        assert 'raise RuntimeError("boom' in log.read_text() or "in fail" in log.read_text()
+        assert "hunter2" not in log.read_text() + said
+        assert not [command for command in terminal.commands if command.startswith(b"0;")]
+
+
+def test_suspended_and_resumed(home: Path) -> None:
+    """Ctrl-Z gives the terminal back to the shell, fg takes it again, and Ctrl-C quits."""
+    with RealTerminal("bash", "--norc", "-i", env={"PS1": "$ "}) as terminal:
+        terminal.wait_for("$ ")
+        terminal.press(f"{' '.join(NEUROCKT)} view {SAMPLES}", "enter")
+        terminal.wait_for("12 runs")
+        terminal.press("ctrl+z")
+        terminal.wait_for("Stopped")
+        assert not terminal.modes_left_on & {1049, 1000, 1003, 1006}
+        terminal.press("fg", "enter")
+        terminal.wait_for("12 runs")
+        terminal.press("j")
+        terminal.press("ctrl+c")
+        terminal.wait_for(lambda text: "12 runs" not in text)
+        terminal.press("echo code $?", "enter")
+        terminal.wait_for("code 0")
+        terminal.press("exit", "enter")
+        terminal.wait()
+
+
+def test_without_colour(home: Path) -> None:
+    """NO_COLOR: greys alone, and letters tell the curves apart."""
+    with RealTerminal(*NEUROCKT, "view", SAMPLES, env={"NO_COLOR": "1"}) as terminal:
+        terminal.wait_for("12 runs")
+        terminal.press(" ", " ", " ", "c")
+        terminal.wait_for("5 charts")
+        terminal.wait_for(lambda text: text.count("B adamw-0.003-late") > 5)
+        terminal.press("q")
+        assert terminal.wait() == 0
+        inks = {tuple(map(int, found)) for found in INKS.findall(terminal.written)}
+        assert inks
+        assert all(len(set(ink)) == 1 for ink in inks)
+
+
+def test_a_terminal_that_takes_ascii_alone(home: Path) -> None:
+    """Where the stream is not UTF-8 nothing but ASCII is written, and the columns stay straight."""
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    with RealTerminal(*NEUROCKT, "view", SAMPLES, env=ascii_only) as terminal:
+        text = terminal.wait_for("12 runs")
+        text = terminal.wait_for("sgd-0.1-s0")
+        finished = [line for line in text.splitlines() if " finished " in line]
+        assert len({line.index("finished") for line in finished}) == 1
+        assert "v finished" in text
+        terminal.press("enter")
+        terminal.wait_for("5 charts")
+        terminal.press("q")
+        assert terminal.wait() == 0
+        assert terminal.written.isascii()
+        assert b"\\u" not in terminal.written
+
+
+def test_no_terminal_no_viewer(home: Path) -> None:
+    """Without a terminal, or in one that cannot place text, the plain list is printed; a wrong path is a sentence."""
+    with RealTerminal(*NEUROCKT, "view", SAMPLES, env={"TERM": "dumb"}) as terminal:
+        assert terminal.wait() == 0
+        assert "TERM is dumb: this is the plain list" in terminal.text
+        assert "adam-0.003-s0" in terminal.text
+        assert b"\x1b" not in terminal.written
+    with RealTerminal(*NEUROCKT, "view", "no/such") as terminal:
+        assert terminal.wait() == 1
+        assert "no/such does not exist; name a directory that holds runs, or a run" in terminal.text
+    done = subprocess.run([*NEUROCKT, "view", SAMPLES], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert done.stderr == "neurockt: stdin is no terminal: this is the plain list\n"
+    assert "adam-0.003-s0" in done.stdout
