@@ -31,7 +31,7 @@ from neurockt_viewer.charts.series import Axis, ChartSettings
 from neurockt_viewer.charts.source import Metric
 from neurockt_viewer.widgets.chart import Chart
 
-POLL_SECONDS: Final = 0.3
+POLL_SECONDS: Final = 0.5
 """How often a live run is asked for new rows."""
 STATE_SECONDS: Final = 3.0
 """How often a live run is asked whether it still is."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from neurockt.store.rows import Groups, RowReader
     from neurockt_viewer.table_rows import Order, TableRows
 
-POLL_SECONDS: Final = 0.25
+POLL_SECONDS: Final = 0.5
 """How often a live run is asked for new rows."""
 FIRST_ROWS: Final = range(200)
 FIRST_COLUMNS: Final = range(40)
