@@ -53,13 +53,20 @@ class Block:
         self._writer: TableWriter | None = None
         self._append: Callable[[int, int, Any], None] = _detour  # the writer's, while rows need no detour
         self._waiting: deque[tuple[int, int, list[Cell]]] = deque()
+        self.before = 0
+        """The number of the last row there was before this recorder's first."""
         self._unstored = 0
         """Blocks that have ended on a rank that stores none."""
 
     @property
     def rows(self) -> int:
-        """How many blocks have ended with a row."""
-        return (self._writer.last if self._writer else self._unstored) + len(self._waiting)
+        """The number of the last block that has ended with a row."""
+        return (self._writer.last if self._writer else self.before + self._unstored) + len(self._waiting)
+
+    @property
+    def recorded(self) -> int:
+        """How many blocks of this recorder have ended with a row."""
+        return self.rows - self.before
 
     @property
     def columns(self) -> tuple[str, ...]:

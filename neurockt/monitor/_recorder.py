@@ -12,10 +12,12 @@ import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
+from itertools import count
+from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeVar
 
-from neurockt.errors import NeurocktWarning, UsageError
+from neurockt.errors import NeurocktWarning, RunInUse, UsageError
 from neurockt.formatting import table_header, table_row
 from neurockt.monitor._aggregate import Aggregator
 from neurockt.monitor._block import Block, ValidationBlock
@@ -30,6 +32,7 @@ from neurockt.monitor._ranks import (
     find_place,
     is_restart,
 )
+from neurockt.monitor._requeue import run_to_continue
 from neurockt.monitor._system import check_seconds, system_reader
 from neurockt.monitor._wrap import recorded
 from neurockt.records import Failure, RunInfo, State
@@ -40,10 +43,14 @@ from neurockt.store.layout import TableName, default_root, rank_path
 if TYPE_CHECKING:
     from neurockt.monitor._over_ranks import OverRanks
     from neurockt.store.table import TableWriter
+    from neurockt.store.takeover import Takeover
     from neurockt.store.writer import RunWriter
 
 RETRY_SECONDS: Final = 10.0
 """How often a run directory that could not be created is tried again."""
+
+_numbers: Final = count(1)
+"""Numbers the recorders of this process."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -77,7 +84,8 @@ class Recorder:
             root: directory of runs; default ``$NEUROCKT_DIR``, else ``runs``.
             project: what the run belongs to.
             name: what to call it; need not be unique. Default: its id.
-            run_id: name of its directory; default a new one from time and chance.
+            run_id: name of its directory; default a new one from time and chance. A run that is there goes on, if its
+                process is dead, as does without a name that of a job which SLURM has restarted.
             config: settings: a mapping, a dataclass, an ``argparse.Namespace``, or an object with attributes.
             tags: labels to filter by.
             notes: free text.
@@ -92,7 +100,9 @@ class Recorder:
                 Needs psutil and nvidia-ml-py (``neurockt[system]``); what is not installed is left out.
 
         Raises:
-            UsageError: ``system_seconds`` is no number of seconds; ``run_id`` cannot name a directory, or is taken.
+            UsageError: ``system_seconds`` is no number of seconds; ``run_id`` cannot name a directory, or names one
+                that is no run.
+            RunInUse: a live process writes the run of that name.
         """
         self.config = Config(config)
         """The run's settings; add to it at any time."""
@@ -114,6 +124,8 @@ class Recorder:
             notes=notes,
         )
         self._root = (default_root() if root is None else Path(root)).absolute()
+        self._number = next(_numbers)
+        self._takeover: Takeover | None = None
         self._system_seconds = check_seconds(system_seconds)
         _recorders[id(self)] = self
         self._writer: RunWriter | None = None
@@ -124,8 +136,8 @@ class Recorder:
         self._earlier_exception = getattr(sys, "last_value", None)
         self._steps = Block(self, "steps")
         self._epochs = ValidationBlock(self, self._steps, None if quiet else self._print_row)
-        if self._given_id is not None and self.is_writer and self._path.exists():
-            raise UsageError(f"{self.run_dir} exists; leave run_id out for a new run, or choose another")
+        if self._recording == "first":
+            self._continue(run_to_continue(self._root, self._given_id, self._number, writes=self.is_writer))
 
     @property
     def run_dir(self) -> Path:
@@ -146,12 +158,12 @@ class Recorder:
 
     @property
     def step(self) -> int:
-        """Training blocks that have ended."""
+        """Training blocks that have ended, those of earlier attempts at the run included."""
         return self._steps.rows
 
     @property
     def epoch(self) -> int:
-        """Validation blocks that have ended."""
+        """Validation blocks that have ended, likewise."""
         return self._epochs.rows
 
     def __call__(self, train: bool | None = None, training: bool | None = None) -> Block:
@@ -193,6 +205,33 @@ class Recorder:
         Takes what ``track_scalar`` takes.
         """
         return self._decorator(self._epochs, name, aggregator)
+
+    def resume(self, step: int) -> None:
+        """Go on after this training step, that of the checkpoint which was loaded; 0 begins again.
+
+        What earlier attempts at the run recorded past it is superseded: with the first row, it is moved out of the
+        run's tables. Where there is nothing past it, as in a new run, nothing happens.
+
+        Args:
+            step: what ``recorder.step`` was when the checkpoint was saved.
+
+        Raises:
+            UsageError: this attempt has recorded rows already, or a block is open.
+        """
+        if isinstance(self.open_block, Block):
+            raise UsageError("resume() inside a block; call it before the first 'with recorder(...)'")
+        if self.open_block == "finished":
+            raise UsageError(f"the run {self._info.id} has finished; make a new Recorder(run_id=...) to resume it")
+        if self._steps.recorded or self._epochs.recorded:
+            done = f"{self._steps.recorded:,} steps and {self._epochs.recorded:,} validations"
+            raise UsageError(f"resume() after {done}; call it before the first 'with recorder(...)'")
+        if (checkpoint := index(step)) < 0:
+            raise UsageError(f"a step is 0 or above, not {checkpoint}")
+        if self._recording == "all" and self.open_block == "unopened":
+            self._find_rank()
+        if self._takeover is not None:
+            self._takeover.resume(checkpoint)
+            self._count_on()
 
     def finish(self) -> None:
         """Store what is left, seal the run into Parquet, and mark it finished. Does nothing the second time.
@@ -243,7 +282,11 @@ class Recorder:
             try:
                 self._writer = self._create()
             except OSError as error:
-                self._on_fault(f"cannot create {self.run_dir}; rows wait in memory", error)
+                do = "create" if self._takeover is None else "continue"
+                self._on_fault(f"cannot {do} {self.run_dir}; rows wait in memory", error)
+            except RunInUse:
+                self.open_block = "finished"
+                raise
         return None if self._writer is None else self._writer.tables[block.table]
 
     # Inside
@@ -258,9 +301,25 @@ class Recorder:
             if separate:
                 run_id = self._given_id or common_run_id(place)
                 self._info = replace(self._info, id=run_id, rank=place.rank, ranks=place.size)
-                if self._path.exists() and not is_restart():
+                if self._path.exists() and self._given_id is None and not is_restart():
                     raise UsageError(f"{self._path} exists; pass another run_id, the same on every rank")
+                self._continue(run_to_continue(self._path.parent, self._path.name, self._number))
             self.over_ranks = OverRanks(place, separate=separate, reduction=self._reduction, warn=self._warn)
+
+    def _continue(self, takeover: Takeover | None) -> None:
+        """Go on with a run that is there already."""
+        if takeover is not None:
+            self._takeover = takeover
+            if self._info.rank is None:
+                self._info = replace(self._info, id=takeover.info.path.name)
+            self.config.data = {**takeover.info.config, **self.config.data}
+            self._count_on()
+
+    def _count_on(self) -> None:
+        """Count from the rows that are there already."""
+        if self._takeover is not None:
+            self._steps.before, self._epochs.before = self._takeover.kept["steps"], self._takeover.kept["epochs"]
+            self._steps.other = self._epochs.rows + 1
 
     @property
     def _path(self) -> Path:
@@ -288,12 +347,21 @@ class Recorder:
         while True:
             info = replace(self._info, path=self._path)
             try:
-                writer = RunWriter(info, columns, config=self.config, on_fault=self._on_fault)
+                writer = RunWriter(
+                    info,
+                    columns,
+                    config=self.config,
+                    recorder=self._number,
+                    takeover=self._takeover,
+                    on_fault=self._on_fault,
+                )
                 break
             except FileExistsError:
                 if self._given_id is not None or self._info.rank is not None:
-                    raise
+                    hint = "begin with another run_id, or begin again to continue it once that process has ended"
+                    raise RunInUse(f"another process has begun the run {info.path} meanwhile; {hint}") from None
                 self._info = replace(self._info, id=new_run_id(datetime.now()))
+        self._count_on()
         self.config.on_change = writer.touch
         if self._system_seconds and (read := system_reader()):
             writer.sample(read, self._system_seconds)
@@ -315,7 +383,9 @@ class Recorder:
         atexit.unregister(self._at_exit)
         if self._writer is not None:
             self._writer.close(state, failure)
-        lost = self.dropped + (self._writer.info.dropped if self._writer else self._steps.rows + self._epochs.rows)
+        lost = self.dropped + (
+            self._writer.info.dropped if self._writer else self._steps.recorded + self._epochs.recorded
+        )
         if lost and self.is_writer:
             self._warn(f"{self.run_dir}: {lost:,} rows could not be stored and are lost")
         if self._writer is not None and self._writer.unfinished:

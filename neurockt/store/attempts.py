@@ -34,6 +34,17 @@ def begin_attempt(number: int = 1, *, recorder: int = 1, first_step: int = 1, fi
     )
 
 
+def is_same(one: Attempt | None, other: Attempt | None) -> bool:
+    """Whether both are the same attempt of the same process, whatever has been added to one of them since."""
+    return _identity(one) == _identity(other)
+
+
+def _identity(attempt: Attempt | None) -> tuple[object, ...]:
+    if attempt is None:
+        return ()
+    return attempt.number, attempt.host, attempt.pid, attempt.process, attempt.started
+
+
 def job_id() -> str | None:
     """The SLURM job this process belongs to. Each task of a job array is a job of its own."""
     job = os.environ.get("SLURM_JOB_ID", "")
@@ -47,6 +58,6 @@ def restart_count() -> int:
 
 
 def script_digest() -> str:
-    """The same for the same command line at the same place of a job, however often the job is restarted."""
-    place = [os.environ.get(name, "") for name in ("SLURM_STEP_ID", "SLURM_PROCID")]
-    return hashlib.sha256("\0".join([*place, *sys.argv]).encode(errors="surrogateescape")).hexdigest()[:12]
+    """The same for the same command line in the same step of a job, however often the job is restarted."""
+    words = [os.environ.get("SLURM_STEP_ID", ""), *sys.argv]
+    return hashlib.sha256("\0".join(words).encode(errors="surrogateescape")).hexdigest()[:12]

@@ -40,6 +40,16 @@ def default_root() -> Path:
     return Path(os.environ.get(ROOT_VARIABLE) or DEFAULT_ROOT)
 
 
+SUPERSEDED: Final = "superseded"
+"""Directory of the rows that were past a checkpoint from which the run was resumed."""
+REWIND_FILE: Final = "rewind.json"
+"""Beside such rows: where each table was cut."""
+
+_SUPERSEDED: Final = re.compile(r"attempt-([0-9]{3,9})")
+_MOVING: Final = re.compile(r"\.(attempt-[0-9]{3,9})\.moving")
+_CLAIM: Final = re.compile(r"claim-([0-9]{3,9})")
+
+
 def axes(key: str) -> tuple[str, ...]:
     """The columns that come first in the table numbered by ``key``: ``AXES``, and before them a key that is none."""
     return AXES if key in AXES else (key, *AXES)
@@ -86,3 +96,44 @@ def part_paths(run_dir: Path, table: TableName) -> list[Path]:
     except FileNotFoundError:
         return []
     return [run_dir / table / name for name in names]
+
+
+def superseded_path(run_dir: Path, attempt: int) -> Path:
+    """Where the rows are that were moved when the run was resumed after that attempt; it has tables as a run has."""
+    return run_dir / SUPERSEDED / f"attempt-{attempt:03d}"
+
+
+def moving_path(run_dir: Path, attempt: int) -> Path:
+    """The same, until all of them have been moved."""
+    return run_dir / SUPERSEDED / f".attempt-{attempt:03d}.moving"
+
+
+def superseded_names(run_dir: Path) -> frozenset[str]:
+    """What is in the directory of superseded rows; something else at each step of a move."""
+    try:
+        return frozenset(os.listdir(run_dir / SUPERSEDED))
+    except (FileNotFoundError, NotADirectoryError):
+        return frozenset()
+
+
+def superseded_paths(run_dir: Path) -> dict[int, Path]:
+    """The directories of superseded rows, by the attempt before the one that moved them."""
+    found = (_SUPERSEDED.fullmatch(name) for name in sorted(superseded_names(run_dir)))
+    return {int(match[1]): run_dir / SUPERSEDED / match[0] for match in found if match}
+
+
+def moving_paths(run_dir: Path) -> list[tuple[Path, Path]]:
+    """The moves that were interrupted: the directory as it is called, and as it will be."""
+    found = (_MOVING.fullmatch(name) for name in sorted(superseded_names(run_dir)))
+    return [(run_dir / SUPERSEDED / match[0], run_dir / SUPERSEDED / match[1]) for match in found if match]
+
+
+def claim_path(run_dir: Path, number: int) -> Path:
+    """Made by the one process that may change a dead run now, as attempt ``number`` or to seal it."""
+    return run_dir / f"claim-{number:03d}"
+
+
+def claim_paths(run_dir: Path) -> dict[int, Path]:
+    """The claims there are, by number."""
+    found = (_CLAIM.fullmatch(name) for name in sorted(os.listdir(run_dir)))
+    return {int(match[1]): run_dir / match[0] for match in found if match}

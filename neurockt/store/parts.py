@@ -1,7 +1,7 @@
 """The Parquet parts of a table: schema, reading, and growing the last one. FORMAT.md section 4 says what they contain.
 
-Invariant: a part is replaced whole or not at all, only the last part is ever replaced, and none is ever removed; so
-the plain Parquet files are one clean series at every moment, for readers that know nothing of neurockt too.
+Invariant: a part is replaced whole or not at all, and only the last part is ever replaced, or moved away when a run is
+rewound; so the plain Parquet files are one clean series at every moment, for readers that know nothing of neurockt too.
 """
 
 from __future__ import annotations
@@ -135,6 +135,14 @@ def footer_last(metadata: pq.FileMetaData, key: str) -> int | None:
     for group in reversed(range(metadata.num_row_groups)):
         if metadata.row_group(group).num_rows:
             return group_last(metadata, group, key)
+    return None
+
+
+def footer_first(metadata: pq.FileMetaData, key: str) -> int | None:
+    """The number of the first row a Parquet file holds, from its footer alone; None for an empty file."""
+    for group in range(metadata.num_row_groups):
+        if metadata.row_group(group).num_rows:
+            return _group_first(metadata, group, key)
     return None
 
 

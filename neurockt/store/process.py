@@ -34,6 +34,26 @@ def process_identity(pid: int) -> str:
     return "" if state in "ZX" or not machine() else f"{machine()}/{fields[18]}"
 
 
+def is_relative(pid: int) -> bool:
+    """Whether a process of this machine is one that this one descends from, or has the same parent."""
+    parents = _parents(os.getpid())
+    return pid in parents or (_parents(pid)[:1] == parents[:1] != [])
+
+
+def _parents(pid: int) -> list[int]:
+    """The process's parent, its parent, and so on; without the first process of all."""
+    found: list[int] = []
+    while True:
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_text()
+        except OSError:
+            return found
+        pid = int(stat[stat.rindex(")") + 2 :].split()[1])
+        if pid <= 1:
+            return found
+        found.append(pid)
+
+
 def is_alive(attempt: Attempt) -> bool | None:
     """Whether the attempt's process lives; None when that cannot be told from here."""
     if not attempt.process or not machine() or not attempt.process.startswith(machine() + "/"):

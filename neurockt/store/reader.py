@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import cast
 
@@ -124,8 +124,11 @@ class TableReader:
         return int(rows[-1].data["number"][-1]) if rows else self._last_number(opened)
 
     def last_time(self) -> datetime | None:
-        """When the last row in a part was recorded, from the footers alone."""
-        for _, part in reversed(list(self._open_parts())):
+        """When the last row was recorded; of the parts the footer tells."""
+        opened, rows = self._snapshot()
+        if rows:
+            return datetime.fromtimestamp(int(rows[-1].data["time"][-1]) / 1e9, timezone.utc)
+        for _, part in reversed(opened):
             metadata = part.metadata
             if metadata.num_rows:
                 last = metadata.row_group(metadata.num_row_groups - 1).column(self._axes.index("time"))
@@ -133,6 +136,14 @@ class TableReader:
         return None
 
     def _snapshot(self) -> tuple[list[tuple[Path, pq.ParquetFile]], list[Rows]]:
+        """The parts, and the rows of the journals that follow them: all from before a rewind, or all from after it."""
+        while True:
+            superseded = layout.superseded_names(self._run_dir)
+            snapshot = self._look()
+            if layout.superseded_names(self._run_dir) == superseded:
+                return snapshot
+
+    def _look(self) -> tuple[list[tuple[Path, pq.ParquetFile]], list[Rows]]:
         """The parts, and the rows of the journals that follow them; in the order that misses none."""
         self.damaged = []
         journals = self._read_journals()
@@ -176,6 +187,8 @@ class TableReader:
         for path in layout.part_paths(self._run_dir, self._table):
             try:
                 yield path, parts.open_part(path, self._key)
+            except FileNotFoundError:
+                return  # it is being superseded, as are those after it
             except (pa.ArrowException, OSError) as error:
                 self.damaged.append(Damage(path, f"no readable Parquet file, left out ({_first_line(error)})"))
 

@@ -1,6 +1,7 @@
 """Any rows of a table by their place, at the price of the row groups that hold them; for tables of any size.
 
-Places count from 0 and stay: a table only grows. The rows that are in no part yet form one last group.
+Places count from 0 and stay, as a table only grows; but a run that is resumed from a checkpoint is rewound, and then
+everything is looked up again. The rows that are in no part yet form one last group.
 """
 
 from __future__ import annotations
@@ -75,6 +76,8 @@ class RowReader:
         """``step``, ``epoch``, ``time``, then the metrics; in `system` ``sample`` before them all."""
         self.damaged: dict[Path, str] = {}
         """The files that could not be read, and why."""
+        self.rewinds = 0
+        """How often ``refresh`` found that rows were superseded: what was read of the table before is then void."""
         self.key = layout.KEY[table]
         self._run_dir = run_dir
         self._table = table
@@ -83,26 +86,39 @@ class RowReader:
         self._paths: dict[int, Path] = {}
         self._tail: list[pa.Table] = []
         self._follower: TableFollower | None = None
+        self._superseded: frozenset[str] = frozenset()
 
     def refresh(self) -> bool:
         """Look for rows that have come; whether there are any."""
-        before = self.groups.total, self.columns
+        before = self.groups.total, self.columns, self.rewinds
         if self._follower is None or sum(map(len, self._tail)) > TAIL_ROWS:
             self._open()
-        assert self._follower is not None
-        new = self._follower.new_rows()
+        new = self._new_rows()
         if len(new):
             self._tail.append(new)
         self._arrange()
-        return (self.groups.total, self.columns) != before
+        return (self.groups.total, self.columns, self.rewinds) != before
+
+    def _new_rows(self) -> pa.Table:
+        """The rows that follow those there are; where some of these were superseded, all is opened once more."""
+        while True:
+            assert self._follower is not None
+            new = self._follower.new_rows()
+            if self._superseded == layout.superseded_names(self._run_dir):
+                return new
+            self.rewinds += 1
+            self._open()
 
     def _open(self) -> None:
         """Open the parts there are now; the follower gives what comes after them."""
         self._opened, self._tail, self._paths = [], [], {}
+        self._superseded = layout.superseded_names(self._run_dir)
         last = 0
         for path in layout.part_paths(self._run_dir, self._table):
             try:
                 part = parts.open_part(path, self.key)
+            except FileNotFoundError:
+                break  # it is being superseded, as are those after it
             except (pa.ArrowException, OSError) as error:
                 self._tell(path, error)
                 continue

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from neurockt.errors import NeurocktWarning, RunNotFound
 from neurockt.records import RunInfo, State, TableSummary
 from neurockt.store.info import read_info
-from neurockt.store.layout import KEY, TABLES, TableName, rank_paths
+from neurockt.store.layout import KEY, TABLES, TableName, rank_paths, superseded_names, superseded_paths
 from neurockt.store.state import Liveness
 
 if TYPE_CHECKING:
@@ -23,11 +23,19 @@ if TYPE_CHECKING:
     from neurockt.store.rows import RowReader
 
 
-class NewRows(NamedTuple):
-    """The rows that have come since the last ``follow()``."""
-
+class _Tables(NamedTuple):
     steps: pa.Table
     epochs: pa.Table
+
+
+class NewRows(_Tables):
+    """The rows that have come since the last ``follow()``: a pair of tables."""
+
+    rewound: bool = False
+    """Whether rows that were given out are superseded, because the run was resumed from a checkpoint before them."""
+    kept: tuple[int | None, int | None] = (None, None)
+    """Then the last step and the last epoch that stay, each None where its table was not cut; the rest is to be
+    forgotten, and the new rows follow these."""
 
 
 class Run:
@@ -130,11 +138,17 @@ class Run:
         return info.with_tables({table: counted(table, getattr(info, table)) for table in TABLES})
 
     def follow(self) -> NewRows:
-        """The rows that have come since this was last called; at the first call, all there are."""
+        """The rows that have come since this was last called; at the first call, all there are.
+
+        A job that is requeued resumes from its checkpoint, and the rows past that are superseded. The next call says so
+        (``rewound``), says which of the rows it gave still stand (``kept``), and goes on after these.
+        """
         if self._followers is None:
             self._followers = self.follower("steps"), self.follower("epochs")
         steps, epochs = self._followers
         new = NewRows(steps.new_rows(), epochs.new_rows())
+        new.kept = steps.rewound_to, epochs.rewound_to
+        new.rewound = new.kept != (None, None)
         self._tell_once(steps, "steps")
         self._tell_once(epochs, "epochs")
         return new
@@ -150,6 +164,20 @@ class Run:
         from neurockt.store.rows import RowReader
 
         return RowReader(self.path, table)
+
+    def rewinds(self) -> frozenset[str]:
+        """Something else each time the run is rewound: a reader who keeps what it read then has to read it again."""
+        return superseded_names(self.path)
+
+    def superseded(self, table: TableName = "steps") -> dict[int, pa.Table]:
+        """The rows that were moved out of a table because the run was resumed from a checkpoint before them.
+
+        Returns:
+            the rows, by the number of the latest attempt that recorded them.
+        """
+        from neurockt.store.reader import TableReader
+
+        return {attempt: TableReader(path, table).read() for attempt, path in superseded_paths(self.path).items()}
 
     @property
     def ranks(self) -> tuple[int, ...]:

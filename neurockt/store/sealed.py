@@ -14,15 +14,15 @@ from neurockt.store.layout import TableName
 class SealedRows:
     """The rows in the parts of a table; its writer adds to them. Imports pyarrow when the first rows come."""
 
-    def __init__(self, run_dir: Path, table: TableName, last: int) -> None:
+    def __init__(self, run_dir: Path, table: TableName, last: int, summary: TableSummary) -> None:
         self.last = last
         """Number of the last one."""
         self.lost = 0
         """Rows of parts that somebody removed."""
         self._run_dir = run_dir
         self._table = table
-        self._summary = TableSummary()
-        self._told = TableSummary()
+        self._summary = summary
+        self._told = summary
 
     def add(self, batches: Sequence[Rows], *, join: bool) -> None:
         """Append those rows of a journal that are not in a part yet; ``join`` as in ``parts.append``."""

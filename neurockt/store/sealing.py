@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from neurockt.errors import RunInUse
-from neurockt.records import RunInfo, TableSummary
+from neurockt.records import Attempt, RunInfo, TableSummary
 from neurockt.store import files, layout, parts
+from neurockt.store.claim import claimed
 from neurockt.store.info import read_info, write_info
 from neurockt.store.layout import TABLES, TableName
 from neurockt.store.reader import TableReader
 from neurockt.store.state import Liveness
 from neurockt.store.summary import summarise_parts
+from neurockt.store.superseded import complete_rewinds
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ def seal_run(path: Path) -> SealedRun:
         RunNotFound, CorruptRun, FormatTooNew: as ``open_run``.
         RunInUse: a live process still writes the run.
     """
+    hint = "seal it when that process has ended"
     info = read_info(path)
     if info.keeps_ranks:
         return _seal_ranks(path)
@@ -48,12 +52,17 @@ def seal_run(path: Path) -> SealedRun:
     if seen.state == "running":
         attempt = seen.attempt
         where = f" by process {attempt.pid} on {attempt.host}" if attempt else ""
-        raise RunInUse(f"{path} is still being written{where}; seal it when that process has ended")
-    if info.state != "running" and not any(_journals(path, table) for table in TABLES):
+        raise RunInUse(f"{path} is still being written{where}; {hint}")
+    if _is_sealed(path):
         return SealedRun(path, 0, 0, 0, already=True)
-    moved = {table: _seal_table(path, table) for table in TABLES}
-    _remove_temporaries(path)
-    write_info(_ended(info, {table: summarise_parts(path, table) for table in TABLES}))
+    with claimed(path, hint) as claim:
+        if _is_sealed(path):
+            return SealedRun(path, 0, 0, 0, already=True)
+        complete_rewinds(path)
+        moved = seal_tables(path, claim.check)
+        ended = _ended(claim.info, {table: summarise_parts(path, table) for table in TABLES})
+        claim.check()
+        write_info(ended)
     return SealedRun(path, moved["steps"], moved["epochs"], moved["system"], already=False)
 
 
@@ -70,6 +79,27 @@ def _seal_ranks(path: Path) -> SealedRun:
         raise alive
     moved = {table: sum(getattr(rank, table) for rank in sealed) for table in TABLES}
     return SealedRun(path, **moved, already=all(rank.already for rank in sealed))
+
+
+def _is_sealed(path: Path) -> bool:
+    if read_info(path).state == "running" or layout.moving_paths(path):
+        return False
+    return not any(_journals(path, table) for table in TABLES)
+
+
+def seal_tables(path: Path, check: Callable[[], None] = lambda: None) -> dict[TableName, int]:
+    """Move the journals' rows into the parts, and remove what a crash has left; how many rows of each table it was.
+
+    Args:
+        path: the directory of a run that no other process writes.
+        check: called before each change; raises where the run is another's by now.
+    """
+    moved = {}
+    for table in TABLES:
+        check()
+        moved[table] = _seal_table(path, table)
+    _remove_temporaries(path)
+    return moved
 
 
 def _journals(path: Path, table: TableName) -> list[Path]:
@@ -98,6 +128,8 @@ def _remove_temporaries(path: Path) -> None:
     for directory in (path, *(path / table for table in TABLES)):
         for leftover in directory.glob(f"*{layout.TEMPORARY}"):
             leftover.unlink()
+    for leftover in (path / layout.SUPERSEDED).glob(f"*{layout.TEMPORARY}"):
+        shutil.rmtree(leftover)
 
 
 def _ended(info: RunInfo, summaries: Mapping[TableName, TableSummary]) -> RunInfo:
@@ -105,17 +137,20 @@ def _ended(info: RunInfo, summaries: Mapping[TableName, TableSummary]) -> RunInf
     info = info.with_tables(summaries)
     if info.state != "running":
         return info
-    end = max(moment for moment in (info.updated, info.created, _last_row(info)) if moment is not None)
-    *earlier, attempt = info.attempts
-    return replace(
-        info,
-        state="killed",
-        ended=end,
-        attempts=(*earlier, replace(attempt, ended=end, cause=attempt.cause or "killed")),
-    )
+    end = last_word(info)
+    return replace(info, state="killed", ended=end, attempts=ended_attempts(info, end))
 
 
-def _last_row(info: RunInfo) -> datetime | None:
-    """When the last row was recorded."""
-    times = [TableReader(info.path, table).last_time() for table in TABLES]
-    return max((moment for moment in times if moment is not None), default=None)
+def ended_attempts(info: RunInfo, end: datetime) -> tuple[Attempt, ...]:
+    """The attempts of a run that no process writes any more; of the last one, ``end`` is told where it could not."""
+    if not info.attempts:
+        return ()
+    *earlier, last = info.attempts
+    cause = last.cause or ("killed" if info.state == "running" else info.state)
+    return *earlier, replace(last, ended=last.ended or end, cause=cause)
+
+
+def last_word(info: RunInfo) -> datetime:
+    """When the process of a dead run was last known to live: its last row, or its last heartbeat."""
+    rows = [TableReader(info.path, table).last_time() for table in TABLES]
+    return max(moment for moment in (info.updated, info.created, *rows) if moment is not None)

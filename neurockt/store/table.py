@@ -59,12 +59,16 @@ class TableWriter:
         columns: Sequence[str],
         *,
         last: int = 0,
+        summary: TableSummary | None = None,
+        is_ours: Callable[[], bool] = lambda: True,
         on_trouble: Callable[[OSError], None] = lambda error: None,
     ) -> None:
         """Start the journal; if the disk refuses it, rows wait until it does not.
 
         Args:
             last: number of the last row there is already.
+            summary: what the rows there are already come to.
+            is_ours: asked before files are changed by their names: whether no other process has taken the run over.
             on_trouble: hears of a write that was refused.
         """
         self.last = last
@@ -72,8 +76,9 @@ class TableWriter:
         self.columns = tuple(columns)
         self._run_dir = run_dir
         self._table = table
+        self._is_ours = is_ours
         self._on_trouble = on_trouble
-        self._sealed = SealedRows(run_dir, table, last)
+        self._sealed = SealedRows(run_dir, table, last, summary or TableSummary())
         self._sealed_at = time.monotonic()
         self._seal_again_at = 0.0
         self._synced = last
@@ -204,7 +209,7 @@ class TableWriter:
 
     def retry(self) -> None:
         """Write what waits, if something does and it is time to try again."""
-        if (self._waiting or self._fd < 0) and time.monotonic() >= self._retry_at:
+        if (self._waiting or self._fd < 0) and time.monotonic() >= self._retry_at and self._is_ours():
             began = time.monotonic()
             try:
                 self._recover()
@@ -305,13 +310,8 @@ class TableWriter:
         rows = self.last - self._sealed.last
         if (rows or self._frozen) and self._fd >= 0 and not self._waiting and time.monotonic() >= self._seal_again_at:
             old = time.monotonic() - self._sealed_at >= SEAL_SECONDS
-            if (
-                self._frozen
-                or self._sealed.last == 0
-                or old
-                or rows >= SEAL_ROWS
-                or os.fstat(self._fd).st_size >= SEAL_BYTES
-            ):
+            due = self._frozen or self._sealed.last == 0 or old or rows >= SEAL_ROWS
+            if (due or os.fstat(self._fd).st_size >= SEAL_BYTES) and self._is_ours():
                 self._seal_again_at = time.monotonic() + SEAL_RETRY_SECONDS
                 self.seal()
                 self._seal_again_at = 0.0
@@ -392,6 +392,15 @@ class TableWriter:
         if self._frozen:
             journals.append(layout.next_journal_path(self._run_dir, self._table))
         return self._sealed.summary([] if self.last == self._sealed.last else journals)
+
+    def abandon(self) -> None:
+        """Write nothing more to the run, which is another process's now; rows from here on go nowhere."""
+        nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        with self._lock:
+            self._fd = nowhere  # the loop may be writing to the journal of before: that stays open
+            if self._waiting:
+                self._busy = self._waiting = False
+            self._backlog.give_up()
 
     def close(self) -> None:
         """Seal what is left and remove the journal; the loop must have ended.

@@ -13,12 +13,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from neurockt.records import Failure, RunInfo, State
-from neurockt.store.attempts import begin_attempt
-from neurockt.store.info import now, write_info
+from neurockt.errors import NeurocktError, RunInUse
+from neurockt.records import Failure, RunInfo, State, TableSummary
+from neurockt.store.attempts import begin_attempt, is_same
+from neurockt.store.info import now, read_info, write_info
 from neurockt.store.layout import TableName
 from neurockt.store.sampling import Measures, Sampling
 from neurockt.store.table import TableWriter
+from neurockt.store.takeover import Takeover
 
 HEARTBEAT_SECONDS: Final = 10.0
 """How often a live run says so in ``run.json``; three missed ones and readers call it killed."""
@@ -46,9 +48,10 @@ class RunWriter:
         *,
         config: Mapping[str, Any] | None = None,
         recorder: int = 1,
+        takeover: Takeover | None = None,
         on_fault: Fault = lambda what, error: None,
     ) -> None:
-        """Create the directory ``info.path``, which must not exist, and start to look after it.
+        """Create the directory ``info.path``, or take over the run that is there, and start to look after it.
 
         A disk that takes the directory and nothing else is waited for, as it is later in the run.
 
@@ -57,6 +60,7 @@ class RunWriter:
             columns: the metrics of the tables there are from the start.
             config: read again each time ``run.json`` is written, so that it may grow.
             recorder: which of this process's recorders writes the run, from 1.
+            takeover: of the run that is continued; without it there must be no such directory.
             on_fault: called from either thread when something goes wrong that training need not stop for.
         """
         # pyarrow holds the interpreter lock for a tenth of a second while it loads: now, rather than amid the run
@@ -64,8 +68,6 @@ class RunWriter:
 
         from neurockt.store import parts, summary  # noqa: F401
 
-        attempt = begin_attempt(recorder=recorder)
-        self.info = replace(info, state="running", attempts=(attempt,), updated=attempt.started, heartbeat=1)
         self._config = config if config is not None else info.config
         self._on_fault = on_fault
         self._changed = False
@@ -74,14 +76,27 @@ class RunWriter:
         self.tables: dict[TableName, TableWriter] = {}
         self.unfinished: tuple[str, Exception] | None = None
         """What could not be done at the end, and why."""
-        info.path.mkdir(parents=True)
-        self._guarded("could not write run.json; will try again", self._write_info)
-        for table, names in columns.items():
-            self.tables[table] = TableWriter(info.path, table, names, on_trouble=self._table_trouble)
         self._sampling: Sampling | None = None
+        self._lost = False  # another process has taken the run over
+        self._before: dict[TableName, tuple[int, TableSummary]] = {}
+        if takeover is None:
+            attempt = begin_attempt(recorder=recorder)
+            self.info = replace(info, state="running", attempts=(attempt,), updated=attempt.started, heartbeat=1)
+            info.path.mkdir(parents=True)
+            self._guarded("could not write run.json; will try again", self._write_info)
+        else:
+            self.info = takeover.begin(replace(info, config=dict(self._config)), recorder)
+        self._dropped_before = self.info.dropped
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._look_after, name=THREAD_NAME, daemon=True)
         self._thread.start()
+        try:
+            if takeover is not None:
+                self._before = takeover.finish()  # the heart beats meanwhile
+            self.tables = {table: self._create_table(table, names) for table, names in columns.items()}
+        except BaseException:
+            self._stop.set()
+            raise
 
     @property
     def path(self) -> Path:
@@ -110,6 +125,8 @@ class RunWriter:
             self._sampling.stop()
         self._stop.set()
         self._thread.join()
+        if not self._is_ours():
+            return
         self._guarded("could not store what the machine did", self._store_samples)
         for table, writer in self.tables.items():
             try:
@@ -134,7 +151,7 @@ class RunWriter:
             self.unfinished = self.unfinished or (f"{self.path}: {what}", error)
 
     def _look_after(self) -> None:
-        while not self._stop.wait(TICK_SECONDS):
+        while not self._lost and not self._stop.wait(TICK_SECONDS):
             for writer in self.tables.values():
                 writer.retry()
             monotonic = time.monotonic()
@@ -148,24 +165,58 @@ class RunWriter:
             if self._changed or monotonic - self._beaten_at >= HEARTBEAT_SECONDS:
                 self._beaten_at = monotonic
                 self._changed = False
-                self.info = replace(self.info, heartbeat=self.info.heartbeat + 1, updated=now())
-                self._guarded("could not write run.json; will try again", self._write_info)
+                if self._is_ours():
+                    self.info = replace(self.info, heartbeat=self.info.heartbeat + 1, updated=now())
+                    self._guarded("could not write run.json; will try again", self._write_info)
 
     def _store_samples(self) -> None:
         if self._sampling is not None:
             self._sampling.store(self.tables.get("system"), self._create_system)
 
     def _create_system(self, columns: Sequence[str]) -> TableWriter:
-        self.tables["system"] = TableWriter(self.path, "system", columns, on_trouble=self._table_trouble)
+        self.tables["system"] = self._create_table("system", columns)
         return self.tables["system"]
+
+    def _create_table(self, table: TableName, columns: Sequence[str]) -> TableWriter:
+        last, summary = self._before.get(table, (0, TableSummary()))
+        return TableWriter(
+            self.path,
+            table,
+            columns,
+            last=last,
+            summary=summary,
+            is_ours=self._is_ours,
+            on_trouble=self._table_trouble,
+        )
 
     def _write_info(self) -> None:
         self.info = replace(self.info, config=dict(self._config))
         if self.tables:
             summaries = {table: writer.summary() for table, writer in self.tables.items()}
-            dropped = sum(writer.dropped for writer in self.tables.values())
+            dropped = self._dropped_before + sum(writer.dropped for writer in self.tables.values())
             self.info = replace(self.info.with_tables(summaries), dropped=dropped)
         write_info(self.info)
+
+    def _is_ours(self) -> bool:
+        """Whether ``run.json`` still names this attempt.
+
+        Once it names another, this process was taken for dead and writes nothing more to the run: what it would do by
+        the names of files would harm what the other one does.
+        """
+        if self._lost:
+            return False
+        try:
+            other = read_info(self.path).attempt
+        except (NeurocktError, OSError):
+            return True  # nobody else's, as far as can be told
+        if other is None or is_same(self.info.attempt, other):
+            return True
+        self._lost = True
+        for writer in self.tables.values():
+            writer.abandon()
+        by = f"process {other.pid} on {other.host} has taken the run over, as attempt {other.number}"
+        self._tell_fault("this process records nothing more", RunInUse(by))
+        return False
 
     def _guarded(self, what: str, action: Callable[[], None]) -> None:
         try:
