@@ -17,6 +17,7 @@ def test_an_attempt_names_its_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     """The job, its restarts, and the script by which a restarted job knows its run."""
     monkeypatch.setenv("SLURM_JOB_ID", "4711")
     monkeypatch.setenv("SLURM_RESTART_COUNT", "2")
+    monkeypatch.setattr("neurockt.monitor._recorder._numbers", iter([1]))
     recorder = Recorder(tmp_path, quiet=True)
     with recorder(train=True):
         pass
