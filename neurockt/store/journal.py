@@ -66,6 +66,11 @@ class Rows:
     def __len__(self) -> int:
         return len(self.data)
 
+    def count_until(self, number: int) -> int:
+        """How many rows, from the first, are not numbered above ``number``."""
+        numbers = self.data["number"]
+        return int(numbers.searchsorted(numbers.dtype.type(number), side="right"))
+
     def axis(self, name: str, key: str) -> npt.NDArray[np.int64]:
         """One of the axes of the table numbered by ``key``; the time in microseconds."""
         if name == "time":
@@ -78,7 +83,7 @@ def rows_after(batches: Sequence[Rows], number: int) -> list[Rows]:
     """The rows numbered above ``number``, each once, where batches of rising numbers may overlap."""
     kept = []
     for batch in batches:
-        data = batch.data[batch.data["number"] > number]
+        data = batch.data[batch.count_until(number) :]
         if len(data):
             number = int(data["number"][-1])
             kept.append(Rows(batch.columns, data))
@@ -89,7 +94,7 @@ def rows_until(batches: Sequence[Rows], number: int | None) -> list[Rows]:
     """The rows numbered up to ``number``; all of them for None."""
     if number is None:
         return list(batches)
-    kept = (Rows(batch.columns, batch.data[batch.data["number"] <= number]) for batch in batches)
+    kept = (Rows(batch.columns, batch.data[: batch.count_until(number)]) for batch in batches)
     return [batch for batch in kept if len(batch)]
 
 

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from neurockt.store import layout
 from neurockt.store.journal import JournalDecoder, Rows
+
+PIECE_BYTES: Final = 8 * 2**20
+"""A journal is read so much at a time, so that one that has grown while the disk was slow takes no more memory."""
 
 
 class JournalEnd(NamedTuple):
@@ -21,15 +25,41 @@ class JournalEnd(NamedTuple):
     next: int
 
 
-class Content(NamedTuple):
-    """What is in a journal."""
+class Reading:
+    """Reads a journal's rows, some megabytes at a time. Checksums are trusted: it was written a moment ago."""
 
-    rows: list[Rows]
-    next: int
-    """Number of the row that would follow."""
-    damaged: bool
-    """Whether it holds bytes that cannot be read as records; a torn record at its end is none."""
-    whole: bool
+    def __init__(self, read: Callable[[int, int], bytes], piece: int = PIECE_BYTES) -> None:
+        """``read`` gives the bytes from an offset on, up to so many; fewer only at the end."""
+        self._read = read
+        self._piece = piece
+        self._decoder = JournalDecoder(verify=False)
+        self.whole = False
+        """Whether it held nothing but rows, and they all have been read."""
+
+    @property
+    def next(self) -> int:
+        """Number of the row that would follow those read so far."""
+        return self._decoder.next
+
+    @property
+    def damaged(self) -> bool:
+        """Whether it holds bytes that cannot be read as records; a torn record at its end is none."""
+        return self._decoder.damaged
+
+    def __iter__(self) -> Iterator[list[Rows]]:
+        decoder, size = self._decoder, self._piece
+        while not decoder.damaged:
+            begun = decoder.offset
+            data = self._read(begun, size)
+            if not data:
+                self.whole = True
+                return
+            if rows := decoder.feed(data):
+                yield rows
+            if decoder.offset == begun:
+                if len(data) < size:
+                    return  # a torn record
+                size *= 2  # a record that is larger than a piece
 
 
 def create(path: Path, content: bytes, *, replace: bool = True) -> int:
@@ -55,19 +85,29 @@ def disk_full() -> OSError:
     return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
+def read_at(fd: int, offset: int, size: int) -> bytes:
+    """The bytes of an open file from an offset on, up to so many; fewer only at its end."""
+    data = os.pread(fd, size, offset)
+    while len(data) < size and (more := os.pread(fd, size - len(data), offset + len(data))):
+        data += more
+    return data
+
+
 def read_all(fd: int) -> bytes:
     """Everything in an open file."""
-    data = bytearray()
-    while piece := os.pread(fd, 2**24, len(data)):
-        data += piece
-    return bytes(data)
+    return read_at(fd, 0, max(1, os.fstat(fd).st_size))
 
 
-def decode(data: bytes) -> Content:
-    """A journal's rows. Checksums are trusted: it was written a moment ago."""
-    decoder = JournalDecoder(verify=False)
-    rows = decoder.feed(data)
-    return Content(rows, decoder.next, decoder.damaged, decoder.offset == len(data))
+def read_named(path: Path, offset: int, size: int) -> bytes:
+    """What ``read_at`` gives, of a file by its name; nothing where there is none."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return b""
+    try:
+        return read_at(fd, offset, size)
+    finally:
+        os.close(fd)
 
 
 def is_removed(fd: int) -> bool:

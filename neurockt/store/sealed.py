@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from neurockt.records import TableSummary
-from neurockt.store import files, journal_file, layout
+from neurockt.store import journal_file, layout
 from neurockt.store.journal import Rows, rows_after
 from neurockt.store.layout import TableName
 
@@ -44,9 +45,14 @@ class SealedRows:
         """What the columns came to, with the rows that are still in these journals; where they fail, the last known."""
         from neurockt.store.summary import summarise
 
+        summary, last = self._summary, self.last
         try:
-            batches = [rows for path in journals for rows in journal_file.decode(files.read_if_there(path) or b"").rows]
+            for path in journals:
+                for batches in journal_file.Reading(partial(journal_file.read_named, path)):
+                    if new := rows_after(batches, last):
+                        summary = summarise(new, onto=summary)
+                        last = int(new[-1].data["number"][-1])
         except OSError:
             return self._told
-        self._told = summarise(rows_after(batches, self.last), onto=self._summary)
-        return self._told
+        self._told = summary
+        return summary

@@ -328,7 +328,8 @@ class TableWriter:
             return  # amid a slow write, or interrupted in one: the next call goes on
         journal = layout.journal_path(self._run_dir, self._table)
         content = self._content(journal, self._frozen_fd)
-        self._sealed.add(content.rows, join=False)
+        for rows in content:
+            self._sealed.add(rows, join=False)
         if not content.whole:
             self._put_aside(journal)
         os.replace(layout.next_journal_path(self._run_dir, self._table), journal)
@@ -339,13 +340,17 @@ class TableWriter:
         files.sync_directory(self._run_dir)
         self._sealed_at = time.monotonic()
 
-    def _content(self, journal: Path, fd: int) -> journal_file.Content:
+    @staticmethod
+    def _content(journal: Path, fd: int) -> journal_file.Reading:
         """What a journal holds that the loop does not write to; by its name where the descriptor is dead."""
-        try:
-            data = journal_file.read_all(fd)
-        except OSError:
-            data = files.read_if_there(journal) or b""
-        return journal_file.decode(data)
+
+        def read(offset: int, size: int) -> bytes:
+            try:
+                return journal_file.read_at(fd, offset, size)
+            except OSError:
+                return journal_file.read_named(journal, offset, size)
+
+        return journal_file.Reading(read)
 
     def _put_aside(self, journal: Path) -> None:
         """Keep a journal that the disk has damaged."""
@@ -429,7 +434,8 @@ class TableWriter:
     def _seal_last(self) -> None:
         journal = layout.journal_path(self._run_dir, self._table)
         content = self._content(journal, max(self._fd, self._sick))
-        self._sealed.add(content.rows, join=True)
+        for rows in content:
+            self._sealed.add(rows, join=True)
         newest = max(content.next - 1, self._sealed.last)
         self._lost += max(0, (self._written if self._waiting else self.last) - newest)
         self._backlog.forget_until(newest)

@@ -32,7 +32,9 @@ def view(path: Path) -> AbstractContextManager[Terminal]:
     return opened([sys.executable, "-m", "neurockt", "view", str(path)], environment)
 
 
-def at_most(measure: str, values: Sequence[float], target: float | None, *, places: int = 2, beside: str = "") -> Figure:
+def at_most(
+    measure: str, values: Sequence[float], target: float | None, *, places: int = 2, beside: str = ""
+) -> Figure:
     """A figure of one value a round, the median of which is to stay at or below the target."""
     found = spread(values)
     met = None if target is None else found.median <= target
