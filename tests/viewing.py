@@ -6,7 +6,10 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from textual import events
 from textual.app import App
+from textual.keys import _character_to_key
+from textual.pilot import Pilot
 from textual.screen import Screen
 
 from neurockt_viewer.widgets.grid import Grid
@@ -23,6 +26,13 @@ async def until(holds: Callable[[], object]) -> None:
             await asyncio.sleep(0.01)
 
     await asyncio.wait_for(look(), PATIENCE)
+
+
+async def typed(pilot: Pilot[Any], text: str) -> None:
+    """Type characters as fast as a terminal hands them on, and wait once."""
+    for character in text:
+        pilot.app.post_message(events.Key(_character_to_key(character), character))
+    await pilot.pause()
 
 
 def lines(app: App[Any]) -> list[str]:
