@@ -17,7 +17,10 @@ from dataclasses import asdict
 from tests.benchmarks.harness import Effort, Figure, Measure, progress
 from tests.benchmarks.table import machine, table_lines
 
-FAMILIES = ("blocked", "total", "stall", "growth", "disk", "kills", "reading", "imports", "listing", "viewer")
+FAMILIES = (
+    *("blocked", "total", "stall", "growth", "disk", "kills", "reading", "imports", "listing", "viewer"),
+    *("wandb_live", "wandb_sync"),
+)
 """The modules here with ``MEASURES``, in the order of the table."""
 ON_REQUEST = ("peers",)
 """The same, measured only when they are asked for."""
