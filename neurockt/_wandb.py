@@ -85,7 +85,7 @@ def _settings(wandb: Any, spec: dict[str, Any], finishes: bool) -> Any:
         silent=True,
         x_disable_stats=True,
         x_disable_meta=True,
-        x_disable_machine_info=True,
+        x_disable_machine_info=spec.get("host") is None,  # else no host would be told at all
         x_save_requirements=False,
         disable_git=True,
         disable_code=True,

@@ -10,7 +10,7 @@ from typing import Any, Final
 from neurockt.formatting import clean
 from neurockt.sync.client import Client, ServerRun
 from neurockt.sync.describe import CONFIG_KEY, Description
-from neurockt.sync.rows import START, RunRows
+from neurockt.sync.rows import START, Place, RunRows
 
 PAGE_ROWS: Final = 5_000
 """Rows that are asked for at a time."""
@@ -25,6 +25,23 @@ def same_row(line: str, other: str) -> bool:
         return _differing(json.loads(line), json.loads(other)) is None
     except ValueError:
         return False
+
+
+def lacking(
+    there: ServerRun | None, end: Place, described: Description, last_line: str | None, *, exact: bool
+) -> str | None:
+    """What the server does not show of what it was sent; None for nothing."""
+    if there is None:
+        return "the run is not there"
+    if there.rows < end.rows or (exact and there.rows > end.rows):
+        return f"it has {there.rows:,} of {end.rows:,} rows"
+    if not there.is_settled:
+        return f"it counts {there.rows:,} rows and its last is row {there.last_step + 1:,}"
+    if last_line is not None and there.rows == end.rows and not same_row(last_line, there.last_line):
+        return f"its row {end.rows:,} is another"
+    if exact and there.state != described.state:
+        return f"its state is {there.state}, not {described.state}"
+    return None
 
 
 def difference(
@@ -86,8 +103,8 @@ def _first_difference(
 
 
 def _differing(here: dict[str, Any], there: dict[str, Any]) -> str | None:
-    """A key whose values differ."""
-    for key in here.keys() | there.keys():
+    """A key whose values differ; ``_runtime`` follows from ``_timestamp``, and the SDK puts its own in its place."""
+    for key in (here.keys() | there.keys()) - {"_runtime"}:
         if key not in here or key not in there or not _same(here[key], there[key]):
             return str(key)
     return None

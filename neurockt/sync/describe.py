@@ -19,6 +19,8 @@ OWN_KEYS: Final = (CONFIG_KEY, "_wandb")
 EXIT_CODES: Final = {"finished": 0, "failed": 1, "killed": 137, "preempted": 143}
 """W&B shows 0 as finished and all others as failed; the tag and the config tell those apart."""
 
+DEFAULT_PROJECT: Final = "uncategorized"
+PROJECT_LIMIT: Final = 128
 NAME_LIMIT: Final = 128
 TAG_LIMIT: Final = 64
 ID_LIMIT: Final = 64
@@ -98,13 +100,21 @@ def run_ids(info: RunInfo, generation: int = 1, wanted: str | None = None) -> tu
     return f"{plain_id}{suffix}", f"{plain_id}-{digest}{suffix}"
 
 
+def safe_project(name: str | None) -> str:
+    """A project's name that W&B takes."""
+    kept = ("-" if one in "/\\#?%:" or not one.isprintable() else one for one in name or "")
+    cleaned = "".join(kept).strip()[:PROJECT_LIMIT]
+    return cleaned if cleaned.strip(".") else DEFAULT_PROJECT
+
+
 def wandb_config(described: Description) -> dict[str, Any]:
     """The config as the server keeps it: each value wrapped, and the axes of the metrics beside them."""
     metrics: list[dict[str, Any]] = [{"1": axis, "6": [2, 3], "7": []} for axis in ("step", "epoch")]
     indices = {"step": 1, "epoch": 2}
     metrics += [{"1": _escaped(name), "5": indices[axis], "6": [1, 3], "7": []} for name, axis in described.axes]
     values = {key: {"value": value} for key, value in described.config.items()}
-    return {**values, "_wandb": {"value": {"m": metrics}}}
+    # without a "t", which has the telemetry of its own runs, W&B's client takes the run for one that does not exist
+    return {**values, "_wandb": {"value": {"t": {}, "m": metrics}}}
 
 
 def _escaped(name: str) -> str:

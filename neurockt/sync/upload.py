@@ -20,8 +20,16 @@ from neurockt.store import layout
 from neurockt.store.run import Run
 from neurockt.sync import files, public
 from neurockt.sync.client import Client, Refused, ServerRun
-from neurockt.sync.compare import difference, same_row
-from neurockt.sync.describe import CONFIG_KEY, Description, describe, identity, run_ids, wandb_config
+from neurockt.sync.compare import difference, lacking, same_row
+from neurockt.sync.describe import (
+    CONFIG_KEY,
+    Description,
+    describe,
+    identity,
+    run_ids,
+    safe_project,
+    wandb_config,
+)
 from neurockt.sync.ledger import Entry, Ledger, digest
 from neurockt.sync.rows import START, Place, RunRows
 
@@ -33,8 +41,6 @@ RESENDS: Final = 3
 FIRST_PAUSE_SECONDS: Final = 0.05
 LONGEST_PAUSE_SECONDS: Final = 1.0
 
-DEFAULT_PROJECT: Final = "uncategorized"
-PROJECT_LIMIT: Final = 128
 TOO_LARGE: Final = 413
 DELETED: Final = 409
 
@@ -109,9 +115,7 @@ class Upload:
         wishes = self.ledger.wishes()
         self._wishes = wishes
         self.entity = options.entity or wishes.entity or client.account.entity or entity
-        self.project = _safe_project(
-            options.project or wishes.project or self.info.project or client.account.project or DEFAULT_PROJECT
-        )
+        self.project = safe_project(options.project or wishes.project or self.info.project or client.account.project)
         self._destination = f"{client.account.url}/{self.entity}/{self.project}"
         self._stamp = digest(document + self.info.state.encode())
         self._entry = self.ledger.read(self._destination) or Entry("")
@@ -207,6 +211,12 @@ class Upload:
         if not self._options.dry_run:
             self.ledger.write(self._destination, self._entry)
         return run_id
+
+    def _note(self, entry: Entry) -> None:
+        """Have the ledger say so, unless it does."""
+        if entry != self._entry:
+            self.ledger.write(self._destination, entry)
+            self._entry = entry
 
     def _settled(self, run_id: str, there: ServerRun) -> ServerRun:
         """The run once its count and its last row agree, or as it is when they have not for long enough."""
@@ -309,8 +319,7 @@ class Upload:
             state=there.state if is_last else "",
             stamp=self._stamp if is_last and not self.is_live else "",
         )
-        if entry != self._entry:
-            self.ledger.write(self._destination, entry)
+        self._note(entry)
         if is_last and not self.is_live:
             if self._options.files and not entry.files:
                 listing = files.listing(self._run.path)
@@ -322,7 +331,7 @@ class Upload:
             if entry.superseded:
                 self._client.delete(entry.superseded)
                 entry = replace(entry, superseded=None)
-            self.ledger.write(self._destination, entry)
+            self._note(entry)
             return self._outcome("complete", end.rows, self._sent, run_id=run_id)
         return self._outcome("running" if is_last else "pending", end.rows, self._sent, run_id=run_id)
 
@@ -333,7 +342,7 @@ class Upload:
         last_line = rows.line(end.rows - 1, self._entry.place) if end.rows else None
         while True:
             there = self._client.find(self.entity, self.project, run_id)
-            lack = _lack(there, end, described, last_line, exact=is_last and not self.is_live)
+            lack = lacking(there, end, described, last_line, exact=is_last and not self.is_live)
             if there is not None and lack is None:
                 return there
             now = time.monotonic()
@@ -341,11 +350,20 @@ class Upload:
                 raise SyncFailed(f"W&B took everything and does not show it: {lack}; the next sync sends it again")
             if now - sent_at > min(RESEND_SECONDS, self._options.settle / 4) and resends < RESENDS:
                 place = rows.place(min(there.rows, there.last_step + 1), START) if there and not resends else START
-                again = self._send_rows(rows, run_id, place or START, end.rows - place.rows if place else end.rows)
-                self._end(described, run_id, end, is_last=is_last and again.rows >= end.rows)
+                self._resend(rows, described, run_id, place or START, end, is_last=is_last)
                 resends, sent_at, pause = resends + 1, time.monotonic(), FIRST_PAUSE_SECONDS
             self._client.stopped.wait(pause)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+    def _resend(
+        self, rows: RunRows, described: Description, run_id: str, start: Place, end: Place, *, is_last: bool
+    ) -> None:
+        """Send again what the server does not show."""
+        if public.is_needed(self._options.through):
+            self._send_publicly(rows, described, run_id, start)
+            return
+        again = self._send_rows(rows, run_id, start, end.rows - start.rows)
+        self._end(described, run_id, end, is_last=is_last and again.rows >= end.rows)
 
     def _verify(self, rows: RunRows, described: Description, there: ServerRun | None) -> Outcome:
         """Compare everything, change nothing."""
@@ -365,31 +383,7 @@ class Upload:
         return Outcome(self._run.path, self.info.id, self.info.label, status, rows, sent, url, reason)
 
 
-def _lack(
-    there: ServerRun | None, end: Place, described: Description, last_line: str | None, *, exact: bool
-) -> str | None:
-    """What the server does not show of what it was sent; None for nothing."""
-    if there is None:
-        return "the run is not there"
-    if there.rows < end.rows or (exact and there.rows > end.rows):
-        return f"it has {there.rows:,} of {end.rows:,} rows"
-    if not there.is_settled:
-        return f"it counts {there.rows:,} rows and its last is row {there.last_step + 1:,}"
-    if last_line is not None and there.rows == end.rows and not same_row(last_line, there.last_line):
-        return f"its row {end.rows:,} is another"
-    if exact and there.state != described.state:
-        return f"its state is {there.state}, not {described.state}"
-    return None
-
-
 def _identity_of(there: ServerRun) -> str | None:
     told = there.config.get(CONFIG_KEY)
     value = told.get("value") if isinstance(told, dict) else None
     return value.get("run") if isinstance(value, dict) else None
-
-
-def _safe_project(name: str) -> str:
-    """A project's name that W&B takes."""
-    cleaned = "".join("-" if character in "/\\#?%:" or not character.isprintable() else character for character in name)
-    cleaned = cleaned.strip()[:PROJECT_LIMIT]
-    return cleaned if cleaned.strip(".") else DEFAULT_PROJECT

@@ -84,4 +84,23 @@ class Artifacts:
 
     def _artifact(self, given: dict[str, Any], base: str) -> Any:
         created = self._created.get(given.get("id", ""))
-        return None if created is None else {"id": created["id"], "state": created["state"]}
+        if created is None:
+            return None
+        project = {"id": "UA", "internalId": "1", "name": created["projectName"], "entity": {"name": "tester"}}
+        name = (created.get("artifactCollectionNames") or [created.get("artifactCollectionName", "")])[0]
+        return {
+            "__typename": "Artifact",
+            "id": created["id"],
+            "artifactSequence": {"__typename": "ArtifactSequence", "name": name, "project": project},
+            "versionIndex": 0,
+            "artifactType": {"name": created["artifactTypeName"]},
+            "ttlDurationSeconds": -2,
+            "ttlIsInherited": True,
+            "tags": [],
+            "state": created["state"],
+            "size": 0,
+            "digest": created.get("digest") or "",
+            "fileCount": 0,
+            "createdAt": "2026-01-01T00:00:00Z",
+            "aliases": [],
+        }

@@ -125,7 +125,7 @@ class StoredRun:
             "logLineCount": len(self.lines.get(OUTPUT, {})),
             "historyTail": json.dumps(lines[-1:]),
             "eventsTail": "[]",
-            "wandbConfig": lambda keys=None: "{}",
+            "wandbConfig": self._own_config,
             "history": self._range(lines),
             "sampledHistory": lambda specs=(): [[json.loads(line) for line in lines] for _ in specs],
             "parquetHistory": lambda liveKeys=None: {"parquetUrls": [], "liveData": []},
@@ -137,6 +137,11 @@ class StoredRun:
                 "pageInfo": {"hasNextPage": False},
             },
         }
+
+    def _own_config(self, keys: list[str] | None = None) -> str:
+        """What clients keep under ``_wandb``; they take a run for one that exists when it has a ``t``."""
+        kept = (self.config.get("_wandb") or {}).get("value") or {}
+        return json.dumps({key: kept[key] for key in keys or kept if key in kept})
 
     @staticmethod
     def _range(lines: list[str]) -> Any:
