@@ -24,6 +24,7 @@ from neurockt.formatting import (
 )
 from neurockt.records import RunInfo, TableSummary
 from neurockt.store.layout import AXES
+from neurockt.store.origin import Origin, facts, to_json
 from neurockt.store.run import Run
 
 if TYPE_CHECKING:
@@ -76,13 +77,15 @@ def run(arguments: argparse.Namespace) -> int:
     info = found.current_info()
     epochs = found.epochs()
     steps = found.last_rows("steps", arguments.steps) if arguments.steps else None
+    origin = found.origin()
     if arguments.json:
         tables = {"epochs": epochs, **({"steps": steps} if steps is not None else {})}
         rows = {name: [_row_to_json(row) for row in table.to_pylist()] for name, table in tables.items()}
-        output.print_json({**output.run_to_json(info), "rows": rows})
+        output.print_json({**output.run_to_json(info), "origin": origin and to_json(origin), "rows": rows})
         return 0
     sections = [
         list(_description(info, _ranks(found))),
+        list(_origin(origin)),
         list(_config(info)),
         list(_epochs(epochs)),
         list(_summary(info)),
@@ -124,7 +127,8 @@ def _description(info: RunInfo, ranks: str | None) -> Iterator[str]:
         "host": f"{attempt.host}, process {attempt.pid}" if attempt else None,
         "attempts": len(info.attempts) if len(info.attempts) > 1 else None,
         "ranks": ranks,
-        "rows": f"{info.steps.rows:,} steps, {info.epochs.rows:,} epochs",
+        "rows": f"{info.steps.rows:,} steps, {info.epochs.rows:,} epochs"
+        + (f", {info.system.rows:,} samples of the machine" if info.system.rows else ""),
         "lost": f"{info.dropped:,} rows that could not be stored" if info.dropped else None,
     }
     yield from _pairs({name: value for name, value in facts.items() if value})
@@ -137,6 +141,12 @@ def _moment(moment: datetime) -> str:
     """Date and time here, and how long ago where that says more."""
     text, ago = f"{moment.astimezone():%Y-%m-%d %H:%M:%S}", format_ago(moment)
     return text if text.startswith(ago) else f"{text}, {ago}"
+
+
+def _origin(origin: Origin | None) -> Iterator[str]:
+    if origin is not None and (known := facts(origin)):
+        yield "origin"
+        yield from _pairs(known)
 
 
 def _config(info: RunInfo) -> Iterator[str]:
@@ -172,7 +182,11 @@ def _steps(rows: pa.Table) -> Iterator[str]:
 
 
 def _summary(info: RunInfo) -> Iterator[str]:
-    rows = [*_summary_rows("epoch", info.epochs), *_summary_rows("step", info.steps)]
+    rows = [
+        *_summary_rows("epoch", info.epochs),
+        *_summary_rows("step", info.steps),
+        *_summary_rows("sample", info.system),
+    ]
     if rows:
         header = ("metric", "rows", "last", "smallest", "at", "largest", "at")
         yield from output.table_lines(header, rows, right=[False, True, True, True, False, True, False])

@@ -77,6 +77,7 @@ class Recorder:
         reduce: Reduction | None = None,
         ranks: Recording = "first",
         system_seconds: float | None = 15.0,
+        save_diff: bool = False,
     ) -> None:
         """Describe the run to come.
 
@@ -98,6 +99,7 @@ class Recorder:
                 ``rank-000`` and so on within the run, and none waits for another.
             system_seconds: how often to sample processor, memory and GPUs into `system`; 0 or None for never.
                 Needs psutil and nvidia-ml-py (``neurockt[system]``); what is not installed is left out.
+            save_diff: with the git commit, store in what tracked files differ from it.
 
         Raises:
             UsageError: ``system_seconds`` is no number of seconds; ``run_id`` cannot name a directory, or names one
@@ -127,6 +129,7 @@ class Recorder:
         self._number = next(_numbers)
         self._takeover: Takeover | None = None
         self._system_seconds = check_seconds(system_seconds)
+        self._save_diff = save_diff
         _recorders[id(self)] = self
         self._writer: RunWriter | None = None
         self._retry_at = 0.0
@@ -341,6 +344,7 @@ class Recorder:
         return lambda function: recorded(function, self, block, slot, collector)
 
     def _create(self) -> RunWriter:
+        from neurockt.monitor._origin import capture_origin
         from neurockt.store.writer import RunWriter  # with all that writing needs, when something is to be written
 
         columns: dict[TableName, tuple[str, ...]] = {"steps": self._steps.columns, "epochs": self._epochs.columns}
@@ -363,6 +367,7 @@ class Recorder:
                 self._info = replace(self._info, id=new_run_id(datetime.now()))
         self._count_on()
         self.config.on_change = writer.touch
+        writer.tell_origin(lambda: capture_origin(save_diff=self._save_diff))
         if self._system_seconds and (read := system_reader()):
             writer.sample(read, self._system_seconds)
         return writer

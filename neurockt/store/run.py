@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from neurockt.store.follow import TableFollower
+    from neurockt.store.origin import Origin
     from neurockt.store.outline import Outline
     from neurockt.store.reader import Damage, TableReader
     from neurockt.store.rows import RowReader
@@ -178,6 +179,22 @@ class Run:
         from neurockt.store.reader import TableReader
 
         return {attempt: TableReader(path, table).read() for attempt, path in superseded_paths(self.path).items()}
+
+    def origin(self, attempt: int | None = None) -> Origin | None:
+        """Where an attempt of the run came from: command, commit, machine, versions; None where that is not known.
+
+        Args:
+            attempt: its number, from 1; default the latest.
+        """
+        from neurockt.store.origin import read_origin
+
+        return read_origin(self.path, attempt)
+
+    def diff(self, attempt: int | None = None) -> str | None:
+        """In what the code differed from the commit, where ``Recorder(save_diff=True)`` stored that."""
+        from neurockt.store.origin import read_diff
+
+        return read_diff(self.path, attempt)
 
     @property
     def ranks(self) -> tuple[int, ...]:

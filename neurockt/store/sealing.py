@@ -15,6 +15,7 @@ from neurockt.store import files, layout, parts
 from neurockt.store.claim import claimed
 from neurockt.store.info import read_info, write_info
 from neurockt.store.layout import TABLES, TableName
+from neurockt.store.origin import ORIGIN
 from neurockt.store.reader import TableReader
 from neurockt.store.state import Liveness
 from neurockt.store.summary import summarise_parts
@@ -125,7 +126,7 @@ def _seal_table(path: Path, table: TableName) -> int:
 
 
 def _remove_temporaries(path: Path) -> None:
-    for directory in (path, *(path / table for table in TABLES)):
+    for directory in (path, path / ORIGIN, *(path / table for table in TABLES)):
         for leftover in directory.glob(f"*{layout.TEMPORARY}"):
             leftover.unlink()
     for leftover in (path / layout.SUPERSEDED).glob(f"*{layout.TEMPORARY}"):

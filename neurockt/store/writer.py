@@ -18,6 +18,7 @@ from neurockt.records import Failure, RunInfo, State, TableSummary
 from neurockt.store.attempts import begin_attempt, is_same
 from neurockt.store.info import now, read_info, write_info
 from neurockt.store.layout import TableName
+from neurockt.store.origin import Origin, store_origin
 from neurockt.store.sampling import Measures, Sampling
 from neurockt.store.table import TableWriter
 from neurockt.store.takeover import Takeover
@@ -30,6 +31,9 @@ SYNC_SECONDS: Final = 2.0
 """How often new rows are put on stable storage: what a power cut may lose. A killed process loses nothing."""
 TICK_SECONDS: Final = 0.25
 """How often the background thread looks whether something is due."""
+
+ORIGIN_SECONDS: Final = 10.0
+"""How long the end of a run waits for word of where it came from: git may take half as long."""
 
 THREAD_NAME: Final = "neurockt"
 """Name of the background thread, and the beginning of the others' names."""
@@ -87,6 +91,7 @@ class RunWriter:
         else:
             self.info = takeover.begin(replace(info, config=dict(self._config)), recorder)
         self._dropped_before = self.info.dropped
+        self._telling: threading.Thread | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._look_after, name=THREAD_NAME, daemon=True)
         self._thread.start()
@@ -117,6 +122,18 @@ class RunWriter:
             read, seconds, position=position, on_fault=self._tell_fault, thread_name=f"{THREAD_NAME}-system"
         )
 
+    def tell_origin(self, capture: Callable[[], tuple[Origin, str | None]]) -> None:
+        """Store where this attempt came from; ``capture`` tells, with the diff, in a thread of its own."""
+        attempt = self.info.attempts[-1].number
+
+        def tell() -> None:
+            self._guarded(
+                "could not store where it came from", lambda: store_origin(self.path, attempt, capture, self._stop)
+            )
+
+        self._telling = threading.Thread(target=tell, name=f"{THREAD_NAME}-origin", daemon=True)
+        self._telling.start()
+
     def close(self, state: State = "finished", failure: Failure | None = None) -> None:
         """Seal the tables and say how the run ended. Does nothing the second time."""
         if self._stop.is_set():
@@ -125,6 +142,8 @@ class RunWriter:
             self._sampling.stop()
         self._stop.set()
         self._thread.join()
+        if self._telling is not None:
+            self._telling.join(ORIGIN_SECONDS)
         if not self._is_ours():
             return
         self._guarded("could not store what the machine did", self._store_samples)

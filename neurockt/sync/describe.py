@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from neurockt.records import RunInfo
 from neurockt.store.layout import TableName
+from neurockt.store.origin import read_origin, short_form
 from neurockt.store.plain import plain
 
 CONFIG_KEY: Final = "neurockt"
@@ -135,6 +136,8 @@ def _config(info: RunInfo) -> dict[str, Any]:
     }
     if info.failure:
         told["failure"] = {"type": info.failure.type, "message": info.failure.message}
+    if origin := read_origin(info.path):
+        told["origin"] = short_form(origin)
     config = {f"{key} (config)" if key in OWN_KEYS else key: value for key, value in info.config.items() if key}
     return {**plain(config), CONFIG_KEY: plain(told)}
 

@@ -52,7 +52,7 @@ def test_a_script_that_ends_is_finished_without_being_told(tmp_path: Path) -> No
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert run.state == "finished"
     assert run.steps()["loss"].to_pylist() == [float(index) for index in range(10)]
-    assert sorted(path.name for path in run.path.iterdir()) == ["epochs", "run.json", "steps"]
+    assert sorted(path.name for path in run.path.iterdir()) == ["epochs", "origin", "run.json", "steps"]
 
 
 def test_an_exception_marks_the_run_failed_and_keeps_its_traceback(tmp_path: Path) -> None:

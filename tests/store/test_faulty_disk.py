@@ -41,6 +41,7 @@ def check_whole(path: Path, steps: int) -> None:
     check_epochs(run.epochs())
     assert sorted(entry.name for entry in path.iterdir() if not entry.name.endswith(".damaged")) == [
         "epochs",
+        "origin",
         "run.json",
         "steps",
     ]

@@ -58,7 +58,7 @@ def test_the_rows_of_a_killed_run_become_parquet(killed_run: Path) -> None:
     assert pq.read_table(killed_run / "steps").equals(steps)
     assert pq.read_table(killed_run / "epochs").equals(epochs)
     assert len(steps) == 1000
-    assert sorted(path.name for path in killed_run.iterdir()) == ["epochs", "run.json", "steps"]
+    assert {path.name for path in killed_run.iterdir()} - {"origin"} == {"epochs", "run.json", "steps"}
     assert info.state == "killed"
     assert info.ended is not None
     assert info.ended >= steps["time"][-1].as_py()
@@ -113,7 +113,8 @@ def test_a_damaged_journal_is_kept_beside_the_parts(killed_run: Path) -> None:
 
 def test_left_over_temporaries_are_removed(killed_run: Path) -> None:
     """What a crash amid a write left behind."""
-    for name in (".run.json.tmp", "steps/.part-00000.parquet.tmp"):
+    (killed_run / "origin").mkdir(exist_ok=True)
+    for name in (".run.json.tmp", "steps/.part-00000.parquet.tmp", "origin/.attempt-001.json.tmp"):
         (killed_run / name).write_bytes(b"half")
     seal_run(killed_run)
     assert not list(killed_run.rglob("*.tmp"))

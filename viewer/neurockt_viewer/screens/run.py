@@ -21,6 +21,7 @@ from textual.worker import get_current_worker
 from neurockt.errors import NeurocktError
 from neurockt.formatting import clean, format_ago, format_duration
 from neurockt.records import RunInfo
+from neurockt.store.origin import Origin
 from neurockt.store.run import Run
 from neurockt_viewer.text import styled
 from neurockt_viewer.widgets.key_line import KeyLine
@@ -53,6 +54,8 @@ class RunScreen(Screen[None]):
         """How the run stands."""
 
         info: RunInfo
+        origin: Origin | None
+        """Where it came from; not looked for before somebody asks."""
 
         def can_replace(self, message: Message) -> bool:
             """The latest tells all."""
@@ -70,6 +73,7 @@ class RunScreen(Screen[None]):
         self._path = path
         self._run = Run(path)
         self._info: RunInfo | None = None
+        self._origin: Origin | None = None
         self._wake = threading.Event()
         self._current = 0
         self._tabs: dict[int, Widget] = {}
@@ -101,17 +105,19 @@ class RunScreen(Screen[None]):
         """Look again and again how the run stands."""
         worker = get_current_worker()
         told: RunInfo | None = None
+        told_origin: Origin | None = None
         while not worker.is_cancelled:
             self._wake.clear()
             try:
                 info = self._run.current_info() if self._exact else self._run.info
+                origin = self._run.origin() if self._exact else told_origin
             except NeurocktError as error:
                 self.post_message(self.InfoLost(str(error)))
                 told = None
             else:
-                if info != told:
-                    told = info
-                    self.post_message(self.InfoRead(info))
+                if (info, origin) != (told, told_origin):
+                    told, told_origin = info, origin
+                    self.post_message(self.InfoRead(info, origin))
             live = told is not None and told.state == "running"
             self._wake.wait(LIVE_SECONDS if live else STILL_SECONDS)
 
@@ -120,7 +126,7 @@ class RunScreen(Screen[None]):
         from neurockt_viewer.widgets.info import InfoView
         from neurockt_viewer.widgets.table_view import TableView
 
-        self._info = message.info
+        self._info, self._origin = message.info, message.origin
         for tab in self._tabs.values():
             if isinstance(tab, TableView):
                 tab.set_live(message.info.state == "running")
@@ -202,7 +208,7 @@ class RunScreen(Screen[None]):
         from neurockt_viewer.widgets.info import InfoView
 
         if self._info is not None and isinstance(tab, InfoView):
-            tab.show(self._info, tuple(f"{damage}" for damage in self._run.damaged))
+            tab.show(self._info, tuple(f"{damage}" for damage in self._run.damaged), self._origin)
 
     async def action_next_tab(self, direction: int) -> None:
         """The tab to the right or to the left."""

@@ -15,6 +15,7 @@ from textual.widgets import Static
 from neurockt.fields import flat_config
 from neurockt.formatting import clean, display_width, format_ago, format_duration
 from neurockt.records import ColumnSummary, RunInfo, TableSummary
+from neurockt.store.origin import Origin, facts
 from neurockt_viewer.columns import show_value
 from neurockt_viewer.table_format import show_exact
 from neurockt_viewer.text import block, label, styled
@@ -46,17 +47,18 @@ class InfoView(VerticalScroll, can_focus=True):
         """One text."""
         yield Static()
 
-    def show(self, info: RunInfo, damage: tuple[str, ...] = ()) -> None:
+    def show(self, info: RunInfo, damage: tuple[str, ...] = (), origin: Origin | None = None) -> None:
         """Show what is known of the run now.
 
         Args:
             info: the run.
             damage: what of it could not be read.
+            origin: where its latest attempt came from.
         """
-        self.query_one(Static).update(Content("\n").join(info_lines(info, damage)))
+        self.query_one(Static).update(Content("\n").join(info_lines(info, damage, origin)))
 
 
-def info_lines(info: RunInfo, damage: tuple[str, ...] = ()) -> Iterator[Content]:
+def info_lines(info: RunInfo, damage: tuple[str, ...] = (), origin: Origin | None = None) -> Iterator[Content]:
     """The lines, section after section."""
     yield from _facts(info)
     if damage:
@@ -69,7 +71,7 @@ def info_lines(info: RunInfo, damage: tuple[str, ...] = ()) -> Iterator[Content]
     if info.notes:
         yield from _heading("notes")
         yield block(info.notes)
-    for key, table in (("epoch", info.epochs), ("step", info.steps)):
+    for key, table in (("epoch", info.epochs), ("step", info.steps), ("sample", info.system)):
         if table.columns:
             yield from _heading(f"columns of {key}s")
             yield from _columns(key, table)
@@ -79,6 +81,12 @@ def info_lines(info: RunInfo, damage: tuple[str, ...] = ()) -> Iterator[Content]
         yield from _pairs([(key, show_value(value)) for key, value in pairs[:KEYS_LIMIT]])
         if len(pairs) > KEYS_LIMIT:
             yield styled(f"and {len(pairs) - KEYS_LIMIT:,} more", MUTED)
+    if origin is not None and (known := facts(origin)):
+        yield from _heading("origin")
+        yield from _pairs(list(known.items()))
+        if origin.packages:
+            yield from _heading("packages")
+            yield block(", ".join(f"{name} {version}" for name, version in origin.packages.items()))
     yield from _heading("attempts")
     for attempt in info.attempts:
         until = _moment(attempt.ended) if attempt.ended else "-"
