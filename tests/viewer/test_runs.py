@@ -166,6 +166,7 @@ async def test_runs_are_opened_copied_and_exported(tmp_path: Path, monkeypatch: 
         screen = await listed(app, 12)
         await pilot.press("j", "j", "j")
         assert "▏ adam-0.03-s0" in text(app), "the preview follows"
+        await until(lambda: "━ train_loss 0.0130  ━ valid_loss 0.1610" in text(app))
         await pilot.press("enter")
         await until(lambda: isinstance(app.screen, RunScreen) and "adam-0.03-s0  ✗ killed" in text(app))
         await pilot.press("escape", "y")

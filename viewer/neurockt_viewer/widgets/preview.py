@@ -1,4 +1,4 @@
-"""What one run is, beside the table of runs: its facts, its config, and what its metrics came to."""
+"""What one run is, beside the table of runs: its curve, its facts, its config, and what its metrics came to."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from textual.app import ComposeResult
-from textual.containers import VerticalScroll
+from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
@@ -17,7 +17,10 @@ from neurockt.formatting import format_ago, format_duration, format_number
 from neurockt.records import RunInfo
 from neurockt_viewer.columns import STATES, show_value
 from neurockt_viewer.text import block, label, styled
+from neurockt_viewer.widgets.preview_chart import PreviewChart
 
+LEAST_HEIGHT: Final = 28
+"""Lines from which on there is room for the chart."""
 KEYS_SHOWN: Final = 40
 """Config keys, and metrics, in the preview; the run's own screen has all."""
 NAME_WIDTH: Final = 18
@@ -25,28 +28,37 @@ MUTED: Final = "$text-muted"
 TONES: Final = {"live": "$text-primary bold", "good": "$text-success", "bad": "$text-error", "warn": "$text-warning"}
 
 
-class Preview(VerticalScroll, can_focus=False):
+class Preview(Vertical):
     """The run under the cursor."""
 
     DEFAULT_CSS = """
-    Preview { width: 46; height: 1fr; padding: 0 1; border-left: vkey $foreground 20%; scrollbar-size: 1 1; }
+    Preview { width: 46; height: 1fr; padding: 0 1; border-left: vkey $foreground 20%; }
+    Preview > VerticalScroll { height: 1fr; scrollbar-size: 1 1; }
+    Preview Static { height: auto; }
     """
 
     def compose(self) -> ComposeResult:
-        """One text."""
-        yield Static()
+        """A text to scroll, and the chart."""
+        yield VerticalScroll(Static(), can_focus=False)
+        yield PreviewChart()
+
+    def on_resize(self) -> None:
+        """The chart needs room."""
+        self.query_one(PreviewChart).display = self.size.height >= LEAST_HEIGHT
 
     def show(self, info: RunInfo | None) -> None:
         """Show this run; nothing for None."""
         self._show(description(info) if info else ())
+        self.query_one(PreviewChart).show_run(info)
 
     def show_group(self, title: str, runs: Sequence[RunInfo]) -> None:
         """Show what these runs, of which the title tells what they have in common, came to."""
         self._show(group_description(title, runs))
+        self.query_one(PreviewChart).show_run(None)
 
     def _show(self, lines: Iterable[Content]) -> None:
         self.query_one(Static).update(Content("\n").join(lines))
-        self.scroll_home(animate=False)
+        self.query_one(VerticalScroll).scroll_home(animate=False)
 
 
 def state_text(info: RunInfo) -> Content:
