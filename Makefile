@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint bench samples clean
+.PHONY: demo test lint bench samples pictures clean
 
 demo: $(READY)
 	$(BIN)/neurockt demo
@@ -26,6 +26,10 @@ bench: $(READY)
 
 samples: $(READY)
 	$(BIN)/python sample_runs/make.py
+
+# The pictures of the viewer in the README.
+pictures: $(READY)
+	$(BIN)/python viewer/screenshot.py
 
 # torch comes first and pinned, so that a machine without a GPU gets the CPU build.
 $(READY): pyproject.toml tests/requirements.txt

@@ -23,7 +23,7 @@ LEAST_HEIGHT: Final = 28
 """Lines from which on there is room for the chart."""
 KEYS_SHOWN: Final = 40
 """Config keys, and metrics, in the preview; the run's own screen has all."""
-NAME_WIDTH: Final = 18
+NAME_WIDTH: Final = 17
 MUTED: Final = "$text-muted"
 TONES: Final = {"live": "$text-primary bold", "good": "$text-success", "bad": "$text-error", "warn": "$text-warning"}
 
