@@ -8,12 +8,12 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-
 from neurockt.fields import flat_config
 from neurockt.records import RunInfo
+from neurockt_viewer.charts.band import band
 from neurockt_viewer.charts.pyramid import ENTRIES
-from neurockt_viewer.charts.series import Axis, Floats, Line, Series
+from neurockt_viewer.charts.ranks import RankedSeries, series_of
+from neurockt_viewer.charts.series import Axis, Line
 from neurockt_viewer.charts.source import Metric, RunSeries
 
 _SEED: Final = re.compile(r"(?:^|[._-])(?:random_|rng_|torch_|np_|numpy_)?(?:seed|random_state|rng)$", re.IGNORECASE)
@@ -33,7 +33,7 @@ class Runs:
         Raises:
             NeurocktError: one is no run, or cannot be read.
         """
-        self.runs = [RunSeries(path, ENTRIES // len(paths)) for path in paths]
+        self.runs = [series_of(path, ENTRIES // len(paths)) for path in paths]
         self._colours = colours or range(len(paths))
         self.groups = same_but_seed([series.run.info for series in self.runs])
         """The runs that differ only in the seed, by their places."""
@@ -78,7 +78,7 @@ class Runs:
 
     def live(self) -> bool:
         """Whether any of them is still being written."""
-        return any(series.run.state == "running" for series in self.runs)
+        return any(series.is_live() for series in self.runs)
 
     def lines(self, together: Sequence[Metric], axis: Axis, *, banded: bool = False) -> list[Line]:
         """The lines of a chart: of one run a colour for each metric, of several one for each run.
@@ -100,7 +100,7 @@ class Runs:
                 name = members[0].label if len(members) == 1 else _common_name([member.label for member in members])
                 colour = self._colours[group[0]]
                 each = [member.line(metric, axis, colour, f"{name}{suffix}") for member in members]
-                lines.append(each[0] if len(each) == 1 else _band(each))
+                lines.append(each[0] if len(each) == 1 else band(each))
         return lines
 
     def _label(self, metric: Metric) -> str:
@@ -109,7 +109,7 @@ class Runs:
         return f"{metric.name} ({metric.table})" if both else metric.name
 
 
-def _of(series: RunSeries, wanted: Sequence[Metric]) -> list[Metric]:
+def _of(series: RunSeries | RankedSeries, wanted: Sequence[Metric]) -> list[Metric]:
     there = set(series.metrics)
     return [metric for metric in wanted if metric in there]
 
@@ -128,36 +128,3 @@ def _common_name(labels: Sequence[str]) -> str:
     alike = takewhile(lambda characters: len(set(characters)) == 1, zip(*labels, strict=False))
     shared = _SEED_IN_NAME.sub("", "".join(characters[0] for characters in alike)) or labels[0]
     return f"{shared} ×{len(labels)}"
-
-
-def _band(lines: Sequence[Line]) -> Line:
-    """Lines as one: at each place of the longest, the mean, lowest and highest of what each had recorded by then.
-
-    Nothing is interpolated; a line that has ended, or not begun, has no part in the mean.
-    """
-    places: Floats = max((line.series.x for line in lines), key=len)
-    shape = len(lines), len(places)
-    low, high, mean = np.full(shape, np.nan), np.full(shape, np.nan), np.full(shape, np.nan)
-    for row, line in enumerate(lines):
-        series = line.series
-        if not len(series):
-            continue
-        at = np.searchsorted(series.x, places, side="right") - 1
-        step = (series.x[-1] - series.x[0]) / max(1, len(series) - 1)
-        there = (at >= 0) & (places <= series.x[-1] + step)
-        for target, source in ((low, series.low), (high, series.high), (mean, series.mean)):
-            target[row, there] = source[at[there]]
-    lowest, highest = np.fmin.reduce(low), np.fmax.reduce(high)
-    counted = np.isfinite(mean)
-    average = np.where(
-        counted.any(axis=0), np.where(counted, mean, 0).sum(axis=0) / np.maximum(counted.sum(axis=0), 1), np.nan
-    )
-    first = lines[0]
-    return Line(
-        first.label,
-        Series(places, lowest, highest, average, average, average),
-        first.colour,
-        band=True,
-        note=next((line.note for line in lines if line.note), ""),
-        approximate=any(line.approximate for line in lines),
-    )

@@ -247,6 +247,10 @@ class RunSeries:
                 found = True
         return found
 
+    def is_live(self) -> bool:
+        """Whether it is still being written."""
+        return self.run.state == "running"
+
     # Lines; from any thread
 
     def line(self, metric: Metric, axis: Axis, colour: int = 0, label: str | None = None) -> Line:

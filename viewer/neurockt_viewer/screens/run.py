@@ -18,9 +18,11 @@ from textual.widget import Widget
 from textual.widgets import Static
 from textual.worker import get_current_worker
 
+from neurockt import open_run
 from neurockt.errors import NeurocktError
 from neurockt.formatting import clean, format_ago, format_duration
-from neurockt.records import RunInfo
+from neurockt.records import RunInfo, State
+from neurockt.store.layout import rank_path
 from neurockt.store.origin import Origin
 from neurockt.store.run import Run
 from neurockt_viewer.text import styled
@@ -45,6 +47,7 @@ class RunScreen(Screen[None]):
         Binding("4", "tab(3)", "Info", show=False),
         Binding("tab", "next_tab(1)", "Next tab", show=False, priority=True),
         Binding("shift+tab", "next_tab(-1)", "Tab before", show=False, priority=True),
+        Binding("R", "choose_rank", "Ranks"),
         Binding("y", "copy", "Copy path", show=False),
         Binding("escape,backspace", "back", "Runs"),
     ]
@@ -56,6 +59,8 @@ class RunScreen(Screen[None]):
         info: RunInfo
         origin: Origin | None
         """Where it came from; not looked for before somebody asks."""
+        ranks: dict[int, State]
+        """How each rank stands, where each keeps its own rows."""
 
         def can_replace(self, message: Message) -> bool:
             """The latest tells all."""
@@ -71,9 +76,12 @@ class RunScreen(Screen[None]):
         """The run at ``path``."""
         super().__init__()
         self._path = path
-        self._run = Run(path)
+        self._shown = path
+        """The run, or the rank of it."""
+        self._run: Run | None = None
         self._info: RunInfo | None = None
         self._origin: Origin | None = None
+        self._ranks: dict[int, State] = {}
         self._wake = threading.Event()
         self._current = 0
         self._tabs: dict[int, Widget] = {}
@@ -104,21 +112,25 @@ class RunScreen(Screen[None]):
     def _look(self) -> None:
         """Look again and again how the run stands."""
         worker = get_current_worker()
-        told: RunInfo | None = None
-        told_origin: Origin | None = None
+        told: tuple[RunInfo, Origin | None, dict[int, State]] | None = None
+        origin: Origin | None = None
         while not worker.is_cancelled:
             self._wake.clear()
+            shown = self._shown
             try:
+                if self._run is None or self._run.path != shown:
+                    self._run = open_run(shown)
                 info = self._run.current_info() if self._exact else self._run.info
-                origin = self._run.origin() if self._exact else told_origin
+                origin = self._run.origin() if self._exact else origin
+                ranks = open_run(self._path).rank_states() if info.ranks is not None else {}
             except NeurocktError as error:
                 self.post_message(self.InfoLost(str(error)))
                 told = None
             else:
-                if (info, origin) != (told, told_origin):
-                    told, told_origin = info, origin
-                    self.post_message(self.InfoRead(info, origin))
-            live = told is not None and told.state == "running"
+                if (info, origin, ranks) != told:
+                    told = info, origin, ranks
+                    self.post_message(self.InfoRead(*told))
+            live = told is not None and "running" in (told[0].state, *told[2].values())
             self._wake.wait(LIVE_SECONDS if live else STILL_SECONDS)
 
     @on(InfoRead)
@@ -126,7 +138,11 @@ class RunScreen(Screen[None]):
         from neurockt_viewer.widgets.info import InfoView
         from neurockt_viewer.widgets.table_view import TableView
 
-        self._info, self._origin = message.info, message.origin
+        if message.info.path != self._shown:
+            return  # of the rank that was shown before
+        self._info, self._origin, self._ranks = message.info, message.origin, message.ranks
+        if self._ranks:
+            self.refresh_bindings()
         for tab in self._tabs.values():
             if isinstance(tab, TableView):
                 tab.set_live(message.info.state == "running")
@@ -155,9 +171,44 @@ class RunScreen(Screen[None]):
             pieces.append(styled(self._path.name or self._path, "bold"))
         else:
             about = [format_duration(info.seconds), f"started {format_ago(info.created)}", *info.tags]
+            about = [*self._about_ranks(info), *about]
             pieces += [styled(info.label, "bold"), Content("  "), state_text(info), Content("  ")]
             pieces.append(styled(" · ".join(about), MUTED))
         self.query_one("#title", Static).update(Content("").join(pieces), layout=False)
+
+    def _about_ranks(self, info: RunInfo) -> list[str]:
+        """Whose rows these are, and which ranks stand otherwise than the whole."""
+        if info.ranks is None:
+            return []
+        if info.rank is not None:
+            return [f"rank {info.rank} of {info.ranks}"]
+        others = [f"rank {rank} {state}" for rank, state in self._ranks.items() if state != info.state]
+        shown = [*others[:3], *([f"{len(others) - 3} more"] if len(others) > 3 else [])]
+        return [f"mean of {len(self._ranks)} ranks", *shown]
+
+    def action_choose_rank(self) -> None:
+        """Ask whose rows to show: the mean of the ranks, or one of them."""
+        from neurockt_viewer.screens.prompts import Choose
+
+        titles = {
+            "mean": "mean of the ranks",
+            **{str(rank): f"rank {rank}  {state}" for rank, state in self._ranks.items()},
+        }
+        chosen = "mean" if self._info is None or self._info.rank is None else str(self._info.rank)
+        self.app.push_screen(Choose("show", list(titles), [chosen], titles=titles), self._show_rank)
+
+    async def _show_rank(self, answer: list[str] | None) -> None:
+        """Make the tabs anew."""
+        if not answer:
+            return
+        shown = self._path if answer[0] == "mean" else rank_path(self._path, int(answer[0]))
+        if shown == self._shown:
+            return
+        self._shown, tabs, self._tabs = shown, list(self._tabs.values()), {}
+        self._wake.set()
+        for tab in tabs:
+            await tab.remove()
+        await self.action_tab(self._current)
 
     # Tabs
 
@@ -183,14 +234,14 @@ class RunScreen(Screen[None]):
         if index == 0:
             from neurockt_viewer.widgets.chart_grid import ChartGrid
 
-            return ChartGrid(self._path)
+            return ChartGrid(self._shown)
         if index == 3:
             from neurockt_viewer.widgets.info import InfoView
 
             return InfoView()
         from neurockt_viewer.widgets.table_view import TableView
 
-        return TableView(self._path, "steps" if index == 1 else "epochs", live=live)
+        return TableView(self._shown, "steps" if index == 1 else "epochs", live=live)
 
     def _give_keys(self, tab: Widget) -> None:
         from neurockt_viewer.widgets.info import InfoView
@@ -208,7 +259,8 @@ class RunScreen(Screen[None]):
         from neurockt_viewer.widgets.info import InfoView
 
         if self._info is not None and isinstance(tab, InfoView):
-            tab.show(self._info, tuple(f"{damage}" for damage in self._run.damaged), self._origin)
+            damaged = self._run.damaged if self._run else ()
+            tab.show(self._info, tuple(f"{damage}" for damage in damaged), self._origin)
 
     async def action_next_tab(self, direction: int) -> None:
         """The tab to the right or to the left."""
@@ -228,7 +280,9 @@ class RunScreen(Screen[None]):
         self.query_one(TabBar).note(1 if message.table == "steps" else 2, f"{message.rows:,}")
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Back is where there is something to go back to."""
+        """Back is where there is something to go back to, and ranks where they keep their own rows."""
+        if action == "choose_rank":
+            return bool(self._ranks)
         return len(self.app.screen_stack) > 2 if action == "back" else True
 
     def action_back(self) -> None:
@@ -237,5 +291,5 @@ class RunScreen(Screen[None]):
 
     def action_copy(self) -> None:
         """Copy the run's path."""
-        self.app.copy_to_clipboard(str(self._path.absolute()))
+        self.app.copy_to_clipboard(str(self._shown.absolute()))
         self.notify("path copied", markup=False, timeout=2)

@@ -1,0 +1,103 @@
+"""A run whose ranks keep their own rows, on the screen: the mean with a band, or one rank."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from viewing import rows, text, until
+
+from neurockt.monitor import Recorder
+from neurockt_viewer.app import ViewerApp
+from neurockt_viewer.charts.ranks import RankedSeries, series_of
+from neurockt_viewer.charts.source import Metric
+from neurockt_viewer.screens.prompts import Choose
+from neurockt_viewer.screens.run import RunScreen
+from neurockt_viewer.widgets.chart_grid import ChartGrid
+
+LOSS = Metric("steps", "loss")
+
+
+def record(root: Path, monkeypatch: pytest.MonkeyPatch, rank: int, steps: int) -> Recorder:
+    """What a rank of three records, the step and its rank being the loss."""
+    monkeypatch.setenv("RANK", str(rank))
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    recorder = Recorder(root, run_id="ranked", ranks="all", quiet=True)
+    loss = recorder.track_scalar("loss", max)(float)
+    for step in range(1, steps + 1):
+        with recorder(train=True):
+            loss(step + rank)
+    return recorder
+
+
+@pytest.fixture
+def ranked_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Three ranks, of which the last stopped after 6 of 10 steps."""
+    for rank, steps in ((0, 10), (1, 10), (2, 6)):
+        record(tmp_path / "runs", monkeypatch, rank, steps).finish()
+    return tmp_path / "runs" / "ranked"
+
+
+async def test_a_run_with_ranks_is_its_mean_with_a_band_or_one_rank(ranked_run: Path) -> None:
+    """Charts and tables show the mean; R chooses one rank, and the mean again."""
+    app = ViewerApp(ranked_run)
+    async with app.run_test(size=(120, 30)) as pilot:
+        await until(lambda: isinstance(app.screen, RunScreen) and app.screen.query_one(ChartGrid).charts)
+        (chart,) = app.screen.query_one(ChartGrid).charts
+        await until(lambda: chart.lines and not chart.lines[0].approximate)
+        (line,) = chart.lines
+        assert (line.label, line.band) == ("loss", True)
+        assert line.series.last.tolist() == [step + (1.0 if step <= 6 else 0.5) for step in range(1, 11)]
+        assert (line.series.low[0], line.series.high[0]) == (1.0, 3.0)
+        await until(lambda: "mean of 3 ranks" in text(app))
+        await pilot.press("2")
+        await until(lambda: len(rows(app.screen, "TableView Grid")) == 10)
+        assert rows(app.screen, "TableView Grid")[0][-1] == "2"
+
+        await pilot.press("R")
+        await until(lambda: isinstance(app.screen, Choose))
+        assert "rank 2  finished" in text(app)
+        await pilot.press(*"2", "enter")
+        await until(lambda: isinstance(app.screen, RunScreen) and "rank 2 of 3" in text(app))
+        await until(lambda: len(rows(app.screen, "TableView Grid")) == 6)
+        assert rows(app.screen, "TableView Grid")[0][-1] == "3"
+        await pilot.press("1")
+        await until(lambda: app.screen.query_one(ChartGrid).charts)
+        (chart,) = app.screen.query_one(ChartGrid).charts
+        await until(lambda: chart.lines and not chart.lines[0].approximate)
+        assert not chart.lines[0].band
+        await pilot.press("R")
+        await until(lambda: isinstance(app.screen, Choose))
+        await pilot.press(*"mean", "enter")
+        await until(lambda: "mean of 3 ranks" in text(app))
+
+
+async def test_a_run_of_one_writer_has_no_ranks_to_choose(tiny_run: Path) -> None:
+    """R does nothing there, and is not offered."""
+    app = ViewerApp(tiny_run)
+    async with app.run_test(size=(120, 30)) as pilot:
+        await until(lambda: isinstance(app.screen, RunScreen) and "finished" in text(app))
+        await pilot.press("R")
+        assert isinstance(app.screen, RunScreen)
+        assert "Ranks" not in text(app)
+
+
+def test_a_live_rank_joins_the_mean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rank that begins to record after the charts were opened is in the mean and the band from then on."""
+    first = record(tmp_path, monkeypatch, 0, 4)
+    series = series_of(tmp_path / "ranked")
+    assert isinstance(series, RankedSeries)
+    series.outline()
+    series.read([LOSS])
+    assert not series.line(LOSS, "step").band
+    second = record(tmp_path, monkeypatch, 2, 4)
+    assert series.is_live()
+    assert series.poll()
+    series.outline()
+    series.read([LOSS])
+    line = series.line(LOSS, "step")
+    assert (line.band, line.series.last.tolist()) == (True, [2.0, 3.0, 4.0, 5.0])
+    assert series.line(LOSS, "step").series is line.series, "nothing has come, so nothing is made anew"
+    first.finish()
+    second.finish()
+    assert not series.is_live()
