@@ -15,18 +15,20 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from neurockt.errors import NeurocktError
+from neurockt.errors import CorruptRun, NeurocktError
 from neurockt.records import RunInfo, State, TableSummary
 from neurockt.store import layout, parts
 from neurockt.store.follow import TableFollower
 from neurockt.store.info import read_info
 from neurockt.store.layout import TABLES, TableName
+from neurockt.store.origin import Origin
 from neurockt.store.outline import Extremes, Outline, outline_of
 from neurockt.store.reader import TableReader
 from neurockt.store.rows import Block, Groups, RowReader, to_block
 from neurockt.store.run import Run
 from neurockt.store.state import Liveness
 from neurockt.store.summary import summarise_rows
+from neurockt.store.superseded import read_kept
 
 SPAN: Final = parts.ROW_GROUP_ROWS
 """Numbers of rows that are averaged at a time."""
@@ -64,6 +66,21 @@ class RankedRun(Run):
     def rows(self, table: TableName) -> RowReader:
         return MeanRows(self.path, table, self._liveness)
 
+    def origin(self, attempt: int | None = None) -> Origin | None:
+        return self._first.origin(attempt)
+
+    def diff(self, attempt: int | None = None) -> str | None:
+        return self._first.diff(attempt)
+
+    @property
+    def _first(self) -> Run:
+        """Rank 0, or the first one that has recorded: as for where it came from, they are alike."""
+        ranks = self.ranks
+        return self.rank(ranks[0]) if ranks else Run(self.path)
+
+    def rewinds(self) -> frozenset[str]:
+        return frozenset(f"{rank}/{name}" for rank, names in rewinds(self.path).items() for name in names)
+
     def _reader(self, table: TableName) -> TableReader:
         return MeanReader(self.path, table, self._liveness)
 
@@ -77,6 +94,11 @@ def states(run_dir: Path, liveness: Liveness) -> dict[int, State]:
         except NeurocktError:
             found[rank] = "killed"
     return found
+
+
+def rewinds(run_dir: Path) -> dict[int, frozenset[str]]:
+    """What each rank has superseded."""
+    return {rank: layout.superseded_names(path) for rank, path in layout.rank_paths(run_dir).items()}
 
 
 class MeanReader(TableReader):
@@ -187,14 +209,31 @@ class MeanFollower(TableFollower):
     def __init__(self, run_dir: Path, table: TableName, liveness: Liveness, *, after: int = 0) -> None:
         super().__init__(run_dir, table, after=after)
         self._liveness = liveness
+        self._rewinds = rewinds(run_dir)
 
     def new_rows(self) -> pa.Table:
+        self.rewound_to = None
+        before, self._rewinds = self._rewinds, rewinds(self._run_dir)
+        if self._rewinds != before:
+            self._go_back_where_ranks_did(before)
         reader = MeanReader(self._run_dir, self._table, self._liveness)
         rows = reader.read(after=self.last)
         self.damaged = reader.damaged
         if len(rows):
             self.last = rows[self._key][-1].as_py()
         return rows
+
+    def _go_back_where_ranks_did(self, before: Mapping[int, frozenset[str]]) -> None:
+        """Forget the rows that a rank has superseded since: their means are to change."""
+        for rank, names in self._rewinds.items():
+            for directory in layout.superseded_paths(layout.rank_path(self._run_dir, rank)).values():
+                if directory.name in names - before.get(rank, frozenset()):
+                    try:
+                        kept = read_kept(directory).get(self._table, self.last)
+                    except CorruptRun:
+                        kept = 0
+                    if kept < self.last:
+                        self.last = self.rewound_to = kept
 
 
 class MeanRows(RowReader):
@@ -204,9 +243,13 @@ class MeanRows(RowReader):
         super().__init__(run_dir, table)
         self._liveness = liveness
         self._last = 0
+        self._rewinds = rewinds(run_dir)
 
     def refresh(self) -> bool:
-        before = self.groups.total, self.columns
+        before = self.groups.total, self.columns, self.rewinds
+        if (found := rewinds(self._run_dir)) != self._rewinds:
+            self._rewinds, self._last, self.groups = found, 0, Groups()
+            self.rewinds += 1
         reader = self._reader()
         self.columns = tuple(reader.batches()[0].names)
         starts = list(self.groups.starts)
@@ -221,7 +264,7 @@ class MeanRows(RowReader):
             after = self._last
         self.groups = Groups(tuple(starts)) if len(starts) > 1 or not begun else self.groups
         self.damaged = {damage.path: damage.what for damage in reader.damaged}
-        return (self.groups.total, self.columns) != before
+        return (self.groups.total, self.columns, self.rewinds) != before
 
     def read(self, group: int, columns: Sequence[str]) -> dict[str, Block]:
         rows = self._reader().read(list(columns), after=group * SPAN, until=min(self._last, (group + 1) * SPAN))

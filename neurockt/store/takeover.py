@@ -116,6 +116,7 @@ class Takeover:
                 tags=described.tags or earlier.tags,
                 notes=earlier.notes if described.notes is None else described.notes,
                 config=described.config,
+                ranks=described.ranks,
                 state="running",
                 failure=None,
                 ended=None,

@@ -46,14 +46,17 @@ recorder.finish()
 """
 
 
-def start(root: Path, rank: int, *more: str, job: str = "77") -> subprocess.Popen[str]:
+def start(
+    root: Path, rank: int, *more: str, job: str = "77", script: str = RANKS, restarts: int = 0
+) -> subprocess.Popen[str]:
     """A rank as ``srun`` starts it."""
-    told = {"SLURM_JOB_ID": job, "SLURM_STEP_ID": "0", "SLURM_PROCID": str(rank), "SLURM_STEP_NUM_TASKS": "4"}
+    told = {"SLURM_RESTART_COUNT": str(restarts)} if restarts else {}
+    told |= {"SLURM_JOB_ID": job, "SLURM_STEP_ID": "0", "SLURM_PROCID": str(rank), "SLURM_STEP_NUM_TASKS": "4"}
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "RANK", "TORCHELASTIC"))
     }
     return subprocess.Popen(
-        [sys.executable, "-c", RANKS, root, *more],
+        [sys.executable, "-c", script, root, *more],
         env={**kept, **told},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -105,6 +108,9 @@ def test_one_rank_is_a_run_of_its_own(ranked_run: Path) -> None:
     run = open_run(ranked_run)
     assert run.ranks == (0, 1, 2, 3)
     assert run.rank_states() == {0: "finished", 1: "finished", 2: "killed", 3: "finished"}
+    origin = run.origin()
+    assert origin is not None
+    assert origin == run.rank(0).origin()
     assert run.rank(2).steps()["step"].to_pylist() == list(range(1, 31))
     assert (run.rank(2).info.rank, run.rank(2).info.ranks, run.rank(2).ranks) == (2, 4, ())
     with pytest.raises(RunNotFound, match=r"no rank 7 .*there are 0, 1, 2, 3"):
@@ -180,6 +186,44 @@ def test_a_live_run_ends_with_its_slowest_rank(tmp_path: Path) -> None:
     assert seal_run(run_dir).steps in (0, 35)  # the rank may have come to seal them itself
     assert pq.read_table(run_dir / "rank-001" / "steps").num_rows == 35
     assert len(run.steps()) == 40
+
+
+RESTARTED = """
+import os, sys
+from neurockt.monitor import Recorder
+
+recorder = Recorder(sys.argv[1], ranks="all", quiet=True)
+loss = recorder.track_scalar("loss")(float)
+recorder.resume(step=25)  # from the checkpoint
+assert (recorder.step, recorder.epoch) == (25, 1), (recorder.step, recorder.epoch)
+for step in range(26, 29):
+    with recorder(train=True):
+        loss(1000)
+recorder.finish()
+"""
+
+
+def test_a_restarted_job_continues_each_rank(tmp_path: Path) -> None:
+    """All ranks of a requeued job resume from the checkpoint: readers of the whole see it rewound, and then go on."""
+    for process in [start(tmp_path, rank, job="79") for rank in range(4)]:
+        process.communicate(timeout=60)
+    run = open_run(tmp_path / "slurm-79-0")
+    assert len(run.follow().steps) == 40
+    rows = run.rows("steps")
+    rows.refresh()
+    before = run.rewinds()
+    restarted = [start(tmp_path, rank, job="79", script=RESTARTED, restarts=1) for rank in range(4)]
+    for process in restarted:
+        process.communicate(timeout=60)
+    assert [process.returncode for process in restarted] == [0] * 4
+    new = run.follow()
+    assert (new.rewound, new.kept) == (True, (25, 1))
+    assert (new.steps["step"].to_pylist(), new.steps["loss"].to_pylist()) == ([26, 27, 28], [1000.0] * 3)
+    assert rows.refresh()
+    assert (rows.rewinds, rows.groups.total) == (1, 28)
+    assert run.rewinds() != before
+    (info,) = list_runs(tmp_path)
+    assert (info.state, info.ranks, [attempt.restart for attempt in info.attempts]) == ("finished", 4, [0, 1])
 
 
 def test_without_an_id_that_all_ranks_know_there_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
