@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from wandb_server import KEY, WandbServer
 
 from neurockt import list_runs, open_run
 from neurockt.store.journal import JournalDecoder
@@ -26,6 +29,16 @@ SESSIONS = [
     if language == "console"
     for command, output in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", body, re.MULTILINE)
 ]
+SYNCS = [session for session in SESSIONS if session[0].startswith("neurockt sync")]
+SESSIONS = [session for session in SESSIONS if session not in SYNCS]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[WandbServer]:
+    """A W&B server."""
+    started = WandbServer()
+    yield started
+    started.stop()
 
 
 def test_the_readme_has_something_to_check() -> None:
@@ -65,6 +78,41 @@ def test_the_terminal_sessions_of_the_readme(command: str, output: str) -> None:
         env={**os.environ, "COLUMNS": "120", "TZ": "UTC"},
     )
     assert done.stdout.rstrip().splitlines() == output.rstrip().splitlines(), done.stderr
+
+
+def test_the_syncs_of_the_readme(server: WandbServer, tmp_path: Path) -> None:
+    """One after the other on a copy of the sample runs, with a server: each prints exactly what the README shows."""
+    assert len(SYNCS) == 3
+    shutil.copytree(ROOT / "sample_runs", tmp_path / "sample_runs")
+    for command, output in SYNCS:
+        done = run_beside(server, tmp_path, *shlex.split(command))
+        assert (done.stdout, done.stderr) == (output, ""), command
+    assert len(server.runs) == 12
+    assert all(run.is_exact for run in server.runs.values())
+
+
+def test_the_recorder_of_the_readme_swaps(server: WandbServer, tmp_path: Path) -> None:
+    """The training loop of the README with those lines in place of its own: the run is in W&B as well."""
+    imported, made = PYTHON[2].strip().split("\n\n")
+    script, count = re.subn(r"^recorder = .*$", f"{imported}\n{made}", PYTHON[0], flags=re.MULTILINE)
+    assert count == 1
+    (tmp_path / "train.py").write_text(script)
+    done = run_beside(server, tmp_path, str(tmp_path / "train.py"))
+    assert done.returncode == 0, done.stderr
+    (run_dir,) = (tmp_path / "runs").iterdir()
+    run = open_run(run_dir)
+    assert len(server.only_run.rows) == len(run.steps()) + len(run.epochs())
+    assert (server.only_run.state, server.only_run.project) == ("finished", "stripes")
+
+
+def run_beside(server: WandbServer, directory: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """A script, or a module, in a process that knows that server alone."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("WANDB_", "PYTEST_"))}
+    environment |= {"WANDB_BASE_URL": server.url, "WANDB_API_KEY": KEY, "HOME": str(directory)}
+    how = [] if words[0].endswith(".py") else ["-m"]
+    return subprocess.run(
+        [sys.executable, *how, *words], cwd=directory, capture_output=True, text=True, check=False, env=environment
+    )
 
 
 def test_the_files_the_readme_points_to_exist() -> None:
