@@ -70,7 +70,7 @@ class Uploader:
             if not self._over.wait(min(seconds, SILENT_SECONDS)):
                 note(f"the last rows go to W&B, for {format_duration(seconds)} at most; Ctrl-C leaves them here")
                 if not self._over.wait(seconds - SILENT_SECONDS):
-                    self._warn_once(f"W&B did not take the last rows within {format_duration(seconds)}")
+                    self._warn_once(f"it does not have the last rows after {format_duration(seconds)}")
         finally:
             if seconds:
                 self._stop()

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from neurockt.errors import UsageError
 from neurockt.monitor._names import check_run_id
+from neurockt.records import RunInfo
 from neurockt.store.plain import mapping_of
-from neurockt.store.writer import RunWriter
 
 ONLINE: Final = "online"
 OFFLINE: Final = "offline"
@@ -132,14 +132,14 @@ class Wanted:
         kept = set(values).intersection(include) if include is not None else set(values).difference(exclude or ())
         return {key: value for key, value in values.items() if key in kept}
 
-    def write_wishes(self, writer: RunWriter) -> None:
+    def write_wishes(self, run_dir: Path, info: RunInfo) -> None:
         """Note where the user wants the run, for every sync."""
         from neurockt.sync.describe import identity
         from neurockt.sync.ledger import Ledger, Wishes
 
         wishes = Wishes(entity=self.entity, run_id=self.id, job_type=self.job_type)
         if wishes != Wishes():
-            Ledger(writer.path, identity(writer.info)).write_wishes(wishes)
+            Ledger(run_dir, identity(info)).write_wishes(wishes)
 
 
 def _given(settings: Any) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from neurockt.errors import MissingExtra, NeurocktWarning
 from neurockt.formatting import clean
@@ -18,7 +18,9 @@ from neurockt.monitor._recorder import Recorder
 from neurockt.monitor._uploader import Uploader
 from neurockt.monitor._wandb_arguments import DISABLED, ONLINE, Wanted
 from neurockt.records import Failure, State
-from neurockt.store.writer import RunWriter
+
+if TYPE_CHECKING:
+    from neurockt.store.writer import RunWriter
 
 __all__ = ["WandbRecorder"]
 
@@ -118,10 +120,11 @@ class WandbRecorder(Recorder):
 
     def _create(self) -> RunWriter:
         writer = super()._create()
-        if self._wanted.mode != DISABLED:
-            self._wanted.write_wishes(writer)
-        if self._wanted.mode == ONLINE:
-            self._uploader = Uploader(writer.path, self._wanted.environment, self._warn)
+        if writer.info.rank in (None, 0):  # the whole of a run whose ranks keep their own rows is one run in W&B
+            if self._wanted.mode != DISABLED:
+                self._wanted.write_wishes(self.run_dir, writer.info)
+            if self._wanted.mode == ONLINE:
+                self._uploader = Uploader(self.run_dir, self._wanted.environment, self._warn)
         return writer
 
     def _finish(self, state: State, failure: Failure | None) -> None:

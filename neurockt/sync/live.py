@@ -35,6 +35,8 @@ LAST_PATIENCE_SECONDS: Final = 6.0
 LOST_PATIENCE_SECONDS: Final = 3.0
 """How long a request is repeated: while the run goes on; once it has ended, and somebody waits; the same where the
 server did not answer before."""
+RANKS_SECONDS: Final = 2.0
+"""How often to look, once the run has ended here, whether it has ended elsewhere."""
 PARENT_SECONDS: Final = 1.0
 """How often to look whether the process that trains is still there. A fork of it may hold our stdin open."""
 NICENESS: Final = 10
@@ -85,9 +87,11 @@ class Live:
                 if (outcome.url, outcome.rows) != self._told:
                     self._told = (outcome.url, outcome.rows)
                     tell(rows=outcome.rows, url=outcome.url)
-                if is_last:
+                if is_last and os.getppid() != self._parent:
                     return False
-                pause, retry, is_lost = _look_seconds(), RETRY_SECONDS, False
+                # where ranks keep their own rows, others may not have ended yet
+                pause = RANKS_SECONDS if is_last else _look_seconds()
+                retry, is_lost = RETRY_SECONDS, False
             self._wait(pause)
 
     def _send(self, *, is_last: bool, is_lost: bool) -> Outcome:
@@ -111,6 +115,8 @@ class Live:
 
     def _wait(self, seconds: float) -> None:
         until = time.monotonic() + seconds
+        if self._has_ended():
+            time.sleep(seconds)
         while not self._has_ended() and (left := until - time.monotonic()) > 0:
             self._ended.wait(min(left, PARENT_SECONDS))
 

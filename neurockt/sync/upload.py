@@ -17,6 +17,7 @@ from typing import Final, Literal
 from neurockt.errors import SyncFailed
 from neurockt.records import RunInfo
 from neurockt.store import layout
+from neurockt.store.layout import superseded_names
 from neurockt.store.run import Run
 from neurockt.sync import files, public
 from neurockt.sync.client import Client, Refused, ServerRun
@@ -189,7 +190,7 @@ class Upload:
             return START, there, run_id  # it has a part of the rows, we cannot know which: all of them again
         known = self._entry.place
         here = rows.line(there.rows - 1, known if known.rows < there.rows else START)
-        if here is None and self.is_live:
+        if here is None and self.is_live and not superseded_names(self._run.path):
             raise SyncFailed("W&B has more rows than can be seen from here; the file system lags, sync again later")
         if here is not None and same_row(here, there.last_line):
             place = rows.place(there.rows, known)

@@ -53,12 +53,22 @@ def make_run(root: Path) -> Iterator[MakeRun]:
     """Makes runs of so many steps, with a validation after every so many; gives their directories."""
     made: list[Recorder] = []
 
-    def make(steps: int = 100, every: int = 10, *, finish: bool = True, where: Path = root, **about: Any) -> Path:
+    def make(
+        steps: int = 100,
+        every: int = 10,
+        *,
+        finish: bool = True,
+        where: Path = root,
+        resume: int | None = None,
+        **about: Any,
+    ) -> Path:
         recorder = Recorder(where, quiet=True, **about)
         made.append(recorder)
+        if resume is not None:
+            recorder.resume(resume)
         loss = recorder.track_scalar("train_loss")(lambda value: value)
         accuracy = recorder.metric("acc")(lambda value: value)
-        numbers = random.Random(steps)
+        numbers = random.Random(steps + (resume or 0))
         for step in range(1, steps + 1):
             with recorder(train=True):
                 loss(numbers.random())

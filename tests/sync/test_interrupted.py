@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -77,24 +75,20 @@ def test_two_syncs_at_once_do_no_harm(server: WandbServer, make_run: MakeRun, ro
     check(server, sizes)
 
 
-def rewind(path: Path, donor: Path) -> None:
-    """Give the run the last rows of another: what a requeue does to the rows after its checkpoint."""
-    for table in ("steps", "epochs"):
-        shutil.copy(donor / table / "part-00000.parquet", path / table / "part-00000.parquet")
-    document, other = (json.loads((run / "run.json").read_bytes()) for run in (path, donor))
-    changed = {**document, "steps": other["steps"], "epochs": other["epochs"], "heartbeat": document["heartbeat"] + 1}
-    (path / "run.json").write_text(json.dumps(changed))
+def requeue(make_run: MakeRun, path: Path, checkpoint: int, steps: int, *, finish: bool = True) -> None:
+    """Another attempt at the run, from a checkpoint: what it had recorded after it is superseded."""
+    make_run(steps=steps - checkpoint, run_id=path.name, resume=checkpoint, finish=finish)
 
 
 @pytest.mark.parametrize("steps", [60, 100, 300])
 def test_a_rewound_run_is_told_and_can_be_replaced(
-    steps: int, server: WandbServer, make_run: MakeRun, sync: Sync, tmp_path: Path
+    steps: int, server: WandbServer, make_run: MakeRun, sync: Sync
 ) -> None:
     """With fewer rows than were uploaded, as many, or more: nothing is sent over the others unasked."""
     path = make_run(steps=100, run_id="requeued")
     sync()
     before = server.only_run.history
-    rewind(path, make_run(steps=steps, where=tmp_path / "other"))
+    requeue(make_run, path, 40, steps)
     (outcome,) = sync()
     assert outcome.status == "failed"
     assert "--replace" in (outcome.reason or "")
@@ -106,13 +100,34 @@ def test_a_rewound_run_is_told_and_can_be_replaced(
     assert sync()[0].sent == 0
 
 
-def test_an_interrupted_replacement_is_completed_unasked(
-    server: WandbServer, make_run: MakeRun, sync: Sync, tmp_path: Path
-) -> None:
+def test_a_live_run_that_was_rewound_is_told(server: WandbServer, make_run: MakeRun, sync: Sync) -> None:
+    """It is not taken for a file system that lags."""
+    path = make_run(steps=100, run_id="requeued")
+    sync()
+    requeue(make_run, path, 40, 60, finish=False)
+    (outcome,) = sync(running=True)
+    assert "--replace" in (outcome.reason or "")
+    assert sync(running=True, replace=True)[0].status == "running"
+    assert len(server.run("requeued-2").rows) == 66
+    assert {run.name for run in server.runs.values()} == {"requeued", "requeued-2"}, "until the new one is complete"
+
+
+def test_a_run_that_goes_on_is_continued(server: WandbServer, make_run: MakeRun, sync: Sync) -> None:
+    """An attempt that begins after what was uploaded takes nothing back: only its rows are sent."""
+    path = make_run(steps=100, run_id="requeued")
+    sync()
+    requeue(make_run, path, 100, 150)
+    (outcome,) = sync()
+    assert (outcome.status, outcome.rows, outcome.sent) == ("complete", 165, 55)
+    assert server.only_run.is_exact
+    assert server.only_run.config["neurockt"]["value"]["attempts"] == 2
+
+
+def test_an_interrupted_replacement_is_completed_unasked(server: WandbServer, make_run: MakeRun, sync: Sync) -> None:
     """The old upload is deleted when the new one is complete, and not before."""
     path = make_run(steps=100, run_id="requeued")
     sync()
-    rewind(path, make_run(steps=300, where=tmp_path / "other"))
+    requeue(make_run, path, 40, 300)
     server.faults = [Fault("status", status=403)]
     assert sync(replace=True)[0].status == "failed"
     assert {run.name for run in server.runs.values()} == {"requeued", "requeued-2"}

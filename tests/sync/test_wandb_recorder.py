@@ -280,7 +280,7 @@ def test_finish_waits_within_bounds_and_says_so(server: WandbServer, root: Path,
     started = time.monotonic()
     done = run_script(root, more="settings={'finish_timeout': 2}")
     assert time.monotonic() - started < 15
-    check_one_warning(done, "did not take the last rows within 2.0s")
+    check_one_warning(done, "does not have the last rows after 2.0s")
     first, *_, last = [line for line in done.stderr.splitlines() if line.startswith("neurockt:")]
     assert first == "neurockt: the last rows go to W&B, for 2.0s at most; Ctrl-C leaves them here"
     assert last == f"neurockt: W&B does not have all of this run; 'neurockt sync {root}/run' sends the rest"
@@ -487,3 +487,58 @@ def test_a_sync_at_the_same_time_does_no_harm(
         assert sync(running=True)[0].status == "running"
     recorder.finish()
     check_completed(sync, server, 2005)
+
+
+def test_a_requeued_run_goes_on_in_wandb(server: WandbServer, make_recorder: MakeWandbRecorder, root: Path) -> None:
+    """The next attempt sends its rows after those of the one before, to where that one's user wanted them."""
+    first = make_recorder(run_id="run", project="p", id="chosen")
+    train(first)
+    first.finish()
+    second = make_recorder(run_id="run", project="p")
+    train(second)
+    second.finish()
+    run = server.only_run
+    assert (run.name, run.project, run.state, len(run.rows), run.received) == ("chosen", "p", "finished", 102, 102)
+    assert run.is_exact
+
+
+def test_an_id_that_resumes_names_the_directory(server: WandbServer, make_recorder: MakeWandbRecorder) -> None:
+    """As scripts do that W&B is to continue: ``id=`` and ``resume=`` are all it takes to continue both."""
+    for _ in range(2):
+        recorder = make_recorder(id="job-17", resume="allow")
+        train(recorder)
+        recorder.finish()
+    assert recorder.run_dir.name == "job-17"
+    assert (server.only_run.name, len(server.only_run.rows), server.only_run.is_exact) == ("job-17", 102, True)
+
+
+RANKS = """
+import os, sys, time
+from neurockt.monitor.wandb import WandbRecorder
+
+rank = int(os.environ["RANK"])
+recorder = WandbRecorder(sys.argv[1], run_id="run", quiet=True, ranks=sys.argv[2])
+loss = recorder.track_scalar("loss")(float)
+for step in range(30):
+    with recorder(train=True):
+        loss(step + rank)
+if rank == 1:
+    time.sleep(1.5)
+recorder.finish()
+"""
+
+
+@pytest.mark.parametrize(("ranks", "offset"), [("first", 0.0), ("all", 0.5)])
+def test_ranks_are_one_run(ranks: str, offset: float, server: WandbServer, root: Path) -> None:
+    """One process sends it, beside rank 0: its rows, or where each rank keeps its own, their means."""
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", RANKS, root, ranks],
+            env={**os.environ, "RANK": str(rank), "WORLD_SIZE": "2"},
+        )
+        for rank in range(2)
+    ]
+    assert [process.wait() for process in processes] == [0, 0]
+    run = server.only_run
+    assert [row["loss"] for row in run.rows] == [step + offset for step in range(30)]
+    assert (run.state, run.is_exact, server.requested("Viewer")) == ("finished", True, 1)
