@@ -292,7 +292,7 @@ class TableWriter:
         if fd < 0 or self._waiting:
             return
         try:
-            if os.fstat(fd).st_nlink == 0:
+            if os.fstat(fd).st_nlink == 0 and self._is_ours():
                 journal = layout.journal_path(self._run_dir, self._table)
                 raise FileNotFoundError(errno.ENOENT, "it was removed; it is made again", str(journal))
             if last != self._synced:
