@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -15,6 +16,7 @@ from textual.screen import Screen
 from textual.theme import Theme
 from textual.widgets import Input
 
+from neurockt.errors import NeurocktWarning
 from neurockt.formatting import clean
 from neurockt.store.layout import RUN_FILE
 from neurockt_viewer import terminal
@@ -88,6 +90,7 @@ class ViewerApp(App[None]):
 
     def on_mount(self) -> None:
         """Show the runs, or the run."""
+        warnings.simplefilter("ignore", NeurocktWarning)  # the screens tell what cannot be read
         self.register_theme(DARK)
         self.register_theme(LIGHT)
         self.theme = LIGHT.name if self.settings.theme == "light" else DARK.name

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from neurockt import open_run
 from neurockt.store.run import Run
@@ -12,6 +13,9 @@ from neurockt_viewer.charts.band import band
 from neurockt_viewer.charts.pyramid import ENTRIES
 from neurockt_viewer.charts.series import Axis, Line, Series
 from neurockt_viewer.charts.source import Metric, RunSeries
+
+if TYPE_CHECKING:
+    from neurockt.store.reader import Damage
 
 
 class RankedSeries:
@@ -43,6 +47,11 @@ class RankedSeries:
         """Every metric of any of them, those of the steps first."""
         known = dict.fromkeys(metric for series in self._ranks.values() for metric in series.metrics)
         return sorted(known, key=lambda metric: metric.table != "steps")
+
+    @property
+    def damaged(self) -> tuple[Damage, ...]:
+        """What could not be read of any of them."""
+        return tuple(damage for series in self._ranks.values() for damage in series.damaged)
 
     def outline(self) -> None:
         """Read the footers of long tables."""

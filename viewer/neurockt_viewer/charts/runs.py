@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from itertools import takewhile
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from neurockt.fields import flat_config
 from neurockt.records import RunInfo
@@ -15,6 +15,9 @@ from neurockt_viewer.charts.pyramid import ENTRIES
 from neurockt_viewer.charts.ranks import RankedSeries, series_of
 from neurockt_viewer.charts.series import Axis, Line
 from neurockt_viewer.charts.source import Metric, RunSeries
+
+if TYPE_CHECKING:
+    from neurockt.store.reader import Damage
 
 _SEED: Final = re.compile(r"(?:^|[._-])(?:random_|rng_|torch_|np_|numpy_)?(?:seed|random_state|rng)$", re.IGNORECASE)
 _SEED_IN_NAME: Final = re.compile(r"[-_. /]*(?:seed|s)?[-_. =]*$", re.IGNORECASE)
@@ -43,6 +46,11 @@ class Runs:
         """Every metric of any of them, those of the steps first."""
         known = dict.fromkeys(metric for series in self.runs for metric in series.metrics)
         return sorted(known, key=lambda metric: metric.table != "steps")
+
+    @property
+    def damaged(self) -> list[Damage]:
+        """What could not be read, as far as it was tried."""
+        return [damage for series in self.runs for damage in series.damaged]
 
     def outline(self) -> None:
         """Read the footers of long tables."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from neurockt.store.follow import TableFollower
     from neurockt.store.layout import TableName
     from neurockt.store.outline import Outline
+    from neurockt.store.reader import Damage
     from neurockt.store.run import Run
 
 OUTLINE_ROWS: Final = 200_000
@@ -96,6 +97,11 @@ class RunSeries:
     def metrics(self) -> list[Metric]:
         """Every metric known so far, in the order in which they appeared, those of the steps first."""
         return sorted(self._names, key=lambda metric: metric.table != "steps")
+
+    @property
+    def damaged(self) -> tuple[Damage, ...]:
+        """What could not be read, as far as it was tried."""
+        return self.run.damaged
 
     def _know(self, table: TableName, names: Any) -> None:
         self._names.update((Metric(table, name), None) for name in names)

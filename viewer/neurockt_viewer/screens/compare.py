@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from neurockt import open_run
-from neurockt.errors import NeurocktError, NeurocktWarning
+from neurockt.errors import NeurocktError
 from neurockt.formatting import clean
 from neurockt.records import RunInfo
 from neurockt.store.run import Run
@@ -126,9 +125,7 @@ class CompareScreen(Screen[None]):
             infos = []
             for run in runs:
                 try:
-                    with warnings.catch_warnings():
-                        warnings.simplefilter("ignore", NeurocktWarning)
-                        infos.append(run.current_info())
+                    infos.append(run.current_info())
                 except NeurocktError:
                     infos += [info for info in known if info.path == run.path]
             if infos != known:

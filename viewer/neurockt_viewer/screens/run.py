@@ -256,10 +256,13 @@ class RunScreen(Screen[None]):
             self.set_focus(next((widget for widget in tab.query("*") if widget.focusable), None))
 
     def _show_info(self, tab: Widget) -> None:
+        from neurockt_viewer.widgets.chart_grid import ChartGrid
         from neurockt_viewer.widgets.info import InfoView
 
         if self._info is not None and isinstance(tab, InfoView):
-            damaged = self._run.damaged if self._run else ()
+            damaged = dict.fromkeys(self._run.damaged if self._run else ())
+            for grid in self.query(ChartGrid):  # which has read more of the run
+                damaged |= dict.fromkeys(grid.series.damaged if grid.series else ())
             tab.show(self._info, tuple(f"{damage}" for damage in damaged), self._origin)
 
     async def action_next_tab(self, direction: int) -> None:

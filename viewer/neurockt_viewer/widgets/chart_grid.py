@@ -278,6 +278,8 @@ class ChartGrid(Widget):
                 said.append("mean and range over seeds")
             if self._shared.window:
                 said.append("zoomed: 0 shows all")
+            if damaged := self._series.damaged:
+                said.insert(0, f"not all can be read: {clean(damaged[0])}")
         self.query_one(".status", Static).update(Content(" · ".join(filter(None, said))), layout=False)
 
     # Keys and changes
