@@ -270,3 +270,21 @@ async def test_what_cannot_be_read_is_counted_and_told(tmp_path: Path, tiny_run:
         assert app.screen is screen
         shutil.rmtree(tiny_run)
         await until(lambda: "None of the runs in" in text(app))
+
+
+async def test_the_mouse_does_what_keys_do() -> None:
+    """A click on a title sorts, on a row puts the cursor there, a second one opens; so do the keys below."""
+    app = ViewerApp(SAMPLES)
+    async with app.run_test(size=(160, 30)) as pilot:
+        screen = await listed(app, 12)
+        header = text(app).splitlines()[1]
+        await pilot.click(Grid, offset=(header.index(" acc") + 2, 0))
+        assert "acc ▲" in titles(screen, "#runs")
+        await pilot.click(Grid, offset=(20, 4))
+        assert screen.query_one("#runs", Grid).cursor_row == 3
+        keys = text(app).splitlines()[-1]
+        await pilot.click("KeyLine", offset=(keys.index("Help"), 0))
+        await until(lambda: isinstance(app.screen, HelpScreen))
+        await pilot.press("escape")
+        await pilot.click(Grid, offset=(20, 2), times=2)
+        await until(lambda: isinstance(app.screen, RunScreen))
