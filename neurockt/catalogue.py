@@ -43,7 +43,7 @@ def list_runs(root: str | os.PathLike[str] | None = None, *, liveness: Liveness 
 
 def run_paths(directory: Path) -> list[Path]:
     """The run directories in a directory, or the directory itself when it is one."""
-    if (directory / layout.RUN_FILE).exists():
+    if _may_be_run(directory):
         return [directory]
     try:
         with os.scandir(directory) as entries:
@@ -54,7 +54,20 @@ def run_paths(directory: Path) -> list[Path]:
         ) from None
     except OSError as error:
         raise RunNotFound(f"cannot list {directory}: {error.strerror}") from error
-    return [directory / name for name in names if os.path.exists(f"{directory}/{name}/{layout.RUN_FILE}")]
+    return [directory / name for name in names if _may_be_run(f"{directory}/{name}")]
+
+
+def _may_be_run(path: str | Path) -> bool:
+    """Whether it has a ``run.json``, or one that the disk does not let us see: who reads it is told why."""
+    try:
+        os.stat(f"{path}/{layout.RUN_FILE}")  # noqa: PTH116  (a Path takes longer than the look)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    except ValueError:  # no path at all
+        return False
+    return True
 
 
 def find_run(reference: str, root: Path | None = None) -> Run:
@@ -65,7 +78,7 @@ def find_run(reference: str, root: Path | None = None) -> Run:
     """
     root = root or layout.default_root()
     for path in (Path(reference), root / reference):
-        if (path / layout.RUN_FILE).exists():
+        if _may_be_run(path):
             return open_run(path)
     if os.sep in reference or not root.is_dir():
         return open_run(Path(reference))  # says what is wrong with that path

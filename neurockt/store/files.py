@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -25,7 +26,7 @@ def publish(path: Path, write: Callable[[Path], None]) -> None:
         write(temporary)
         descriptor = os.open(temporary, os.O_RDONLY)
         try:
-            os.fsync(descriptor)
+            fsync(descriptor)
         finally:
             os.close(descriptor)
         os.replace(temporary, path)
@@ -34,6 +35,15 @@ def publish(path: Path, write: Callable[[Path], None]) -> None:
             temporary.unlink()
         raise
     sync_directory(path.parent)
+
+
+def fsync(descriptor: int) -> None:
+    """Put a file on stable storage, where the file system can."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):  # what those without fsync say
+            raise
 
 
 def sync_directory(directory: Path) -> None:

@@ -175,7 +175,11 @@ class TableReader:
         return Journals(rows, successor_rows, journal.next)
 
     def _replay(self, decoder: JournalDecoder, path: Path) -> list[Rows]:
-        data = files.read_if_there(path)
+        try:
+            data = files.read_if_there(path)
+        except OSError as error:
+            self.damaged.append(Damage(path, f"cannot be read, left out ({error.strerror})"))
+            return []
         if data is None:
             return []
         rows = decoder.feed(data)

@@ -30,13 +30,13 @@ class SealedRows:
         from neurockt.store import parts
         from neurockt.store.summary import summarise
 
+        if self._summary.rows and self._run_dir.is_dir() and not layout.part_paths(self._run_dir, self._table):
+            self.lost += self._summary.rows
+            self._summary = TableSummary()
         new = rows_after(batches, self.last)
         if not new:
             return
         (self._run_dir / self._table).mkdir(exist_ok=True)
-        if self._summary.rows and not layout.part_paths(self._run_dir, self._table):
-            self.lost += self._summary.rows
-            self._summary = TableSummary()
         parts.append(self._run_dir, self._table, parts.rows_to_table(new, layout.KEY[self._table]), join=join)
         self._summary = summarise(new, onto=self._summary)
         self.last = int(new[-1].data["number"][-1])

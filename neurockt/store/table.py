@@ -45,8 +45,6 @@ SEAL_RETRY_SECONDS: Final = 10.0
 """How soon a sealing that failed is tried again; it may write a whole part each time."""
 PIECE_BYTES: Final = 2**20
 """What waits is written in pieces of this size."""
-NO_FSYNC: Final = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
-"""How file systems say that they have no fsync."""
 
 
 class TableWriter:
@@ -296,12 +294,9 @@ class TableWriter:
                 journal = layout.journal_path(self._run_dir, self._table)
                 raise FileNotFoundError(errno.ENOENT, "it was removed; it is made again", str(journal))
             if last != self._synced:
-                os.fsync(fd)
+                files.fsync(fd)
                 self._synced = last
-        except OSError as error:
-            if error.errno in NO_FSYNC:
-                self._synced = last
-                return
+        except OSError:
             self._withdraw()  # the kernel takes what it could not write for written: it has to be written again
             raise
 

@@ -65,10 +65,10 @@ class Child:
             time.sleep(0.002)
 
     def sealed(self) -> None:
-        """Wait until a part holds all steps."""
+        """Wait until parts hold all rows."""
         deadline = time.monotonic() + PATIENCE
-        steps = self.recorder._writer.tables["steps"]
-        while steps._sealed.last < steps.last or steps._frozen:
+        tables = self.recorder._writer.tables.values()
+        while any(table._sealed.last < table.last or table._frozen for table in tables):
             assert time.monotonic() < deadline, "the rows were never sealed"
             time.sleep(0.002)
 
