@@ -51,7 +51,7 @@ def test_a_dead_run_goes_on(tmp_path: Path) -> None:
     info = open_run(path).info
     assert rows(path, "steps") == [(1, 1, 1), (2, 1, 1), (3, 2, 1), (4, 2, 1), (5, 3, 2)]
     assert rows(path, "epochs") == [(2, 1, 1), (4, 2, 1), (5, 3, 2)]
-    assert sorted(each.name for each in path.iterdir()) == ["epochs", "run.json", "steps"]
+    assert sorted(each.name for each in path.iterdir()) == ["epochs", "origin", "run.json", "steps"]
     assert (info.state, info.created, info.id) == ("finished", before.created, before.id)
     assert info.heartbeat > before.heartbeat
     assert info.steps.columns["loss"].count == 5

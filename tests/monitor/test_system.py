@@ -286,6 +286,21 @@ def test_samples_survive_a_kill(tmp_path: Path) -> None:
     assert run.system().equals(rows)
 
 
+def test_samples_count_on_in_a_run_that_is_continued(tmp_path: Path) -> None:
+    """The next attempt's follow the last one's, and each attempt tells where it came from."""
+    for attempt, samples in enumerate((5, 12, 20), start=1):
+        assert run_python(KILLED, tmp_path, samples, attempt).returncode == -signal.SIGKILL
+    run = open_run(tmp_path / "run")
+    rows = run.system()
+    assert rows["sample"].to_pylist() == list(range(1, len(rows) + 1))
+    assert len(rows) >= 20
+    assert rows["step"].to_pylist() == sorted(rows["step"].to_pylist())
+    assert rows["step"][-1].as_py() == 3
+    for attempt in (1, 2, 3):
+        if (origin := run.origin(attempt)) is not None:  # the kill may have come first
+            assert origin.command[-1] == str(attempt)
+
+
 def test_an_error_ends_the_sampling_and_nothing_else(tmp_path: Path, soon: None) -> None:
     """It is told once; the rows so far are kept."""
     recorder = Recorder(tmp_path, quiet=True, system_seconds=None)
