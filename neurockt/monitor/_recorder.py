@@ -87,7 +87,8 @@ class Recorder:
             name: what to call it; need not be unique. Default: its id.
             run_id: name of its directory; default a new one from time and chance. A run that is there goes on, if its
                 process is dead, as does without a name that of a job which SLURM has restarted.
-            config: settings: a mapping, a dataclass, an ``argparse.Namespace``, or an object with attributes.
+            config: settings: a mapping, a dataclass, an ``argparse.Namespace``, an OmegaConf, pydantic or attrs one,
+                or an object with attributes; nested as you like. It is stored as it is: leave secrets out.
             tags: labels to filter by.
             notes: free text.
             group: runs that belong together, such as the seeds of one experiment.

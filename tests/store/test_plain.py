@@ -1,0 +1,253 @@
+"""Configs of every kind as JSON: what the user wrote comes back, nested and all."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import enum
+import json
+import math
+import subprocess
+import sys
+from collections import ChainMap, OrderedDict, UserDict, deque, namedtuple
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from neurockt import open_run
+from neurockt.errors import UsageError
+from neurockt.monitor import Recorder
+from neurockt.store.plain import ELLIPSIS, mapping_of, plain
+
+
+class Schedule(enum.Enum):
+    COSINE = 1
+
+
+class Mode(str, enum.Enum):
+    TRAIN = "train"
+
+
+@dataclasses.dataclass
+class Optimiser:
+    lr: float = 0.1
+    betas: tuple[float, float] = (0.9, 0.95)
+    schedule: Schedule = Schedule.COSINE
+
+
+@dataclasses.dataclass
+class Settings:
+    optimiser: Optimiser = dataclasses.field(default_factory=Optimiser)
+    layers: list[Optimiser] = dataclasses.field(default_factory=lambda: [Optimiser(0.2)])
+    where: Path = Path("/scratch/data")
+
+
+OPTIMISER = {"lr": 0.1, "betas": [0.9, 0.95], "schedule": "COSINE"}
+SETTINGS = {"optimiser": OPTIMISER, "layers": [{**OPTIMISER, "lr": 0.2}], "where": "/scratch/data"}
+Point = namedtuple("Point", "x y")
+
+
+class Slots:
+    __slots__ = ("lr",)
+
+
+class Rude:
+    def __str__(self) -> str:
+        raise RuntimeError("no")
+
+
+class RudeMapping(UserDict):
+    def __getitem__(self, key: Any) -> Any:
+        raise RuntimeError("no")
+
+
+class Keyed:
+    """As ml_collections has it: keys and items, yet no Mapping."""
+
+    def keys(self) -> list[str]:
+        return ["lr"]
+
+    def items(self) -> list[tuple[str, float]]:
+        return [("lr", 0.1)]
+
+    def __getitem__(self, key: str) -> float:
+        return 0.1
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (Settings(), SETTINGS),
+        ({"a": Settings()}, {"a": SETTINGS}),
+        (argparse.Namespace(lr=0.1, nested=argparse.Namespace(a=1)), {"lr": 0.1, "nested": {"a": 1}}),
+        (SimpleNamespace(a=SimpleNamespace(b=None)), {"a": {"b": None}}),
+        (MappingProxyType({"a": 1}), {"a": 1}),
+        (ChainMap({"a": 1}, {"b": 2}), {"b": 2, "a": 1}),
+        (OrderedDict(b=1, a=2), {"b": 1, "a": 2}),
+        ({"keyed": Keyed()}, {"keyed": {"lr": 0.1}}),
+        ({1: "a", None: "b", Schedule.COSINE: "c", (1, 2): "d"}, {"1": "a", "None": "b", "COSINE": "c", "(1, 2)": "d"}),
+        (Point(1, Point(2, 3)), {"x": 1, "y": {"x": 2, "y": 3}}),
+        (deque([1, 2]), [1, 2]),
+        ({3, 1, 2}, [1, 2, 3]),
+        (frozenset(), []),
+        (range(10**12), "range(0, 1000000000000)"),
+        (b"\xff", "b'\\xff'"),
+        (Path("a/b"), "a/b"),
+        (Mode.TRAIN, "train"),
+        (Schedule.COSINE, "COSINE"),
+        (True, True),
+        (np.float32(0.5), 0.5),
+        (np.float64("nan"), "NaN"),
+        (np.longdouble(0.5), 0.5),
+        (np.int64(2**62), 2**62),
+        (np.bool_(True), True),
+        (np.str_("a"), "a"),
+        (np.array(3), 3),
+        (np.arange(4).reshape(2, 2), [[0, 1], [2, 3]]),
+        (-math.inf, "-Infinity"),
+        (10**30, 10**30),
+        (Decimal("0.10"), "0.10"),
+        (1 + 2j, "(1+2j)"),
+        (torch.float32, "torch.float32"),
+        (torch.device("cpu"), "cpu"),
+        (torch.tensor(0.5), 0.5),
+        (torch.tensor([1, 2]), [1, 2]),
+        (torch.Size([1, 2]), [1, 2]),
+        (torch.nn.ReLU, "torch.nn.modules.activation.ReLU"),
+        (math.sqrt, "math.sqrt"),
+        (plain, "neurockt.store.plain.plain"),
+        ("\ud800", "?"),
+    ],
+)
+def test_a_value_as_json(value: Any, expected: Any) -> None:
+    """Numbers stay numbers, what has fields becomes a mapping, and strict JSON takes it."""
+    found = plain(value)
+    assert found == expected
+    assert type(found) is type(expected)
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_text_says_the_same_in_every_process() -> None:
+    """No address in it, so that the configs of two runs compare equal."""
+    assert plain(partial(test_a_value_as_json, 1)).startswith("functools.partial(<function test_a_value_as_json>, 1)")
+    assert plain(object()) == "<object object>"
+
+
+def test_long_arrays_and_texts_are_bounded() -> None:
+    """A config is no place for data."""
+    assert isinstance(plain(np.zeros(100_000)), str)
+    assert len(plain(SimpleNamespace(a=Path("x" * 100_000)))["a"]) == 10_000
+
+
+def test_what_holds_itself_ends() -> None:
+    """Directly, through others, and however deep."""
+    loop: dict[str, Any] = {"a": 1}
+    loop["self"] = loop
+    loop["list"] = [loop]
+    assert plain(loop) == {"a": 1, "self": ELLIPSIS, "list": [ELLIPSIS]}
+    space = SimpleNamespace()
+    space.up = SimpleNamespace(down=space)
+    assert plain(space) == {"up": {"down": ELLIPSIS}}
+    deep: Any = 1
+    for _ in range(10_000):
+        deep = [deep]
+    assert ELLIPSIS in json.dumps(plain(deep), ensure_ascii=False)
+    shared = [1]
+    assert plain([shared, shared]) == [[1], [1]]
+
+
+def test_a_class_that_refuses_is_told_of(tmp_path: Path) -> None:
+    """And everything else of the config is kept."""
+    config = {"lr": 0.1, "rude": Rude(), "mapping": RudeMapping(a=1)}
+    recorder = Recorder(tmp_path, quiet=True, config=config)
+    with recorder(train=True):
+        pass
+    recorder.finish()
+    found = open_run(recorder.run_dir).config
+    assert found["lr"] == 0.1
+    assert found["rude"] == "Rude that cannot be read: RuntimeError('no')"
+    assert "RudeMapping that cannot be read" in found["mapping"]
+
+
+def test_omegaconf() -> None:
+    """Interpolations are resolved, what is missing is told as it was written, and lists are lists."""
+    OmegaConf = pytest.importorskip("omegaconf").OmegaConf
+    config = OmegaConf.create(
+        {"width": 64, "model": {"hidden": "${width}", "layers": [{"size": "${width}"}, 2]}, "name": "???"}
+    )
+    expected = {"width": 64, "model": {"hidden": 64, "layers": [{"size": 64}, 2]}, "name": "???"}
+    assert mapping_of(config) == expected
+    assert plain(config) == expected
+    assert plain({"cfg": config.model}) == {"cfg": expected["model"]}
+    assert plain(config.model.layers) == [{"size": 64}, 2]
+    assert plain(OmegaConf.structured(Settings(where="x"))) == {**SETTINGS, "where": "x"}
+    unresolved = OmegaConf.create({"a": 1, "b": "${nowhere.to.be.found}"})
+    assert mapping_of(unresolved) == {"a": 1, "b": "${nowhere.to.be.found}"}
+
+
+def test_pydantic_and_attrs() -> None:
+    """Their models are mappings, at the top and nested; a secret of pydantic's stays one."""
+    pydantic = pytest.importorskip("pydantic")
+    attrs = pytest.importorskip("attrs")
+
+    class Inner(pydantic.BaseModel):
+        lr: float = 0.1
+        token: pydantic.SecretStr = pydantic.SecretStr("hunter2")
+
+    class Outer(pydantic.BaseModel, extra="allow"):
+        inner: Inner = Inner()
+
+    Grid = attrs.make_class("Grid", {"width": attrs.field(default=3), "inner": attrs.field(factory=Inner)})
+    inner = {"lr": 0.1, "token": "**********"}
+    assert plain(mapping_of(Outer(more=[1]))) == {"inner": inner, "more": [1]}
+    assert plain({"grid": Grid()}) == {"grid": {"width": 3, "inner": inner}}
+
+
+class Attributes:
+    depth = 3
+
+    def __init__(self) -> None:
+        self.lr = 0.1
+        self._private = 1
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        (None, {}),
+        (Attributes(), {"lr": 0.1}),
+        (argparse.Namespace(lr=0.1), {"lr": 0.1}),
+        (Settings(), {**vars(Settings())}),
+        (Keyed(), {"lr": 0.1}),
+        (Point(1, 2), {"x": 1, "y": 2}),
+    ],
+)
+def test_what_a_config_may_be(config: Any, expected: dict[str, Any]) -> None:
+    """Anything with names for its values."""
+    assert mapping_of(config) == expected
+
+
+@pytest.mark.parametrize("config", [3, "lr=0.1", ["lr"], {"lr"}, Slots()])
+def test_what_it_may_not_be(config: Any) -> None:
+    """A clear error at once."""
+    with pytest.raises(UsageError, match="config is a mapping"):
+        Recorder(config=config)
+
+
+def test_nothing_is_imported_for_it() -> None:
+    """Neither OmegaConf nor pydantic nor numpy is loaded to see whether a value is theirs."""
+    code = """
+import sys
+from neurockt.store.plain import plain
+before = set(sys.modules)
+plain({"a": [1, object()]})
+print(*sorted((set(sys.modules) - before) | {"omegaconf", "pydantic", "numpy", "attrs"} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
