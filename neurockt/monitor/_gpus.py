@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any, Final
@@ -53,9 +52,7 @@ class Gpus:
 def import_nvml() -> ModuleType | None:
     """NVIDIA's own bindings; None where they are not installed."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a deprecated package of the same name says so
-            import pynvml
+        import pynvml
     except Exception:  # of one that is broken too, absent means absent
         return None
     return pynvml  # type: ignore[no-any-return]
