@@ -60,6 +60,10 @@ class Attempt:
     """Which of its process's recorders wrote the run, from 1."""
     script: str = ""
     """Digest of the command line and of the task's place in the job: a restarted job knows its run by it."""
+    cgroup: str = ""
+    """The control group that accounts for the process's memory; empty where there is none."""
+    oom_kills: int = 0
+    """How many of its processes the kernel had killed for want of memory when the attempt began."""
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,15 @@ class Block:
         """How many blocks of this recorder have ended with a row."""
         return self.rows - self.before
 
+    def has_waiting(self) -> bool:
+        """Whether rows wait for their numbers, after those that have arrived were stored."""
+        self.flush(wait=False)
+        return bool(self._waiting)
+
+    def detour(self) -> None:
+        """Have the row of the block that ends next take the way that calls ``flush``."""
+        self._append = _detour
+
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns of the rows that end from here on."""
@@ -124,6 +133,7 @@ class Block:
         slots = self.slots
         if kind is not None:
             self._discard()  # a partial mean is a wrong mean
+            recorder.block_left(error)
             return
         append = self._append  # called by a local name, which is faster than as what looks like a method
         now = time_ns()
@@ -178,6 +188,16 @@ class Block:
 
     def flush(self, *, wait: bool) -> None:
         """Store the rows whose numbers have arrived, in order; with ``wait``, all of them."""
+        recorder = self._recorder
+        amid, recorder.amid = recorder.amid, True
+        try:
+            self._flush(wait)
+        finally:
+            recorder.amid = amid
+        if recorder.called and not amid:
+            recorder.attend()
+
+    def _flush(self, wait: bool) -> None:
         self._append = _detour
         while self._waiting:
             other, time_ns, row = self._waiting[0]

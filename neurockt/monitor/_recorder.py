@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import sys
 import threading
@@ -23,6 +22,7 @@ from neurockt.monitor._aggregate import Aggregator
 from neurockt.monitor._block import Block, ValidationBlock
 from neurockt.monitor._collect import Collector, ValueCollector
 from neurockt.monitor._config import Config
+from neurockt.monitor._ending import Ending, Watch
 from neurockt.monitor._names import check_metric_name, check_run_id, new_run_id
 from neurockt.monitor._ranks import (
     Recording,
@@ -33,9 +33,10 @@ from neurockt.monitor._ranks import (
     is_restart,
 )
 from neurockt.monitor._requeue import run_to_continue
+from neurockt.monitor._signals import attend
 from neurockt.monitor._system import check_seconds, system_reader
 from neurockt.monitor._wrap import recorded
-from neurockt.records import Failure, RunInfo, State
+from neurockt.records import RunInfo
 from neurockt.store.info import now
 from neurockt.store.journal import is_null
 from neurockt.store.layout import TableName, default_root, rank_path
@@ -137,7 +138,11 @@ class Recorder:
         self._warned = False
         self._fault: BaseException | None = None
         self._header: str | None = None
-        self._earlier_exception = getattr(sys, "last_value", None)
+        self._watch: Watch | None = None
+        self.amid = False
+        """Whether rows are on their way to the writer, or the run is being sealed."""
+        self.called = False
+        """Whether ``attend`` is to be called by the next ``flush``."""
         self._steps = Block(self, "steps")
         self._epochs = ValidationBlock(self, self._steps, None if quiet else self._print_row)
         if self._recording == "first":
@@ -247,7 +252,7 @@ class Recorder:
         """
         if isinstance(self.open_block, Block):
             raise UsageError("finish() inside a block would lose its row; leave the 'with recorder(...)' first")
-        self._finish("finished", None)
+        self._finish(self._watch.at_finish() if self._watch else Ending("finished"))
 
     # For the recorder's own parts
 
@@ -280,11 +285,11 @@ class Recorder:
     def start(self, block: Block) -> TableWriter | None:
         """The table that stores a block's rows; creates the run directory. None where it cannot be created now."""
         if self._writer is None and time.monotonic() >= self._retry_at:
-            if not self._retry_at:
-                self._watch_process()
+            self._watch = self._watch or Watch(self, self._at_exit)
             self._retry_at = time.monotonic() + RETRY_SECONDS
             try:
                 self._writer = self._create()
+                self._watch.listen()
             except OSError as error:
                 do = "create" if self._takeover is None else "continue"
                 self._on_fault(f"cannot {do} {self.run_dir}; rows wait in memory", error)
@@ -292,6 +297,42 @@ class Recorder:
                 self.open_block = "finished"
                 raise
         return None if self._writer is None else self._writer.tables[block.table]
+
+    @property
+    def writer(self) -> RunWriter | None:
+        """Stores the rows; there is one from the first row on."""
+        return self._writer
+
+    def block_left(self, error: BaseException | None) -> None:
+        """An exception has left a block."""
+        if self._watch is not None and error is not None:
+            self._watch.block_left(error)
+
+    def call(self) -> None:
+        """Have ``attend`` called when the next block ends; from any thread."""
+        self.called = True
+        self._steps.detour()
+
+    def attend(self) -> None:
+        """See to what came while the recorder was amid something, and to signal handlers that were put over ours."""
+        self.called = False
+        attend()
+
+    def end(self, ending: Ending, seconds: float) -> None:
+        """Seal the run from another thread; the loop will not go on. Rows on their way have so many seconds."""
+        until = time.monotonic() + seconds
+        blocks = self._steps, self._epochs
+        while any(block.has_waiting() for block in blocks) and time.monotonic() < until:
+            time.sleep(0.005)
+        if self._writer is not None:
+            self._writer.close(ending.state, ending.failure, ending.cause)
+
+    def disown(self) -> None:
+        """This process is a forked child: what is being recorded is its parent's."""
+        if self._watch is not None:
+            self._watch.disown()
+        if self._watch is not None or isinstance(self.open_block, Block):
+            self.open_block = "forked"
 
     # Inside
 
@@ -373,22 +414,21 @@ class Recorder:
             writer.sample(read, self._system_seconds)
         return writer
 
-    def _watch_process(self) -> None:
-        """Hear of the process's exit and of its forks."""
-        atexit.register(self._at_exit)
-        itself = weakref.ref(self)
-        os.register_at_fork(after_in_child=lambda: _disown(itself()))
-
-    def _finish(self, state: State, failure: Failure | None) -> None:
+    def _finish(self, ending: Ending) -> None:
         if self.open_block not in (None, "unopened"):
             return
         self._retry_at = min(self._retry_at, time.monotonic())
-        self._steps.flush(wait=True)
-        self._epochs.flush(wait=True)
-        self.open_block = "finished"
-        atexit.unregister(self._at_exit)
-        if self._writer is not None:
-            self._writer.close(state, failure)
+        self.amid = True
+        try:
+            self._steps.flush(wait=True)
+            self._epochs.flush(wait=True)
+            self.open_block = "finished"
+            if self._writer is not None:
+                self._writer.close(ending.state, ending.failure, ending.cause)
+        finally:
+            self.amid = False
+            if self._watch is not None:
+                self._watch.close()
         lost = self.dropped + (
             self._writer.info.dropped if self._writer else self._steps.recorded + self._epochs.recorded
         )
@@ -401,16 +441,9 @@ class Recorder:
             raise self._fault
 
     def _at_exit(self) -> None:
-        error = getattr(sys, "last_value", None)
         if isinstance(self.open_block, Block):
             self.open_block = None
-        if error is None or error is self._earlier_exception or hasattr(sys, "ps1"):
-            self._finish("finished", None)  # in an interactive session the last exception need not be the run's end
-        else:
-            import traceback
-
-            text = "".join(traceback.format_exception(error))
-            self._finish("failed", Failure(type(error).__name__, str(error), text))
+        self._finish(self._watch.at_exit() if self._watch else Ending("finished"))
 
     def _print_row(self, columns: tuple[str, ...], row: list[float]) -> None:
         values = [None if is_null(cell) else cell for cell in row]
@@ -465,8 +498,10 @@ def _unpickled(process: bytes, key: int, root: Path, run_id: str) -> Recorder:
     return recorder
 
 
-def _disown(recorder: Recorder | None) -> None:
-    """In a forked child the run is the parent's: record nothing here, and leave its files alone."""
-    if recorder is not None:
-        recorder.open_block = "forked"
-        atexit.unregister(recorder._at_exit)
+def _after_fork() -> None:
+    """In a forked child a run that has begun is the parent's: record nothing here, and leave its files alone."""
+    for recorder in list(_recorders.values()):
+        recorder.disown()
+
+
+os.register_at_fork(after_in_child=_after_fork)

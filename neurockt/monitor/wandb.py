@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from neurockt.errors import MissingExtra, NeurocktWarning
 from neurockt.formatting import clean
+from neurockt.monitor._ending import Ending
 from neurockt.monitor._recorder import Recorder
 from neurockt.monitor._uploader import Uploader
 from neurockt.monitor._wandb_arguments import DISABLED, ONLINE, Wanted
-from neurockt.records import Failure, State
 
 if TYPE_CHECKING:
     from neurockt.store.writer import RunWriter
@@ -127,14 +127,14 @@ class WandbRecorder(Recorder):
                 self._uploader = Uploader(self.run_dir, self._wanted.environment, self._warn)
         return writer
 
-    def _finish(self, state: State, failure: Failure | None) -> None:
+    def _finish(self, ending: Ending) -> None:
         is_end = self.open_block is None
         try:
-            super()._finish(state, failure)
+            super()._finish(ending)
         finally:
             if is_end and self._uploader is not None:
                 # a job that is being stopped has no time to wait; the process goes on as long as it is let
-                seconds = 0.0 if state == "preempted" else self._wanted.finish_seconds or FINISH_SECONDS
+                seconds = 0.0 if ending.state == "preempted" else self._wanted.finish_seconds or FINISH_SECONDS
                 self._uploader.finish(seconds, self._note)
 
     def _note(self, text: str) -> None:

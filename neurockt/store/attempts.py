@@ -9,7 +9,7 @@ import sys
 from typing import Final
 
 from neurockt.records import Attempt
-from neurockt.store import process
+from neurockt.store import memory, process
 from neurockt.store.info import now
 
 _JOB: Final = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
@@ -19,6 +19,7 @@ _COUNT: Final = re.compile(r"[0-9]{1,9}")
 def begin_attempt(number: int = 1, *, recorder: int = 1, first_step: int = 1, first_epoch: int = 1) -> Attempt:
     """An attempt of this process that begins now; the arguments are the fields of ``Attempt``."""
     pid = os.getpid()
+    cgroup = memory.own_cgroup()
     return Attempt(
         number,
         process.host(),
@@ -31,6 +32,8 @@ def begin_attempt(number: int = 1, *, recorder: int = 1, first_step: int = 1, fi
         restart=restart_count(),
         recorder=recorder,
         script=script_digest(),
+        cgroup=cgroup,
+        oom_kills=memory.oom_kills(cgroup),
     )
 
 

@@ -168,6 +168,8 @@ def _attempt_from_json(document: Any) -> Attempt:
         restart=_whole(document.get("restart", 0)),
         recorder=_whole(document.get("recorder", 1)),
         script=_text(document.get("script", "")),
+        cgroup=_text(document.get("cgroup", "")),
+        oom_kills=_whole(document.get("oom_kills", 0)),
     )
 
 

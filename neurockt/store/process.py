@@ -3,10 +3,35 @@
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Final
 
 from neurockt.records import Attempt
+
+_OF_A_THREAD: Final = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT, signal.SIGTRAP}
+"""Signals that tell of a thread's own doing."""
+
+
+def leave_signals_to_others() -> None:
+    """Have the kernel give no signal of the process to this thread, nor to those it starts.
+
+    One that another thread gets does not interrupt what the main thread waits for, and a handler in Python runs there.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - _OF_A_THREAD)
+
+
+@contextmanager
+def deaf_threads() -> Iterator[None]:
+    """Threads that are started within get no signal of the process; this thread gets what comes when it is over."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - _OF_A_THREAD)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def host() -> str:

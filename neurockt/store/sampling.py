@@ -13,6 +13,7 @@ from queue import Empty, SimpleQueue
 from typing import Final
 
 from neurockt.store.journal import NULL
+from neurockt.store.process import leave_signals_to_others
 from neurockt.store.table import TableWriter
 
 FIRST_SAMPLE_SECONDS: Final = 1.0
@@ -78,6 +79,7 @@ class Sampling:
             return None
 
     def _go_on(self) -> None:
+        leave_signals_to_others()
         try:
             self._read()
             wait = min(FIRST_SAMPLE_SECONDS, self._seconds)

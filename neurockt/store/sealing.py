@@ -36,7 +36,7 @@ class SealedRun:
 
 
 def seal_run(path: Path) -> SealedRun:
-    """Move a dead run's journal rows into its parts, and mark it killed if nothing else is known of its end.
+    """Move a dead run's journal rows into its parts, and mark it killed, or what else is known of its end.
 
     Does nothing to a run that is sealed already; may be interrupted and repeated. A journal that is damaged after
     some row is kept beside the parts, under a name that ends in ``.damaged``.
@@ -61,7 +61,7 @@ def seal_run(path: Path) -> SealedRun:
             return SealedRun(path, 0, 0, 0, already=True)
         complete_rewinds(path)
         moved = seal_tables(path, claim.check)
-        ended = _ended(claim.info, {table: summarise_parts(path, table) for table in TABLES})
+        ended = _ended(claim.info, seen, {table: summarise_parts(path, table) for table in TABLES})
         claim.check()
         write_info(ended)
     return SealedRun(path, moved["steps"], moved["epochs"], moved["system"], already=False)
@@ -133,13 +133,14 @@ def _remove_temporaries(path: Path) -> None:
         shutil.rmtree(leftover)
 
 
-def _ended(info: RunInfo, summaries: Mapping[TableName, TableSummary]) -> RunInfo:
-    """``info`` with the tables as they are now, and an end where the process could not tell its own."""
+def _ended(info: RunInfo, seen: RunInfo, summaries: Mapping[TableName, TableSummary]) -> RunInfo:
+    """``info`` with the tables as they are now, and the end that was seen where the process could not tell its own."""
     info = info.with_tables(summaries)
     if info.state != "running":
         return info
     end = last_word(info)
-    return replace(info, state="killed", ended=end, attempts=ended_attempts(info, end))
+    told = ended_attempts(replace(info, attempts=seen.attempts), end)
+    return replace(info, state=seen.state, ended=end, attempts=told)
 
 
 def ended_attempts(info: RunInfo, end: datetime) -> tuple[Attempt, ...]:

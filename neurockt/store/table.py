@@ -14,6 +14,7 @@ and gives the loop a descriptor again. FORMAT.md section 6 says what that leaves
 from __future__ import annotations
 
 import errno
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -310,6 +311,10 @@ class TableWriter:
                 self._seal_again_at = time.monotonic() + SEAL_RETRY_SECONDS
                 self.seal()
                 self._seal_again_at = 0.0
+
+    def seal_soon(self) -> None:
+        """Have ``seal_if_due`` seal, however young the journal is."""
+        self._sealed_at = -math.inf
 
     def seal(self) -> None:
         """Move the journal's rows into the parts. Whatever interrupts it, every row is in one place at least.

@@ -19,6 +19,7 @@ from neurockt.store.attempts import begin_attempt, is_same
 from neurockt.store.info import now, read_info, write_info
 from neurockt.store.layout import TableName
 from neurockt.store.origin import Origin, store_origin
+from neurockt.store.process import deaf_threads, leave_signals_to_others
 from neurockt.store.sampling import Measures, Sampling
 from neurockt.store.table import TableWriter
 from neurockt.store.takeover import Takeover
@@ -68,11 +69,15 @@ class RunWriter:
             on_fault: called from either thread when something goes wrong that training need not stop for.
         """
         # pyarrow holds the interpreter lock for a tenth of a second while it loads: now, rather than amid the run
-        import pyarrow.parquet  # noqa: F401
+        with deaf_threads():
+            import pyarrow.parquet  # noqa: F401
 
-        from neurockt.store import parts, summary  # noqa: F401
+            from neurockt.store import parts, summary  # noqa: F401
 
         self._config = config if config is not None else info.config
+        self.cause: Callable[[], str | None] = lambda: None
+        """Gives what will have ended the run, should its process die now without another word."""
+        self._info_lock = threading.Lock()
         self._on_fault = on_fault
         self._changed = False
         self._synced_at = time.monotonic()
@@ -134,8 +139,18 @@ class RunWriter:
         self._telling = threading.Thread(target=tell, name=f"{THREAD_NAME}-origin", daemon=True)
         self._telling.start()
 
-    def close(self, state: State = "finished", failure: Failure | None = None) -> None:
-        """Seal the tables and say how the run ended. Does nothing the second time."""
+    def note(self) -> None:
+        """Write ``cause`` down at once, and have the rows sealed soon.
+
+        Called from any thread but the loop's, whatever the loop and the background thread are at.
+        """
+        if not self._lost:
+            for writer in list(self.tables.values()):
+                writer.seal_soon()
+            self._publish()
+
+    def close(self, state: State = "finished", failure: Failure | None = None, cause: str | None = None) -> None:
+        """Seal the tables and say how the run ended, and why. Does nothing the second time."""
         if self._stop.is_set():
             return
         if self._sampling is not None:
@@ -161,7 +176,7 @@ class RunWriter:
             failure=failure,
             ended=ended,
             updated=ended,
-            attempts=(*earlier, replace(attempt, ended=ended)),
+            attempts=(*earlier, replace(attempt, ended=ended, cause=cause)),
         )
         try:
             self._write_info()
@@ -170,6 +185,7 @@ class RunWriter:
             self.unfinished = self.unfinished or (f"{self.path}: {what}", error)
 
     def _look_after(self) -> None:
+        leave_signals_to_others()
         while not self._lost and not self._stop.wait(TICK_SECONDS):
             for writer in self.tables.values():
                 writer.retry()
@@ -214,7 +230,15 @@ class RunWriter:
             summaries = {table: writer.summary() for table, writer in self.tables.items()}
             dropped = self._dropped_before + sum(writer.dropped for writer in self.tables.values())
             self.info = replace(self.info.with_tables(summaries), dropped=dropped)
-        write_info(self.info)
+        self._publish()
+
+    def _publish(self) -> None:
+        with self._info_lock:
+            info = self.info
+            if info.state == "running" and (cause := self.cause()):
+                *earlier, attempt = info.attempts
+                info = replace(info, attempts=(*earlier, replace(attempt, cause=cause)))
+            write_info(info)
 
     def _is_ours(self) -> bool:
         """Whether ``run.json`` still names this attempt.

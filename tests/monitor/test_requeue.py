@@ -15,6 +15,7 @@ from live_run.dying import die, live
 from neurockt import open_run
 from neurockt.errors import RunInUse, UsageError
 from neurockt.monitor import Recorder
+from neurockt.monitor._ending import Ending
 
 
 def train(recorder: Recorder, blocks: str, value: float) -> None:
@@ -166,7 +167,7 @@ def test_what_is_known_of_the_run_stays_unless_it_is_said_anew(tmp_path: Path) -
     def fail() -> None:
         recorder = Recorder(tmp_path, run_id="run", quiet=True, name="first", tags=["a"], config={"lr": 1, "seed": 3})
         train(recorder, "s", 1.0)
-        recorder._finish("failed", None)
+        recorder._finish(Ending("failed"))
 
     live(fail)
     recorder = Recorder(tmp_path, run_id="run", quiet=True, notes="again", config={"lr": 2})
