@@ -162,7 +162,13 @@ def _group_first(metadata: pq.FileMetaData, group: int, key: str) -> int:
 
 def group_last(metadata: pq.FileMetaData, group: int, key: str) -> int:
     """The number of a row group's last row, from the footer."""
-    return int(metadata.row_group(group).column(_key_column(key)).statistics.max)
+    return group_numbers(metadata, group, key)[1]
+
+
+def group_numbers(metadata: pq.FileMetaData, group: int, key: str) -> tuple[int, int]:
+    """The numbers of a row group's first and last row, from the footer."""
+    statistics = metadata.row_group(group).column(_key_column(key)).statistics
+    return int(statistics.min), int(statistics.max)
 
 
 class DamagedPart(Exception):

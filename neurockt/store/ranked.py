@@ -262,7 +262,9 @@ class MeanRows(RowReader):
             self._last = min(last, after + SPAN)
             starts.append(starts[-1] + len(reader.read([self.key], after=after, until=self._last)))
             after = self._last
-        self.groups = Groups(tuple(starts)) if len(starts) > 1 or not begun else self.groups
+        if len(starts) > 1 or not begun:
+            ends = [min(self._last, (group + 1) * SPAN) for group in range(len(starts) - 1)]
+            self.groups = Groups(tuple(starts), tuple((group * SPAN + 1, end) for group, end in enumerate(ends)))
         self.damaged = {damage.path: damage.what for damage in reader.damaged}
         return (self.groups.total, self.columns, self.rewinds) != before
 
@@ -272,9 +274,6 @@ class MeanRows(RowReader):
 
     def bounds(self, group: int, column: str) -> tuple[float, float]:
         return -np.inf, np.inf  # only reading would tell
-
-    def _last_number(self, group: int) -> int:
-        return min(self._last, (group + 1) * SPAN)
 
     def _reader(self) -> MeanReader:
         return MeanReader(self._run_dir, self._table, self._liveness)

@@ -48,6 +48,8 @@ class Groups:
 
     starts: tuple[int, ...] = (0,)
     """The place of each group's first row, and at the end the number of rows."""
+    numbers: tuple[tuple[int, int], ...] = ()
+    """The numbers of each group's first and last row."""
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -64,6 +66,23 @@ class Groups:
     def span(self, group: int) -> range:
         """The places of a group's rows."""
         return range(self.starts[group], self.starts[group + 1])
+
+    def after(self, number: int) -> int:
+        """The group that holds the row of that number, or the next one; beyond the last, how many groups there are."""
+        return bisect_left(self.numbers, number, key=lambda numbers: numbers[1])
+
+    def place_of(self, number: int) -> int | None:
+        """The place of the row of that number, else of the next one, else of the last.
+
+        None where that cannot be told without reading, since numbers were skipped within the group.
+        """
+        group = self.after(number)
+        if group == len(self):
+            return max(0, self.total - 1)
+        first, last = self.numbers[group]
+        if number > first and last - first != len(self.span(group)) - 1:
+            return None
+        return self.starts[group] + max(0, number - first)
 
 
 class RowReader:
@@ -83,6 +102,8 @@ class RowReader:
         self._table = table
         self._opened: list[tuple[pq.ParquetFile, int]] = []
         """A row group each: the part that holds it, and its index there."""
+        self._numbers: list[tuple[int, int]] = []
+        """The numbers of the first and last row of each of them."""
         self._paths: dict[int, Path] = {}
         self._tail: list[pa.Table] = []
         self._follower: TableFollower | None = None
@@ -111,7 +132,7 @@ class RowReader:
 
     def _open(self) -> None:
         """Open the parts there are now; the follower gives what comes after them."""
-        self._opened, self._tail, self._paths = [], [], {}
+        self._opened, self._numbers, self._tail, self._paths = [], [], [], {}
         self._superseded = layout.superseded_names(self._run_dir)
         last = 0
         for path in layout.part_paths(self._run_dir, self._table):
@@ -124,14 +145,19 @@ class RowReader:
                 continue
             self._paths[id(part)] = path
             self._opened += [(part, group) for group in range(part.num_row_groups)]
+            self._numbers += [
+                parts.group_numbers(part.metadata, group, self.key) for group in range(part.num_row_groups)
+            ]
             last = parts.footer_last(part.metadata, self.key) or last
         self._follower = TableFollower(self._run_dir, self._table, after=last)
 
     def _arrange(self) -> None:
         sizes = [part.metadata.row_group(group).num_rows for part, group in self._opened]
+        numbers = list(self._numbers)
         if tail := sum(map(len, self._tail)):
             sizes.append(tail)
-        self.groups = Groups(tuple(accumulate(sizes, initial=0)))
+            numbers.append((self._tail[0][self.key][0].as_py(), self._tail[-1][self.key][-1].as_py()))
+        self.groups = Groups(tuple(accumulate(sizes, initial=0)), tuple(numbers))
         schemas = [part.schema_arrow for part in {id(part): part for part, _ in self._opened}.values()]
         schemas += [table.schema for table in self._tail]
         known = dict.fromkeys(name for schema in schemas for name in parts.metric_columns(schema))
@@ -183,19 +209,13 @@ class RowReader:
         return (float(real.min()), float(real.max())) if len(real) else (np.nan, np.nan)
 
     def place_of(self, number: int) -> int:
-        """The place of the row of that number (a step in `steps`, an epoch in `epochs`), else of the next one."""
-        groups = range(len(self.groups))
-        group = bisect_left(groups, number, key=self._last_number)
-        if group == len(groups):
-            return max(0, self.groups.total - 1)
+        """The place of the row of that number, else of the next one, else of the last."""
+        place = self.groups.place_of(number)
+        if place is not None:
+            return place
+        group = self.groups.after(number)
         numbers = self.read(group, [self.key])[self.key].values
         return self.groups.starts[group] + int(np.searchsorted(numbers, number))
-
-    def _last_number(self, group: int) -> int:
-        if group < len(self._opened):
-            part, index = self._opened[group]
-            return parts.group_last(part.metadata, index, self.key)
-        return int(self._tail[-1][self.key][-1].as_py())
 
 
 def to_block(column: pa.ChunkedArray) -> Block:

@@ -98,6 +98,11 @@ class TableRows:
         found = np.flatnonzero(self.order == place)
         return int(found[0]) if len(found) else 0
 
+    def row_of_number(self, number: int) -> int | None:
+        """The row of that step or epoch, else of the next one; None where only reading tells."""
+        place = self._groups.place_of(number)
+        return None if place is None else self.row_of(place)
+
     def cells(self, row: int, columns: range) -> Sequence[Cell] | None:
         """The cells of one row; a dot where the value has not been read yet."""
         place = self.place(row)

@@ -110,6 +110,8 @@ class ChartGrid(Widget):
         self._wanted: tuple[Metric, ...] = ()
         self._view: tuple[Axis, tuple[float, float] | None, int] = "step", None, 0
         self._error = ""
+        self._seen = True
+        """Whether it is on the screen."""
 
     def compose(self) -> ComposeResult:
         """The charts, what is to be known of them, and the search."""
@@ -160,11 +162,11 @@ class ChartGrid(Widget):
                     still_live, checked = series.live(), time.monotonic()
                 found = series.read(wanted, self._tell)
                 found |= series.detail(wanted, *view)
-                found |= live and series.poll()
+                found |= live and self._seen and series.poll()
                 if found:
                     self.post_message(self.Known())
                 live = still_live
-                self._wake.wait(POLL_SECONDS if live else None)
+                self._wake.wait(POLL_SECONDS if live and self._seen else None)
         except (NeurocktError, OSError) as error:
             self.post_message(self.Failed(str(error)))
 
@@ -237,7 +239,7 @@ class ChartGrid(Widget):
 
     def _want(self) -> None:
         """Tell the thread what is looked at."""
-        wanted = tuple(metric for together in self._shown for metric in together)
+        wanted = tuple(metric for together in self._shown for metric in together) if self._seen else ()
         dots = 2 * (self.size.width if self._large else self.size.width // self._grid()[0])
         view = self._shared.axis, self._shared.window, dots
         if (wanted, view) != (self._wanted, self._view):
@@ -436,3 +438,14 @@ class ChartGrid(Widget):
     def on_resize(self) -> None:
         """Another number of charts may fit."""
         self._lay_out()
+
+    def on_hide(self) -> None:
+        """Read nothing while nobody looks."""
+        self._seen = False
+        self._want()
+
+    def on_show(self) -> None:
+        """Go on reading, and with what has come meanwhile."""
+        self._seen = True
+        self._want()
+        self._wake.set()

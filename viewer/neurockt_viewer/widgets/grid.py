@@ -352,7 +352,8 @@ class Grid(ScrollView, can_focus=True):
             return self._line(self._header(), width, self._style("grid--header"))
         if row >= len(self.source):
             return Strip.blank(width, self._base)
-        return self._line(self._row(row), width, self._row_style(row))
+        style = self._row_style(row)
+        return self._line(self._row(row, style), width, style)
 
     @property
     def _base(self) -> Style:
@@ -367,23 +368,20 @@ class Grid(ScrollView, can_focus=True):
             return base + self._style("grid--cursor" if self.has_focus else "grid--cursor-blurred")
         return base + self._style("grid--odd") if row % 2 else base
 
-    def _header(self) -> list[tuple[int, Segment]]:
-        shown = self._shown_columns()
+    def _header(self) -> list[_Drawn]:
         plain, current = self._style("grid--header"), self._style("grid--header-current")
-        columns = self.source.columns
+        columns, at = self.source.columns, self.cursor_column
         return [
-            (index, Segment(_fill(columns[index], columns[index].title), current if index == at else plain))
-            for at in (self.cursor_column,)
-            for index in shown
+            _Drawn(index, _fill(columns[index], columns[index].title), current if index == at else plain)
+            for index in self._shown_columns()
         ]
 
-    def _row(self, row: int) -> list[tuple[int, Segment]]:
+    def _row(self, row: int, base: Style) -> list[_Drawn]:
         shown = self._shown_columns()
-        base = self._row_style(row)
         columns = self.source.columns
         wanted = range(shown[0], shown[-1] + 1) if shown else range(0)
         cells = self.source.cells(row, wanted)
-        found: list[tuple[int, Segment]] = []
+        found: list[_Drawn] = []
         for index in shown:
             cell = cells[index - wanted.start] if cells is not None else Cell("·", "muted")
             style = base + self._style(f"grid--{cell.tone}", ink=True) if cell.tone else base
@@ -391,7 +389,7 @@ class Grid(ScrollView, can_focus=True):
                 style += Style(color=palette.colour(cell.colour, dark=self.app.current_theme.dark), bold=True)
             if self._cell_cursor and row == self.cursor_row and index == self.cursor_column and self.has_focus:
                 style += self._style("grid--cell")
-            found.append((index, Segment(_fill(columns[index], cell.text), style)))
+            found.append(_Drawn(index, _fill(columns[index], cell.text), style))
         return found
 
     def _shown_columns(self) -> list[int]:
@@ -402,19 +400,20 @@ class Grid(ScrollView, can_focus=True):
         first = max(self.frozen, bisect_right(self._starts, left) - 1)
         return [*range(self.frozen), *range(first, visible.stop)]
 
-    def _line(self, pieces: list[tuple[int, Segment]], width: int, style: Style) -> Strip:
+    def _line(self, cells: list[_Drawn], width: int, style: Style) -> Strip:
         """The frozen columns, and to the right of them the others as far as they are scrolled."""
-        gap = Segment(" " * GAP, style)
-        kept = [part for index, segment in pieces if index < self.frozen for part in (segment, gap)]
-        moving = [(index, segment) for index, segment in pieces if index >= self.frozen]
-        room = width - self._starts[self.frozen]
-        strip = Strip([part for _, segment in moving for part in (segment, gap)])
-        if moving and room > 0:
-            cut = self.scroll_offset.x + self._starts[self.frozen] - self._starts[moving[0][0]]
-            strip = strip.crop(cut, cut + room)
-        if kept:
-            strip = Strip([*kept, *(strip if room > 0 else [])]).crop(0, width)
-        return strip.adjust_cell_length(width, style)
+        kept = [cell for cell in cells if cell.column < self.frozen]
+        moving = cells[len(kept) :]
+        begin = self._starts[self.frozen]
+        room = width - begin
+        if not moving or room <= 0:
+            return _joined(kept, style).crop(0, width).adjust_cell_length(width, style)
+        cut = self.scroll_offset.x + begin - self._starts[moving[0].column]
+        end = self._starts[moving[-1].column + 1] - self._starts[moving[0].column]
+        if cut == 0 and end <= room:
+            return _joined(cells, style, begin + end, width)
+        strip = _joined(moving, style).crop(cut, cut + room)
+        return Strip([*_joined(kept, style), *strip]).adjust_cell_length(width, style)
 
     def _style(self, name: str, *, ink: bool = False) -> Style:
         """A component's style; ``ink`` for its letters alone, on whatever background there is."""
@@ -425,6 +424,34 @@ class Grid(ScrollView, can_focus=True):
                 style = Style(color=style.color, bold=style.bold, dim=style.dim, italic=style.italic)
             self._styles_seen[key] = style
         return self._styles_seen[key]
+
+
+class _Drawn(NamedTuple):
+    """A cell as it is drawn."""
+
+    column: int
+    text: str
+    style: Style
+
+
+def _joined(cells: list[_Drawn], style: Style, length: int = 0, width: int = 0) -> Strip:
+    """Cells with gaps of ``style`` after them, and what is left of a width; what looks alike is one segment.
+
+    Args:
+        length: how wide the cells and gaps are, where that is known.
+        width: how wide the strip is to be, where the length is known.
+    """
+    segments: list[Segment] = []
+    text = ""
+    for cell in cells:
+        if cell.style is style:
+            text += cell.text
+        else:
+            segments += [Segment(text, style), Segment(cell.text, cell.style)] if text else [Segment(*cell[1:])]
+            text = ""
+        text += " " * GAP
+    segments.append(Segment(text + " " * (width - length), style))
+    return Strip(segments, width or None)
 
 
 def _fill(column: Column, text: str) -> str:

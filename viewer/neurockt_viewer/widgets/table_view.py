@@ -163,6 +163,11 @@ class TableView(Vertical):
         """The table; None until it has been opened."""
         return self._rows
 
+    @property
+    def _key(self) -> str:
+        """The column that numbers the rows."""
+        return "step" if self._table == "steps" else "epoch"
+
     def take_keys(self) -> None:
         """Have the keys."""
         self.grid.focus()
@@ -274,7 +279,7 @@ class TableView(Vertical):
         if rows is not None and not len(rows):
             pieces.append(Content(f"no {self._table} recorded yet"))
         elif rows is not None and (name := grid.column_key) is not None:
-            key = "step" if self._table == "steps" else "epoch"
+            key = self._key
             value = styled(rows.value(grid.cursor_row, name), "bold")
             at = f" at {key} {rows.value(grid.cursor_row, key)}" if name != key else ""
             pieces.append(Content.assemble(styled(name, "$text-muted"), " ", value, Content(at)))
@@ -438,28 +443,27 @@ class TableView(Vertical):
         else:
             self.grid.move_to(row=row)
 
-    @work
     async def action_jump(self) -> None:
         """Ask for a step, or an epoch, and go there."""
+        if self._rows is not None and len(self._rows):
+            hint = "a number, or a part of the table such as 50%"
+            await self.app.push_screen(Ask(f"go to {self._key}", hint=hint, check=parse_target), self._jump)
+
+    def _jump(self, answer: str | None) -> None:
         rows = self._rows
-        if rows is None or not len(rows):
-            return
-        key = "step" if self._table == "steps" else "epoch"
-        answer = await self.app.push_screen_wait(
-            Ask(f"go to {key}", hint="a number, or a part of the table such as 50%", check=parse_target)
-        )
-        if not answer:
+        if not answer or rows is None:
             return
         number, share = parse_target(answer)
-        if share:
-            self.grid.move_to(row=round(number / 100 * (len(rows) - 1)))
+        row = round(number / 100 * (len(rows) - 1)) if share else rows.row_of_number(int(number))
+        if row is not None:
+            self.grid.move_to(row=row)
             return
 
         def find(reader: RowReader, tell: Callable[[float], bool]) -> Callable[[], None]:
             row = rows.row_of(reader.place_of(int(number)))
             return lambda: self._go(row, "")
 
-        self._begin(f"going to {key} {int(number):,}", find)
+        self._begin(f"going to {self._key} {int(number):,}", find)
 
     # Columns, copy, export
 
