@@ -6,6 +6,7 @@ widget reads (``load``, ``look``); what it knows it puts into ``_blocks`` and ``
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -23,6 +24,8 @@ MEMORY_BYTES: Final = 24 * 2**20
 SINGLE_ROWS: Final = 4_096
 """Rows of a sorted table that are kept."""
 TITLE_WIDTH: Final = 28
+WAIT_SECONDS: Final = 0.03
+"""How long drawing waits for rows that are not there: less than it takes to draw a second time, with dots at first."""
 
 Order = npt.NDArray[np.int64]
 Value = int | float | None
@@ -50,6 +53,9 @@ class TableRows:
         self._single: OrderedDict[int, dict[str, Value]] = OrderedDict()
         self.wanted: tuple[range, list[str]] = range(0), []
         """The rows and columns on the screen."""
+        self.lacking = False
+        """Whether some of them had not been read when they were to be drawn."""
+        self._read = threading.Event()
 
     # The thread that draws
 
@@ -139,10 +145,23 @@ class TableRows:
 
     def want(self, rows: range, columns: range) -> None:
         """Read these soon, and the column that numbers the rows."""
-        names = dict.fromkeys([self._reader.key, *self.names[columns.start : columns.stop]])
-        if self.wanted != (rows, list(names)):
-            self.wanted = rows, list(names)
-            self.on_want()
+        names = list(dict.fromkeys([self._reader.key, *self.names[columns.start : columns.stop]]))
+        if self.wanted == (rows, names):
+            return
+        self.wanted = rows, names
+        self._read.clear()
+        self.on_want()
+        if self._lacks(rows, names):
+            self._read.wait(WAIT_SECONDS)
+            self.lacking = self._lacks(rows, names)
+
+    def _lacks(self, rows: range, names: Sequence[str]) -> bool:
+        """Whether some of these values are not known yet."""
+        if self.order is not None:
+            known = (self._single.get(place, {}) for place in self.order[rows.start : rows.stop].tolist())
+            return any(name not in values for values in known for name in names)
+        ends = {self._groups.of(row) for row in (rows.start, rows.stop - 1)} if rows else set()
+        return any((self._groups.span(group), name) not in self._blocks for group in ends for name in names)
 
     # The thread that reads
 
@@ -162,7 +181,12 @@ class TableRows:
 
     def load(self) -> bool:
         """Read what is wanted; whether anything was missing."""
-        rows, names = self.wanted
+        try:
+            return self._load(*self.wanted)
+        finally:
+            self._read.set()
+
+    def _load(self, rows: range, names: Sequence[str]) -> bool:
         groups, order = self._reader.groups, self.order
         rows = range(rows.start, min(rows.stop, groups.total if order is None else len(order)))
         if not rows:

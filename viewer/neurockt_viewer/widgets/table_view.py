@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from neurockt.store.rows import Groups, RowReader
     from neurockt_viewer.table_rows import Order, TableRows
 
-POLL_SECONDS: Final = 0.5
+POLL_SECONDS: Final = 0.7
 """How often a live run is asked for new rows."""
 FIRST_ROWS: Final = range(200)
 FIRST_COLUMNS: Final = range(40)
@@ -195,10 +196,13 @@ class TableView(Vertical):
             rows.want(range(begin, min(len(rows), begin + len(FIRST_ROWS))), FIRST_COLUMNS)
             rows.load()
             self.post_message(self.Ready(rows, *rows.known))
+            looked = time.monotonic()
             while not worker.is_cancelled:
-                self._wake.wait(POLL_SECONDS if self._live else None)
+                self._wake.wait(max(0.0, looked + POLL_SECONDS - time.monotonic()) if self._live else None)
                 self._wake.clear()
-                grew = rows.look() if self._live else False
+                grew = False
+                if self._live and time.monotonic() - looked >= POLL_SECONDS:
+                    grew, looked = rows.look(), time.monotonic()
                 loaded = rows.load()
                 if grew:
                     self.post_message(self.Grew(*rows.known))
@@ -246,7 +250,9 @@ class TableView(Vertical):
     @on(Loaded)
     def _redraw(self, message: Loaded) -> None:
         message.stop()
-        self.grid.refresh()
+        if self._rows is not None and self._rows.lacking:
+            self._rows.lacking = False
+            self.grid.refresh()
         self._say()
 
     @on(Failed)
