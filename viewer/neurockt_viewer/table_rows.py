@@ -60,7 +60,10 @@ class TableRows:
     # The thread that draws
 
     def take(self, groups: Groups, columns: Sequence[str]) -> None:
-        """The table has grown to this."""
+        """The table has come to this; where it has become shorter, what was known of it holds no longer."""
+        if groups.total < self._groups.total:
+            self._blocks.clear()
+            self._single.clear()
         self._groups = groups
         if tuple(columns) != self._all:
             self._all = tuple(columns)
@@ -83,6 +86,7 @@ class TableRows:
         """Show the rows in this order; None for that of the table."""
         self.sorted_by = None if name is None else (name, reverse)
         self.order = order
+        self.wanted = range(0), []  # other rows stand where those stood
         self.arrange()
 
     def __len__(self) -> int:

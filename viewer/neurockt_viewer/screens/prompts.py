@@ -46,7 +46,8 @@ class Ask(Prompt[str]):
             question: what is asked, in our words.
             value: what the line begins with.
             hint: one line below.
-            check: raises ``NeurocktError`` or ``ValueError`` where the answer will not do.
+            check: raises ``NeurocktError`` or ``ValueError`` where the answer will not do; where it will, what it
+                does to the screen below is seen at once.
         """
         super().__init__()
         self._question = question

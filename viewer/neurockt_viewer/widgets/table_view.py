@@ -232,12 +232,12 @@ class TableView(Vertical):
         rows = self._rows
         if rows is None:
             return
-        before, following = message.groups.total - rows.total, self.following
+        came, following = message.groups.total - rows.total, self.following
         rows.take(message.groups, message.columns)
         if following:
             self.grid.show(rows, row=len(rows) - 1)
         else:
-            self._unseen += before
+            self._unseen = max(0, self._unseen + came)
             self.grid.show(rows)
         self._tell_count()
         self._say()
@@ -453,13 +453,18 @@ class TableView(Vertical):
         """Ask for a step, or an epoch, and go there."""
         if self._rows is not None and len(self._rows):
             hint = "a number, or a part of the table such as 50%"
-            await self.app.push_screen(Ask(f"go to {self._key}", hint=hint, check=parse_target), self._jump)
+            await self.app.push_screen(Ask(f"go to {self._key}", hint=hint, check=self._jump))
 
-    def _jump(self, answer: str | None) -> None:
-        rows = self._rows
-        if not answer or rows is None:
-            return
+    def _jump(self, answer: str) -> None:
+        """Go to what was answered.
+
+        Raises:
+            ValueError: it is no place in the table.
+        """
         number, share = parse_target(answer)
+        rows = self._rows
+        if rows is None:
+            return
         row = round(number / 100 * (len(rows) - 1)) if share else rows.row_of_number(int(number))
         if row is not None:
             self.grid.move_to(row=row)
@@ -491,8 +496,8 @@ class TableView(Vertical):
     def action_freeze(self) -> None:
         """Keep the columns up to the cursor where they are; again, let them go."""
         grid = self.grid
-        wanted = grid.cursor_column + 1
-        grid.frozen = 0 if grid.frozen == wanted else min(wanted, len(grid.source.columns) - 1)
+        wanted = min(grid.cursor_column + 1, len(grid.source.columns) - 1)
+        grid.frozen = 0 if grid.frozen == wanted else wanted
         grid.rows_came()
 
     def action_copy(self) -> None:
