@@ -46,6 +46,13 @@ class Recording:
                 for scalar in self._scalars.values():
                     if number % 5:
                         scalar(number if number % 7 else math.nan)
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait for what is written in the background at the beginning."""
+        telling = self.recorder._writer._telling
+        assert telling is not None
+        telling.join()
 
     def validate(self) -> None:
         with self.recorder(train=False):
