@@ -207,6 +207,7 @@ assert (recorder.step, recorder.epoch) == (3, 2)
 recorder.finish()
 for warning in told:
     print("told:", warning.message)
+distributed.destroy_process_group()  # without which torch itself aborts now and then
 """
 
 
@@ -299,7 +300,7 @@ if rank == 0:
         for _ in range(6):
             with lonely(train=False):
                 accuracy(torch.tensor([0]), torch.tensor([0]))
-    assert 3 < time.monotonic() - began < 10, time.monotonic() - began
+    assert 3 < time.monotonic() - began < 30, time.monotonic() - began
     assert len(told) == 1 and "on every rank" in str(told[0].message), told
     lonely.finish()
 distributed.barrier()
@@ -348,6 +349,11 @@ from torch import distributed
 from neurockt.monitor import Recorder
 
 distributed.init_process_group("gloo")
+for _ in range(2):  # nobody but torch.distributed can tell a name that all ranks know: two runs, of both ranks each
+    each = Recorder(sys.argv[1], ranks="all", quiet=True)
+    with each(train=True):
+        pass
+    each.finish()
 recorder = Recorder(sys.argv[1], run_id="bereft", reduce="mean")
 loss = recorder.track_scalar("loss")(float)
 with recorder(train=True):
@@ -382,3 +388,6 @@ def test_a_rank_that_is_killed_does_not_hang_the_others(tmp_path: Path) -> None:
     errors = [process.communicate(timeout=60)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, -signal.SIGKILL], errors
     assert open_run(tmp_path / "bereft").steps()["loss"].to_pylist() == [0.5, None, None, None]
+    runs = {info.ranks: open_run(info.path) for info in list_runs(tmp_path)}
+    assert runs[2].ranks == (0, 1)
+    assert len(list_runs(tmp_path)) == 3
