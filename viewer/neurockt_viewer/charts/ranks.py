@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neurockt import open_run
+from neurockt.store.layout import TABLES
 from neurockt.store.run import Run
 from neurockt_viewer.charts.band import band
 from neurockt_viewer.charts.pyramid import ENTRIES
@@ -44,9 +45,9 @@ class RankedSeries:
 
     @property
     def metrics(self) -> list[Metric]:
-        """Every metric of any of them, those of the steps first."""
+        """Every metric of any of them, of the steps, the epochs, the machine."""
         known = dict.fromkeys(metric for series in self._ranks.values() for metric in series.metrics)
-        return sorted(known, key=lambda metric: metric.table != "steps")
+        return sorted(known, key=lambda metric: TABLES.index(metric.table))
 
     @property
     def damaged(self) -> tuple[Damage, ...]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from neurockt.fields import flat_config
 from neurockt.records import RunInfo
+from neurockt.store.layout import TABLES
 from neurockt_viewer.charts.band import band
 from neurockt_viewer.charts.pyramid import ENTRIES
 from neurockt_viewer.charts.ranks import RankedSeries, series_of
@@ -43,9 +44,9 @@ class Runs:
 
     @property
     def metrics(self) -> list[Metric]:
-        """Every metric of any of them, those of the steps first."""
+        """Every metric of any of them: of the steps, the epochs, the machine."""
         known = dict.fromkeys(metric for series in self.runs for metric in series.metrics)
-        return sorted(known, key=lambda metric: metric.table != "steps")
+        return sorted(known, key=lambda metric: TABLES.index(metric.table))
 
     @property
     def damaged(self) -> list[Damage]:

@@ -16,12 +16,15 @@ import numpy as np
 import numpy.typing as npt
 
 from neurockt import open_run
+from neurockt.store import layout
+from neurockt.store.layout import KEY, TABLES
 from neurockt_viewer.charts.pyramid import ENTRIES, Entries, Pyramid, Values, stretch_for, to_series
 from neurockt_viewer.charts.series import Axis, Floats, Integers, Line, Series, join
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from neurockt.records import TableSummary
     from neurockt.store.follow import TableFollower
     from neurockt.store.layout import TableName
     from neurockt.store.outline import Outline
@@ -85,18 +88,19 @@ class RunSeries:
         """Where relative time begins."""
         self.label = info.label
         self._finished = info.state == "finished"
-        self._tables: dict[TableName, _Table] = {"steps": _Table(), "epochs": _Table()}
+        self._tables: dict[TableName, _Table] = {table: _Table() for table in TABLES}
         self._names: dict[Metric, None] = {}
-        self._know("steps", info.steps.columns)
-        self._know("epochs", info.epochs.columns)
-        self._tables["steps"].rows, self._tables["epochs"].rows = info.steps.rows, info.epochs.rows
+        known: dict[TableName, TableSummary] = {"steps": info.steps, "epochs": info.epochs, "system": info.system}
+        for table, summary in known.items():
+            self._know(table, summary.columns)
+            self._tables[table].rows = summary.rows
         self._ends: tuple[Floats, Floats] = np.zeros(1), np.zeros(1)
         self._made: dict[Metric, tuple[object, Series]] = {}
 
     @property
     def metrics(self) -> list[Metric]:
-        """Every metric known so far, in the order in which they appeared, those of the steps first."""
-        return sorted(self._names, key=lambda metric: metric.table != "steps")
+        """Every metric known so far, in the order in which they appeared: of the steps, the epochs, the machine."""
+        return sorted(self._names, key=lambda metric: TABLES.index(metric.table))
 
     @property
     def damaged(self) -> tuple[Damage, ...]:
@@ -126,7 +130,7 @@ class RunSeries:
         """
         self._read_ends()
         found = False
-        for table in ("epochs", "steps"):
+        for table in ("epochs", "steps", "system"):
             names = [metric.name for metric in wanted if metric.table == table]
             names = [name for name in names if name not in self._tables[table].complete]
             while names:
@@ -147,7 +151,7 @@ class RunSeries:
         for metric in metrics:
             table.pyramids.setdefault(metric, Pyramid(stretch_for(values, self._entries), table.rows))
             table.read_until.setdefault(metric, 0)
-        _, batches = self.run.batches(name, ["step", "epoch", "time", *metrics], after=after)
+        _, batches = self.run.batches(name, [*layout.axes(KEY[name]), *metrics], after=after)
         told = time.monotonic()
         for batch in batches:
             self._take(name, batch, metrics)
@@ -196,7 +200,7 @@ class RunSeries:
             seen = {metric.name for metric in wanted if metric.table == name}
             table.details = {each: detail for each, detail in table.details.items() if each in seen}
             for (after, until), metrics in needs.items():
-                rows = self.run.window(name, ["step", "epoch", "time", *metrics], after=after, until=until)
+                rows = self.run.window(name, [*layout.axes(KEY[name]), *metrics], after=after, until=until)
                 axes = _axes(rows, name)
                 for each in metrics:
                     single = Pyramid(1, len(axes))
@@ -246,7 +250,7 @@ class RunSeries:
                 table.follower = self.run.follower(name, after=min(reached, default=0))
             rows = table.follower.new_rows()
             if len(rows):
-                self._know(name, rows.schema.names[3:])
+                self._know(name, [column for column in rows.schema.names if column not in layout.axes(KEY[name])])
                 self._take(name, rows, names)
                 if name == "epochs":
                     self._add_ends(rows)
@@ -277,7 +281,7 @@ class RunSeries:
         table = self._tables[metric.table]
         if metric.name in table.complete:
             return 1.0
-        last = int(table.outline.axes[_key(metric.table)][1][-1]) if table.outline else table.rows
+        last = int(table.outline.axes[KEY[metric.table]][1][-1]) if table.outline else table.rows
         return min(1.0, table.read_until.get(metric.name, 0) / max(1, last))
 
     def _series(self, metric: Metric, axis: Axis) -> Series:
@@ -308,7 +312,7 @@ class RunSeries:
         """The row groups that have not been read, by their extremes."""
         extremes = outline.metrics.get(metric.name)
         known = self._tables[metric.table].read_until.get(metric.name, 0)
-        left = outline.axes[_key(metric.table)][0] > known
+        left = outline.axes[KEY[metric.table]][0] > known
         if extremes is None or not left.any():
             return []
         spread = np.arange(COARSE) / COARSE
@@ -318,7 +322,7 @@ class RunSeries:
             placed: Integers = np.rint(low[:, None] + (high - low)[:, None] * spread).astype(np.int64).reshape(-1)
             return placed
 
-        places: Entries = {"number": spaced(_key(metric.table)), "step": spaced("step"), "time": spaced("time")}
+        places: Entries = {"number": spaced(KEY[metric.table]), "step": spaced("step"), "time": spaced("time")}
         low, high = (np.repeat(bound[left], COARSE) for bound in (extremes.low, extremes.high))
         low, high = (np.where(np.isfinite(bound), bound, np.nan) for bound in (low, high))
         nothing = np.full(len(low), np.nan)
@@ -346,17 +350,13 @@ class RunSeries:
         return placed
 
 
-def _key(table: TableName) -> str:
-    return "step" if table == "steps" else "epoch"
-
-
 def _cut(entries: Entries, cut: slice) -> Entries:
     return {name: array[cut] for name, array in entries.items()}
 
 
 def _axes(rows: pa.Table, table: TableName) -> Values:
     """The axes of rows, with nothing for a value."""
-    step, number = _column(rows["step"], np.int64), _column(rows[_key(table)], np.int64)
+    step, number = _column(rows["step"], np.int64), _column(rows[KEY[table]], np.int64)
     return Values(number, step, _column(rows["time"], np.int64), np.zeros(len(number)))
 
 
