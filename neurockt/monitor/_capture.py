@@ -6,7 +6,8 @@ Knows torch without importing it: a value can only be a tensor when the user has
 from __future__ import annotations
 
 import sys
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple, Protocol
 
 from neurockt.errors import UsageError
 
@@ -38,6 +39,34 @@ def is_tensor(value: Any) -> bool:
 def detached(value: Any) -> Any:
     """``value`` as a user's own aggregator gets it: a tensor without its graph, in storage of its own."""
     return unwrapped(value.detach()).clone() if is_tensor(value) else value
+
+
+def is_on_cuda(value: Any) -> bool:
+    """Whether ``value`` is a tensor on a CUDA device."""
+    return is_tensor(value) and bool(value.is_cuda)
+
+
+def is_capturing() -> bool:
+    """Whether a CUDA graph is being captured here: what is called is only noted down, and has no value yet."""
+    return bool(sys.modules["torch"].cuda.is_current_stream_capturing())
+
+
+def current_stream(tensor: Any) -> Any:
+    """The stream on which work on the tensor's device is enqueued now."""
+    return sys.modules["torch"].cuda.current_stream(tensor.device)
+
+
+def join_streams(streams: Iterable[Any], values: Iterable[Any]) -> None:
+    """Let the streams that are current now wait, on the device, for those on which the values are computed."""
+    cuda = sys.modules["torch"].cuda
+    for stream in streams:
+        current = cuda.current_stream(stream.device)
+        if current != stream:
+            current.wait_stream(stream)
+            for value in values:
+                tensor = value.total if isinstance(value, Partial) else value
+                if is_on_cuda(tensor) and tensor.device == stream.device:
+                    tensor.record_stream(current)  # else its memory might be given out while it is still read
 
 
 def unwrapped(tensor: Any) -> Any:
@@ -125,21 +154,53 @@ class _Immediate:
         return self._value
 
 
+class _Landings:
+    """Pinned memory for the numbers on their way: a float64 each, used over and over."""
+
+    SLOTS: Final = 256
+    """Slots that are made at a time; a step has a few numbers on their way."""
+
+    def __init__(self) -> None:
+        self._free: list[Any] = []
+
+    def take(self) -> Any:
+        """A slot that nothing is copied to; a 0-d tensor."""
+        try:
+            return self._free.pop()
+        except IndexError:
+            torch = sys.modules["torch"]
+            slots = torch.empty(self.SLOTS, dtype=torch.float64, pin_memory=True).unbind()
+            self._free.extend(slots[1:])
+            return slots[0]
+
+    def give_back(self, landing: Any) -> None:
+        """The slot has been read."""
+        self._free.append(landing)
+
+
+_landings: Final = _Landings()
+
+
 class _CudaArrival:
     """Copied into pinned memory behind the work that computes it; an event tells when."""
 
     def __init__(self, tensor: Any) -> None:
-        torch = sys.modules["torch"]
-        self._landing = torch.empty((), dtype=torch.float64, pin_memory=True)
-        self._source = tensor.double().reshape(())  # kept until it has been copied
-        with torch.cuda.device(tensor.device):
+        cuda = sys.modules["torch"].cuda
+        self._landing = _landings.take()
+        self._value = 0.0
+        with cuda.device(tensor.device):
+            self._source = tensor.double().reshape(())  # kept until it has been copied
             self._landing.copy_(self._source, non_blocking=True)
-            self._event = torch.cuda.Event()
+            self._event = cuda.Event()
             self._event.record()
 
     def ready(self) -> bool:
-        return bool(self._event.query())
+        return not is_capturing() and bool(self._event.query())  # asking amid a capture would break it
 
     def wait(self) -> float:
-        self._event.synchronize()
-        return float(self._landing.item())
+        if self._landing is not None:
+            self._event.synchronize()
+            self._value = float(self._landing.item())
+            _landings.give_back(self._landing)
+            self._landing = self._source = None
+        return self._value

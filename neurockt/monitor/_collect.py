@@ -10,7 +10,18 @@ from typing import Any, Final, Protocol
 
 from neurockt.errors import UsageError
 from neurockt.monitor._aggregate import Aggregator, mean, summed, torch_mean
-from neurockt.monitor._capture import Arrival, Partial, detached, is_tensor, number, partial
+from neurockt.monitor._capture import (
+    Arrival,
+    Partial,
+    current_stream,
+    detached,
+    is_capturing,
+    is_on_cuda,
+    is_tensor,
+    join_streams,
+    number,
+    partial,
+)
 from neurockt.store.journal import NULL
 
 Cell = float | Arrival
@@ -38,6 +49,7 @@ class ValueCollector:
     def __init__(self, name: str, aggregator: Aggregator | None) -> None:
         self.columns: tuple[str, ...] = (name,)
         self.values: list[Any] = []
+        self._streams: set[Any] = set()  # those on which values are computed
         self.set_aggregator(aggregator)
 
     def set_aggregator(self, aggregator: Aggregator | None) -> None:
@@ -50,12 +62,23 @@ class ValueCollector:
         self.values.clear()
 
     def keep(self, value: Any) -> None:
+        if is_on_cuda(value):
+            if is_capturing():
+                return  # no value is computed now, but each time the graph is replayed
+            self._streams.add(current_stream(value))
         self.values.append(self._capture(value))
 
     def take(self, row: list[Cell]) -> None:
-        taken = self.values.copy()
-        self.values.clear()
+        taken = self._taken()
         row.append(aggregated(self.columns[0], self._aggregate, taken) if taken else NULL)
+
+    def _taken(self) -> list[Any]:
+        taken, streams = self.values.copy(), self._streams.copy()
+        self.values.clear()
+        if streams:
+            self._streams.clear()
+            join_streams(streams, taken)
+        return taken
 
     def share(self, *, over_all: bool) -> Partial:
         """A block has ended: what its values contribute to the column over all ranks.
@@ -67,8 +90,7 @@ class ValueCollector:
         if not self.values:
             return Partial(0.0, 0)
         if over_all and self.means:
-            taken = self.values.copy()
-            self.values.clear()
+            taken = self._taken()
             with _naming(self.columns[0]):
                 total, elements = summed(taken)
                 return Partial(total if is_tensor(total) else float(total), elements)

@@ -22,7 +22,7 @@ FAMILIES = (
     *("wandb_live", "wandb_sync"),
 )
 """The modules here with ``MEASURES``, in the order of the table."""
-ON_REQUEST = ("peers",)
+ON_REQUEST = ("accelerator", "peers")
 """The same, measured only when they are asked for."""
 
 
