@@ -210,7 +210,8 @@ class RunsScreen(Screen[None]):
             pieces.append("reading …")
         else:
             count = len(read.runs)
-            pieces.append(f"{count:,} runs" if shown == count else f"{shown:,} of {count:,} runs")
+            runs = f"{count:,} run{'s' * (count != 1)}"
+            pieces.append(runs if shown == count else f"{shown:,} of {runs}")
             if not read.whole:
                 pieces.append(f"reading {count + len(read.problems):,} of {read.total:,}")
             if running := sum(info.state == "running" for info in read.runs):
