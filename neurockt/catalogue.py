@@ -13,7 +13,7 @@ from neurockt.records import RunInfo
 from neurockt.store import layout
 from neurockt.store.info import read_info
 from neurockt.store.run import Run, open_run
-from neurockt.store.state import Liveness
+from neurockt.store.state import Liveness, ask_scheduler
 
 
 def list_runs(root: str | os.PathLike[str] | None = None, *, liveness: Liveness | None = None) -> list[RunInfo]:
@@ -134,6 +134,7 @@ class RunWatcher:
             if time.monotonic() - paused >= pause:
                 yield changed
                 changed, paused = False, time.monotonic()
+        ask_scheduler(self._seen.values())  # what it says is there at a later look
         yield changed
 
     def _look_at(self, path: Path) -> bool:

@@ -1,6 +1,6 @@
 """What can be asked of a run by name: `ls --sort`, its columns, the filter and the viewer share these names.
 
-id name project group state host tags notes path      who and where
+id name project group state cause host tags notes path   who and where
 started ended updated duration age                    when; the last two in seconds
 steps epochs attempts dropped                         how much
 cfg.optimizer.lr                                      the config, nested by dots
@@ -58,6 +58,7 @@ _OWN: Final[dict[str, tuple[Kind, Callable[[RunInfo], Any]]]] = {
     "project": ("text", lambda info: info.project),
     "group": ("text", lambda info: info.group),
     "state": ("text", lambda info: info.state),
+    "cause": ("text", lambda info: info.cause),
     "host": ("text", _host),
     "tags": ("text", lambda info: info.tags),
     "tag": ("text", lambda info: info.tags),

@@ -126,6 +126,17 @@ class RunInfo:
         return self.attempts[-1] if self.attempts else None
 
     @property
+    def cause(self) -> str | None:
+        """Why the latest attempt ended; of a run that goes on, the signal that it has been warned by."""
+        return self.attempt.cause if self.attempt else None
+
+    @property
+    def standing(self) -> str:
+        """The state, with its cause where that says more: ``preempted (time limit)``."""
+        cause = self.cause
+        return self.state if cause in (None, "", "exception", self.state) else f"{self.state} ({cause})"
+
+    @property
     def label(self) -> str:
         """The run's name, or its id where it has none."""
         return self.name or self.id

@@ -22,10 +22,11 @@ METRICS_SHOWN: Final = 4
 _DESCRIPTION: Final = """\
 List the runs in a directory, the newest last.
 
-A field is id, name, project, group, state, host, tags, notes, path, started, ended, updated, duration, age, steps,
-epochs, attempts, dropped; a config's key such as cfg.lr or cfg.optimizer.lr; or a metric such as valid_loss (its last
-value), best(acc), min(x), max(x), "val/acc". A filter compares them with = != < <= > >=, takes words to look for in
-names, name: id: project: group: tag: note: state: host: config: has:, and joins with AND, OR, NOT, - and parentheses.
+A field is id, name, project, group, state, cause, host, tags, notes, path, started, ended, updated, duration, age,
+steps, epochs, attempts, dropped; a config's key such as cfg.lr or cfg.optimizer.lr; or a metric such as valid_loss (its
+last value), best(acc), min(x), max(x), "val/acc". A filter compares them with = != < <= > >=, takes words to look for
+in names, name: id: project: group: tag: note: state: host: config: has:, and joins with AND, OR, NOT, - and
+parentheses.
 """
 _EXAMPLE: Final = """\
   neurockt ls runs --filter 'resnet cfg.lr>=1e-3 valid_loss<0.5 -state:running' --sort 'best(acc)' --reverse
@@ -117,6 +118,8 @@ def default_columns(runs: Sequence[RunInfo]) -> list[Field]:
         names.append("name")
     names += [name for name in ("project", "group", "tags") if len({field_value(info, name) for info in runs}) > 1]
     names.append("state")
+    if any(info.standing != info.state for info in runs):
+        names.append("cause")
     for table in ("epochs", "steps"):
         common = Counter(name for info in runs for name in getattr(info, table).columns)
         if common:

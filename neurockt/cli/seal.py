@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,19 @@ from neurockt.catalogue import find_run, run_paths
 from neurockt.cli import output
 from neurockt.errors import NeurocktError, RunInUse
 from neurockt.store import layout
+from neurockt.store.info import read_info
 from neurockt.store.layout import TABLES, default_root
+from neurockt.store.scheduler import scheduler
+from neurockt.store.state import Liveness, ask_scheduler
 
 _DESCRIPTION = """\
 Turn the journals of dead runs into Parquet, so that they read as plain Parquet without neurockt too.
 
 A killed run loses nothing and reads in full without this. A run that is still being written is left alone.
 """
+SCHEDULER_SECONDS = 5.0
+"""How long SLURM may take to say how the jobs of all the dead runs ended."""
+
 _EXAMPLE = """\
   neurockt seal runs
   neurockt seal runs/20261123-101500-brave-otter
@@ -43,7 +50,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     status = 0
     done: list[dict[str, Any]] = []
-    for path, was_named in _paths(arguments.targets or [str(default_root())]):
+    paths = list(_paths(arguments.targets or [str(default_root())]))
+    _ask_scheduler(path for path, _ in paths)
+    for path, was_named in paths:
         try:
             sealed = seal_run(path)
         except RunInUse as error:
@@ -60,6 +69,17 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         output.print_json(done)
     return status
+
+
+def _ask_scheduler(paths: Iterable[Path]) -> None:
+    """What is sealed is written down for good: give the scheduler some time to say what became of the jobs."""
+    liveness = Liveness()
+    infos = []
+    for path in paths:
+        with contextlib.suppress(NeurocktError):  # told when it is sealed
+            infos.append(liveness.infer(read_info(path)))
+    ask_scheduler(infos)
+    scheduler.wait(SCHEDULER_SECONDS)
 
 
 def _paths(targets: list[str]) -> Iterator[tuple[Path, bool]]:

@@ -26,12 +26,17 @@ from neurockt.records import RunInfo, TableSummary
 from neurockt.store.layout import AXES
 from neurockt.store.origin import Origin, facts, to_json
 from neurockt.store.run import Run
+from neurockt.store.scheduler import scheduler
+from neurockt.store.state import ask_scheduler
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 STEPS_SHOWN = 10
 """Rows that ``--steps`` shows when no number is given."""
+
+SCHEDULER_SECONDS = 1.0
+"""How long SLURM may take to say how the run's job ended; it is asked only about a run that could not tell."""
 
 _EXAMPLE = """\
   neurockt show runs/20261123-101500-brave-otter
@@ -74,10 +79,12 @@ def find(arguments: argparse.Namespace) -> Run:
 def run(arguments: argparse.Namespace) -> int:
     """Show the run."""
     found = find(arguments)
-    info = found.current_info()
+    ask_scheduler([found.info])
     epochs = found.epochs()
     steps = found.last_rows("steps", arguments.steps) if arguments.steps else None
     origin = found.origin()
+    scheduler.wait(SCHEDULER_SECONDS)
+    info = found.current_info()
     if arguments.json:
         tables = {"epochs": epochs, **({"steps": steps} if steps is not None else {})}
         rows = {name: [_row_to_json(row) for row in table.to_pylist()] for name, table in tables.items()}
@@ -117,7 +124,7 @@ def _description(info: RunInfo, ranks: str | None) -> Iterator[str]:
     facts = {
         "id": info.id,
         "path": str(info.path),
-        "state": info.state,
+        "state": info.standing,
         "project": info.project,
         "group": info.group,
         "tags": ", ".join(info.tags),

@@ -153,6 +153,8 @@ class Scheduler:
         except subprocess.TimeoutExpired:
             _kill(process)
             told = ""
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.communicate(timeout=1.0)
         finally:
             self._running.discard(process)
         found = dict(_LINE.findall(told))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -57,6 +58,16 @@ class Liveness:
             since = time.monotonic() if count != -1 or _looks_new(info) else -math.inf
             self._seen[info.path] = (info.heartbeat, since)
         return time.monotonic() - since < STALE_SECONDS
+
+
+def ask_scheduler(runs: Iterable[RunInfo]) -> None:
+    """Ask the scheduler, where there is one, about the jobs of runs whose end it may know more of; returns at once.
+
+    What it says counts from then on for every ``Liveness``. ``scheduler.wait`` gives it some time.
+    """
+    jobs = [info.attempt.job for info in runs if info.attempt is not None and wants_word(info)]
+    if jobs:
+        scheduler.ask(jobs)
 
 
 def wants_word(info: RunInfo) -> bool:

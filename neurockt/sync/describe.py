@@ -127,6 +127,7 @@ def _config(info: RunInfo) -> dict[str, Any]:
     told: dict[str, Any] = {
         "run": identity(info),
         "state": info.state,
+        "cause": info.cause,
         "started": info.created.isoformat(),
         "ended": info.ended.isoformat() if info.ended else None,
         "seconds": info.seconds if info.state != "running" else None,

@@ -91,7 +91,8 @@ def info_lines(info: RunInfo, damage: tuple[str, ...] = (), origin: Origin | Non
     for attempt in info.attempts:
         until = _moment(attempt.ended) if attempt.ended else "-"
         yield label(
-            f"{attempt.number}  {attempt.host}, process {attempt.pid}, {_moment(attempt.started)} to {until}",
+            f"{attempt.number}  {attempt.host}, process {attempt.pid}, {_moment(attempt.started)} to {until}"
+            + (f", {attempt.cause}" if attempt.cause else ""),
             VALUE_LIMIT,
         )
 

@@ -64,7 +64,7 @@ class Preview(Vertical):
 def state_text(info: RunInfo) -> Content:
     """How a run stands, with its mark."""
     mark, tone = STATES.get(info.state, ("?", ""))
-    return styled(f"{mark} {info.state}", TONES.get(tone, ""))
+    return styled(f"{mark} {info.standing}", TONES.get(tone, ""))
 
 
 def description(info: RunInfo) -> Iterator[Content]:
