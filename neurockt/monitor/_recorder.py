@@ -344,7 +344,9 @@ class Recorder:
             from neurockt.monitor._over_ranks import OverRanks
 
             if separate:
-                run_id = self._given_id or common_run_id(place)
+                restarted = None if self._given_id else run_to_continue(self._root, None, self._number, writes=False)
+                before = restarted.info if restarted is not None and restarted.info.keeps_ranks else None
+                run_id = self._given_id or (before.path.name if before is not None else common_run_id(place))
                 self._info = replace(self._info, id=run_id, rank=place.rank, ranks=place.size)
                 if self._path.exists() and self._given_id is None and not is_restart():
                     raise UsageError(f"{self._path} exists; pass another run_id, the same on every rank")

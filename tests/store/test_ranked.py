@@ -47,10 +47,9 @@ recorder.finish()
 
 
 def start(
-    root: Path, rank: int, *more: str, job: str = "77", script: str = RANKS, restarts: int = 0
+    root: Path, rank: int, *more: str, job: str = "77", script: str = RANKS, **told: str
 ) -> subprocess.Popen[str]:
     """A rank as ``srun`` starts it."""
-    told = {"SLURM_RESTART_COUNT": str(restarts)} if restarts else {}
     told |= {"SLURM_JOB_ID": job, "SLURM_STEP_ID": "0", "SLURM_PROCID": str(rank), "SLURM_STEP_NUM_TASKS": "4"}
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "RANK", "TORCHELASTIC"))
@@ -204,7 +203,7 @@ recorder.finish()
 
 
 def test_a_restarted_job_continues_each_rank(tmp_path: Path) -> None:
-    """All ranks of a requeued job resume from the checkpoint: readers of the whole see it rewound, and then go on."""
+    """All ranks of a requeued job resume from the checkpoint, whatever launches them; readers see the whole rewound."""
     for process in [start(tmp_path, rank, job="79") for rank in range(4)]:
         process.communicate(timeout=60)
     run = open_run(tmp_path / "slurm-79-0")
@@ -212,7 +211,10 @@ def test_a_restarted_job_continues_each_rank(tmp_path: Path) -> None:
     rows = run.rows("steps")
     rows.refresh()
     before = run.rewinds()
-    restarted = [start(tmp_path, rank, job="79", script=RESTARTED, restarts=1) for rank in range(4)]
+    restarted = [
+        start(tmp_path, rank, job="79", script=RESTARTED, SLURM_RESTART_COUNT="1", TORCHELASTIC_RUN_ID="another")
+        for rank in range(4)
+    ]
     for process in restarted:
         process.communicate(timeout=60)
     assert [process.returncode for process in restarted] == [0] * 4
