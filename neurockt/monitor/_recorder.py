@@ -184,12 +184,8 @@ class Recorder:
         Raises:
             UsageError: neither or both were given; on entering, another block is open or the recorder has finished.
         """
-        if training is not None:
-            if train is not None:
-                raise UsageError("say train= or training=, not both: they are the same")
-            train = training
-        if train is None:
-            raise UsageError("say recorder(train=True) for a training step, or recorder(train=False) for a validation")
+        if train is None or training is not None:
+            train = _one_of(train, training)
         return self._steps if train else self._epochs
 
     def track_scalar(
@@ -482,6 +478,15 @@ class Recorder:
     def __reduce__(self) -> tuple[Callable[..., Recorder], tuple[Any, ...]]:
         """A pickled model keeps recording to the same run where that is recorded, and records nothing elsewhere."""
         return _unpickled, (_PROCESS, id(self), self._root, self._info.id)
+
+
+def _one_of(train: bool | None, training: bool | None) -> bool:
+    """The kind of block, told by the one word or by the other."""
+    if train is not None:
+        raise UsageError("say train= or training=, not both: they are the same")
+    if training is None:
+        raise UsageError("say recorder(train=True) for a training step, or recorder(train=False) for a validation")
+    return training
 
 
 _PROCESS: Final = os.urandom(16)

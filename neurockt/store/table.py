@@ -28,7 +28,7 @@ from zlib import crc32
 from neurockt.records import TableSummary
 from neurockt.store import files, journal_file, layout
 from neurockt.store.backlog import Backlog, Waiting
-from neurockt.store.journal import MAGIC, JournalDecoder, columns_record, pack_crc, row_struct
+from neurockt.store.journal import CRC_SIZE, MAGIC, JournalDecoder, columns_record, pack_crc, row_struct
 from neurockt.store.journal_file import JournalEnd
 from neurockt.store.layout import TableName
 from neurockt.store.sealed import SealedRows
@@ -94,7 +94,7 @@ class TableWriter:
         self._sick = -1  # a descriptor that was taken from the loop
         self._retry_at = 0.0
         self._lock = RLock()  # a signal handler may finish the run amid whatever the loop does
-        self._pack = row_struct(len(self.columns)).pack
+        self._take_columns(columns)
         self._fd = -1
         header = MAGIC + columns_record(self.columns, last + 1)
         try:
@@ -130,8 +130,7 @@ class TableWriter:
         frame = payload + pack_crc(crc32(payload))
         self._busy = True  # stays so if a signal handler raises before the write is accounted for
         try:
-            written = write(self._fd, frame)
-            if written == len(frame):
+            if write(self._fd, frame) == self._row_bytes:
                 self.last = number
                 self._busy = False
                 return
@@ -166,12 +165,16 @@ class TableWriter:
         if not told:
             self._on_trouble(error)
 
+    def _take_columns(self, columns: Sequence[str]) -> None:
+        self.columns = tuple(columns)
+        row = row_struct(len(self.columns))
+        self._pack, self._row_bytes = row.pack, row.size + CRC_SIZE
+
     def set_columns(self, columns: Sequence[str]) -> None:
         """Rows from here on have these columns."""
         with self._lock:
             self._settle()
-            self.columns = tuple(columns)
-            self._pack = row_struct(len(self.columns)).pack
+            self._take_columns(columns)
             if self._waiting:
                 return
             self._busy = True
