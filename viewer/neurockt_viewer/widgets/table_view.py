@@ -196,13 +196,14 @@ class TableView(Vertical):
             rows.want(range(begin, min(len(rows), begin + len(FIRST_ROWS))), FIRST_COLUMNS)
             rows.load()
             self.post_message(self.Ready(rows, *rows.known))
-            looked = time.monotonic()
+            looked, live = time.monotonic(), self._live
             while not worker.is_cancelled:
-                self._wake.wait(max(0.0, looked + POLL_SECONDS - time.monotonic()) if self._live else None)
+                self._wake.wait(max(0.0, looked + POLL_SECONDS - time.monotonic()) if live else None)
                 self._wake.clear()
-                grew = False
-                if self._live and time.monotonic() - looked >= POLL_SECONDS:
-                    grew, looked = rows.look(), time.monotonic()
+                grew, still_live = False, self._live
+                if still_live != live or (live and time.monotonic() - looked >= POLL_SECONDS):
+                    grew, looked = rows.look(), time.monotonic()  # once more, too, when the run has ended
+                live = still_live
                 loaded = rows.load()
                 if grew:
                     self.post_message(self.Grew(*rows.known))

@@ -1,0 +1,186 @@
+"""One run: its tabs, what is told of it, and how it is followed, killed and damaged."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from live_run import LiveRun
+from textual.pilot import Pilot
+from textual.widgets import Static
+
+from neurockt.store import layout
+from neurockt_viewer.app import ViewerApp
+from neurockt_viewer.charts.source import Metric
+from neurockt_viewer.screens.run import RunScreen
+from neurockt_viewer.settings import Settings
+from neurockt_viewer.widgets.chart_grid import ChartGrid
+from neurockt_viewer.widgets.info import InfoView
+from neurockt_viewer.widgets.tab_bar import TabBar
+from neurockt_viewer.widgets.table_view import TableView
+
+SAMPLE = Path(__file__).parents[2] / "sample_runs" / "adam-0.003-s0"
+
+
+@asynccontextmanager
+async def opened(path: Path, size: tuple[int, int] = (140, 60)) -> AsyncIterator[tuple[Pilot[None], RunScreen]]:
+    app = ViewerApp(path, Settings())
+    async with app.run_test(size=size) as pilot:
+        await until(lambda: isinstance(app.screen, RunScreen) and bool(app.screen.query(ChartGrid)))
+        screen = app.screen
+        assert isinstance(screen, RunScreen)
+        await until(lambda: bool(screen.query_one(ChartGrid).charts))
+        await pilot.pause()
+        yield pilot, screen
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait, while the loop runs, until something holds."""
+
+    async def look() -> None:
+        while not holds():
+            await asyncio.sleep(0.01)
+
+    await asyncio.wait_for(look(), 20.0)
+
+
+def told(screen: RunScreen, where: str = "#title") -> str:
+    return str(screen.query_one(where, Static).content)
+
+
+def tabs(screen: RunScreen) -> str:
+    bar = screen.query_one(TabBar)
+    return bar.render_line(0).text
+
+
+def info(screen: RunScreen) -> list[str]:
+    views = screen.query(InfoView)
+    return str(views.first().query_one(Static).content).splitlines() if views else []
+
+
+def read(grid: ChartGrid) -> int:
+    """Losses that the charts know of."""
+    assert grid.series is not None
+    return len(grid.series.lines([Metric("steps", "loss")], "step")[0].series)
+
+
+def said(lines: list[str], begin: str) -> str:
+    """The line that begins so, without that."""
+    return next((line.removeprefix(begin).strip() for line in lines if line.startswith(begin)), "")
+
+
+async def test_tabs_are_reached_by_number_and_one_after_the_other() -> None:
+    """Charts first, then the two tables and what is known; each tells how many rows it has, and has the keys."""
+    async with opened(SAMPLE) as (pilot, screen):
+        assert "Steps 900" in tabs(screen)
+        assert "Epochs 20" in tabs(screen)
+        for key, kind in ("2", TableView), ("3", TableView), ("4", InfoView), ("1", ChartGrid):
+            await pilot.press(key)
+            (shown,) = [tab for tab in screen.query("#tab > *") if tab.display]
+            assert type(shown) is kind
+            assert screen.focused is not None
+            assert shown in screen.focused.ancestors_with_self
+        await pilot.press("tab", "tab")
+        (table,) = [tab for tab in screen.query(TableView) if tab.display]
+        await until(lambda: table.rows is not None)
+        assert str(table.query_one(".status", Static).content).endswith("at epoch 1 · row 1 of 20")
+
+
+async def test_all_that_is_known_stands_under_info() -> None:
+    """Config, tags, host, and of each column the last, lowest and highest value and the step of each, in full."""
+    summary = json.loads((SAMPLE / "run.json").read_text())
+    async with opened(SAMPLE) as (pilot, screen):
+        await pilot.press("4")
+        lines = info(screen)
+        column = summary["epochs"]["columns"]["valid_loss"]
+        expected = [
+            *(f"{column['count']:,}", repr(column["last"]), repr(column["min"]), str(column["min_at"])),
+            *(repr(column["max"]), str(column["max_at"])),
+        ]
+        assert said(lines, "valid_loss").split() == expected
+        assert said(lines, "host") == summary["attempts"][0]["host"]
+        assert said(lines, "tags") == ", ".join(summary["tags"])
+        for key, value in summary["config"].items():
+            if not isinstance(value, dict):
+                assert said(lines, f"{key} ") == (value if isinstance(value, str) else json.dumps(value))
+
+
+async def test_the_path_is_copied() -> None:
+    """The whole of it, from the charts."""
+    async with opened(SAMPLE) as (pilot, _):
+        await pilot.press("y")
+        assert pilot.app.clipboard == str(SAMPLE.absolute())
+
+
+async def test_a_run_that_is_written_goes_on_in_every_tab(tmp_path: Path) -> None:
+    """A real process records; then it is killed, and that is told, with every row that it had recorded."""
+    with LiveRun(tmp_path, rate=300.0) as live:
+        live.wait_for(300)
+        async with opened(live.path) as (pilot, screen):
+            await until(lambda: "running" in told(screen))
+            grid = screen.query_one(ChartGrid)
+            await until(lambda: len(grid.charts) == 4 and len(grid.charts[0].lines[0].series) > 400)
+            await pilot.press("4")
+            await until(lambda: bool(said(info(screen), "loss")))
+            before = int(said(info(screen), "loss").split()[0].replace(",", ""))
+            await until(lambda: int(said(info(screen), "loss").split()[0].replace(",", "")) > before)
+            await pilot.press("2")
+            (table,) = screen.query(TableView)
+            await until(lambda: table.rows is not None and table.following)
+            live.kill()
+            await until(lambda: "killed" in told(screen))
+            await until(lambda: table.rows is not None and table.rows.total == live.steps)
+            assert f"Steps {live.steps:,}" in tabs(screen)
+
+
+async def test_charts_that_nobody_sees_are_not_read_until_they_are_seen_again(tmp_path: Path) -> None:
+    """And have then all that has come meanwhile."""
+    with LiveRun(tmp_path, rate=300.0) as live:
+        live.wait_for(100)
+        async with opened(live.path) as (pilot, screen):
+            grid = screen.query_one(ChartGrid)
+            await until(lambda: bool(grid.charts) and read(grid) > 50)
+            await pilot.press("2")
+            await until(lambda: not grid.is_on_screen)
+            await pilot.pause()
+            live.wait_for(live.steps + 100)  # what was being read by then has been read
+            before = read(grid)
+            live.wait_for(live.steps + 300)
+            assert read(grid) == before
+            await pilot.press("1")
+            await until(lambda: read(grid) > before + 200)
+
+
+async def test_damage_is_named_and_the_rest_is_shown(tmp_path: Path) -> None:
+    """A part that is no Parquet file: under info stands which, and the charts show the others' rows."""
+    with LiveRun(tmp_path, rate=0, steps=2000) as live:
+        live.wait()
+    first, *_ = layout.part_paths(live.path, "steps")
+    os.truncate(first, first.stat().st_size // 2)
+    async with opened(live.path) as (pilot, screen):
+        grid = screen.query_one(ChartGrid)
+        await until(lambda: bool(grid.charts) and not grid.charts[0].lines[0].approximate)
+        series = grid.charts[0].lines[0].series
+        assert 700 < series.x[0]
+        assert series.x[-1] >= 1990
+        await pilot.press("4")
+        await until(lambda: any(str(first) in line for line in info(screen)))
+
+
+async def test_a_run_that_goes_away_is_told_of_and_the_screen_stays(tmp_path: Path) -> None:
+    """A sentence, and no traceback; and nothing more once it is back."""
+    with LiveRun(tmp_path, rate=100.0) as live:
+        live.wait_for(50)
+        async with opened(live.path) as (_, screen):
+            await until(lambda: "running" in told(screen))
+            live._child.send_signal(signal.SIGSTOP)
+            away = live.path.rename(tmp_path / "elsewhere")
+            await until(lambda: str(live.path) in told(screen, "#problem"))
+            away.rename(live.path)
+            live._child.send_signal(signal.SIGCONT)
+            await until(lambda: told(screen, "#problem") == "")
