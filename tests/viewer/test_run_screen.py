@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -14,7 +13,6 @@ from live_run import LiveRun
 from textual.pilot import Pilot
 from textual.widgets import Static
 
-from neurockt.store import layout
 from neurockt_viewer.app import ViewerApp
 from neurockt_viewer.charts.source import Metric
 from neurockt_viewer.screens.run import RunScreen
@@ -154,22 +152,6 @@ async def test_charts_that_nobody_sees_are_not_read_until_they_are_seen_again(tm
             assert read(grid) == before
             await pilot.press("1")
             await until(lambda: read(grid) > before + 200)
-
-
-async def test_damage_is_named_and_the_rest_is_shown(tmp_path: Path) -> None:
-    """A part that is no Parquet file: under info stands which, and the charts show the others' rows."""
-    with LiveRun(tmp_path, rate=0, steps=2000) as live:
-        live.wait()
-    first, *_ = layout.part_paths(live.path, "steps")
-    os.truncate(first, first.stat().st_size // 2)
-    async with opened(live.path) as (pilot, screen):
-        grid = screen.query_one(ChartGrid)
-        await until(lambda: bool(grid.charts) and not grid.charts[0].lines[0].approximate)
-        series = grid.charts[0].lines[0].series
-        assert series.x[0] > 700
-        assert series.x[-1] >= 1990
-        await pilot.press("4")
-        await until(lambda: any(str(first) in line for line in info(screen)))
 
 
 async def test_a_run_that_goes_away_is_told_of_and_the_screen_stays(tmp_path: Path) -> None:

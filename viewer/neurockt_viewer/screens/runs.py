@@ -37,6 +37,8 @@ from neurockt_viewer.widgets.preview import Preview
 
 POLL_SECONDS: Final = 1.0
 """How often the directory is looked at."""
+ARRANGE_REST: Final = 8.0
+"""How many times as long as arranging the runs took it is at least to the next time, while more are being read."""
 POLL_SHARE: Final = 0.02
 """The share of a core that looking may take: ten thousand runs on a slow disk are looked at less often."""
 TICK_SECONDS: Final = 30.0
@@ -110,6 +112,8 @@ class RunsScreen(Screen[None]):
         self._marks = Marks()
         self._rows = RunRows([], self._query, settings, self._marks)
         self._folded: set[str] = set()
+        self._arranging = 0.0
+        """Seconds that it took to arrange the runs."""
 
     def compose(self) -> ComposeResult:
         """From the top: what this is, the filter, the table beside the preview, the keys."""
@@ -154,12 +158,14 @@ class RunsScreen(Screen[None]):
             self._wake.clear()
             began = time.thread_time()
             try:
-                told = 0
+                told, told_at = 0, 0.0
                 for changed in self._watcher.look():
                     if worker.is_cancelled:
                         return
-                    if changed and told:
+                    rested = time.monotonic() - told_at >= self._arranging * ARRANGE_REST
+                    if changed and told and rested:
                         self._tell(whole=False)
+                        told_at = time.monotonic()
                     told += changed
                     pending = changed
                 if first or pending or told:
@@ -182,7 +188,9 @@ class RunsScreen(Screen[None]):
         self._read, self._runs, self._trouble = message, message.runs, ""
         if message.whole:
             self._marks.keep(info.path for info in message.runs)
+        begun = time.monotonic()
         self._arrange()
+        self._arranging = time.monotonic() - begun
 
     @on(DirectoryLost)
     def _lose(self, message: DirectoryLost) -> None:
