@@ -121,6 +121,8 @@ class Upload:
         self._stamp = digest(document + self.info.state.encode())
         self._entry = self.ledger.read(self._destination) or Entry("")
         self._sent = 0
+        self._last_line = (0, "")
+        """How many rows there were with the last line that was sent, and that line: it need not be read again."""
 
     @property
     def is_live(self) -> bool:
@@ -279,6 +281,7 @@ class Upload:
         for batch in rows.after(start):
             self._put(run_id, batch.start, batch.lines)
             self._sent += len(batch.lines)
+            self._last_line = batch.end.rows, batch.lines[-1]
             place = batch.end
             self._report(place.rows, rows.total)
             if limit is not None and place.rows - start.rows >= limit:
@@ -340,7 +343,10 @@ class Upload:
         """The run as the server shows it, once that is what was sent; what it lacks is sent again."""
         started = sent_at = time.monotonic()
         resends, pause = 0, FIRST_PAUSE_SECONDS
-        last_line = rows.line(end.rows - 1, self._entry.place) if end.rows else None
+        last_line: str | None = None
+        if end.rows:
+            is_known = self._last_line[0] == end.rows
+            last_line = self._last_line[1] if is_known else rows.line(end.rows - 1, self._entry.place)
         while True:
             there = self._client.find(self.entity, self.project, run_id)
             lack = lacking(there, end, described, last_line, exact=is_last and not self.is_live)

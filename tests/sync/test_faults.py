@@ -196,6 +196,17 @@ def test_a_server_that_falls_silent_amid_a_run_is_told(server: WandbServer, make
     assert server.only_run.is_exact
 
 
+def test_a_proxy_is_gone_through(
+    server: WandbServer, make_run: MakeRun, sync: Sync, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server has a name that only the proxy knows; the proxy here is the server itself."""
+    monkeypatch.setenv("WANDB_BASE_URL", "http://wandb.invalid")
+    monkeypatch.setenv("http_proxy", server.url)
+    make_run()
+    assert sync()[0].status == "complete"
+    assert server.only_run.is_exact
+
+
 @pytest.mark.parametrize("key", ["", "x" * 40, "short", "with\nnewline"])
 def test_no_key_or_a_wrong_one_is_a_sentence(
     key: str,
