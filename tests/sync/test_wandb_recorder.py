@@ -274,6 +274,24 @@ def test_ctrl_c_reaches_training_alone(server: WandbServer, root: Path) -> None:
     assert run.config["neurockt"]["value"]["failure"]["type"] == "KeyboardInterrupt"
 
 
+def test_preemption_is_told(server: WandbServer, root: Path) -> None:
+    """SIGTERM to all processes of the job, as SLURM sends it: training ends at once, and W&B gets all of the run."""
+    ending = """
+import os, signal
+while not recorder.url:
+    time.sleep(0.01)
+train(50)
+os.kill(recorder._uploader._process.pid, signal.SIGTERM)
+os.kill(os.getpid(), signal.SIGTERM)
+time.sleep(30)
+"""
+    done = run_script(root, ending)
+    assert (done.returncode, done.stderr) == (-signal.SIGTERM, "")
+    wait_until(lambda: server.only_run.state == "failed")
+    run = server.only_run
+    assert (run.tags, len(run.rows), run.is_exact) == (["t", "preempted"], 153, True)
+
+
 def test_finish_waits_within_bounds_and_says_so(server: WandbServer, root: Path, sync: Sync) -> None:
     """A server that takes everything and answers nothing: ``finish_timeout`` is how long."""
     server.faults = [Fault("hang", times=1000)]
