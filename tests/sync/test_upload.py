@@ -256,10 +256,11 @@ def test_nothing_is_left_behind_and_no_secret_is_written(
     server: WandbServer, make_run: MakeRun, sync: Sync, tmp_path: Path
 ) -> None:
     """One file in the run directory; the key is nowhere; nothing of this machine but the run's own host is told."""
-    make_run()
+    run_dir = make_run()
+    before = {path for path in tmp_path.rglob("*") if path.is_file()}
     sync()
-    found = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert {path.name for path in found} == {"run.json", "part-00000.parquet", "wandb.json"}
+    found = {path for path in tmp_path.rglob("*") if path.is_file()}
+    assert found - before == {run_dir / "wandb.json"}
     assert all(b"0123456789abcdef0123456789abcdef01234567" not in path.read_bytes() for path in found)
     assert server.requested("otel") == 0
     assert set(server.only_run.lines) == {"wandb-history.jsonl", "wandb-summary.json"}
