@@ -137,6 +137,16 @@ class RunInfo:
         return self.state if cause in (None, "", "exception", self.state) else f"{self.state} ({cause})"
 
     @property
+    def begins(self) -> tuple[Attempt, ...]:
+        """The attempts after the first that have rows in the run still: each begins at its ``first_step``."""
+        left: list[Attempt] = []
+        for attempt in self.attempts:
+            while left and left[-1].first_step >= attempt.first_step:
+                left.pop()  # all that it recorded is superseded
+            left.append(attempt)
+        return tuple(attempt for attempt in left if attempt.number > self.attempts[0].number)
+
+    @property
     def label(self) -> str:
         """The run's name, or its id where it has none."""
         return self.name or self.id

@@ -51,6 +51,7 @@ class TableRows:
         """The column by which it is sorted, and whether from the largest down."""
         self._blocks: OrderedDict[tuple[range, str], Block] = OrderedDict()
         self._single: OrderedDict[int, dict[str, Value]] = OrderedDict()
+        self._rewinds = 0
         self.wanted: tuple[range, list[str]] = range(0), []
         """The rows and columns on the screen."""
         self.lacking = False
@@ -65,8 +66,9 @@ class TableRows:
             self._blocks.clear()
             self._single.clear()
         self._groups = groups
-        if tuple(columns) != self._all:
+        if tuple(columns) != self._all or (self.sorted_by and self.order is None):
             self._all = tuple(columns)
+            self.sorted_by = self.sorted_by if self.order is not None else None
             self.arrange()
 
     def arrange(self) -> None:
@@ -90,7 +92,8 @@ class TableRows:
         self.arrange()
 
     def __len__(self) -> int:
-        return self._groups.total if self.order is None else len(self.order)
+        order = self.order
+        return self._groups.total if order is None else len(order)
 
     @property
     def total(self) -> int:
@@ -99,13 +102,15 @@ class TableRows:
 
     def place(self, row: int) -> int:
         """Where in the table a row is."""
-        return row if self.order is None else int(self.order[row])
+        order = self.order
+        return row if order is None else int(order[row])
 
     def row_of(self, place: int) -> int:
         """The row at which a place of the table is shown."""
-        if self.order is None:
+        order = self.order
+        if order is None:
             return place
-        found = np.flatnonzero(self.order == place)
+        found = np.flatnonzero(order == place)
         return int(found[0]) if len(found) else 0
 
     def row_of_number(self, number: int) -> int | None:
@@ -170,8 +175,14 @@ class TableRows:
     # The thread that reads
 
     def look(self) -> bool:
-        """See whether the table has grown."""
-        return self._reader.refresh()
+        """See whether the table has grown, or has other rows since the run was resumed from a checkpoint."""
+        changed = self._reader.refresh()
+        if self._reader.rewinds != self._rewinds:
+            self._rewinds = self._reader.rewinds
+            self.order = None  # places mean other rows
+            self._blocks.clear()
+            self._single.clear()
+        return changed
 
     @property
     def known(self) -> tuple[Groups, tuple[str, ...]]:

@@ -83,19 +83,26 @@ class RunSeries:
         """
         self._entries = entries
         self.run: Run = open_run(path)
+        self._names: dict[Metric, None] = {}
+        self._made: dict[Metric, tuple[object, Series]] = {}
+        self._begin()
+
+    def _begin(self) -> None:
+        """Know nothing but what ``run.json`` tells: the run has been opened, or was rewound since it was read."""
+        self._rewinds = self.run.rewinds()
         info = self.run.info
         self.begin = info.created.timestamp()
         """Where relative time begins."""
         self.label = info.label
+        self.attempts = info.attempts
+        """The attempts at the run, as of the last look."""
         self._finished = info.state == "finished"
         self._tables: dict[TableName, _Table] = {table: _Table() for table in TABLES}
-        self._names: dict[Metric, None] = {}
         known: dict[TableName, TableSummary] = {"steps": info.steps, "epochs": info.epochs, "system": info.system}
         for table, summary in known.items():
             self._know(table, summary.columns)
             self._tables[table].rows = summary.rows
         self._ends: tuple[Floats, Floats] = np.zeros(1), np.zeros(1)
-        self._made: dict[Metric, tuple[object, Series]] = {}
 
     @property
     def metrics(self) -> list[Metric]:
@@ -127,7 +134,12 @@ class RunSeries:
 
         Args:
             tell: called now and then; where it returns False, reading stops, and goes on the next time.
+
+        A run that was resumed from a checkpoint has other rows past that: then all is read once more.
         """
+        if self.run.rewinds() != self._rewinds:
+            self._begin()
+            self.outline()
         self._read_ends()
         found = False
         for table in ("epochs", "steps", "system"):
@@ -249,6 +261,8 @@ class RunSeries:
                     continue  # nobody has asked for this table yet
                 table.follower = self.run.follower(name, after=min(reached, default=0))
             rows = table.follower.new_rows()
+            if self.run.rewinds() != self._rewinds:
+                return True  # what is known is not the run any more: the next read begins again
             if len(rows):
                 self._know(name, [column for column in rows.schema.names if column not in layout.axes(KEY[name])])
                 self._take(name, rows, names)
@@ -259,7 +273,9 @@ class RunSeries:
 
     def is_live(self) -> bool:
         """Whether it is still being written."""
-        return self.run.state == "running"
+        info = self.run.info
+        self.attempts = info.attempts
+        return info.state == "running"
 
     # Lines; from any thread
 

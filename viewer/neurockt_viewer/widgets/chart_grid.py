@@ -158,7 +158,7 @@ class ChartGrid(Widget):
                 self._wake.clear()
                 wanted, view = self._wanted, self._view
                 still_live = live
-                if live and time.monotonic() - checked >= STATE_SECONDS:
+                if time.monotonic() - checked >= STATE_SECONDS:
                     still_live, checked = series.live(), time.monotonic()
                 found = series.read(wanted, self._tell)
                 found |= series.detail(wanted, *view)
@@ -166,7 +166,8 @@ class ChartGrid(Widget):
                 if found:
                     self.post_message(self.Known())
                 live = still_live
-                self._wake.wait(POLL_SECONDS if live and self._seen else None)
+                seconds = POLL_SECONDS if live else STATE_SECONDS  # a dead run may be continued
+                self._wake.wait(seconds if self._seen else None)
         except (NeurocktError, OSError) as error:
             self.post_message(self.Failed(str(error)))
 

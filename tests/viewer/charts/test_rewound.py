@@ -1,0 +1,86 @@
+"""A run that is resumed from a checkpoint while it is looked at: curves and table show its rows, and no others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from live_run.dying import die
+
+from neurockt import open_run
+from neurockt.monitor import Recorder
+from neurockt_viewer.charts import source
+from neurockt_viewer.charts.source import Metric, RunSeries
+from neurockt_viewer.table_rows import TableRows
+
+LOSS, ACC = Metric("steps", "loss"), Metric("epochs", "acc")
+
+
+def train(root: Path, steps: int, value: float, resume: int | None = None) -> Recorder:
+    """Record steps, and a validation after each tenth, and do not finish."""
+    recorder = Recorder(root, run_id="run", quiet=True)
+    loss, accuracy = recorder.track_scalar("loss")(float), recorder.metric("acc")(float)
+    if resume is not None:
+        recorder.resume(resume)
+    for _ in range(steps):
+        with recorder(train=True):
+            loss(value)
+        if recorder.step % 10 == 0:
+            with recorder(train=False):
+                accuracy(value)
+    return recorder
+
+
+@pytest.fixture
+def dead_run(tmp_path: Path) -> Path:
+    """Fifty steps and five validations, of value 1."""
+    die(lambda: train(tmp_path, 50, 1.0))
+    return tmp_path / "run"
+
+
+def curve(series: RunSeries, metric: Metric) -> tuple[list[float], list[float]]:
+    drawn = series.line(metric, "step").series
+    return drawn.x.tolist(), drawn.last.tolist()
+
+
+@pytest.mark.parametrize("outlined", [False, True])
+def test_curves_are_drawn_anew(dead_run: Path, monkeypatch: pytest.MonkeyPatch, outlined: bool) -> None:
+    """No value of the superseded rows is left, in either table, and the curve goes on to grow."""
+    if outlined:
+        monkeypatch.setattr(source, "OUTLINE_ROWS", 20)
+    series = RunSeries(dead_run)
+    series.outline()
+    series.read([LOSS, ACC])
+    series.poll()
+    assert curve(series, LOSS) == (list(range(1, 51)), [1.0] * 50)
+    recorder = train(dead_run.parent, 6, 2.0, resume=35)
+    series.poll()
+    assert series.read([LOSS, ACC])
+    assert curve(series, LOSS) == (list(range(1, 42)), [1.0] * 35 + [2.0] * 6)
+    assert curve(series, ACC) == ([10, 20, 30, 40], [1.0, 1.0, 1.0, 2.0])
+    with recorder(train=True):
+        pass
+    recorder.finish()
+    series.poll()
+    assert not series.read([LOSS, ACC])
+    assert curve(series, LOSS) == (list(range(1, 42)), [1.0] * 35 + [2.0] * 6)
+
+
+def test_a_table_that_was_sorted_shows_the_rows_there_are(dead_run: Path) -> None:
+    """In their own order again: the places it was sorted by are those of other rows."""
+    rows = TableRows(open_run(dead_run).rows("steps"))
+    rows.look()
+    rows.take(*rows.known)
+    rows.sort("loss", True, np.arange(50)[::-1])
+    rows.want(range(50), range(4))
+    rows.load()
+    recorder = train(dead_run.parent, 2, 2.0, resume=35)
+    assert rows.look()
+    rows.take(*rows.known)
+    rows.want(range(37), range(4))
+    rows.load()
+    assert (len(rows), rows.total, rows.sorted_by, rows.order) == (37, 37, None, None)
+    assert rows.columns[3].title == "loss"
+    assert [rows.value(row, "loss") for row in (34, 35, 36)] == ["1.0", "2.0", "2.0"]
+    recorder.finish()
