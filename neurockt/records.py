@@ -60,6 +60,18 @@ class Attempt:
     """Which of its process's recorders wrote the run, from 1."""
     script: str = ""
     """Digest of the command line and of the task's place in the job: a restarted job knows its run by it."""
+
+    @property
+    def circumstances(self) -> str:
+        """Where it began, in which job, and why it ended: in words, as far as there is something to say."""
+        words = [
+            f"from step {self.first_step:,}" if self.number > 1 else "",
+            f"job {self.job}" if self.job else "",
+            f"restart {self.restart}" if self.restart else "",
+            self.cause or "",
+        ]
+        return ", ".join(word for word in words if word)
+
     cgroup: str = ""
     """The control group that accounts for the process's memory; empty where there is none."""
     oom_kills: int = 0

@@ -92,6 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     sections = [
         list(_description(info, _ranks(found))),
+        list(_attempts(info)),
         list(_origin(origin)),
         list(_config(info)),
         list(_epochs(epochs)),
@@ -132,7 +133,6 @@ def _description(info: RunInfo, ranks: str | None) -> Iterator[str]:
         "ended": _moment(info.ended) if info.ended else None,
         "duration": format_duration(info.seconds),
         "host": f"{attempt.host}, process {attempt.pid}" if attempt else None,
-        "attempts": len(info.attempts) if len(info.attempts) > 1 else None,
         "ranks": ranks,
         "rows": f"{info.steps.rows:,} steps, {info.epochs.rows:,} epochs"
         + (f", {info.system.rows:,} samples of the machine" if info.system.rows else ""),
@@ -142,6 +142,18 @@ def _description(info: RunInfo, ranks: str | None) -> Iterator[str]:
     if info.notes:
         yield ""
         yield clean_block(info.notes)
+
+
+def _attempts(info: RunInfo) -> Iterator[str]:
+    """The processes that wrote the run, where it was continued."""
+    if len(info.attempts) < 2:
+        return
+    yield "attempts"
+    for attempt in info.attempts:
+        until = _moment(attempt.ended) if attempt.ended else "-"
+        words = f"{attempt.host}, process {attempt.pid}, {_moment(attempt.started)} to {until}"
+        more = attempt.circumstances
+        yield f"  {attempt.number}  {clean(words, output.WHOLE)}{more and ', '}{clean(more, output.WHOLE)}"
 
 
 def _moment(moment: datetime) -> str:

@@ -40,6 +40,8 @@ OUTLIERS: Final = 0.04
 NAN_MARK: Final = "x"
 ABOVE_MARK: Final = "▴"
 BELOW_MARK: Final = "▾"
+BEGIN_MARK: Final = "┊"
+"""Where a requeued job went on with the run."""
 
 
 class Piece(NamedTuple):
@@ -208,7 +210,9 @@ class _Plot:
         for cell in _marks(found, "above"):
             self._over[0, cell] = Piece(ABOVE_MARK, "mark")
         if cross is not None:
-            self._put_cross(cross)
+            self._put_upright(cross, Piece("│", "cross"))
+        for place in dict.fromkeys(place for line in lines for place in line.line.begins):
+            self._put_upright(place, Piece(BEGIN_MARK, "axis"))
         return [self._row(row) for row in range(self._height)]
 
     def _code(self, columns: Columns) -> Codes:
@@ -241,13 +245,14 @@ class _Plot:
                 row = self._height - 1 - int(np.clip(rows[nearest[0]], 0, self._y.dots - 1)) // CELL_HEIGHT
                 self._over[row, cell] = Piece(palette.letter(colour), "line", colour)
 
-    def _put_cross(self, cross: float) -> None:
-        place = float(self._x.place(cross))
+    def _put_upright(self, at: float, sign: Piece) -> None:
+        """A line from top to bottom, behind the curves."""
+        place = float(self._x.place(at))
         cell = int(np.rint(place)) // CELL_WIDTH if np.isfinite(place) else -1
         if 0 <= cell < self._width:
             for row in range(self._height):
                 if not self._codes[row, cell]:
-                    self._over.setdefault((row, cell), Piece("│", "cross"))
+                    self._over.setdefault((row, cell), sign)
 
     def _row(self, row: int) -> list[Piece]:
         codes, owner, bright = self._codes[row], self._owner[row], self._bright[row]
@@ -280,7 +285,7 @@ def _characters(codes: Codes, *, plain: bool) -> str:
     return points.astype("<u4").tobytes().decode("utf-32-le")
 
 
-_ASCII: Final = str.maketrans("│┤─└┬━▴▾…", "|+-++-^v~")
+_ASCII: Final = str.maketrans("│┤─└┬━▴▾…┊", "|+-++-^v~:")
 
 
 def _in_ascii(row: list[Piece]) -> list[Piece]:

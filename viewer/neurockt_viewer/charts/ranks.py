@@ -104,7 +104,8 @@ class RankedSeries:
             self._made[metric] = made
         notes = [line.note for line in each if line.note]
         approximate = any(line.approximate for line in each)
-        return replace(made[1], label=name, colour=colour, note=notes[0] if notes else "", approximate=approximate)
+        note, begins = notes[0] if notes else "", each[0].begins
+        return replace(made[1], label=name, colour=colour, note=note, approximate=approximate, begins=begins)
 
 
 def series_of(path: Path, entries: int = ENTRIES) -> RunSeries | RankedSeries:

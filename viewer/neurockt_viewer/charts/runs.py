@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -108,7 +109,10 @@ class Runs:
                     continue
                 name = members[0].label if len(members) == 1 else _common_name([member.label for member in members])
                 colour = self._colours[group[0]]
-                each = [member.line(metric, axis, colour, f"{name}{suffix}") for member in members]
+                each = [
+                    replace(member.line(metric, axis, colour, f"{name}{suffix}"), begins=())  # of many, whose they are?
+                    for member in members
+                ]
                 lines.append(each[0] if len(each) == 1 else band(each))
         return lines
 

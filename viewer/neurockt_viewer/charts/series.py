@@ -136,6 +136,8 @@ class Line:
     """What the legend adds, such as how much has been read."""
     approximate: bool = False
     """Not all of it has been read yet: it has no last value."""
+    begins: tuple[float, ...] = ()
+    """Where on x a later attempt at the run began."""
 
     @classmethod
     def of(cls, label: str, x: npt.ArrayLike, y: npt.ArrayLike, colour: int = 0) -> Line:

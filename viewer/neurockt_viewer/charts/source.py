@@ -94,8 +94,7 @@ class RunSeries:
         self.begin = info.created.timestamp()
         """Where relative time begins."""
         self.label = info.label
-        self.attempts = info.attempts
-        """The attempts at the run, as of the last look."""
+        self._attempts = info.begins
         self._finished = info.state == "finished"
         self._tables: dict[TableName, _Table] = {table: _Table() for table in TABLES}
         known: dict[TableName, TableSummary] = {"steps": info.steps, "epochs": info.epochs, "system": info.system}
@@ -274,7 +273,7 @@ class RunSeries:
     def is_live(self) -> bool:
         """Whether it is still being written."""
         info = self.run.info
-        self.attempts = info.attempts
+        self._attempts = info.begins
         return info.state == "running"
 
     # Lines; from any thread
@@ -290,7 +289,17 @@ class RunSeries:
             made = state, self._series(metric, axis)
             self._made[metric] = made
         note = "" if complete or not len(made[1]) else f"reading, {self.part_read(metric):.0%}"
-        return Line(metric.name if label is None else label, made[1], colour, note=note, approximate=not complete)
+        name = metric.name if label is None else label
+        return Line(name, made[1], colour, note=note, approximate=not complete, begins=self._begins(axis))
+
+    def _begins(self, axis: Axis) -> tuple[float, ...]:
+        """Where on an axis the attempts after the first began."""
+        attempts = self._attempts
+        if not attempts:
+            return ()
+        steps = np.array([attempt.first_step for attempt in attempts])
+        times = np.array([int(attempt.started.timestamp() * 1e6) for attempt in attempts])
+        return tuple(self._place("steps", {"number": steps, "step": steps, "time": times}, axis).tolist())
 
     def part_read(self, metric: Metric) -> float:
         """How much of a metric has been read, from 0 to 1."""

@@ -92,7 +92,7 @@ def info_lines(info: RunInfo, damage: tuple[str, ...] = (), origin: Origin | Non
         until = _moment(attempt.ended) if attempt.ended else "-"
         yield label(
             f"{attempt.number}  {attempt.host}, process {attempt.pid}, {_moment(attempt.started)} to {until}"
-            + (f", {attempt.cause}" if attempt.cause else ""),
+            + (f", {more}" if (more := attempt.circumstances) else ""),
             VALUE_LIMIT,
         )
 
