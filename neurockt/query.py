@@ -1,7 +1,7 @@
 """The filter language of `ls --filter` and of the viewer: which runs to show.
 
     resnet "two words" seed-?? /v[12]$/    name, id or project holds it; ``*`` and ``?`` stand for any text, or a regex
-    name:x id: project: group: tag: note: state: host: config:    the same, in one place
+    name:x id: project: group: tag: note: state: cause: host: config:   the same, in one place
     has:valid_loss has:cfg.lr has:tag      there is a value
     cfg.lr>=1e-3 cfg.opt=adam cfg.a.b!=x   the config; = != < <= > >=
     valid_loss<0.1 best(acc)>0.95          a metric's last value, or best, min, max; "val/acc">0.9 for odd names
@@ -44,7 +44,7 @@ DEPTH_LIMIT: Final = 50
 
 Test = Callable[[RunInfo], bool]
 
-_QUALIFIERS: Final = "name id project group tag tags note notes state host config has".split()
+_QUALIFIERS: Final = "name id project group tag tags note notes state cause host config has".split()
 _SPACE: Final = re.compile(r"\s*")
 _QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _REGEX: Final = re.compile(r"/((?:[^/\\]|\\.)+)/(?=[\s()]|\Z)")

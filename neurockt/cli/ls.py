@@ -25,7 +25,7 @@ List the runs in a directory, the newest last.
 A field is id, name, project, group, state, cause, host, tags, notes, path, started, ended, updated, duration, age,
 steps, epochs, attempts, dropped; a config's key such as cfg.lr or cfg.optimizer.lr; or a metric such as valid_loss (its
 last value), best(acc), min(x), max(x), "val/acc". A filter compares them with = != < <= > >=, takes words to look for
-in names, name: id: project: group: tag: note: state: host: config: has:, and joins with AND, OR, NOT, - and
+in names, name: id: project: group: tag: note: state: cause: host: config: has:, and joins with AND, OR, NOT, - and
 parentheses.
 """
 _EXAMPLE: Final = """\

@@ -64,7 +64,7 @@ class Listener(Protocol):
         """Seal the run: the loop has stopped for good."""
 
     def call_attend(self) -> None:
-        """Have the main thread call ``attend`` soon."""
+        """Have the main thread call ``attend`` soon: once it is no longer amid something, or when a block ends."""
 
 
 def listen(listener: Listener) -> None:
@@ -188,6 +188,8 @@ class _Ears:
             return
         if fatal and any(listener.is_amid() for listener in self.listeners):
             self.deferred = signum
+            for listener in self.listeners:
+                listener.call_attend()
             self._tell(signum | _DEFERRED)
             return
         self._dying = fatal
@@ -242,7 +244,7 @@ class _Ears:
                     return
                 signum, kind = message & 0x3F, message & 0xC0
                 if signum in self._handlers:
-                    self._hear_of(signum, kind, due)
+                    self._hear_of(signum, kind, due, poked)
             for signum in [signum for signum, moment in due.items() if time.monotonic() >= moment]:
                 if signum in poked or not self._poke(signum):
                     del due[signum]
@@ -256,7 +258,7 @@ class _Ears:
                 for listener in list(self.listeners):
                     listener.call_attend()
 
-    def _hear_of(self, signum: int, kind: int, due: dict[int, float]) -> None:
+    def _hear_of(self, signum: int, kind: int, due: dict[int, float], poked: set[int]) -> None:
         if kind == _FATAL:
             self._do(lambda listener: listener.end(), SEAL_SECONDS)
             self._waiting.popleft().release()
@@ -265,7 +267,9 @@ class _Ears:
             self._do(lambda listener: listener.note(), NOTE_SECONDS)
             self._waiting.popleft().release()
         elif kind == _DEFERRED:
-            due[signum] = time.monotonic() + SEAL_SECONDS
+            if signum not in poked:
+                due[signum] = time.monotonic() + SEAL_SECONDS
+            poked.add(signum)  # the main thread has heard
         else:
             due.setdefault(signum, time.monotonic() + POKE_SECONDS)
 

@@ -85,11 +85,14 @@ def test_a_run_is_described(server: WandbServer, make_run: MakeRun, sync: Sync) 
 def test_states_are_told_apart(state: str, server: WandbServer, make_run: MakeRun, sync: Sync) -> None:
     """W&B knows failed alone; the tag and the config tell how."""
     path = make_run(tags=("mine",)) / "run.json"
-    path.write_text(json.dumps({**json.loads(path.read_bytes()), "state": state}))
+    document = json.loads(path.read_bytes())
+    document["attempts"][-1]["cause"] = "time limit"
+    path.write_text(json.dumps({**document, "state": state}))
     sync()
     run = server.only_run
     assert run.state == "failed"
     assert run.tags == ["mine", state]
+    assert run.config["neurockt"]["value"]["cause"] == "time limit"
     assert run.config["neurockt"]["value"]["state"] == state
 
 
