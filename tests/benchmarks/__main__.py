@@ -18,7 +18,7 @@ from tests.benchmarks.harness import Effort, Figure, Measure, progress
 from tests.benchmarks.table import machine, table_lines
 
 FAMILIES = (
-    *("blocked", "total", "stall", "growth", "disk", "kills", "reading", "imports", "listing", "viewer"),
+    *("blocked", "total", "stall", "growth", "disk", "kills", "reading", "imports", "listing", "viewer", "leet"),
     *("wandb_live", "wandb_sync"),
 )
 """The modules here with ``MEASURES``, in the order of the table."""
@@ -63,7 +63,7 @@ def _arguments(names: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--only", metavar="NAME", nargs="+", choices=names, help="only these measures")
     parser.add_argument("--rounds", metavar="N", type=int, default=5, help="rounds of each measure (default: 5)")
     parser.add_argument("--quick", action="store_true", help="fewer steps and kills where there are many")
-    parser.add_argument("--peers", action="store_true", help="measure the other recorders that are installed, too")
+    parser.add_argument("--peers", action="store_true", help="measure the other recorders, and LEET at length, too")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--list", action="store_true", help="list the measures")
     arguments = parser.parse_args()

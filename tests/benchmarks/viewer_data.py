@@ -80,20 +80,6 @@ while True:
         print("begun", flush=True)
     time.sleep(max(0.0, begun + step / rate - time.time()))
 """
-LIVE_LEET = """
-import sys, time
-import wandb
-
-wandb.init(mode="offline", project="bench", dir=sys.argv[1], settings=wandb.Settings(silent=True))
-begun, rate = float(sys.argv[2]), float(sys.argv[3])
-step = 0
-while True:
-    wandb.log({"clock": time.time() - begun})
-    step += 1
-    if step == 1:
-        print("begun", flush=True)
-    time.sleep(max(0.0, begun + step / rate - time.time()))
-"""
 
 
 @contextmanager
@@ -121,7 +107,10 @@ def leet_run(steps: int, directory: str) -> None:
     wandb.finish()
 
 
-def leet_list(number: int, steps: int, directory: str) -> None:
-    """So many of them."""
-    for _ in range(number):
-        leet_run(steps, directory)
+def copy_leet_run(run: Path, number: int) -> None:
+    """So many copies of it beside it, each with an id of its own."""
+    for index in range(number):
+        name = f"copy{index:04}"
+        path = run.with_name(f"offline-run-20261101_{index:06}-{name}")
+        path.mkdir()
+        (path / f"run-{name}.wandb").write_bytes(next(run.glob("*.wandb")).read_bytes())
