@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
-from typing import Any, Final
+from typing import Final
 
 from neurockt.errors import UsageError
 from neurockt.monitor._gpus import GIB, Gpus, import_nvml
@@ -74,7 +75,7 @@ class _Host:
 
     def __init__(self, psutil: ModuleType) -> None:
         self._psutil = psutil
-        self._process = psutil.Process(os.getpid())
+        self._processes = {pid: psutil.Process(pid) for pid in [os.getpid()]}
         self._last: tuple[float, float, float, float] | None = None
 
     def read(self) -> dict[str, float]:
@@ -98,7 +99,11 @@ class _Host:
         The time of a child that has ended is its parent's from when the parent has waited for it.
         """
         seconds = resident = 0.0
-        for process in (self._process, *self._children()):
+        try:
+            self._processes = {pid: self._processes.get(pid) or self._psutil.Process(pid) for pid in self._family()}
+        except self._psutil.Error:
+            pass  # a child has ended meanwhile: those known before are asked
+        for process in self._processes.values():
             try:
                 seconds += sum(process.cpu_times()[:4])  # user and system, its own and that of the children that ended
                 resident += process.memory_info().rss
@@ -106,11 +111,25 @@ class _Host:
                 pass  # it has ended meanwhile
         return seconds, resident
 
-    def _children(self) -> list[Any]:
-        try:
-            return list(self._process.children(recursive=True))
-        except self._psutil.Error:
-            return []
+    def _family(self) -> list[int]:
+        """This process, its children and theirs.
+
+        Where the kernel lists children, it is asked: to look at each process of a large machine takes a thousand
+        system calls, after each of which this thread and the training loop contend for the interpreter.
+        """
+        own = os.getpid()
+        if not Path(f"/proc/{own}/task/{own}/children").exists():
+            return [own, *(child.pid for child in self._psutil.Process(own).children(recursive=True))]
+        family = [own]
+        for pid in family:
+            threads = os.listdir(f"/proc/{own}/task") if pid == own else [str(pid)]
+            for thread in threads:
+                try:
+                    children = Path(f"/proc/{pid}/task/{thread}/children").read_bytes().split()
+                except OSError:
+                    continue  # it has ended meanwhile
+                family += [int(child) for child in children if int(child) not in family]
+        return family
 
     def _machine(self) -> tuple[float, float]:
         """Seconds in which the machine's processors were busy, and seconds that have passed on them."""
