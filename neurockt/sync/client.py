@@ -35,6 +35,7 @@ LONGEST_PAUSE_SECONDS: Final = 15.0
 BUSY: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Answers after which the same request is sent again."""
 HISTORY: Final = "wandb-history.jsonl"
+SYSTEM: Final = "wandb-events.jsonl"
 SUMMARY: Final = "wandb-summary.json"
 
 
@@ -67,6 +68,8 @@ class ServerRun:
     tags: tuple[str, ...] = ()
     name: str = ""
     summary: dict[str, Any] = field(default_factory=dict)
+    samples: int = 0
+    """Lines of its system metrics."""
 
     @property
     def is_settled(self) -> bool:
@@ -167,18 +170,20 @@ class Client:
         start: int = 0,
         lines: Sequence[str] = (),
         *,
+        file: str = HISTORY,
         summary: dict[str, Any] | None = None,
         exit_code: int | None = None,
     ) -> None:
         """Put lines of the history at their places, from ``start`` on; with nothing to put, a sign of life.
 
         Args:
+            file: what the lines are of instead, ``SYSTEM``.
             summary: the last value of each metric.
             exit_code: ends the run.
         """
         pieces: dict[str, Any] = {}
         if lines:
-            pieces[HISTORY] = {"offset": start, "content": lines}
+            pieces[file] = {"offset": start, "content": lines}
         if summary is not None:
             pieces[SUMMARY] = {"offset": 0, "content": [json.dumps(summary)]}
         document: dict[str, Any] = {"files": pieces} if pieces else {}
@@ -314,6 +319,7 @@ def _server_run(found: dict[str, Any]) -> ServerRun:
         run_id=found.get("name") or "",
         state=found.get("state") or "",
         rows=found.get("historyLineCount") or 0,
+        samples=found.get("eventsLineCount") or 0,
         last_step=-1 if step is None else step,
         last_line=line,
         config=json.loads(found.get("config") or "{}") or {},
@@ -327,7 +333,9 @@ _VIEWER: Final = """query Viewer {
   viewer { id entity username teams { edges { node { name } } } }
 }"""
 
-_RUN_FIELDS: Final = "id name displayName state config tags historyLineCount historyTail historyKeys summaryMetrics"
+_RUN_FIELDS: Final = (
+    "id name displayName state config tags historyLineCount historyTail historyKeys summaryMetrics eventsLineCount"
+)
 
 _RUN: Final = f"""query Run($project: String!, $entity: String!, $name: String!) {{
   project(name: $project, entityName: $entity) {{ run(name: $name) {{ {_RUN_FIELDS} }} }}

@@ -28,7 +28,7 @@ def same_row(line: str, other: str) -> bool:
 
 
 def lacking(
-    there: ServerRun | None, end: Place, described: Description, last_line: str | None, *, exact: bool
+    there: ServerRun | None, end: Place, described: Description, last_line: str | None, *, samples: int = 0, exact: bool
 ) -> str | None:
     """What the server does not show of what it was sent; None for nothing."""
     if there is None:
@@ -39,6 +39,8 @@ def lacking(
         return f"it counts {there.rows:,} rows and its last is row {there.last_step + 1:,}"
     if last_line is not None and there.rows == end.rows and not same_row(last_line, there.last_line):
         return f"its row {end.rows:,} is another"
+    if there.samples < samples:
+        return f"it has {there.samples:,} of {samples:,} samples of the machine"
     if exact and there.state != described.state:
         return f"its state is {there.state}, not {described.state}"
     return None

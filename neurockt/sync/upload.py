@@ -20,7 +20,7 @@ from neurockt.store import layout
 from neurockt.store.layout import superseded_names
 from neurockt.store.run import Run
 from neurockt.sync import files, public
-from neurockt.sync.client import Client, Refused, ServerRun
+from neurockt.sync.client import SYSTEM, Client, Refused, ServerRun
 from neurockt.sync.compare import difference, lacking, same_row
 from neurockt.sync.describe import (
     CONFIG_KEY,
@@ -33,6 +33,7 @@ from neurockt.sync.describe import (
 )
 from neurockt.sync.ledger import Entry, Ledger, digest
 from neurockt.sync.rows import START, Place, RunRows
+from neurockt.sync.system import SystemLines
 
 SETTLE_SECONDS: Final = 30.0
 """How long the server may take to show what it was sent; it answers some seconds late at times."""
@@ -123,6 +124,7 @@ class Upload:
         self._sent = 0
         self._last_line = (0, "")
         """How many rows there were with the last line that was sent, and that line: it need not be read again."""
+        self._system: SystemLines | None = None  # W&B's own ``run.log`` has no way for them
 
     @property
     def is_live(self) -> bool:
@@ -153,6 +155,8 @@ class Upload:
             return self._outcome("complete", self._entry.place.rows)
         self.info = self._run.current_info()
         rows = RunRows(self._run, complete=not self.is_live, created=self.info.created)
+        if not public.is_needed(self._options.through):
+            self._system = SystemLines(self._run, self.info.created)
         if self._run.damaged:
             raise SyncFailed(f"{self._run.damaged[0]}; a dead run's journal is put in order by 'neurockt seal'")
         described = describe(self.info, rows.names, self._wishes.job_type)
@@ -160,16 +164,18 @@ class Upload:
         if self._options.verify:
             return self._verify(rows, described, there)
         start, there, run_id = self._start(rows, run_id, there)
+        samples = there.samples if there else 0
         if self._options.dry_run:
             return self._outcome("pending", start.rows, rows.total - start.rows, reason="dry run")
         is_there = there is not None and start.rows == rows.total and self._is_told(there, described)
+        is_there = is_there and (self._system is None or samples >= self._system.total)
         if is_there:
             end = start
             if self.is_live and not public.is_needed(self._options.through):
                 # W&B takes a run that it does not hear of for crashed
                 self._client.send(self.entity, self.project, run_id)
         else:
-            run_id, end = self._send(rows, described, run_id, start)
+            run_id, end = self._send(rows, described, run_id, start, samples)
         return self._finish(rows, described, run_id, end)
 
     # See what is there
@@ -237,8 +243,14 @@ class Upload:
 
     # Send the rest
 
-    def _send(self, rows: RunRows, described: Description, run_id: str, start: Place) -> tuple[str, Place]:
-        """Send the rows after a place; gives the id they went to, and the place after the last."""
+    def _send(
+        self, rows: RunRows, described: Description, run_id: str, start: Place, samples: int
+    ) -> tuple[str, Place]:
+        """Send the rows after a place, and the machine's samples after so many.
+
+        Returns:
+            the id they went to, and the place after the last row.
+        """
         if public.is_needed(self._options.through):
             return run_id, self._send_publicly(rows, described, run_id, start)
         try:
@@ -246,10 +258,12 @@ class Upload:
         except Refused as error:
             if error.status != DELETED or not self._options.replace:
                 raise self._explained(error, run_id) from error
-            run_id = self._begin_again(None)
+            run_id, samples = self._begin_again(None), 0
             self._tell(described, run_id)
         end = self._send_rows(rows, run_id, start, self._options.turn_rows)
         is_last = end.rows >= rows.total
+        if is_last:
+            self._send_system(run_id, samples)
         self._end(described, run_id, end, is_last=is_last)
         return run_id, end
 
@@ -287,6 +301,11 @@ class Upload:
             if limit is not None and place.rows - start.rows >= limit:
                 break
         return place
+
+    def _send_system(self, run_id: str, after: int) -> None:
+        """Send what the machine did, after so many samples."""
+        for start, lines in self._system.after(after) if self._system else ():
+            self._client.send(self.entity, self.project, run_id, start, lines, file=SYSTEM)
 
     def _put(self, run_id: str, start: int, lines: list[str]) -> None:
         try:
@@ -347,9 +366,11 @@ class Upload:
         if end.rows:
             is_known = self._last_line[0] == end.rows
             last_line = self._last_line[1] if is_known else rows.line(end.rows - 1, self._entry.place)
+        samples = self._system.total if self._system and is_last else 0
         while True:
             there = self._client.find(self.entity, self.project, run_id)
-            lack = lacking(there, end, described, last_line, exact=is_last and not self.is_live)
+            exact = is_last and not self.is_live
+            lack = lacking(there, end, described, last_line, samples=samples, exact=exact)
             if there is not None and lack is None:
                 return there
             now = time.monotonic()
@@ -370,6 +391,8 @@ class Upload:
             self._send_publicly(rows, described, run_id, start)
             return
         again = self._send_rows(rows, run_id, start, end.rows - start.rows)
+        if is_last:
+            self._send_system(run_id, 0)
         self._end(described, run_id, end, is_last=is_last and again.rows >= end.rows)
 
     def _verify(self, rows: RunRows, described: Description, there: ServerRun | None) -> Outcome:
