@@ -150,8 +150,9 @@ def _attempts(info: RunInfo) -> Iterator[str]:
         return
     yield "attempts"
     for attempt in info.attempts:
-        until = _moment(attempt.ended) if attempt.ended else "-"
-        words = f"{attempt.host}, process {attempt.pid}, {_moment(attempt.started)} to {until}"
+        until = f"{attempt.ended.astimezone():%Y-%m-%d %H:%M:%S}" if attempt.ended else "-"
+        since = f"{attempt.started.astimezone():%Y-%m-%d %H:%M:%S}"
+        words = f"{attempt.host}, process {attempt.pid}, {since} to {until}"
         more = attempt.circumstances
         yield f"  {attempt.number}  {clean(words, output.WHOLE)}{more and ', '}{clean(more, output.WHOLE)}"
 
