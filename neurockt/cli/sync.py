@@ -17,7 +17,7 @@ from neurockt.store.layout import default_root
 
 if TYPE_CHECKING:
     from neurockt.sync.batch import Batch
-    from neurockt.sync.upload import Outcome
+    from neurockt.sync.options import Outcome
 
 JOBS: Final = 4
 WATCH_SECONDS: Final = 60.0
@@ -86,8 +86,8 @@ def run(arguments: argparse.Namespace) -> int:
         from neurockt.sync.account import find_account
         from neurockt.sync.batch import TURN_ROWS, Batch
         from neurockt.sync.client import PATIENCE_SECONDS, Client
+        from neurockt.sync.options import Options
         from neurockt.sync.public import sdk_version
-        from neurockt.sync.upload import Options
     except ImportError as error:
         if error.name != "requests":
             raise

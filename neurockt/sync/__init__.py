@@ -1,5 +1,5 @@
 """Runs to Weights & Biases: each row exactly once, and nothing believed that the server does not show.
 
 ``upload`` takes one run, ``batch`` many, ``live`` one that is being written. ``rows`` says in which order rows go,
-``client`` speaks to the server, ``ledger`` remembers what was proved.
+``system`` does so for samples of the machine, ``client`` speaks to the server, ``ledger`` remembers what was proved.
 """

@@ -13,7 +13,8 @@ from neurockt.catalogue import run_paths
 from neurockt.errors import NeurocktError, RunNotFound
 from neurockt.store.run import Run, open_run
 from neurockt.sync.client import Client, Unreachable
-from neurockt.sync.upload import Options, Outcome, Upload
+from neurockt.sync.options import Options, Outcome
+from neurockt.sync.upload import Upload
 
 TURN_ROWS: Final = 200_000
 """Rows that one run may send in a pass of ``--watch`` while others wait."""

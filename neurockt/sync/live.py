@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from neurockt.store.run import Run
     from neurockt.sync.client import Client
-    from neurockt.sync.upload import Outcome
+    from neurockt.sync.options import Outcome
 
 LOOK_SECONDS: Final = 10.0
 """How often new rows are sent."""
@@ -98,7 +98,8 @@ class Live:
         from neurockt.store.run import open_run
         from neurockt.sync.account import find_account
         from neurockt.sync.client import Client
-        from neurockt.sync.upload import Options, Upload
+        from neurockt.sync.options import Options
+        from neurockt.sync.upload import Upload
 
         patience = PATIENCE_SECONDS if not is_last else LOST_PATIENCE_SECONDS if is_lost else LAST_PATIENCE_SECONDS
         if self._client is None or is_last:

@@ -10,9 +10,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Final, Literal
+from dataclasses import replace
+from typing import Final
 
 from neurockt.errors import SyncFailed
 from neurockt.records import RunInfo
@@ -32,11 +31,10 @@ from neurockt.sync.describe import (
     wandb_config,
 )
 from neurockt.sync.ledger import Entry, Ledger, digest
+from neurockt.sync.options import Options, Outcome, Status
 from neurockt.sync.rows import START, Place, RunRows
 from neurockt.sync.system import SystemLines
 
-SETTLE_SECONDS: Final = 30.0
-"""How long the server may take to show what it was sent; it answers some seconds late at times."""
 RESEND_SECONDS: Final = 3.0
 """What it does not show after so long is sent again, which does no harm if it was there after all."""
 RESENDS: Final = 3
@@ -45,46 +43,6 @@ LONGEST_PAUSE_SECONDS: Final = 1.0
 
 TOO_LARGE: Final = 413
 DELETED: Final = 409
-
-Status = Literal["complete", "running", "pending", "failed"]
-"""*complete*: all of it is proved to be in W&B; *running*: all there is so far of a run that still trains; *pending*:
-there is more to send, and this sync was not to."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a sync is to do."""
-
-    entity: str | None = None
-    project: str | None = None
-    running: bool = False
-    dry_run: bool = False
-    verify: bool = False
-    files: bool = False
-    replace: bool = False
-    turn_rows: int | None = None
-    """Rows that a run may send before the others get their turn; None for all."""
-    settle: float = SETTLE_SECONDS
-    through: Literal["auto", "bulk", "public"] = "auto"
-    """Which way rows go: lines put at their places, or W&B's own ``run.log``. By itself the faster one, as long as the
-    installed SDK is of a version whose protocol is known."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one run."""
-
-    path: Path
-    id: str
-    label: str
-    status: Status
-    rows: int = 0
-    """Rows that are proved to be in W&B."""
-    sent: int = 0
-    """Rows that this sync sent, or would send."""
-    url: str | None = None
-    reason: str | None = None
-    """Why it failed, or is pending."""
 
 
 class Rewound(SyncFailed):

@@ -18,7 +18,7 @@ from neurockt.monitor import Recorder
 from neurockt.sync.account import find_account
 from neurockt.sync.batch import Batch
 from neurockt.sync.client import Client
-from neurockt.sync.upload import Options, Outcome
+from neurockt.sync.options import Options, Outcome
 
 Sync = Callable[..., list[Outcome]]
 MakeRun = Callable[..., Path]
