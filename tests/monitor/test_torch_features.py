@@ -7,6 +7,8 @@ import io
 import pickle
 import subprocess
 import sys
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import pytest
 
 from neurockt import open_run
 from neurockt.monitor import Recorder, RecorderHelper
+from neurockt.monitor._block import Block
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
@@ -243,6 +246,36 @@ def test_values_of_all_threads_are_collected(recorder: Recorder) -> None:
     assert len(seen) == 2 * rounds
     assert all(sorted(map(float, values)) == everything for values in seen)
     assert column(recorder, "mean") == [sum(everything) / calls] * rounds
+
+
+def test_threads_that_meet_within_the_recorder_lose_and_double_no_value(recorder: Recorder) -> None:
+    """Each is made to wait at every line of ``keep``, so that all are amid it at once."""
+    threads = 6
+    loss = recorder.track_scalar("loss")(lambda value: value)
+    keep = Block.keep.__code__
+
+    def trace(frame: Any, event: str, argument: Any) -> Any:
+        if frame.f_code is not keep:
+            return None
+        time.sleep(0.002)
+        return trace
+
+    threading.settrace(trace)
+    try:
+        begin = threading.Barrier(threads)
+        for _ in range(5):
+            workers = [
+                threading.Thread(target=lambda value=value: (begin.wait(), loss(value)))  # type: ignore[misc]
+                for value in map(float, range(threads))
+            ]
+            with recorder(train=True):
+                for worker in workers:
+                    worker.start()
+                for worker in workers:
+                    worker.join()
+    finally:
+        threading.settrace(None)  # type: ignore[arg-type]
+    assert column(recorder, "loss") == [sum(range(threads)) / threads] * 5
 
 
 def test_replicas_of_a_module_record(recorder: Recorder) -> None:
