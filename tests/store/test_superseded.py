@@ -155,7 +155,7 @@ def test_sealing_completes_what_was_begun(long_run: Path, tmp_path: Path, small_
         assert seal_run(path).already
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(attempts=st.lists(st.tuples(st.integers(1, 12), st.none() | st.integers(0, 40)), min_size=1, max_size=5))
 def test_any_row_is_in_the_series_or_superseded(
     tmp_path_factory: pytest.TempPathFactory, small_parts: None, attempts: list[tuple[int, int | None]]
