@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from neurockt_viewer.charts.export import free_path, to_csv, to_svg
-from neurockt_viewer.charts.picture import smoothed
+from neurockt_viewer.charts.pieces import smoothed
 from neurockt_viewer.charts.series import ChartSettings, Line
 
 HOSTILE = "<script>alert(1)</script>\x1b[2J&\x00\ufffe"

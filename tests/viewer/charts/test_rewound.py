@@ -12,7 +12,8 @@ from neurockt import open_run
 from neurockt.cli import main
 from neurockt.monitor import Recorder
 from neurockt_viewer.charts import source
-from neurockt_viewer.charts.picture import draw, smoothed
+from neurockt_viewer.charts.picture import draw
+from neurockt_viewer.charts.pieces import smoothed
 from neurockt_viewer.charts.series import ChartSettings
 from neurockt_viewer.charts.source import Metric, RunSeries
 from neurockt_viewer.table_rows import TableRows

@@ -14,7 +14,8 @@ import numpy as np
 
 from neurockt.formatting import clean
 from neurockt_viewer.charts import palette, raster, ticks
-from neurockt_viewer.charts.picture import Smoothed, x_bounds, x_ticks, y_bounds
+from neurockt_viewer.charts.picture import x_bounds, x_ticks, y_bounds
+from neurockt_viewer.charts.pieces import Smoothed
 from neurockt_viewer.charts.scale import Scale
 from neurockt_viewer.charts.series import ChartSettings, Series
 

@@ -14,19 +14,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
 import numpy as np
 
-from neurockt.formatting import clean, clip, display_width, format_number
+from neurockt.formatting import clip
 from neurockt_viewer.charts import palette, raster, ticks
+from neurockt_viewer.charts.legend import legend_rows
+from neurockt_viewer.charts.pieces import Part, Piece, Smoothed
 from neurockt_viewer.charts.raster import CELL_HEIGHT, CELL_WIDTH, Codes, Columns
 from neurockt_viewer.charts.scale import Scale, around
-from neurockt_viewer.charts.series import Axis, ChartSettings, Floats, Line, Series
-from neurockt_viewer.charts.smoothing import smooth
-
-Part = Literal["line", "dim", "axis", "tick", "title", "value", "note", "mark", "cross", "space"]
-"""What a piece of text is; the widget knows its colours."""
+from neurockt_viewer.charts.series import ChartSettings, Floats, Series
 
 LEAST_WIDTH: Final = 24
 LEAST_HEIGHT: Final = 6
@@ -44,23 +42,6 @@ BEGIN_MARK: Final = "┊"
 """Where a requeued job went on with the run."""
 
 
-class Piece(NamedTuple):
-    """Text of one style."""
-
-    text: str
-    part: Part
-    colour: int = -1
-    """Index into the palette, of what belongs to a line."""
-
-
-@dataclass(frozen=True, eq=False)
-class Smoothed:
-    """A line with what is drawn bright over it."""
-
-    line: Line
-    bright: Series | None
-
-
 @dataclass(frozen=True, eq=False)
 class Picture:
     """A chart that has been drawn, and what a pointer over it needs to know."""
@@ -75,14 +56,6 @@ class Picture:
     width: int
     """Cells of the plot."""
     height: int
-
-
-def smoothed(line: Line, weight: float) -> Smoothed:
-    """The line with its mean, or with its smoothed self, to be drawn bright over the raw values."""
-    if weight <= 0 and not line.band:
-        return Smoothed(line, None)
-    series = line.series
-    return Smoothed(line, series.with_values(smooth(series.mean, weight, series.count)))
 
 
 def draw(
@@ -105,7 +78,7 @@ def _draw(
     if width < 1 or height < 1:
         return Picture([], None, None, 0, 0, 0, 0)
     bare = width < LEAST_WIDTH or height < LEAST_HEIGHT
-    heading = [] if height < 3 else _legend(lines, settings, width, height, title, cross)
+    heading = [] if height < 3 else legend_rows(lines, settings, width, height, title, cross)
     plot_height = height - len(heading) - (0 if bare else 2)
     x_range = x_bounds([line.line.series for line in lines], settings)
     if x_range is None:
@@ -290,98 +263,6 @@ _ASCII: Final = str.maketrans("│┤─└┬━▴▾…┊", "|+-++-^v~:")
 
 def _in_ascii(row: list[Piece]) -> list[Piece]:
     return [piece._replace(text=piece.text.translate(_ASCII).encode("ascii", "replace").decode()) for piece in row]
-
-
-# The legend
-
-
-def _legend(
-    lines: Sequence[Smoothed], settings: ChartSettings, width: int, height: int, title: str, cross: float | None
-) -> list[list[Piece]]:
-    """What the lines are called and what they came to; with a crosshair, what they are there."""
-    entries: list[list[Piece]] = []
-    if title:
-        entries.append([Piece(clean(title), "title")])
-    if cross is not None and lines:
-        entries.append([Piece(place_label(nearest_place(lines, cross), settings.axis), "note")])
-    entries += [_entry(line, settings, cross, len(lines) > 1) for line in lines]
-    return _flow(entries, width, max(1, (height - 4) // 4))
-
-
-def _entry(line: Smoothed, settings: ChartSettings, cross: float | None, several: bool) -> list[Piece]:
-    series, colour = line.line.series, line.line.colour
-    sign = palette.letter(colour) if settings.letters else "━"
-    pieces = [Piece(f"{sign} ", "line", colour)] if several or settings.letters else []
-    pieces.append(Piece(clean(line.line.label), "line", colour))
-    at = len(series) - 1 if cross is None else nearest(series, cross, log=settings.log_x)
-    if at >= 0 and not line.line.approximate:
-        raw = series.last[at] if cross is None else series.first[at]
-        pieces.append(Piece(f" {format_number(float(raw)) if cross is None else repr(float(raw))}", "value"))
-        if line.bright is not None and settings.smoothing:
-            pieces.append(Piece(f" ~{format_number(float(line.bright.last[at]))}", "note"))
-    remarks = [clean(line.line.note)] if line.line.note else []
-    for counts, word in ((series.nan, "NaN"), (series.above, "inf"), (series.below, "-inf")):
-        if counts is not None:
-            remarks.append(f"{int(counts.sum()):,} {word}")
-    if settings.log_y and series.refused_by_log:
-        remarks.append(f"{series.refused_by_log:,} not above 0")
-    if remarks:
-        pieces.append(Piece(f" ({', '.join(remarks)})", "note"))
-    return pieces
-
-
-def _flow(entries: list[list[Piece]], width: int, most: int) -> list[list[Piece]]:
-    """The entries in rows, and how many more there are where they do not fit."""
-    rows: list[list[Piece]] = [[]]
-    used = 0
-    for index, entry in enumerate(entries):
-        size = sum(display_width(piece.text) for piece in entry)
-        gap = 2 if used else 0
-        left = len(entries) - index
-        reserve = 0 if left == 1 or len(rows) < most else len(f"  +{left}")
-        if used and used + gap + size > width - reserve:
-            if len(rows) == most:
-                rows[-1].append(Piece(clip(f"  +{left}", max(1, width - used)), "note"))
-                return rows
-            rows.append([])
-            used, gap = 0, 0
-        if gap:
-            rows[-1].append(Piece("  ", "space"))
-        for piece in entry:
-            text = clip(piece.text, max(1, width - used - gap)) if used + gap < width else ""
-            if text:
-                rows[-1].append(piece._replace(text=text))
-                used += display_width(text)
-        used += gap
-    return rows
-
-
-def nearest(series: Series, place: float, *, log: bool = False) -> int:
-    """The entry nearest to a place on x, by the eye's measure; -1 where there is none."""
-    if not len(series):
-        return -1
-    after = int(np.searchsorted(series.x, place))
-    if after == 0 or after == len(series):
-        return min(after, len(series) - 1)
-    low, high = float(series.x[after - 1]), float(series.x[after])
-    if log and low > 0:
-        return after if high * low < place * place else after - 1
-    return after if high - place < place - low else after - 1
-
-
-def nearest_place(lines: Sequence[Smoothed], place: float) -> float:
-    """Where on x the value nearest to a place was recorded."""
-    places = [float(line.line.series.x[at]) for line in lines if (at := nearest(line.line.series, place)) >= 0]
-    return min(places, key=lambda found: abs(found - place), default=place)
-
-
-def place_label(place: float, axis: Axis) -> str:
-    """A place on x in words."""
-    if axis == "wall":
-        return ticks.moment_label(place)
-    if axis == "relative":
-        return f"{ticks.duration_label(place)} in"
-    return f"{axis} {place:,.6g}" if place != round(place) else f"{axis} {int(place):,}"
 
 
 def _empty(heading: list[list[Piece]], lines: Sequence[Smoothed], width: int, height: int) -> Picture:

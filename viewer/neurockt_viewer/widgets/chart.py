@@ -25,7 +25,9 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from neurockt_viewer.charts import export, palette
-from neurockt_viewer.charts.picture import Picture, Piece, Smoothed, draw, nearest_place, smoothed, x_bounds
+from neurockt_viewer.charts.legend import nearest_place
+from neurockt_viewer.charts.picture import Picture, draw, x_bounds
+from neurockt_viewer.charts.pieces import Piece, Smoothed, smoothed
 from neurockt_viewer.charts.scale import Scale
 from neurockt_viewer.charts.series import AXES, ChartSettings, Line
 from neurockt_viewer.terminal import takes_unicode
