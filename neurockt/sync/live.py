@@ -101,15 +101,16 @@ class Live:
         from neurockt.sync.options import Options
         from neurockt.sync.upload import Upload
 
-        patience = PATIENCE_SECONDS if not is_last else LOST_PATIENCE_SECONDS if is_lost else LAST_PATIENCE_SECONDS
-        if self._client is None or is_last:
-            self._client = Client(find_account(), patience=patience)
-            if self._has_ended() and not is_last:
-                self._client.stopped.set()
+        if is_last:  # with one that nobody stops
+            client = Client(find_account(), patience=LOST_PATIENCE_SECONDS if is_lost else LAST_PATIENCE_SECONDS)
+        else:
+            client = self._client = self._client or Client(find_account(), patience=PATIENCE_SECONDS)
+            if self._has_ended():
+                client.stopped.set()
         if self._entity is None:
-            self._entity = self._client.greet()[0]
+            self._entity = client.greet()[0]
         self._run = self._run or open_run(self._run_dir)  # kept, since liveness is told from what was seen before
-        return Upload(self._run, self._client, self._entity, Options(running=True)).run()
+        return Upload(self._run, client, self._entity, Options(running=True)).run()
 
     def _has_ended(self) -> bool:
         return self._ended.is_set() or os.getppid() != self._parent
