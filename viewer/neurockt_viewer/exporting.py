@@ -82,7 +82,7 @@ def write_rows(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]]
     if ".csv" in path.name:
         with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
             writer = csv.writer(file)
-            writer.writerow(columns)
+            writer.writerow([_plain(column) for column in columns])
             writer.writerows([_plain(value) for value in row] for row in rows)
         return len(rows)
     import pyarrow as pa
@@ -101,8 +101,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, tuple):
-        return ", ".join(str(item) for item in value)
-    return value
+        value = ", ".join(str(item) for item in value)
+    # csv refuses NUL before Python 3.11
+    return value.replace("\0", "\N{REPLACEMENT CHARACTER}") if isinstance(value, str) else value
 
 
 def write_table(path: Path, run: Path, table: TableName, columns: list[str], order: Order | None) -> int:

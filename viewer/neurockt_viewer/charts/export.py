@@ -131,7 +131,8 @@ def to_csv(lines: Sequence[Smoothed], settings: ChartSettings) -> str:
         value = np.where(single, seen.first, seen.mean)
         places = [int(place) if place.is_integer() else place for place in seen.x.tolist()]
         columns = [places, *(column.tolist() for column in (value, seen.low, seen.high, counts))]
-        writer.writerows([line.line.label, *row] for row in zip(*columns, strict=True))
+        label = line.line.label.replace("\0", "\N{REPLACEMENT CHARACTER}")  # which csv refuses before Python 3.11
+        writer.writerows([label, *row] for row in zip(*columns, strict=True))
     return file.getvalue()
 
 
