@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
@@ -23,6 +22,7 @@ from neurockt.formatting import clean
 from neurockt_viewer.screens.prompts import Ask
 from neurockt_viewer.text import styled
 from neurockt_viewer.widgets.grid import Grid
+from neurockt_viewer.widgets.jobs import Jobs, Tell
 
 if TYPE_CHECKING:
     from neurockt.store.layout import TableName
@@ -36,16 +36,7 @@ FIRST_COLUMNS: Final = range(40)
 """What is read before the first rows are shown, since nobody has said yet what is on the screen."""
 
 
-@dataclass
-class Job:
-    """Something that takes a while, and can be stopped."""
-
-    what: str
-    done: float = 0.0
-    stopped: bool = False
-
-
-class TableView(Vertical):
+class TableView(Jobs):
     """A table of a run, and a line that tells the exact value under the cursor."""
 
     DEFAULT_CSS = """
@@ -65,7 +56,6 @@ class TableView(Vertical):
         Binding("f", "freeze", "Freeze the columns up to the cursor, or none", show=False),
         Binding("e", "export", "Export"),
         Binding("y", "copy", "Copy value", show=False),
-        Binding("escape", "stop", "Stop what is under way", show=False),
     ]
 
     @dataclass
@@ -108,34 +98,13 @@ class TableView(Vertical):
         table: TableName
         rows: int
 
-    @dataclass
-    class JobTold(Message):
-        """How far a job is."""
-
-        job: Job
-
-        def can_replace(self, message: Message) -> bool:
-            """Only the latest matters."""
-            return isinstance(message, TableView.JobTold)
-
-    @dataclass
-    class JobDone(Message):
-        """A job has come to an end; this is to be done with it."""
-
-        job: Job
-        then: Callable[[], None]
-
     def __init__(self, path: Path, table: TableName, *, live: bool, **options: Any) -> None:
         """The table of the run at ``path``; it is read once this is on the screen."""
-        super().__init__(**options)
-        self._path = path
-        self._table: TableName = table
+        super().__init__(path, table, **options)
         self._live = live
         self._wake = threading.Event()
         self._rows: TableRows | None = None
         self._unseen = 0
-        self._job: Job | None = None
-        self._said = ""
 
     def compose(self) -> ComposeResult:
         """The rows, and the line below them."""
@@ -303,76 +272,6 @@ class TableView(Vertical):
                 pieces.append(styled(f"not all can be read: {rows.damaged[0]}", "$text-error"))
         self.query_one(".status", Static).update(Content(" · ").join(pieces), layout=False)
 
-    # Jobs
-
-    @work(thread=True, exclusive=True, group="job", exit_on_error=False)
-    def _do(self, job: Job, find: Callable[[RowReader, Callable[[float], bool]], Callable[[], None]]) -> None:
-        """Search or sort with a reader of its own; then have the screen's thread do what it comes to."""
-        from neurockt import open_run
-        from neurockt_viewer.table_search import Stopped
-
-        def tell(done: float) -> bool:
-            job.done = done
-            self.post_message(self.JobTold(job))
-            return not job.stopped
-
-        def nothing() -> None:
-            """Stopped."""
-
-        then = nothing
-        try:
-            reader = open_run(self._path).rows(self._table)
-            reader.refresh()
-            if reader.groups.total:
-                then = find(reader, tell)
-        except Stopped:
-            pass
-        except (NeurocktError, OSError, MemoryError) as error:
-            why = clean(repr(error))
-
-            def complain() -> None:
-                self._said = why
-
-            then = complain
-        self.post_message(self.JobDone(job, then))
-
-    def _begin(self, what: str, find: Callable[[RowReader, Callable[[float], bool]], Callable[[], None]]) -> None:
-        if self._job is not None:
-            self._job.stopped = True
-        self._said = ""
-        self._job = Job(what)
-        self._do(self._job, find)
-        self._say()
-        self.refresh_bindings()
-
-    @on(JobTold)
-    def _tell_job(self, message: JobTold) -> None:
-        message.stop()
-        if message.job is self._job:
-            self._say()
-
-    @on(JobDone)
-    def _end_job(self, message: JobDone) -> None:
-        message.stop()
-        if message.job is self._job:
-            self._job = None
-            if not message.job.stopped:
-                message.then()
-            self._say()
-            self.refresh_bindings()
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """There is something to stop only while something is under way."""
-        return self._job is not None if action == "stop" else True
-
-    def action_stop(self) -> None:
-        """Stop what is under way."""
-        if self._job is not None:
-            self._job.stopped = True
-            self._job = None
-            self._say()
-            self.refresh_bindings()
-
     # Sorting and searching
 
     def action_sort(self) -> None:
@@ -382,13 +281,13 @@ class TableView(Vertical):
             return
         reverse = rows.sorted_by == (name, False)
 
-        def find(reader: RowReader, tell: Callable[[float], bool]) -> Callable[[], None]:
+        def find(reader: RowReader, tell: Tell) -> Callable[[], None]:
             from neurockt_viewer.table_search import sort_order
 
             order = sort_order(reader, name, reverse, tell)
             return lambda: self._show_order(name, reverse, order)
 
-        self._begin(f"sorting by {clean(name)}", find)
+        self.begin(f"sorting by {clean(name)}", find)
 
     def _show_order(self, name: str | None, reverse: bool, order: Order | None) -> None:
         rows = self._rows
@@ -416,7 +315,7 @@ class TableView(Vertical):
         assert name is not None
         order, row = rows.order, self.grid.cursor_row
 
-        def find(reader: RowReader, tell: Callable[[float], bool]) -> Callable[[], None]:
+        def find(reader: RowReader, tell: Tell) -> Callable[[], None]:
             from neurockt_viewer import table_search
 
             if order is None:
@@ -425,7 +324,7 @@ class TableView(Vertical):
                 found = table_search.in_order(order, table_search.odd_places(reader, name, tell), row, backwards)
             return lambda: self._go(found, f"no NaN or infinity in {clean(name)}")
 
-        self._begin(f"looking through {clean(name)}", find)
+        self.begin(f"looking through {clean(name)}", find)
 
     def action_extreme(self, largest: bool) -> None:
         """To the smallest or largest value of the column; again, to the next row that has it."""
@@ -435,14 +334,14 @@ class TableView(Vertical):
         assert name is not None
         place = rows.place(self.grid.cursor_row)
 
-        def find(reader: RowReader, tell: Callable[[float], bool]) -> Callable[[], None]:
+        def find(reader: RowReader, tell: Tell) -> Callable[[], None]:
             from neurockt_viewer.table_search import next_extreme
 
             found = next_extreme(reader, name, largest, place, tell)
             row = None if found is None else rows.row_of(found)
             return lambda: self._go(row, f"no value in {clean(name)}")
 
-        self._begin(f"looking for the {'largest' if largest else 'smallest'} {clean(name)}", find)
+        self.begin(f"looking for the {'largest' if largest else 'smallest'} {clean(name)}", find)
 
     def _go(self, row: int | None, otherwise: str) -> None:
         if row is None:
@@ -471,11 +370,11 @@ class TableView(Vertical):
             self.grid.move_to(row=row)
             return
 
-        def find(reader: RowReader, tell: Callable[[float], bool]) -> Callable[[], None]:
+        def find(reader: RowReader, tell: Tell) -> Callable[[], None]:
             row = rows.row_of(reader.place_of(int(number)))
             return lambda: self._go(row, "")
 
-        self._begin(f"going to {self._key} {int(number):,}", find)
+        self.begin(f"going to {self._key} {int(number):,}", find)
 
     # Columns, copy, export
 
