@@ -47,6 +47,7 @@ class CompareScreen(Screen[None]):
     CompareScreen .note { height: 1; padding: 0 1; color: $text-muted; }
     """
 
+    AUTO_FOCUS = ""  # before there are charts, Textual would give the keys to a table of a tab that is not shown
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("1", "tab(0)", "Charts", show=False),
         Binding("2", "tab(1)", "Metrics", show=False),
@@ -249,14 +250,14 @@ class CompareScreen(Screen[None]):
             self.app.copy_to_clipboard(grid.source.rows[grid.cursor_row][grid.cursor_column].text)
             self.notify("cell copied", markup=False, timeout=2)
 
-    def action_export(self) -> None:
+    async def action_export(self) -> None:
         """Write the table to a file: of the metrics the values and the differences in full, of the config the text."""
         from neurockt_viewer.exporting import export_rows
 
         if self._current == CONFIG:
             table = compare_configs(self._infos, everything=self._everything)
             names = ["key", *(info.id for info in self._infos)]
-            export_rows(self, "config", names, [[key, *values] for key, values in table])
+            await export_rows(self, "config", names, [[key, *values] for key, values in table])
             return
         names = ["run", "id"]
         for column in self._columns:
@@ -267,7 +268,7 @@ class CompareScreen(Screen[None]):
             for column in self._columns:
                 row += [column.values[at].value, column.values[at].difference]
             rows.append(row)
-        export_rows(self, "metrics", names, rows)
+        await export_rows(self, "metrics", names, rows)
 
     def action_leave(self) -> None:
         """Back to where this was opened."""
