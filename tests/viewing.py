@@ -14,8 +14,8 @@ from textual.screen import Screen
 
 from neurockt_viewer.widgets.grid import Grid
 
-PATIENCE = 30.0
-"""Seconds after which what should have come has not."""
+PATIENCE = 60.0
+"""Seconds after which what should have come has not, on a machine that does much else."""
 
 
 async def until(holds: Callable[[], object]) -> None:
@@ -29,9 +29,10 @@ async def until(holds: Callable[[], object]) -> None:
 
 
 async def typed(pilot: Pilot[Any], text: str) -> None:
-    """Type characters as fast as a terminal hands them on, and wait once."""
+    """Type characters, of which ``\\r`` is Enter, as fast as a terminal hands them on, and wait once."""
     for character in text:
-        pilot.app.post_message(events.Key(_character_to_key(character), character))
+        key = "enter" if character == "\r" else _character_to_key(character)
+        pilot.app.post_message(events.Key(key, character))
     await pilot.pause()
 
 

@@ -14,7 +14,6 @@ from textual.binding import Binding, BindingType
 from textual.filter import LineFilter
 from textual.screen import Screen
 from textual.theme import Theme
-from textual.widgets import Input
 
 from neurockt.errors import NeurocktWarning
 from neurockt.formatting import clean
@@ -132,11 +131,21 @@ class ViewerApp(App[None]):
     async def _run(self, action: str, node: Any) -> None:
         await self.run_action(action, node)
 
-    def on_key(self, event: events.Key) -> None:
-        """What was typed before a line had the keys, but after the key that opens it, is for the line."""
-        if event.is_printable and isinstance(self.focused, Input):  # which stops what it hears itself
+    async def on_event(self, event: events.Event) -> None:
+        """Note on a key, before Textual hands it on, who has the keys at that moment."""
+        if isinstance(event, events.Key) and not event.is_forwarded:
+            event.set_sender(self.focused or self.screen)
+        await super().on_event(event)
+
+    async def on_key(self, event: events.Key) -> None:
+        """What was typed before a line or a prompt had the keys, but after the key that opens it, is for that one.
+
+        A key comes here once whoever it was handed to had no use for it. By then a key before it may have given the
+        keys to another.
+        """
+        if event._sender is not (self.focused or self.screen):
             event.prevent_default()
-            self.focused.post_message(events.Key(event.key, event.character))
+            await self.on_event(events.Key(event.key, event.character))
 
     def action_help(self) -> None:
         """Show the keys."""

@@ -38,28 +38,26 @@ def check_target(text: str) -> Path:
     return path
 
 
-def export_rows(widget: Widget, name: str, columns: list[str], rows: list[list[object]]) -> None:
+async def export_rows(widget: Widget, name: str, columns: list[str], rows: list[list[object]]) -> None:
     """Ask for a file, and write these rows to it."""
-    _ask(widget, name, lambda path: write_rows(path, columns, rows))
+    await _ask(widget, name, lambda path: write_rows(path, columns, rows))
 
 
-def export_table(widget: Widget, run: Path, table: TableName, columns: list[str], order: Order | None) -> None:
+async def export_table(widget: Widget, run: Path, table: TableName, columns: list[str], order: Order | None) -> None:
     """Ask for a file, and write these columns of a run's table to it, in that order."""
-    _ask(widget, f"{run.name}-{table}", lambda path: write_table(path, run, table, columns, order))
+    await _ask(widget, f"{run.name}-{table}", lambda path: write_table(path, run, table, columns, order))
 
 
-def _ask(widget: Widget, name: str, write: Callable[[Path], int]) -> None:
+async def _ask(widget: Widget, name: str, write: Callable[[Path], int]) -> None:
     safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in name)[:80].lstrip(".") or "table"
 
-    async def ask() -> None:
-        answer = await widget.app.push_screen_wait(
-            Ask("export to", f"{safe}.csv", hint=f".csv or .parquet, in {clean(Path.cwd())}", check=check_target)
-        )
+    def begin(answer: str | None) -> None:
         if answer:
             path = check_target(answer)
             widget.run_worker(lambda: _write(widget, path, write), thread=True, group="export", exit_on_error=False)
 
-    widget.run_worker(ask(), group="export", exit_on_error=False)
+    hint = f".csv or .parquet, in {clean(Path.cwd())}"
+    await widget.app.push_screen(Ask("export to", f"{safe}.csv", hint=hint, check=check_target), begin)
 
 
 def _write(widget: Widget, path: Path, write: Callable[[Path], int]) -> None:

@@ -21,7 +21,10 @@ Answer = TypeVar("Answer")
 
 
 class Prompt(ModalScreen[Answer], Generic[Answer]):
-    """A box in the middle; Escape leaves it without an answer."""
+    """A box in the middle; Escape leaves it without an answer.
+
+    Await ``push_screen``, and what is typed meanwhile arrives here in its order.
+    """
 
     DEFAULT_CSS = """
     Prompt { align: center middle; }
@@ -65,7 +68,7 @@ class Ask(Prompt[str]):
 
     def on_mount(self) -> None:
         """Ready to type."""
-        self.query_one(Input).focus()
+        self.set_focus(self.query_one(Input))
 
     @on(Input.Submitted)
     def _answer(self, event: Input.Submitted) -> None:
@@ -152,7 +155,7 @@ class Choose(Prompt[list[str]]):
     Choose Grid { height: 1fr; background: $surface; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "apply", "Apply", priority=True),
+        Binding("enter", "apply", "Apply"),
         Binding("down", "to_list", "To the list", show=False),
         Binding("slash", "to_input", "Narrow", key_display="/", show=False),
         Binding("space", "tick", "Show or hide"),
@@ -203,7 +206,7 @@ class Choose(Prompt[list[str]]):
     def on_mount(self) -> None:
         """Ready for the keys."""
         self._list()
-        (self.query_one(Grid) if self._several else self.query_one(Input)).focus()
+        self.set_focus(self.query_one(Grid) if self._several else self.query_one(Input))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Letters are typed while the line has the keys."""
@@ -240,13 +243,18 @@ class Choose(Prompt[list[str]]):
         self._list()
         self.query_one(Grid).move_to(row=0)
 
+    @on(Input.Submitted)
+    def _apply_typed(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.action_apply()
+
     def action_to_list(self) -> None:
         """The keys to the list."""
-        self.query_one(Grid).focus()
+        self.set_focus(self.query_one(Grid))
 
     def action_to_input(self) -> None:
         """The keys to the line."""
-        self.query_one(Input).focus()
+        self.set_focus(self.query_one(Input))
 
     def action_tick(self) -> None:
         """Choose what is under the cursor, or do not."""

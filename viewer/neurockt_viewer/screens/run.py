@@ -186,7 +186,7 @@ class RunScreen(Screen[None]):
         shown = [*others[:3], *([f"{len(others) - 3} more"] if len(others) > 3 else [])]
         return [f"mean of {len(self._ranks)} ranks", *shown]
 
-    def action_choose_rank(self) -> None:
+    async def action_choose_rank(self) -> None:
         """Ask whose rows to show: the mean of the ranks, or one of them."""
         from neurockt_viewer.screens.prompts import Choose
 
@@ -195,7 +195,7 @@ class RunScreen(Screen[None]):
             **{str(rank): f"rank {rank}  {state}" for rank, state in self._ranks.items()},
         }
         chosen = "mean" if self._info is None or self._info.rank is None else str(self._info.rank)
-        self.app.push_screen(Choose("show", list(titles), [chosen], titles=titles), self._show_rank)
+        await self.app.push_screen(Choose("show", list(titles), [chosen], titles=titles), self._show_rank)
 
     async def _show_rank(self, answer: list[str] | None) -> None:
         """Make the tabs anew."""

@@ -408,13 +408,13 @@ class RunsScreen(Screen[None]):
         message.stop()
         self.action_sort()
 
-    def action_columns(self) -> None:
+    async def action_columns(self) -> None:
         """Choose the columns and their order."""
         possible = possible_columns(self._runs)
         chosen = [field.name for field in self._rows.fields]
         titles = {name: parse_field(name).label for name in possible}
         question = Choose("columns", possible, chosen, several=True, titles=titles, check=self._check_known)
-        self.app.push_screen(question, self._choose_columns)
+        await self.app.push_screen(question, self._choose_columns)
 
     def _choose_columns(self, answer: list[str] | None) -> None:
         if answer is not None:
@@ -422,10 +422,10 @@ class RunsScreen(Screen[None]):
             self._settings.save()
             self._arrange()
 
-    def action_group(self) -> None:
+    async def action_group(self) -> None:
         """Choose by what to group."""
         names = [NO_GROUPS, *group_fields(self._runs, possible_columns(self._runs))]
-        self.app.push_screen(Choose("group by", names, check=self._check_known), self._choose_group)
+        await self.app.push_screen(Choose("group by", names, check=self._check_known), self._choose_group)
 
     def _choose_group(self, answer: list[str] | None) -> None:
         if answer:
@@ -452,8 +452,8 @@ class RunsScreen(Screen[None]):
             self.app.copy_to_clipboard(str(self._current.path.absolute()))
             self.notify("path copied", markup=False, timeout=2)
 
-    def action_export(self) -> None:
+    async def action_export(self) -> None:
         """Write the table, as it is shown, to a file."""
         from neurockt_viewer.exporting import export_rows
 
-        export_rows(self, "runs", *self._rows.table())
+        await export_rows(self, "runs", *self._rows.table())

@@ -55,7 +55,6 @@ class ChartGrid(Widget):
     ChartGrid Chart:focus { background: $foreground 5%; }
     ChartGrid > .status { height: 1; padding: 0 1; color: $text-muted; }
     ChartGrid > Input { height: 1; border: none; padding: 0 1; display: none; }
-    ChartGrid > Input.open { display: block; }
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -408,8 +407,8 @@ class ChartGrid(Widget):
         """Look for metrics by name."""
         field = self.query_one(Input)
         field.disabled = False
-        field.add_class("open")
-        field.focus()
+        field.display = True  # now, and not once the style sheet says so: what is typed next is for this line
+        self.screen.set_focus(field)
 
     @on(Input.Changed)
     def _search(self, event: Input.Changed) -> None:
@@ -431,7 +430,7 @@ class ChartGrid(Widget):
 
     def _close_search(self) -> None:
         field = self.query_one(Input)
-        field.remove_class("open")
+        field.display = False
         field.disabled = True
         if self.charts:
             self.charts[0].focus()

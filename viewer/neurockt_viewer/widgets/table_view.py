@@ -407,12 +407,12 @@ class TableView(Jobs):
             self.app.copy_to_clipboard(self._rows.value(self.grid.cursor_row, name).replace(",", ""))
             self.notify("value copied", markup=False, timeout=2)
 
-    def action_export(self) -> None:
+    async def action_export(self) -> None:
         """Write the table, as it is shown, to a file."""
         from neurockt_viewer.exporting import export_table
 
         if self._rows is not None:
-            export_table(self, self._path, self._table, list(self._rows.names), self._rows.order)
+            await export_table(self, self._path, self._table, list(self._rows.names), self._rows.order)
 
 
 def parse_target(text: str) -> tuple[float, bool]:
