@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import pyte
 
-PATIENCE: Final = 30.0
+PATIENCE: Final = 60.0
 """Seconds after which what should have appeared has not."""
 NEUROCKT: Final = (sys.executable, "-m", "neurockt")
 KEYS: Final = {

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from viewing import lines, rows, text, titles, until
+from viewing import lines, rows, text, titles, typed, until
 
 from neurockt.monitor import Recorder
 from neurockt.records import ColumnSummary, RunInfo, TableSummary
@@ -106,10 +106,11 @@ async def test_marked_runs_are_compared_by_keys(root: Path, tmp_path: Path, monk
         screen = app.screen
         charts = screen.query_one(ChartGrid)
         await until(lambda: [line.colour for line in charts.charts[0].lines] == [1, 2, 3])
-        assert "B fast" in lines(app)[0]
+        await until(lambda: "B fast" in lines(app)[0])
         await until(lambda: charts.charts[0].has_focus)
         await pilot.press("b")
-        assert [(line.label, line.band) for line in charts.charts[0].lines] == [("fast", False), ("slow ×2", True)]
+        seen = [("fast", False), ("slow ×2", True)]
+        await until(lambda: [(line.label, line.band) for line in charts.charts[0].lines] == seen)
 
         await pilot.press("2")
         await until(lambda: len(rows(screen, "#metrics")) == 3)
@@ -119,8 +120,8 @@ async def test_marked_runs_are_compared_by_keys(root: Path, tmp_path: Path, monk
         await pilot.press("j", "enter")
         assert rows(screen, "#metrics")[0][1] == "0.6000 (+0.2000) ✗"
         assert rows(screen, "#metrics")[1][1] == "0.4000"
-        assert "differences are to C slow-s1" in text(app)
-        await pilot.press("e", "enter")
+        await until(lambda: "differences are to C slow-s1" in text(app))
+        await typed(pilot, "e\r")
         await until((tmp_path / "metrics.csv").exists)
         with (tmp_path / "metrics.csv").open() as file:
             assert next(csv.DictReader(file))["loss last difference"] == repr(3 / 5 - 2 / 5)
@@ -133,7 +134,7 @@ async def test_marked_runs_are_compared_by_keys(root: Path, tmp_path: Path, monk
         await pilot.press("l", "y")
         assert app.clipboard == "0.1"
         await pilot.press("escape")
-        assert isinstance(app.screen, RunsScreen)
+        await until(lambda: isinstance(app.screen, RunsScreen))
 
 
 async def test_more_than_twenty_runs_are_too_many(tiny_run: Path) -> None:

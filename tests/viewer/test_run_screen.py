@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from live_run import LiveRun
 from textual.pilot import Pilot
 from textual.widgets import Static
+from viewing import until
 
 from neurockt_viewer.app import ViewerApp
 from neurockt_viewer.charts.source import Metric
@@ -35,16 +35,6 @@ async def opened(path: Path, size: tuple[int, int] = (140, 60)) -> AsyncIterator
         await until(lambda: bool(screen.query_one(ChartGrid).charts))
         await pilot.pause()
         yield pilot, screen
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Wait, while the loop runs, until something holds."""
-
-    async def look() -> None:
-        while not holds():
-            await asyncio.sleep(0.01)
-
-    await asyncio.wait_for(look(), 20.0)
 
 
 def told(screen: RunScreen, where: str = "#title") -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import math
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from live_run.by_hand import flip
 from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
+from viewing import until
 
 from neurockt import open_run
 from neurockt.monitor import Recorder
@@ -81,16 +81,6 @@ async def shown(
         await until(lambda: app.view.rows is not None and not reading(app.view))
         await pilot.pause()
         yield pilot, app.view
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Wait, while the loop runs, until something holds."""
-
-    async def look() -> None:
-        while not holds():
-            await asyncio.sleep(0.01)
-
-    await asyncio.wait_for(look(), 20.0)
 
 
 async def press(pilot: Pilot[None], view: TableView, *keys: str) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,13 @@ import pytest
 from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
+from viewing import until
 
 from neurockt.monitor import Recorder
 from neurockt_viewer.widgets.chart_grid import ChartGrid
 
 HOSTILE = "[/x][@click=app.bell]a\u202e"
 """A name that the recorder takes; those with control characters it refuses."""
-WAIT_SECONDS = 20.0
 
 
 class Screen(App[None]):
@@ -39,16 +38,6 @@ async def shown(*paths: Path, size: tuple[int, int] = (120, 40)) -> AsyncIterato
         await until(lambda: status(app.grid) not in ("", "reading …") and read_whole(app.grid))
         await pilot.pause()
         yield pilot, app.grid
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Wait, while the loop runs, until something holds."""
-
-    async def look() -> None:
-        while not holds():
-            await asyncio.sleep(0.01)
-
-    await asyncio.wait_for(look(), WAIT_SECONDS)
 
 
 def status(grid: ChartGrid) -> str:
