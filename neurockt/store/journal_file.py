@@ -1,4 +1,4 @@
-"""The journal's file, as its writer handles it: made, read back, and put in order after the disk has failed.
+"""The journal's file, as its writer handles it: made, read back, and put aside where the disk has damaged it.
 
 Every function raises OSError as the disk does.
 """
@@ -110,6 +110,14 @@ def read_named(path: Path, offset: int, size: int) -> bytes:
         os.close(fd)
 
 
+def read_either(fd: int, path: Path, offset: int, size: int) -> bytes:
+    """What ``read_at`` gives; by the file's name where the descriptor is dead."""
+    try:
+        return read_at(fd, offset, size)
+    except OSError:
+        return read_named(path, offset, size)
+
+
 def is_removed(fd: int) -> bool:
     """Whether an open file has been deleted: what is written to it will be gone."""
     try:
@@ -118,52 +126,15 @@ def is_removed(fd: int) -> bool:
         return False
 
 
-def sound_bytes(fd: int) -> tuple[bytes, JournalDecoder]:
-    """The records of a journal up to the last sound one, and their decoder; nothing of one that cannot be read."""
-    decoder = JournalDecoder()
-    try:
-        data = read_all(fd)
-    except OSError:
-        return b"", decoder
-    decoder.feed(data)
-    return data[: decoder.offset], decoder
-
-
-def reopen(path: Path, first: int | None) -> tuple[int, JournalEnd] | None:
-    """The journal whose first number is ``first``, opened once more by its name, and cut after its last sound record.
-
-    A descriptor may be dead for ever after a failure of the file system (a stale handle) while the name works again.
-    The bytes are written once more where they are: after a failed fsync the kernel takes them for stored.
-
-    None where the file is missing; a file that is not this journal is put aside.
-    """
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    try:
-        data = read_all(fd)
-        decoder = JournalDecoder()
-        decoder.feed(data)
-        if decoder.first is None and not decoder.damaged:
-            path.unlink()  # its making was cut short
-        elif decoder.first is None or decoder.first != first:
-            os.replace(path, aside(path))
-        else:
-            if decoder.damaged:
-                aside(path).write_bytes(data)
-            if os.pwrite(fd, data[: decoder.offset], 0) != decoder.offset:
-                raise disk_full()
-            os.ftruncate(fd, decoder.offset)
-            os.lseek(fd, decoder.offset, os.SEEK_SET)
-            return fd, JournalEnd(decoder.columns, decoder.next)
-    except BaseException:
-        os.close(fd)
-        raise
-    os.close(fd)
-    return None
-
-
 def aside(journal: Path) -> Path:
     """Where a journal that the disk has damaged is kept: it may hold rows that could not be read back."""
     return journal.with_name(journal.name + layout.DAMAGED)
+
+
+def put_aside(journal: Path) -> Path | None:
+    """Keep a journal that the disk has damaged; gives where, and None where there is none."""
+    try:
+        os.replace(journal, aside(journal))
+    except FileNotFoundError:
+        return None
+    return aside(journal)

@@ -19,6 +19,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from os import write
 from pathlib import Path
 from threading import RLock
@@ -26,9 +27,9 @@ from typing import Final
 from zlib import crc32
 
 from neurockt.records import TableSummary
-from neurockt.store import files, journal_file, layout
+from neurockt.store import files, journal_file, layout, repair
 from neurockt.store.backlog import Backlog, Waiting
-from neurockt.store.journal import CRC_SIZE, MAGIC, JournalDecoder, columns_record, pack_crc, row_struct
+from neurockt.store.journal import CRC_SIZE, MAGIC, columns_record, pack_crc, row_struct
 from neurockt.store.journal_file import JournalEnd
 from neurockt.store.layout import TableName
 from neurockt.store.sealed import SealedRows
@@ -37,15 +38,8 @@ SEAL_ROWS: Final = 65_536
 SEAL_BYTES: Final = 16 * 2**20
 SEAL_SECONDS: Final = 60.0
 """The journal is sealed into a part when it has so many rows, bytes, or is so old."""
-
-RETRY_SECONDS: Final = 1.0
-"""How soon a disk that refused a row is tried again."""
-RETRY_SHARE: Final = 20
-"""Trying takes at most this part of the time, however long the disk takes to refuse."""
 SEAL_RETRY_SECONDS: Final = 10.0
 """How soon a sealing that failed is tried again; it may write a whole part each time."""
-PIECE_BYTES: Final = 2**20
-"""What waits is written in pieces of this size."""
 
 
 class TableWriter:
@@ -73,8 +67,9 @@ class TableWriter:
         self.last = last
         """Number of the last row appended: the step in `steps`, the epoch in `epochs`, the sample in `system`."""
         self.columns = tuple(columns)
-        self._run_dir = run_dir
-        self._table = table
+        self._parts = run_dir / table
+        self._journal = layout.journal_path(run_dir, table)
+        self._next_journal = layout.next_journal_path(run_dir, table)
         self._is_ours = is_ours
         self._on_trouble = on_trouble
         self._sealed = SealedRows(run_dir, table, last, summary or TableSummary())
@@ -92,14 +87,14 @@ class TableWriter:
         self._written = last  # while rows wait: number of the last row that was written
         self._lost = 0  # rows that had been written, and are not there any more
         self._sick = -1  # a descriptor that was taken from the loop
-        self._retry_at = 0.0
+        self._pace = repair.Pace()
         self._lock = RLock()  # a signal handler may finish the run amid whatever the loop does
         self._take_columns(columns)
         self._fd = -1
         header = MAGIC + columns_record(self.columns, last + 1)
         try:
-            (run_dir / table).mkdir(exist_ok=True)
-            self._fd = journal_file.create(layout.journal_path(run_dir, table), header)
+            self._parts.mkdir(exist_ok=True)
+            self._fd = journal_file.create(self._journal, header)
             self._first = last + 1
         except OSError as error:
             self._wait()
@@ -189,35 +184,24 @@ class TableWriter:
             self._on_trouble(trouble)
 
     def _settle(self) -> None:
-        """Make good for a write of the loop's that was interrupted, if one was."""
+        """Make good for a write that a signal handler interrupted, if one did: the file tells whether it was done."""
         if self._busy and not self._waiting:
             try:
-                self._recount()
+                end = repair.cut(self._fd)
+                self.last = max(self.last, end.next - 1)
+                if end.columns != self.columns:
+                    journal_file.write_all(self._fd, columns_record(self.columns, self.last + 1))
                 self._busy = False
             except OSError:
                 self._wait()
-
-    def _recount(self) -> None:
-        """A signal handler raised amid ``append``: the file tells whether the row is in it."""
-        decoder = JournalDecoder()
-        decoder.feed(journal_file.read_all(self._fd))
-        os.ftruncate(self._fd, decoder.offset)
-        os.lseek(self._fd, decoder.offset, os.SEEK_SET)
-        self.last = max(self.last, decoder.next - 1)
-        if decoder.columns != self.columns:
-            journal_file.write_all(self._fd, columns_record(self.columns, self.last + 1))
 
     # The background thread's side: when the disk has refused
 
     def retry(self) -> None:
         """Write what waits, if something does and it is time to try again."""
-        if (self._waiting or self._fd < 0) and time.monotonic() >= self._retry_at and self._is_ours():
-            began = time.monotonic()
-            try:
+        if (self._waiting or self._fd < 0) and self._pace.is_time() and self._is_ours():
+            with self._pace.trying():
                 self._recover()
-            except OSError:  # told when it began
-                ended = time.monotonic()
-                self._retry_at = ended + max(RETRY_SECONDS, RETRY_SHARE * (ended - began))
 
     def _withdraw(self) -> None:
         """Take the journal from the loop: the next row will be refused, and wait."""
@@ -239,7 +223,7 @@ class TableWriter:
             self._backlog.forget_until(newest)  # as is one whose write failed after all was done
         while True:
             with self._lock:
-                rows = self._backlog.next_rows(PIECE_BYTES)
+                rows = self._backlog.next_rows(repair.PIECE_BYTES)
                 if rows is None:
                     rows = Waiting(self.columns, self.last + 1, b"", 0)
                     if (rows.columns, rows.first) == end:
@@ -256,35 +240,17 @@ class TableWriter:
 
     def _repair(self) -> tuple[JournalEnd, int]:
         """Open the journal in use again; gives its end, and the number of the newest row that is stored anywhere."""
-        in_use = layout.next_journal_path if self._frozen else layout.journal_path
-        path = in_use(self._run_dir, self._table)
-        opened = journal_file.reopen(path, self._first)
-        if opened is not None:
-            fd, end = opened
-            newest = end.next - 1
-        else:
-            fd, end, newest = self._make_again(path)
-        if self._sick >= 0:
-            os.close(self._sick)
-        self._sick = fd
+        path, old = self._next_journal if self._frozen else self._journal, self._sick
+        self._sick, self._first, end, newest = repair.repair(path, self._parts, old, self._first, self._next_end)
+        if old >= 0:
+            os.close(old)
         return end, max(newest, self._sealed.last, self._frozen_last)
 
-    def _make_again(self, path: Path) -> tuple[int, JournalEnd, int]:
-        """The journal where there is none any more, with the rows that can still be read from the one that was."""
-        content, decoder = journal_file.sound_bytes(self._sick)
-        if not self._run_dir.is_dir() and not journal_file.is_removed(self._sick):
-            # an unmounted file system looks like this: what was written in its place would be hidden when it is back
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self._run_dir))
-        (self._run_dir / self._table).mkdir(parents=True, exist_ok=True)
-        if content:
-            end, newest, self._first = JournalEnd(decoder.columns, decoder.next), decoder.next - 1, decoder.first
-        else:
-            with self._lock:
-                rows = self._backlog.next_rows(0)
-                end = JournalEnd(*rows[:2]) if rows else JournalEnd(self.columns, self.last + 1)
-            newest, self._first = 0, end.next
-            content = MAGIC + columns_record(*end)
-        return journal_file.create(path, content, replace=False), end, newest
+    def _next_end(self) -> JournalEnd:
+        """What the next row to be written fits."""
+        with self._lock:
+            rows = self._backlog.next_rows(0)
+            return JournalEnd(rows.columns, rows.first) if rows else JournalEnd(self.columns, self.last + 1)
 
     # The background thread's side: fsync and sealing
 
@@ -295,8 +261,7 @@ class TableWriter:
             return
         try:
             if os.fstat(fd).st_nlink == 0 and self._is_ours():
-                journal = layout.journal_path(self._run_dir, self._table)
-                raise FileNotFoundError(errno.ENOENT, "it was removed; it is made again", str(journal))
+                raise FileNotFoundError(errno.ENOENT, "it was removed; it is made again", str(self._journal))
             if last != self._synced:
                 files.fsync(fd)
                 self._synced = last
@@ -329,45 +294,33 @@ class TableWriter:
             return
         if not self._loop_has_left():
             return  # amid a slow write, or interrupted in one: the next call goes on
-        journal = layout.journal_path(self._run_dir, self._table)
-        content = self._content(journal, self._frozen_fd)
+        content = self._content(self._frozen_fd)
         for rows in content:
             self._sealed.add(rows, join=False)
         if not content.whole:
-            self._put_aside(journal)
-        os.replace(layout.next_journal_path(self._run_dir, self._table), journal)
+            self._put_aside()
+        os.replace(self._next_journal, self._journal)
         os.close(self._frozen_fd)
         self._frozen_fd = -1
         self._frozen = False
         self._lost += max(0, self._frozen_last - max(content.next - 1, self._sealed.last))
-        files.sync_directory(self._run_dir)
+        files.sync_directory(self._journal.parent)
         self._sealed_at = time.monotonic()
 
-    @staticmethod
-    def _content(journal: Path, fd: int) -> journal_file.Reading:
+    def _content(self, fd: int) -> journal_file.Reading:
         """What a journal holds that the loop does not write to; by its name where the descriptor is dead."""
+        return journal_file.Reading(partial(journal_file.read_either, fd, self._journal))
 
-        def read(offset: int, size: int) -> bytes:
-            try:
-                return journal_file.read_at(fd, offset, size)
-            except OSError:
-                return journal_file.read_named(journal, offset, size)
-
-        return journal_file.Reading(read)
-
-    def _put_aside(self, journal: Path) -> None:
+    def _put_aside(self) -> None:
         """Keep a journal that the disk has damaged."""
-        with suppress(FileNotFoundError):
-            os.replace(journal, journal_file.aside(journal))
-            text = f"the journal was damaged on disk; it is kept as {journal_file.aside(journal)}"
-            self._on_trouble(OSError(errno.EIO, text))
+        if kept := journal_file.put_aside(self._journal):
+            self._on_trouble(OSError(errno.EIO, f"the journal was damaged on disk; it is kept as {kept}"))
 
     def _freeze(self) -> bool:
         """Turn the loop to a new journal; False where that has to wait."""
-        path = layout.next_journal_path(self._run_dir, self._table)
         with self._lock:
             columns, first = self.columns, self.last + 1
-        fd = journal_file.create(path, MAGIC + columns_record(columns, first))
+        fd = journal_file.create(self._next_journal, MAGIC + columns_record(columns, first))
         for _ in range(100):
             with self._lock:
                 if self._waiting or self._fd < 0 or self.columns != columns:
@@ -382,7 +335,7 @@ class TableWriter:
             time.sleep(0.0001)
         os.close(fd)
         with suppress(OSError):
-            path.unlink()
+            self._next_journal.unlink()
         return False
 
     def _loop_has_left(self) -> bool:
@@ -396,9 +349,7 @@ class TableWriter:
 
     def summary(self) -> TableSummary:
         """What the columns came to, rows that are still in the journals included."""
-        journals = [layout.journal_path(self._run_dir, self._table)]
-        if self._frozen:
-            journals.append(layout.next_journal_path(self._run_dir, self._table))
+        journals = [self._journal, self._next_journal] if self._frozen else [self._journal]
         return self._sealed.summary([] if self.last == self._sealed.last else journals)
 
     def abandon(self) -> None:
@@ -435,15 +386,14 @@ class TableWriter:
             self._fd = self._sick = self._frozen_fd = -1
 
     def _seal_last(self) -> None:
-        journal = layout.journal_path(self._run_dir, self._table)
-        content = self._content(journal, max(self._fd, self._sick))
+        content = self._content(max(self._fd, self._sick))
         for rows in content:
             self._sealed.add(rows, join=True)
         newest = max(content.next - 1, self._sealed.last)
         self._lost += max(0, (self._written if self._waiting else self.last) - newest)
         self._backlog.forget_until(newest)
-        layout.next_journal_path(self._run_dir, self._table).unlink(missing_ok=True)  # begun, and given up
+        self._next_journal.unlink(missing_ok=True)  # begun, and given up
         if content.damaged:
-            self._put_aside(journal)
+            self._put_aside()
         else:
-            journal.unlink(missing_ok=True)
+            self._journal.unlink(missing_ok=True)

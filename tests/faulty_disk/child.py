@@ -11,9 +11,9 @@ import warnings
 from live_run import LATE, PATIENCE, STEPS_AN_EPOCH, value_at
 
 from neurockt.monitor import Recorder, _recorder
-from neurockt.store import backlog, parts, table, writer
+from neurockt.store import backlog, parts, repair, table, writer
 
-MODULES = (writer, table, backlog, parts, _recorder)
+MODULES = (writer, table, repair, backlog, parts, _recorder)
 QUICK = {
     "TICK_SECONDS": 0.005,
     "HEARTBEAT_SECONDS": 0.02,
@@ -99,7 +99,7 @@ looks = [0]
 
 class CountingWriter(table.TableWriter):
     def retry(self) -> None:
-        looks[0] += self._table == "steps"
+        looks[0] += self._parts.name == "steps"
         super().retry()
 
 
