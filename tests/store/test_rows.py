@@ -34,8 +34,9 @@ class Writer:
 
 @pytest.fixture
 def writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Row groups of three rows, so that a few rows make several."""
+    """Row groups of three rows, so that a few rows make several; nobody else seals."""
     monkeypatch.setattr(parts, "row_group_rows", lambda columns: 3)
+    monkeypatch.setattr("neurockt.store.writer.TICK_SECONDS", 3600.0)
     made = Writer(tmp_path)
     yield made
     made.recorder.finish()
