@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import threading
 import time
@@ -73,7 +74,11 @@ class Git:
 
     def _ask(self, *question: str, limit: int = ANSWER_BYTES) -> str | None:
         """What git says, up to ``limit`` bytes; None where it fails, or takes too long."""
-        command = ["git", "--no-optional-locks", "-c", "core.fsmonitor=false", "-C", self._directory, *question]
+        # by its full path: to look for it, subprocess would replace the warning filters, which all threads share
+        git = shutil.which("git")
+        if git is None:
+            return None
+        command = [git, "--no-optional-locks", "-c", "core.fsmonitor=false", "-C", self._directory, *question]
         environment = {**os.environ, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
         seconds = self._deadline - time.monotonic()
         if seconds <= 0:

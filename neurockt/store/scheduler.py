@@ -132,9 +132,11 @@ class Scheduler:
         """The jobs' states as the command tells them; empty when it fails or takes too long."""
         import subprocess  # only where there is a scheduler to ask
 
+        program, *options = _COMMANDS[name]
         try:
             process = subprocess.Popen(
-                [*_COMMANDS[name], f"--jobs={','.join(jobs)}"],
+                # by its full path: looking for it, subprocess would replace the warning filters, which all threads share
+                [shutil.which(program) or program, *options, f"--jobs={','.join(jobs)}"],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -182,6 +183,19 @@ def test_without_git(repository: Path, tmp_path: Path) -> None:
     origin = train(repository, PATH=str(tmp_path))
     assert origin is not None
     assert origin.git is None
+
+
+def test_the_warnings_of_training_are_left_alone(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their filters belong to all threads at once: the thread that asks git neither saves nor restores them."""
+
+    def enter(self: warnings.catch_warnings) -> None:  # type: ignore[type-arg]
+        raise AssertionError("a warning of another thread may be lost now")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(warnings.catch_warnings, "__enter__", enter)
+        found = Git.first([str(repository)])
+    assert found is not None
+    assert found[1].branch == "main"
 
 
 def test_before_the_first_commit(code: Path) -> None:
