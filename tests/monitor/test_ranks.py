@@ -39,7 +39,7 @@ def torchrun(size: int, script: str, root: Path) -> subprocess.CompletedProcess[
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(size), script, root],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         env=bare_environment(),
     )
 
@@ -385,7 +385,7 @@ def test_a_rank_that_is_killed_does_not_hang_the_others(tmp_path: Path) -> None:
         )
         for rank in range(2)
     ]
-    errors = [process.communicate(timeout=60)[1] for process in processes]
+    errors = [process.communicate(timeout=120)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, -signal.SIGKILL], errors
     assert open_run(tmp_path / "bereft").steps()["loss"].to_pylist() == [0.5, None, None, None]
     runs = {info.ranks: open_run(info.path) for info in list_runs(tmp_path)}

@@ -89,10 +89,10 @@ def sync(root: Path, server: WandbServer) -> Iterator[Sync]:
     """Syncs the runs in this process; gives what became of each."""
     clients: list[Client] = []
 
-    def run(*paths: Path, patience: float = 4.0, jobs: int = 1, **options: Any) -> list[Outcome]:
+    def run(*paths: Path, patience: float = 60.0, jobs: int = 1, **options: Any) -> list[Outcome]:
         client = Client(find_account(), patience=patience)
         clients.append(client)
-        chosen = Options(**{"settle": 4.0, **options})
+        chosen = Options(**{"settle": 60.0, **options})
         return Batch(paths or [root], client, client.greet()[0], chosen, jobs=jobs).sync()
 
     yield run

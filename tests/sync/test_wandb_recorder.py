@@ -490,7 +490,7 @@ if os.fork() == 0:
 os.kill(os.getpid(), 9)
 """
     run_script(root, ending)
-    wait_until(lambda: server.only_run.tags == ["t", "killed"], seconds=15)
+    wait_until(lambda: server.only_run.tags == ["t", "killed"])
     assert json.loads((root / "run" / "run.json").read_text())["state"] == "running"
 
 
