@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,9 +46,25 @@ def _takeover(path: Path, writes: bool) -> Takeover | None:
     try:
         return Takeover(path, writes=writes)
     except RunNotFound:
-        if not writes:
+        if not writes or _remove_beginning(path):
             return None
         raise UsageError(f"{path} exists and is no run; choose another run_id, or remove it") from None
+
+
+def _remove_beginning(path: Path) -> bool:
+    """Remove what is left of a process that died before it had written what the run is; whether it was no more."""
+    from neurockt.store.state import STALE_SECONDS
+
+    try:
+        is_old = time.time() - path.stat().st_mtime > STALE_SECONDS
+        if not is_old or any(not name.endswith(layout.TEMPORARY) for name in os.listdir(path)):
+            return False
+        for name in os.listdir(path):
+            (path / name).unlink()
+        path.rmdir()
+    except OSError:
+        return False
+    return True
 
 
 def _of_this_job(root: Path, recorder: int, writes: bool) -> Path | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import sys
@@ -62,5 +61,7 @@ def restart_count() -> int:
 
 def script_digest() -> str:
     """The same for the same command line in the same step of a job, however often the job is restarted."""
+    import hashlib
+
     words = [os.environ.get("SLURM_STEP_ID", ""), *sys.argv]
     return hashlib.sha256("\0".join(words).encode(errors="surrogateescape")).hexdigest()[:12]

@@ -183,6 +183,18 @@ def test_what_is_known_of_the_run_stays_unless_it_is_said_anew(tmp_path: Path) -
     assert info.attempts[0].cause == "failed"
 
 
+def test_a_run_whose_process_died_at_its_very_beginning_is_begun_again(tmp_path: Path) -> None:
+    """It had made the directory and not yet said what it is; half a minute later nobody is at it any more."""
+    path = tmp_path / "run"
+    path.mkdir()
+    (path / ".run.json.tmp").write_text("{")
+    os.utime(path, (time.time() - 3600,) * 2)
+    recorder = Recorder(tmp_path, run_id="run", quiet=True)
+    train(recorder, "s", 1.0)
+    recorder.finish()
+    assert rows(path, "steps") == [(1, 1, 1)]
+
+
 def test_a_directory_that_is_no_run_is_refused(tmp_path: Path) -> None:
     """At once, and nothing is written into it."""
     (tmp_path / "run").mkdir()
