@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import os
-import sys
-import threading
 import time
-import warnings
-import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from itertools import count
@@ -16,35 +12,26 @@ from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeVar
 
-from neurockt.errors import NeurocktWarning, RunInUse, UsageError
-from neurockt.formatting import table_header, table_row
+from neurockt.errors import RunInUse, UsageError
 from neurockt.monitor._aggregate import Aggregator
 from neurockt.monitor._block import Block, ValidationBlock
 from neurockt.monitor._collect import Collector, ValueCollector
 from neurockt.monitor._config import Config
-from neurockt.monitor._ending import Ending, Watch
+from neurockt.monitor._copies import reduced, remember
+from neurockt.monitor._destination import Destination
+from neurockt.monitor._faults import Faults
 from neurockt.monitor._names import check_metric_name, check_run_id, new_run_id
-from neurockt.monitor._ranks import (
-    Recording,
-    Reduction,
-    check_ranks,
-    common_run_id,
-    find_place,
-    is_restart,
-)
-from neurockt.monitor._requeue import run_to_continue
-from neurockt.monitor._signals import attend
-from neurockt.monitor._system import check_seconds, system_reader
+from neurockt.monitor._printing import TablePrinter
+from neurockt.monitor._ranks import Recording, Reduction, check_ranks, find_place
 from neurockt.monitor._wrap import recorded
 from neurockt.records import RunInfo
 from neurockt.store.info import now
-from neurockt.store.journal import is_null
-from neurockt.store.layout import TableName, default_root, rank_path
+from neurockt.store.layout import default_root
 
 if TYPE_CHECKING:
+    from neurockt.monitor._ending import Ending, Watch
     from neurockt.monitor._over_ranks import OverRanks
     from neurockt.store.table import TableWriter
-    from neurockt.store.takeover import Takeover
     from neurockt.store.writer import RunWriter
 
 RETRY_SECONDS: Final = 10.0
@@ -108,6 +95,8 @@ class Recorder:
                 that is no run.
             RunInUse: a live process writes the run of that name.
         """
+        from neurockt.monitor._system import check_seconds
+
         self.config = Config(config)
         """The run's settings; add to it at any time."""
         self.open_block: Block | Literal["unopened", "finished", "forked"] | None = "unopened"
@@ -116,10 +105,9 @@ class Recorder:
         """How blocks become rows where there are several ranks; None for one. Decided when the first block opens."""
         self.dropped = 0
         self._reduction, self._recording = check_ranks(reduce, ranks)
-        self._given_id = check_run_id(run_id) if run_id is not None else None
-        self._info = RunInfo(
+        info = RunInfo(
             path=Path(),
-            id=self._given_id or new_run_id(datetime.now()),
+            id=check_run_id(run_id) if run_id is not None else new_run_id(datetime.now()),
             created=now(),
             name=name,
             project=project,
@@ -127,33 +115,30 @@ class Recorder:
             tags=(tags,) if isinstance(tags, str) else tuple(tags),
             notes=notes,
         )
-        self._root = (default_root() if root is None else Path(root)).absolute()
-        self._number = next(_numbers)
-        self._takeover: Takeover | None = None
+        directory = (default_root() if root is None else Path(root)).absolute()
+        self._destination = Destination(directory, info, next(_numbers), is_named=run_id is not None)
+        self._faults = Faults()
         self._system_seconds = check_seconds(system_seconds)
         self._save_diff = save_diff
-        _recorders[id(self)] = self
+        remember(self)
         self._writer: RunWriter | None = None
         self._retry_at = 0.0
-        self._warned = False
-        self._fault: BaseException | None = None
-        self._header: str | None = None
         self._watch: Watch | None = None
         self.amid = False
         """Whether rows are on their way to the writer, or the run is being sealed."""
         self.called = False
         """Whether ``attend`` is to be called by the next ``flush``."""
         self._steps = Block(self, "steps")
-        self._epochs = ValidationBlock(self, self._steps, None if quiet else self._print_row)
+        self._epochs = ValidationBlock(self, self._steps, None if quiet else TablePrinter(self._faults))
         if self._recording == "first":
-            self._continue(run_to_continue(self._root, self._given_id, self._number, writes=self.is_writer))
+            self._continue(self._destination.look(writes=self.is_writer))
 
     @property
     def run_dir(self) -> Path:
         """The run's directory; it is created by the first row. With ``ranks="first"`` it is rank 0's to know."""
         if self._recording == "all" and self.open_block == "unopened":
             self._find_rank()
-        return self._root / self._info.id
+        return self._destination.run_dir
 
     @property
     def is_writer(self) -> bool:
@@ -226,7 +211,7 @@ class Recorder:
         if isinstance(self.open_block, Block):
             raise UsageError("resume() inside a block; call it before the first 'with recorder(...)'")
         if self.open_block == "finished":
-            raise UsageError(f"the run {self._info.id} has finished; make a new Recorder(run_id=...) to resume it")
+            raise UsageError(f"the run {self._run_id} has finished; make a new Recorder(run_id=...) to resume it")
         if self._steps.recorded or self._epochs.recorded:
             done = f"{self._steps.recorded:,} steps and {self._epochs.recorded:,} validations"
             raise UsageError(f"resume() after {done}; call it before the first 'with recorder(...)'")
@@ -234,8 +219,8 @@ class Recorder:
             raise UsageError(f"a step is 0 or above, not {checkpoint}")
         if self._recording == "all" and self.open_block == "unopened":
             self._find_rank()
-        if self._takeover is not None:
-            self._takeover.resume(checkpoint)
+        if self._destination.takeover is not None:
+            self._destination.takeover.resume(checkpoint)
             self._count_on()
 
     def finish(self) -> None:
@@ -248,7 +233,11 @@ class Recorder:
         """
         if isinstance(self.open_block, Block):
             raise UsageError("finish() inside a block would lose its row; leave the 'with recorder(...)' first")
-        self._finish(self._watch.at_finish() if self._watch else Ending("finished"))
+        self._finish(self._watch.at_finish() if self._watch else None)
+
+    @property
+    def _run_id(self) -> str:
+        return self._destination.info.id
 
     # For the recorder's own parts
 
@@ -272,7 +261,7 @@ class Recorder:
             self._find_rank()
             return True
         if self.open_block == "finished":
-            raise UsageError(f"the run {self._info.id} has finished; make a new Recorder() to record another")
+            raise UsageError(f"the run {self._run_id} has finished; make a new Recorder() to record another")
         if isinstance(self.open_block, Block):
             kind = "training" if self.open_block is self._steps else "validation"
             raise UsageError(f"blocks do not nest: a {kind} block is open; leave it before you open another")
@@ -281,14 +270,14 @@ class Recorder:
     def start(self, block: Block) -> TableWriter | None:
         """The table that stores a block's rows; creates the run directory. None where it cannot be created now."""
         if self._writer is None and time.monotonic() >= self._retry_at:
-            self._watch = self._watch or Watch(self, self._at_exit)
+            self._watch = self._watch or self._begin_watch()
             self._retry_at = time.monotonic() + RETRY_SECONDS
             try:
                 self._writer = self._create()
                 self._watch.listen()
             except OSError as error:
-                do = "create" if self._takeover is None else "continue"
-                self._on_fault(f"cannot {do} {self.run_dir}; rows wait in memory", error)
+                do = "create" if self._destination.takeover is None else "continue"
+                self._faults.tell(f"cannot {do} {self.run_dir}; rows wait in memory", error)
             except RunInUse:
                 self.open_block = "finished"
                 raise
@@ -311,6 +300,8 @@ class Recorder:
 
     def attend(self) -> None:
         """See to what came while the recorder was amid something, and to signal handlers that were put over ours."""
+        from neurockt.monitor._signals import attend
+
         self.called = False
         attend()
 
@@ -322,6 +313,11 @@ class Recorder:
             time.sleep(0.005)
         if self._writer is not None:
             self._writer.close(ending.state, ending.failure, ending.cause)
+
+    def record_nothing(self, run_id: str) -> None:
+        """Stand for the recorder of that run, in a process that does not record it."""
+        self._destination.info = replace(self._destination.info, id=run_id)
+        self.open_block = "forked"
 
     def disown(self) -> None:
         """This process is a forked child: what is being recorded is its parent's."""
@@ -340,35 +336,20 @@ class Recorder:
             from neurockt.monitor._over_ranks import OverRanks
 
             if separate:
-                restarted = None if self._given_id else run_to_continue(self._root, None, self._number, writes=False)
-                before = restarted.info if restarted is not None and restarted.info.keeps_ranks else None
-                run_id = self._given_id or (before.path.name if before is not None else common_run_id(place))
-                self._info = replace(self._info, id=run_id, rank=place.rank, ranks=place.size)
-                if self._path.exists() and self._given_id is None and not is_restart():
-                    raise UsageError(f"{self._path} exists; pass another run_id, the same on every rank")
-                self._continue(run_to_continue(self._path.parent, self._path.name, self._number))
-            self.over_ranks = OverRanks(place, separate=separate, reduction=self._reduction, warn=self._warn)
+                self._continue(self._destination.settle_rank(place))
+            self.over_ranks = OverRanks(place, separate=separate, reduction=self._reduction, warn=self._faults.warn)
 
-    def _continue(self, takeover: Takeover | None) -> None:
-        """Go on with a run that is there already."""
-        if takeover is not None:
-            self._takeover = takeover
-            if self._info.rank is None:
-                self._info = replace(self._info, id=takeover.info.path.name)
-            self.config.data = {**takeover.info.config, **self.config.data}
-            self._count_on()
+    def _continue(self, config: Mapping[str, Any]) -> None:
+        """Go on with a run that is there already, if one is to be continued."""
+        self.config.data = {**config, **self.config.data}
+        self._count_on()
 
     def _count_on(self) -> None:
         """Count from the rows that are there already."""
-        if self._takeover is not None:
-            self._steps.before, self._epochs.before = self._takeover.kept["steps"], self._takeover.kept["epochs"]
+        takeover = self._destination.takeover
+        if takeover is not None:
+            self._steps.before, self._epochs.before = takeover.kept["steps"], takeover.kept["epochs"]
             self._steps.other = self._epochs.rows + 1
-
-    @property
-    def _path(self) -> Path:
-        """Where this process writes."""
-        run_dir = self._root / self._info.id
-        return run_dir if self._info.rank is None else rank_path(run_dir, self._info.rank)
 
     def _decorator(
         self, block: Block, name: str, aggregator: Aggregator | None
@@ -383,28 +364,17 @@ class Recorder:
             slot = self.declare(block, name, collector)
         return lambda function: recorded(function, self, block, slot, collector)
 
+    def _begin_watch(self) -> Watch:
+        from neurockt.monitor._ending import Watch
+
+        return Watch(self, self._at_exit)
+
     def _create(self) -> RunWriter:
         from neurockt.monitor._origin import capture_origin
-        from neurockt.store.writer import RunWriter  # with all that writing needs, when something is to be written
+        from neurockt.monitor._system import system_reader
 
-        columns: dict[TableName, tuple[str, ...]] = {"steps": self._steps.columns, "epochs": self._epochs.columns}
-        while True:
-            info = replace(self._info, path=self._path)
-            try:
-                writer = RunWriter(
-                    info,
-                    columns,
-                    config=self.config,
-                    recorder=self._number,
-                    takeover=self._takeover,
-                    on_fault=self._on_fault,
-                )
-                break
-            except FileExistsError:
-                if self._given_id is not None or self._info.rank is not None:
-                    hint = "begin with another run_id, or begin again to continue it once that process has ended"
-                    raise RunInUse(f"another process has begun the run {info.path} meanwhile; {hint}") from None
-                self._info = replace(self._info, id=new_run_id(datetime.now()))
+        columns = {block.table: block.columns for block in (self._steps, self._epochs)}
+        writer = self._destination.create(columns, self.config, self._faults.tell)
         self._count_on()
         self.config.on_change = writer.touch
         writer.tell_origin(lambda: capture_origin(save_diff=self._save_diff))
@@ -412,7 +382,8 @@ class Recorder:
             writer.sample(read, self._system_seconds)
         return writer
 
-    def _finish(self, ending: Ending) -> None:
+    def _finish(self, ending: Ending | None) -> None:
+        """End the run; ``ending`` says how, where a row was recorded."""
         if self.open_block not in (None, "unopened"):
             return
         self._retry_at = min(self._retry_at, time.monotonic())
@@ -421,7 +392,7 @@ class Recorder:
             self._steps.flush(wait=True)
             self._epochs.flush(wait=True)
             self.open_block = "finished"
-            if self._writer is not None:
+            if self._writer is not None and ending is not None:
                 self._writer.close(ending.state, ending.failure, ending.cause)
         finally:
             self.amid = False
@@ -431,42 +402,15 @@ class Recorder:
             self._writer.info.dropped if self._writer else self._steps.recorded + self._epochs.recorded
         )
         if lost and self.is_writer:
-            self._warn(f"{self.run_dir}: {lost:,} rows could not be stored and are lost")
+            self._faults.warn(f"{self.run_dir}: {lost:,} rows could not be stored and are lost")
         if self._writer is not None and self._writer.unfinished:
-            self._warned = False  # how the run was left is told, whatever was told before
-            self._on_fault(*self._writer.unfinished)
-        if self._fault is not None:
-            raise self._fault
+            self._faults.tell_last(*self._writer.unfinished)
+        self._faults.raise_kept()
 
     def _at_exit(self) -> None:
         if isinstance(self.open_block, Block):
             self.open_block = None
-        self._finish(self._watch.at_exit() if self._watch else Ending("finished"))
-
-    def _print_row(self, columns: tuple[str, ...], row: list[float]) -> None:
-        values = [None if is_null(cell) else cell for cell in row]
-        header = table_header(columns)
-        lines = [table_row(columns, values)] if header == self._header else [header, table_row(columns, values)]
-        self._header = header
-        try:
-            print(*lines, sep="\n", flush=True)
-        except (OSError, ValueError) as error:
-            self._on_fault("cannot print the table", error)
-
-    def _on_fault(self, what: str, error: BaseException) -> None:
-        """Tell once and go on; under pytest a fault raises, at the latest in ``finish()``."""
-        if "PYTEST_CURRENT_TEST" in os.environ and "pytest" in sys.modules:
-            from neurockt.store.writer import THREAD_NAME
-
-            if not threading.current_thread().name.startswith(THREAD_NAME):
-                raise error
-            self._fault = error
-        elif not self._warned:
-            self._warned = True
-            self._warn(f"{what} ({type(error).__name__}: {error}). Training goes on; this is told once.")
-
-    def _warn(self, message: str) -> None:
-        warnings.warn(message, NeurocktWarning, stacklevel=2)
+        self._finish(self._watch.at_exit() if self._watch else None)
 
     def __copy__(self) -> Recorder:
         """A copied model keeps recording to the same run."""
@@ -477,7 +421,7 @@ class Recorder:
 
     def __reduce__(self) -> tuple[Callable[..., Recorder], tuple[Any, ...]]:
         """A pickled model keeps recording to the same run where that is recorded, and records nothing elsewhere."""
-        return _unpickled, (_PROCESS, id(self), self._root, self._info.id)
+        return reduced(self, self._destination.run_dir)
 
 
 def _one_of(train: bool | None, training: bool | None) -> bool:
@@ -487,28 +431,3 @@ def _one_of(train: bool | None, training: bool | None) -> bool:
     if training is None:
         raise UsageError("say recorder(train=True) for a training step, or recorder(train=False) for a validation")
     return training
-
-
-_PROCESS: Final = os.urandom(16)
-"""Tells a pickle of this process from others'."""
-_recorders: Final[weakref.WeakValueDictionary[int, Recorder]] = weakref.WeakValueDictionary()
-
-
-def _unpickled(process: bytes, key: int, root: Path, run_id: str) -> Recorder:
-    """The recorder that was pickled, or one for the same run that records nothing."""
-    known = _recorders.get(key) if process == _PROCESS else None
-    if known is not None:
-        return known
-    recorder = Recorder(root)
-    recorder._info = replace(recorder._info, id=run_id)
-    recorder.open_block = "forked"
-    return recorder
-
-
-def _after_fork() -> None:
-    """In a forked child a run that has begun is the parent's: record nothing here, and leave its files alone."""
-    for recorder in list(_recorders.values()):
-        recorder.disown()
-
-
-os.register_at_fork(after_in_child=_after_fork)

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from neurockt.errors import MissingExtra, NeurocktWarning
 from neurockt.formatting import clean
-from neurockt.monitor._ending import Ending
 from neurockt.monitor._recorder import Recorder
 from neurockt.monitor._uploader import Uploader
 from neurockt.monitor._wandb_arguments import DISABLED, ONLINE, Wanted
 
 if TYPE_CHECKING:
+    from neurockt.monitor._ending import Ending
     from neurockt.store.writer import RunWriter
 
 __all__ = ["WandbRecorder"]
@@ -124,15 +124,15 @@ class WandbRecorder(Recorder):
             if self._wanted.mode != DISABLED:
                 self._wanted.write_wishes(self.run_dir, writer.info)
             if self._wanted.mode == ONLINE:
-                self._uploader = Uploader(self.run_dir, self._wanted.environment, self._warn)
+                self._uploader = Uploader(self.run_dir, self._wanted.environment, self._faults.warn)
         return writer
 
-    def _finish(self, ending: Ending) -> None:
+    def _finish(self, ending: Ending | None) -> None:
         is_end = self.open_block is None
         try:
             super()._finish(ending)
         finally:
-            if is_end and self._uploader is not None:
+            if is_end and self._uploader is not None and ending is not None:
                 # a job that is being stopped has no time to wait; the process goes on as long as it is let
                 seconds = 0.0 if ending.state == "preempted" else self._wanted.finish_seconds or FINISH_SECONDS
                 self._uploader.finish(seconds, self._note)

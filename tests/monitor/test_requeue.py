@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -288,7 +289,10 @@ def test_each_recorder_of_a_job_continues_its_own_run(tmp_path: Path, in_job: Ca
     def continued(*arguments: str) -> list[tuple[str | None, int]]:
         in_job(1, *arguments)
         made = [Recorder(tmp_path) for _ in range(3)]
-        return [(recorder._takeover and recorder._takeover.info.name, recorder.step) for recorder in made]
+        return [
+            (recorder._destination.takeover and recorder._destination.takeover.info.name, recorder.step)
+            for recorder in made
+        ]
 
     assert continued("--lr", "1") == [("a1", 2), ("a2", 1), (None, 0)]
     assert continued("--lr", "2") == [("b1", 3), ("a2", 1), (None, 0)]
