@@ -201,10 +201,10 @@ class Block:
         self._append = _detour
         while self._waiting:
             other, time_ns, row = self._waiting[0]
+            writer = self._writer = self._writer or self._recorder.start(self)
             if not wait and not all(isinstance(cell, float) or cell.ready() for cell in row):
                 return
             values = [cell if isinstance(cell, float) else cell.wait() for cell in row]
-            writer = self._writer = self._writer or self._recorder.start(self)
             if writer is None:
                 return
             if writer.columns != self.columns:

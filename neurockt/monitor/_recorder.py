@@ -383,7 +383,7 @@ class Recorder:
         return writer
 
     def _finish(self, ending: Ending | None) -> None:
-        """End the run; ``ending`` says how, where a row was recorded."""
+        """End the run; ``ending`` says how, but where its first row is stored only now: then it has finished."""
         if self.open_block not in (None, "unopened"):
             return
         self._retry_at = min(self._retry_at, time.monotonic())
@@ -392,7 +392,9 @@ class Recorder:
             self._steps.flush(wait=True)
             self._epochs.flush(wait=True)
             self.open_block = "finished"
-            if self._writer is not None and ending is not None:
+            if self._writer is not None and ending is None:
+                self._writer.close()
+            elif self._writer is not None and ending is not None:
                 self._writer.close(ending.state, ending.failure, ending.cause)
         finally:
             self.amid = False

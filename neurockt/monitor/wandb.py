@@ -132,9 +132,10 @@ class WandbRecorder(Recorder):
         try:
             super()._finish(ending)
         finally:
-            if is_end and self._uploader is not None and ending is not None:
+            if is_end and self._uploader is not None:
                 # a job that is being stopped has no time to wait; the process goes on as long as it is let
-                seconds = 0.0 if ending.state == "preempted" else self._wanted.finish_seconds or FINISH_SECONDS
+                is_stopped = ending is not None and ending.state == "preempted"
+                seconds = 0.0 if is_stopped else self._wanted.finish_seconds or FINISH_SECONDS
                 self._uploader.finish(seconds, self._note)
 
     def _note(self, text: str) -> None:

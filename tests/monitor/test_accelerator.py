@@ -91,6 +91,15 @@ def test_everything_has_arrived_at_finish(recorder: Recorder, collector: SlowCol
     assert rows(recorder) == [0.0, 1.0, 2.0]
 
 
+def test_a_run_begins_with_its_first_row(recorder: Recorder, collector: SlowCollector) -> None:
+    """Also when its number is still on the way: who exits now has a run, and waits for the number then."""
+    train(recorder, 1)
+    assert open_run(recorder.run_dir).state == "running"
+    assert len(open_run(recorder.run_dir).steps()) == 0
+    recorder.finish()
+    assert rows(recorder) == [0.0]
+
+
 def test_what_waits_is_bounded(recorder: Recorder, collector: SlowCollector, monkeypatch: pytest.MonkeyPatch) -> None:
     """A device that falls far behind is waited for in the end."""
     monkeypatch.setattr("neurockt.monitor._block.WAITING_ROWS", 5)
