@@ -232,9 +232,8 @@ class RunsScreen(Screen[None]):
             pieces.append(f"by {clean(self._settings.group)}")
         counts = Content(f"  {' · '.join(pieces)}  ")
         title = Content.assemble(styled("neurockt", "bold $primary"), counts, styled(self._root, "$text-muted"))
-        self.query_one("#title", Static).update(title)
-        self.query_one("#problem", Static).update(Content(self._problem or self._trouble))
-        self.query_one("#problem").display = bool(self._problem or self._trouble)
+        self.query_one("#title", Static).update(title, layout=False)
+        _put(self.query_one("#problem", Static), self._problem or self._trouble)
         self._say_empty()
 
     def _say_empty(self) -> None:
@@ -248,8 +247,7 @@ class RunsScreen(Screen[None]):
                 text = f"None of the {len(self._runs):,} runs fits the filter. Esc clears it."
             else:
                 text = f"No runs in {clean(self._root)} yet. They appear here as soon as one begins; q quits."
-        self.query_one("#empty", Static).update(Content(text))
-        self.query_one("#empty").display = bool(text)
+        _put(self.query_one("#empty", Static), text)
 
     def _lay_out(self) -> None:
         self.query_one(Preview).display = self._settings.preview and self.size.width >= PREVIEW_WIDTH
@@ -457,3 +455,10 @@ class RunsScreen(Screen[None]):
         from neurockt_viewer.exporting import export_rows
 
         await export_rows(self, "runs", *self._rows.table())
+
+
+def _put(line: Static, text: str) -> None:
+    """Show a text, or no line where there is none; lay the screen out anew only if it changed."""
+    if str(line.content) != text:
+        line.update(Content(text))
+    line.display = bool(text)

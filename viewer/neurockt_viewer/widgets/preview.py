@@ -37,6 +37,8 @@ class Preview(Vertical):
     Preview Static { height: auto; }
     """
 
+    _text = Content("")
+
     def compose(self) -> ComposeResult:
         """A text to scroll, and the chart."""
         yield VerticalScroll(Static(), can_focus=False)
@@ -57,8 +59,11 @@ class Preview(Vertical):
         self.query_one(PreviewChart).show_run(None)
 
     def _show(self, lines: Iterable[Content]) -> None:
-        self.query_one(Static).update(Content("\n").join(lines))
-        self.query_one(VerticalScroll).scroll_home(animate=False)
+        text = Content("\n").join(lines)
+        if text != self._text:  # which is rare enough, and laying the screen out anew dear enough, to look
+            self._text = text
+            self.query_one(Static).update(text)
+            self.query_one(VerticalScroll).scroll_home(animate=False)
 
 
 def state_text(info: RunInfo) -> Content:
