@@ -14,7 +14,7 @@ from neurockt_viewer.charts import palette
 from neurockt_viewer.columns import cell_of, default_columns, layout_of, show_value, understood
 from neurockt_viewer.marks import Marks
 from neurockt_viewer.settings import Settings
-from neurockt_viewer.widgets.grid import Cell, Column
+from neurockt_viewer.widgets.row_source import Cell, Column
 
 MARK_COLUMN: Final = Column("", "", 1)
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from neurockt.formatting import clean, clip, display_width
 from neurockt.store.rows import Block, Groups, RowReader
 from neurockt_viewer.table_format import SHORT_WIDTH, TIME_WIDTH, show_exact, show_short, show_time
-from neurockt_viewer.widgets.grid import Cell, Column
+from neurockt_viewer.widgets.row_source import Cell, Column
 
 MEMORY_BYTES: Final = 24 * 2**20
 """Values of row groups that are kept."""
@@ -75,6 +75,11 @@ class TableRows:
         """Columns anew: they are other ones, or hidden, or sorted otherwise."""
         self.names = [name for name in self._all if name not in self.hidden]
         self.columns = [self._column(name) for name in self.names]
+
+    @property
+    def first_metric(self) -> int:
+        """The place of the first column that is a metric, or of the first column."""
+        return next((at for at, name in enumerate(self.names) if name not in ("step", "epoch", "time")), 0)
 
     def _column(self, name: str) -> Column:
         arrow = ""

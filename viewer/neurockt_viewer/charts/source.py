@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from neurockt import open_run
 from neurockt.store import layout
 from neurockt.store.layout import KEY, TABLES
-from neurockt_viewer.charts.pyramid import ENTRIES, Entries, Pyramid, Values, stretch_for, to_series
+from neurockt_viewer.charts.arrow import axes_of, numbers_of, values_of
+from neurockt_viewer.charts.pyramid import ENTRIES, Entries, Pyramid, stretch_for, to_series
 from neurockt_viewer.charts.series import Axis, Floats, Integers, Line, Series, join
 
 if TYPE_CHECKING:
@@ -178,12 +178,14 @@ class RunSeries:
         if not len(rows):
             return
         table = self._tables[name]
-        axes = _axes(rows, name)
+        axes = axes_of(rows, name)
         last = int(axes.number[-1])
         for metric in metrics:
             known = table.read_until[metric]
             new = slice(int(np.searchsorted(axes.number, known, side="right")), None)
-            table.pyramids[metric].append(_values(axes, rows[metric])[new] if metric in rows.schema.names else axes[:0])
+            table.pyramids[metric].append(
+                values_of(axes, rows[metric])[new] if metric in rows.schema.names else axes[:0]
+            )
             table.read_until[metric] = max(known, last)
 
     def _read_ends(self) -> None:
@@ -196,7 +198,7 @@ class RunSeries:
         self._tables["epochs"].read_until[""] = int(self._ends[1][-1])
 
     def _add_ends(self, rows: pa.Table) -> None:
-        steps, epochs = _column(rows["step"], np.int64), _column(rows["epoch"], np.int64)
+        steps, epochs = numbers_of(rows["step"], np.int64), numbers_of(rows["epoch"], np.int64)
         new = epochs > self._ends[1][-1]
         self._ends = np.append(self._ends[0], steps[new]), np.append(self._ends[1], epochs[new])
 
@@ -212,10 +214,10 @@ class RunSeries:
             table.details = {each: detail for each, detail in table.details.items() if each in seen}
             for (after, until), metrics in needs.items():
                 rows = self.run.window(name, [*layout.axes(KEY[name]), *metrics], after=after, until=until)
-                axes = _axes(rows, name)
+                axes = axes_of(rows, name)
                 for each in metrics:
                     single = Pyramid(1, len(axes))
-                    single.append(_values(axes, rows[each]))
+                    single.append(values_of(axes, rows[each]))
                     table.details[each] = _Detail(after, until, single.entries)
                 found = True
         return found
@@ -377,36 +379,3 @@ class RunSeries:
 
 def _cut(entries: Entries, cut: slice) -> Entries:
     return {name: array[cut] for name, array in entries.items()}
-
-
-def _axes(rows: pa.Table, table: TableName) -> Values:
-    """The axes of rows, with nothing for a value."""
-    step, number = _column(rows["step"], np.int64), _column(rows[KEY[table]], np.int64)
-    return Values(number, step, _column(rows["time"], np.int64), np.zeros(len(number)))
-
-
-def _values(axes: Values, column: pa.ChunkedArray) -> Values:
-    """A column's values that are not null."""
-    values = _column(column, np.float64)
-    if not column.null_count:
-        return Values(axes.number, axes.step, axes.time, values)
-    valid = np.concatenate([_valid(chunk) for chunk in column.chunks])
-    return Values(axes.number[valid], axes.step[valid], axes.time[valid], values[valid])
-
-
-def _column(column: pa.ChunkedArray, kind: Any) -> npt.NDArray[Any]:
-    """A column of 8-byte numbers without a copy where it is in one piece; ``to_numpy`` would load pandas."""
-    chunks = [
-        np.frombuffer(chunk.buffers()[1], kind)[chunk.offset : chunk.offset + len(chunk)]
-        for chunk in column.chunks
-        if len(chunk)
-    ]
-    return chunks[0] if len(chunks) == 1 else np.concatenate([np.empty(0, kind), *chunks])
-
-
-def _valid(chunk: pa.Array) -> npt.NDArray[np.bool_]:
-    bits = chunk.buffers()[0]
-    if bits is None:
-        return np.ones(len(chunk), np.bool_)
-    flags: npt.NDArray[np.bool_] = np.unpackbits(np.frombuffer(bits, np.uint8), bitorder="little").astype(np.bool_)
-    return flags[chunk.offset : chunk.offset + len(chunk)]

@@ -28,8 +28,9 @@ from neurockt_viewer.comparison import Compared, MetricColumn, compare_configs, 
 from neurockt_viewer.text import styled
 from neurockt_viewer.widgets.cell_rows import CellRows
 from neurockt_viewer.widgets.chart_grid import ChartGrid
-from neurockt_viewer.widgets.grid import Cell, Grid
+from neurockt_viewer.widgets.grid import Grid
 from neurockt_viewer.widgets.key_line import KeyLine
+from neurockt_viewer.widgets.row_source import Cell
 from neurockt_viewer.widgets.tab_bar import TabBar
 
 INFO_SECONDS: Final = 1.0

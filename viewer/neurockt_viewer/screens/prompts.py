@@ -15,7 +15,8 @@ from textual.widgets import Input, Static
 
 from neurockt.errors import NeurocktError
 from neurockt.formatting import clean, display_width
-from neurockt_viewer.widgets.grid import Cell, Column, Grid
+from neurockt_viewer.widgets.grid import Grid
+from neurockt_viewer.widgets.row_source import Cell, Column
 
 Answer = TypeVar("Answer")
 

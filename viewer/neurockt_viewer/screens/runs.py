@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final
 
-from textual import on, work
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.content import Content
-from textual.message import Message
-from textual.screen import Screen
 from textual.widgets import Input, Static
-from textual.worker import get_current_worker
 
-from neurockt.catalogue import RunWatcher
-from neurockt.errors import NeurocktError, QueryError, UsageError
+from neurockt.errors import QueryError, UsageError
 from neurockt.fields import parse_field
 from neurockt.formatting import clean, display_width
 from neurockt.query import Query, parse
@@ -28,6 +22,7 @@ from neurockt_viewer.columns import possible_columns
 from neurockt_viewer.marks import Marks
 from neurockt_viewer.run_rows import Head, RunRows, group_fields
 from neurockt_viewer.screens.prompts import Choose, Tell
+from neurockt_viewer.screens.watching import WatchingScreen
 from neurockt_viewer.settings import Settings
 from neurockt_viewer.text import block, styled
 from neurockt_viewer.widgets.grid import Grid
@@ -35,12 +30,6 @@ from neurockt_viewer.widgets.key_line import KeyLine
 from neurockt_viewer.widgets.line_input import LineInput
 from neurockt_viewer.widgets.preview import Preview
 
-POLL_SECONDS: Final = 1.0
-"""How often the directory is looked at."""
-ARRANGE_REST: Final = 8.0
-"""How many times as long as arranging the runs took it is at least to the next time, while more are being read."""
-POLL_SHARE: Final = 0.02
-"""The share of a core that looking may take: ten thousand runs on a slow disk are looked at less often."""
 TICK_SECONDS: Final = 30.0
 """How often what is told of times, such as `3 min ago`, is drawn anew."""
 PREVIEW_WIDTH: Final = 110
@@ -57,7 +46,7 @@ FILTER_HINT: Final = (
 )
 
 
-class RunsScreen(Screen[None]):
+class RunsScreen(WatchingScreen):
     """The runs of a directory."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -77,43 +66,18 @@ class RunsScreen(Screen[None]):
         Binding("escape", "back", "Clear the filter, then the marks", show=False),
     ]
 
-    @dataclass
-    class RunsRead(Message):
-        """The directory has been looked at."""
-
-        runs: list[RunInfo]
-        total: int
-        problems: dict[Path, str]
-        whole: bool
-        """Whether all of them have been read."""
-
-        def can_replace(self, message: Message) -> bool:
-            """The latest look says all."""
-            return isinstance(message, RunsScreen.RunsRead)
-
-    @dataclass
-    class DirectoryLost(Message):
-        """The directory cannot be listed."""
-
-        why: str
-
     def __init__(self, root: Path, settings: Settings) -> None:
         """The runs in ``root``."""
-        super().__init__()
-        self._root = root
+        super().__init__(root)
         self._settings = settings
-        self._watcher = RunWatcher(root)
-        self._wake = threading.Event()
         self._runs: list[RunInfo] = []
-        self._read: RunsScreen.RunsRead | None = None
+        self._read: WatchingScreen.RunsRead | None = None
         self._trouble = ""
         self._query: Query = parse("")
         self._problem = ""
         self._marks = Marks()
         self._rows = RunRows([], self._query, settings, self._marks)
         self._folded: set[str] = set()
-        self._arranging = 0.0
-        """Seconds that it took to arrange the runs."""
 
     def compose(self) -> ComposeResult:
         """From the top: what this is, the filter, the table beside the preview, the keys."""
@@ -131,60 +95,18 @@ class RunsScreen(Screen[None]):
         self.query_one("#runs", Grid).focus()
         self._say()
         self._lay_out()
-        self.call_after_refresh(self._watch)
+        self.call_after_refresh(self.watch_directory)
         self.set_interval(TICK_SECONDS, self.query_one("#runs", Grid).refresh)
-
-    def on_unmount(self) -> None:
-        """Let the thread end."""
-        self._wake.set()
-
-    def on_screen_resume(self) -> None:
-        """Look at once when this is on top again."""
-        self._wake.set()
 
     def on_resize(self) -> None:
         """The preview needs room."""
         self._lay_out()
         self.refresh_bindings()
 
-    # Looking
+    # What is found
 
-    @work(thread=True, exclusive=True, group="look", exit_on_error=False)
-    def _watch(self) -> None:
-        """Look at the directory again and again, and tell what has changed."""
-        worker = get_current_worker()
-        first = True
-        while not worker.is_cancelled:
-            self._wake.clear()
-            began = time.thread_time()
-            try:
-                told, told_at = 0, 0.0
-                for changed in self._watcher.look():
-                    if worker.is_cancelled:
-                        return
-                    rested = time.monotonic() - told_at >= self._arranging * ARRANGE_REST
-                    if changed and told and rested:
-                        self._tell(whole=False)
-                        told_at = time.monotonic()
-                    told += changed
-                    pending = changed
-                if first or pending or told:
-                    self._tell(whole=True)
-                first = False
-            except NeurocktError as error:
-                self.post_message(self.DirectoryLost(str(error)))
-            cost = time.thread_time() - began
-            self._wake.wait(max(POLL_SECONDS, cost / POLL_SHARE))
-            while not self.is_current and self.is_running and not worker.is_cancelled:
-                self._wake.clear()
-                self._wake.wait(POLL_SECONDS * 10)
-
-    def _tell(self, *, whole: bool) -> None:
-        watcher = self._watcher
-        self.post_message(self.RunsRead(watcher.runs, watcher.total, dict(watcher.problems), whole))
-
-    @on(RunsRead)
-    def _take(self, message: RunsRead) -> None:
+    @on(WatchingScreen.RunsRead)
+    def _take(self, message: WatchingScreen.RunsRead) -> None:
         self._read, self._runs, self._trouble = message, message.runs, ""
         if message.whole:
             self._marks.keep(info.path for info in message.runs)
@@ -192,8 +114,8 @@ class RunsScreen(Screen[None]):
         self._arrange()
         self._arranging = time.monotonic() - begun
 
-    @on(DirectoryLost)
-    def _lose(self, message: DirectoryLost) -> None:
+    @on(WatchingScreen.DirectoryLost)
+    def _lose(self, message: WatchingScreen.DirectoryLost) -> None:
         self._trouble = clean(message.why)
         self._say()
 

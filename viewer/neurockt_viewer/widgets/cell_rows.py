@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from neurockt.formatting import display_width
-from neurockt_viewer.widgets.grid import WIDEST_COLUMN, Cell, Column
+from neurockt_viewer.widgets.row_source import WIDEST_COLUMN, Cell, Column
 
 
 class CellRows:

@@ -1,40 +1,27 @@
-"""The charts of a run, or of several over each other: a page of them, searched, paired, one of them large, and live.
-
-A thread reads and posts that it knows more; the handler draws what the series hold by then.
-"""
+"""The charts of a run, or of several over each other: a page of them, searched, paired, one of them large, and live."""
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from textual import events, on, work
+from textual import events, on
 from textual.actions import SkipAction
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Grid
 from textual.content import Content
-from textual.message import Message
-from textual.widget import Widget
 from textual.widgets import Input, Static
-from textual.worker import get_current_worker
 
-from neurockt.errors import NeurocktError
 from neurockt.formatting import clean
 from neurockt_viewer.charts import export, grouping
-from neurockt_viewer.charts.runs import Runs
 from neurockt_viewer.charts.series import Axis, ChartSettings
 from neurockt_viewer.charts.source import Metric
 from neurockt_viewer.widgets.chart import Chart
+from neurockt_viewer.widgets.chart_reader import ChartReader
 
-POLL_SECONDS: Final = 0.5
-"""How often a live run is asked for new rows."""
-STATE_SECONDS: Final = 3.0
-"""How often a live run is asked whether it still is."""
 CHART_WIDTH: Final = 52
 CHART_HEIGHT: Final = 12
 """Cells that a chart in a grid should have at least."""
@@ -46,7 +33,7 @@ AXIS_NAMES: Final[dict[Axis, str]] = {
 }
 
 
-class ChartGrid(Widget):
+class ChartGrid(ChartReader):
     """Every metric of a run as a chart; of several runs, each a line in it."""
 
     DEFAULT_CSS = """
@@ -70,19 +57,6 @@ class ChartGrid(Widget):
         Binding("down,j", "focus_by(1, True)", "Down", show=False, id="charts.down"),
     ]
 
-    @dataclass
-    class Known(Message):
-        """The thread knows more of the run."""
-
-        def can_replace(self, message: Message) -> bool:
-            return isinstance(message, ChartGrid.Known)
-
-    @dataclass
-    class Failed(Message):
-        """The run cannot be read."""
-
-        why: str
-
     def __init__(self, *paths: Path, colours: Sequence[int] = (), **options: Any) -> None:
         """The charts of the runs at ``paths``; they are read once this is on the screen.
 
@@ -91,12 +65,8 @@ class ChartGrid(Widget):
             colours: the place of each of several in the palette; default the order.
             options: for ``Widget``.
         """
-        super().__init__(**options)
-        self._paths = paths
-        self._colours = colours
-        self._series: Runs | None = None
+        super().__init__(paths, colours, **options)
         self._banded = False
-        self._wake = threading.Event()
         self._shared = ChartSettings()
         self._log_y: dict[tuple[Metric, ...], bool] = {}
         self._groups: list[tuple[Metric, ...]] = []
@@ -106,11 +76,7 @@ class ChartGrid(Widget):
         self._large: tuple[Metric, ...] | None = None
         self._charts: list[Chart] = []
         self._shown: list[tuple[Metric, ...]] = []
-        self._wanted: tuple[Metric, ...] = ()
-        self._view: tuple[Axis, tuple[float, float] | None, int] = "step", None, 0
         self._error = ""
-        self._seen = True
-        """Whether it is on the screen."""
 
     def compose(self) -> ComposeResult:
         """The charts, what is to be known of them, and the search."""
@@ -120,16 +86,7 @@ class ChartGrid(Widget):
 
     def on_mount(self) -> None:
         """Begin to read."""
-        self._follow()
-
-    def on_unmount(self) -> None:
-        """Let the thread end."""
-        self._wake.set()
-
-    @property
-    def series(self) -> Runs | None:
-        """The metrics of the runs; None until these have been opened."""
-        return self._series
+        self.follow()
 
     @property
     def charts(self) -> list[Chart]:
@@ -141,48 +98,14 @@ class ChartGrid(Widget):
         """The chart that has the keys, or the first."""
         return next((chart for chart in self.charts if chart.has_focus), next(iter(self.charts), None))
 
-    # The thread
-
-    @work(thread=True, exclusive=True, group="series", exit_on_error=False)
-    def _follow(self) -> None:
-        """Read what is wanted, and what comes, until the widget goes away."""
-        worker = get_current_worker()
-        try:
-            series = Runs(self._paths, self._colours)
-            self._series = series
-            series.outline()
-            self.post_message(self.Known())
-            live, checked = True, 0.0
-            while not worker.is_cancelled:
-                self._wake.clear()
-                wanted, view = self._wanted, self._view
-                still_live = live
-                if time.monotonic() - checked >= STATE_SECONDS:
-                    still_live, checked = series.live(), time.monotonic()
-                found = series.read(wanted, self._tell)
-                found |= series.detail(wanted, *view)
-                found |= live and self._seen and series.poll()
-                if found:
-                    self.post_message(self.Known())
-                live = still_live
-                seconds = POLL_SECONDS if live else STATE_SECONDS  # a dead run may be continued
-                self._wake.wait(seconds if self._seen else None)
-        except (NeurocktError, OSError) as error:
-            self.post_message(self.Failed(str(error)))
-
-    def _tell(self) -> bool:
-        """Amid a long read: tell, and say whether to go on."""
-        self.post_message(self.Known())
-        return not self._wake.is_set()
-
     # What the thread posts
 
-    @on(Known)
+    @on(ChartReader.Known)
     def _draw_known(self) -> None:
         self._regroup()
 
-    @on(Failed)
-    def _say_failed(self, message: Failed) -> None:
+    @on(ChartReader.Failed)
+    def _say_failed(self, message: ChartReader.Failed) -> None:
         self._error = clean(message.why)
         self._say()
 

@@ -6,12 +6,10 @@ What the rows are is a ``RowSource``'s business; the grid knows where the cursor
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any, ClassVar, Final, NamedTuple, Protocol
+from typing import Any, ClassVar
 
-from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
@@ -20,69 +18,9 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from neurockt.formatting import clip, display_width, pad
 from neurockt_viewer.charts import palette
-
-GAP: Final = 2
-"""Cells between two columns."""
-WIDEST_COLUMN: Final = 60
-"""A column is cut at this; what the cursor is on is shown whole elsewhere."""
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column as it is drawn."""
-
-    key: str
-    title: str
-    """Clean text."""
-    width: int
-    right: bool = False
-    """Whether it stands to the right, as numbers do."""
-
-
-class Cell(NamedTuple):
-    """What a cell shows."""
-
-    text: str
-    """Clean text."""
-    tone: str = ""
-    """How it looks: the end of the name of a component class, such as ``muted``."""
-    colour: int = -1
-    """Index into the palette, of what belongs to one of several runs."""
-
-
-class RowSource(Protocol):
-    """Where a grid's rows come from."""
-
-    @property
-    def columns(self) -> Sequence[Column]:
-        """The columns, from the left."""
-
-    def __len__(self) -> int:
-        """How many rows there are."""
-
-    def cells(self, row: int, columns: range) -> Sequence[Cell] | None:
-        """The cells of one row in these columns; None where they are not known yet."""
-
-    def want(self, rows: range, columns: range) -> None:
-        """Hears what is on the screen, so as to read it."""
-
-
-class NoRows:
-    """A source of nothing."""
-
-    columns: Sequence[Column] = ()
-
-    def __len__(self) -> int:
-        return 0
-
-    def cells(self, row: int, columns: range) -> Sequence[Cell] | None:
-        """Never asked for."""
-        return None
-
-    def want(self, rows: range, columns: range) -> None:
-        """There is nothing to read."""
+from neurockt_viewer.widgets.drawn_cells import GAP, Drawn, fill, joined
+from neurockt_viewer.widgets.row_source import Cell, NoRows, RowSource
 
 
 class Grid(ScrollView, can_focus=True):
@@ -368,20 +306,20 @@ class Grid(ScrollView, can_focus=True):
             return base + self._style("grid--cursor" if self.has_focus else "grid--cursor-blurred")
         return base + self._style("grid--odd") if row % 2 else base
 
-    def _header(self) -> list[_Drawn]:
+    def _header(self) -> list[Drawn]:
         plain, current = self._style("grid--header"), self._style("grid--header-current")
         columns, at = self.source.columns, self.cursor_column
         return [
-            _Drawn(index, _fill(columns[index], columns[index].title), current if index == at else plain)
+            Drawn(index, fill(columns[index], columns[index].title), current if index == at else plain)
             for index in self._shown_columns()
         ]
 
-    def _row(self, row: int, base: Style) -> list[_Drawn]:
+    def _row(self, row: int, base: Style) -> list[Drawn]:
         shown = self._shown_columns()
         columns = self.source.columns
         wanted = range(shown[0], shown[-1] + 1) if shown else range(0)
         cells = self.source.cells(row, wanted)
-        found: list[_Drawn] = []
+        found: list[Drawn] = []
         for index in shown:
             cell = cells[index - wanted.start] if cells is not None else Cell("·", "muted")
             style = base + self._style(f"grid--{cell.tone}", ink=True) if cell.tone else base
@@ -389,7 +327,7 @@ class Grid(ScrollView, can_focus=True):
                 style += Style(color=palette.colour(cell.colour, dark=self.app.current_theme.dark), bold=True)
             if self._cell_cursor and row == self.cursor_row and index == self.cursor_column and self.has_focus:
                 style += self._style("grid--cell")
-            found.append(_Drawn(index, _fill(columns[index], cell.text), style))
+            found.append(Drawn(index, fill(columns[index], cell.text), style))
         return found
 
     def _shown_columns(self) -> list[int]:
@@ -400,20 +338,20 @@ class Grid(ScrollView, can_focus=True):
         first = max(self.frozen, bisect_right(self._starts, left) - 1)
         return [*range(self.frozen), *range(first, visible.stop)]
 
-    def _line(self, cells: list[_Drawn], width: int, style: Style) -> Strip:
+    def _line(self, cells: list[Drawn], width: int, style: Style) -> Strip:
         """The frozen columns, and to the right of them the others as far as they are scrolled."""
         kept = [cell for cell in cells if cell.column < self.frozen]
         moving = cells[len(kept) :]
         begin = self._starts[self.frozen]
         room = width - begin
         if not moving or room <= 0:
-            return _joined(kept, style).crop(0, width).adjust_cell_length(width, style)
+            return joined(kept, style).crop(0, width).adjust_cell_length(width, style)
         cut = self.scroll_offset.x + begin - self._starts[moving[0].column]
         end = self._starts[moving[-1].column + 1] - self._starts[moving[0].column]
         if cut == 0 and end <= room:
-            return _joined(cells, style, begin + end, width)
-        strip = _joined(moving, style).crop(cut, cut + room)
-        return Strip([*_joined(kept, style), *strip]).adjust_cell_length(width, style)
+            return joined(cells, style, begin + end, width)
+        strip = joined(moving, style).crop(cut, cut + room)
+        return Strip([*joined(kept, style), *strip]).adjust_cell_length(width, style)
 
     def _style(self, name: str, *, ink: bool = False) -> Style:
         """A component's style; ``ink`` for its letters alone, on whatever background there is."""
@@ -424,40 +362,3 @@ class Grid(ScrollView, can_focus=True):
                 style = Style(color=style.color, bold=style.bold, dim=style.dim, italic=style.italic)
             self._styles_seen[key] = style
         return self._styles_seen[key]
-
-
-class _Drawn(NamedTuple):
-    """A cell as it is drawn."""
-
-    column: int
-    text: str
-    style: Style
-
-
-def _joined(cells: list[_Drawn], style: Style, length: int = 0, width: int = 0) -> Strip:
-    """Cells with gaps of ``style`` after them, and what is left of a width; what looks alike is one segment.
-
-    Args:
-        length: how wide the cells and gaps are, where that is known.
-        width: how wide the strip is to be, where the length is known.
-    """
-    segments: list[Segment] = []
-    text = ""
-    for cell in cells:
-        if cell.style is style:
-            text += cell.text
-        else:
-            segments += [Segment(text, style), Segment(cell.text, cell.style)] if text else [Segment(*cell[1:])]
-            text = ""
-        text += " " * GAP
-    segments.append(Segment(text + " " * (width - length), style))
-    return Strip(segments, width or None)
-
-
-def _fill(column: Column, text: str) -> str:
-    """A cell's text, as wide as its column."""
-    if display_width(text) > column.width:
-        text = clip(text, column.width)
-    if column.right:
-        return " " * (column.width - display_width(text)) + text
-    return pad(text, column.width)

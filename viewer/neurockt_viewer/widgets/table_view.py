@@ -23,6 +23,8 @@ from neurockt_viewer.screens.prompts import Ask
 from neurockt_viewer.text import styled
 from neurockt_viewer.widgets.grid import Grid
 from neurockt_viewer.widgets.jobs import Jobs, Tell
+from neurockt_viewer.widgets.table_status import about_cursor
+from neurockt_viewer.widgets.target import parse_target
 
 if TYPE_CHECKING:
     from neurockt.store.layout import TableName
@@ -188,13 +190,9 @@ class TableView(Jobs):
         rows.on_want = self._wake.set
         self._said = ""
         self.grid.frozen = 1
-        self.grid.show(rows, row=len(rows) - 1 if self._live else 0, column=self._first_metric(rows))
+        self.grid.show(rows, row=len(rows) - 1 if self._live else 0, column=rows.first_metric)
         self._tell_count()
         self._say()
-
-    @staticmethod
-    def _first_metric(rows: TableRows) -> int:
-        return next((at for at, name in enumerate(rows.names) if name not in ("step", "epoch", "time")), 0)
 
     @on(Grew)
     def _grow(self, message: Grew) -> None:
@@ -254,22 +252,8 @@ class TableView(Jobs):
             pieces.append(styled(self._said, "$text-warning", 400))
         if rows is not None and not len(rows):
             pieces.append(Content(f"no {self._table} recorded yet"))
-        elif rows is not None and (name := grid.column_key) is not None:
-            key = self._key
-            value = styled(rows.value(grid.cursor_row, name), "bold")
-            at = f" at {key} {rows.value(grid.cursor_row, key)}" if name != key else ""
-            pieces.append(Content.assemble(styled(name, "$text-muted"), " ", value, Content(at)))
-            pieces.append(Content(f"row {grid.cursor_row + 1:,} of {len(rows):,}"))
-            if rows.hidden:
-                pieces.append(Content(f"{len(rows.hidden)} hidden, + shows them"))
-            if rows.order is not None and rows.total > len(rows):
-                pieces.append(Content(f"{rows.total - len(rows):,} came since it was sorted"))
-            elif self.following:
-                pieces.append(styled("following", "$text-primary"))
-            elif self._unseen:
-                pieces.append(styled(f"{self._unseen:,} new rows, G follows", "bold $text-primary"))
-            if rows.damaged:
-                pieces.append(styled(f"not all can be read: {rows.damaged[0]}", "$text-error"))
+        elif rows is not None:
+            pieces += about_cursor(rows, grid, self._key, following=self.following, unseen=self._unseen)
         self.query_one(".status", Static).update(Content(" · ").join(pieces), layout=False)
 
     # Sorting and searching
@@ -413,20 +397,3 @@ class TableView(Jobs):
 
         if self._rows is not None:
             await export_table(self, self._path, self._table, list(self._rows.names), self._rows.order)
-
-
-def parse_target(text: str) -> tuple[float, bool]:
-    """Where to go: a number, and whether it is a percentage.
-
-    Raises:
-        ValueError: it is neither.
-    """
-    text = text.strip().replace(",", "").replace("_", "")
-    share = text.endswith("%")
-    try:
-        number = float(text.removesuffix("%"))
-    except ValueError:
-        raise ValueError("write a number such as 1200, or 50%") from None
-    if not 0 <= number < 2**63 or (share and number > 100):
-        raise ValueError("that is no place in the table")
-    return number, share

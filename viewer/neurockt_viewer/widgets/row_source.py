@@ -1,0 +1,66 @@
+"""Where the rows of a grid come from: columns, cells, and what a source of them is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Protocol
+
+WIDEST_COLUMN: Final = 60
+"""A column is cut at this; what the cursor is on is shown whole elsewhere."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column as it is drawn."""
+
+    key: str
+    title: str
+    """Clean text."""
+    width: int
+    right: bool = False
+    """Whether it stands to the right, as numbers do."""
+
+
+class Cell(NamedTuple):
+    """What a cell shows."""
+
+    text: str
+    """Clean text."""
+    tone: str = ""
+    """How it looks: the end of the name of a component class, such as ``muted``."""
+    colour: int = -1
+    """Index into the palette, of what belongs to one of several runs."""
+
+
+class RowSource(Protocol):
+    """Where a grid's rows come from."""
+
+    @property
+    def columns(self) -> Sequence[Column]:
+        """The columns, from the left."""
+
+    def __len__(self) -> int:
+        """How many rows there are."""
+
+    def cells(self, row: int, columns: range) -> Sequence[Cell] | None:
+        """The cells of one row in these columns; None where they are not known yet."""
+
+    def want(self, rows: range, columns: range) -> None:
+        """Hears what is on the screen, so as to read it."""
+
+
+class NoRows:
+    """A source of nothing."""
+
+    columns: Sequence[Column] = ()
+
+    def __len__(self) -> int:
+        return 0
+
+    def cells(self, row: int, columns: range) -> Sequence[Cell] | None:
+        """Never asked for."""
+        return None
+
+    def want(self, rows: range, columns: range) -> None:
+        """There is nothing to read."""
