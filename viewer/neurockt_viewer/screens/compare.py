@@ -167,7 +167,7 @@ class CompareScreen(Screen[None]):
         titles = ["run", *(f"{clean(column.metric, LABEL_WIDTH)} {column.which}" for column in self._columns)]
         _show(self.query_one("#metrics", Grid), CellRows(titles, rows, right=range(1, len(titles))))
         base = self._title_of(self._infos[baseline]) if paths else ""
-        note = f"differences are to {base}; ✓ better, ✗ worse, judged by the metric's name"
+        note = f"differences are to {base}; ✓ better, ✗ worse by the metric's name"
         self.query_one("#metrics-note", Static).update(Content(note))
 
     def _title_of(self, info: RunInfo) -> str:

@@ -63,6 +63,7 @@ class Ask(Prompt[str]):
         """The question and the line."""
         with Vertical() as box:
             box.border_title = Content(self._question)
+            box.border_subtitle = Content("esc cancels")
             yield Input(self._value, select_on_focus=False, compact=True)
             yield Static(classes="problem")
             yield Static(Content(self._hint), classes="hint")

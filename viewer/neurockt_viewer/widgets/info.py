@@ -106,7 +106,7 @@ def _facts(info: RunInfo) -> Iterator[Content]:
         "project": info.project,
         "group": info.group,
         "tags": ", ".join(info.tags),
-        "started": f"{_moment(info.created)}  ({format_ago(info.created)})",
+        "started": _started(info),
         "ended": _moment(info.ended) if info.ended else "",
         "host": info.attempt.host if info.attempt else "",
         "rows": f"{info.steps.rows:,} steps, {info.epochs.rows:,} epochs",
@@ -150,6 +150,12 @@ def _summary(column: ColumnSummary) -> tuple[str, ...]:
         show_exact(column.max),
         at(column.max_at),
     )
+
+
+def _started(info: RunInfo) -> str:
+    """The moment, and how long ago that was where it is not a matter of days."""
+    moment, ago = _moment(info.created), format_ago(info.created)
+    return moment if moment.startswith(ago) else f"{moment}  ({ago})"
 
 
 def _moment(moment: datetime) -> str:
