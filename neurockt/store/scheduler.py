@@ -135,7 +135,7 @@ class Scheduler:
         program, *options = _COMMANDS[name]
         try:
             process = subprocess.Popen(
-                # by its full path: looking for it, subprocess would replace the warning filters, which all threads share
+                # by its full path: to look for it, subprocess would replace the warning filters of all threads
                 [shutil.which(program) or program, *options, f"--jobs={','.join(jobs)}"],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
