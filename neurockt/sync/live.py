@@ -69,7 +69,7 @@ class Live:
 
         retry, is_lost = RETRY_SECONDS, False
         while True:
-            is_last = self._has_ended()
+            is_orphan, is_last = os.getppid() != self._parent, self._has_ended()
             try:
                 outcome = self._send(is_last=is_last, is_lost=is_lost)
             except Exception as error:  # whatever it is, training goes on, and so do we
@@ -87,7 +87,7 @@ class Live:
                 if (outcome.url, outcome.rows) != self._told:
                     self._told = (outcome.url, outcome.rows)
                     tell(rows=outcome.rows, url=outcome.url)
-                if is_last and os.getppid() != self._parent:
+                if is_orphan:  # before the look: a process that dies closes our stdin while it still seems to live
                     return False
                 # where ranks keep their own rows, others may not have ended yet
                 pause = RANKS_SECONDS if is_last else _look_seconds()

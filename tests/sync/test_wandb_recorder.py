@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from wandb_server import Fault, WandbServer, wait_until
+from wandb_server import Fault, StoredRun, WandbServer, wait_until
 
 import neurockt
 from neurockt.errors import NeurocktWarning, UsageError
@@ -263,6 +263,39 @@ def test_training_that_is_killed_is_told(server: WandbServer, root: Path) -> Non
     assert (run.is_exact, len(run.rows)) == (True, 102)
     pid = int(done.stdout.splitlines()[-1])
     wait_until(lambda: not Path(f"/proc/{pid}").exists() or " Z " in Path(f"/proc/{pid}/stat").read_text())
+
+
+LIVE = """
+import sys
+from neurockt.monitor import Recorder
+recorder = Recorder(sys.argv[1], run_id="live", quiet=True)
+loss = recorder.track_scalar("loss")(float)
+for step in range(10):
+    with recorder(train=True):
+        loss(step)
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_training_that_dies_amid_the_last_look_is_looked_at_again(server: WandbServer, root: Path) -> None:
+    """A process that dies closes its pipes before it is seen to be dead: that it seemed to live is no last word."""
+    with subprocess.Popen(
+        [sys.executable, "-c", LIVE, root], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as training:
+        assert training.stdout is not None
+        assert training.stdout.readline() == "ready\n"
+        follower = live.Live(root / "live")
+        follower.end()
+
+        def die(run: StoredRun) -> None:
+            training.kill()
+            training.wait()
+            follower._parent = -1
+
+        server.on_history = die
+        assert follower.follow()
+    assert (server.only_run.state, server.only_run.tags, len(server.only_run.rows)) == ("failed", ["killed"], 10)
 
 
 def test_ctrl_c_reaches_training_alone(server: WandbServer, root: Path) -> None:
