@@ -101,16 +101,18 @@ def everything(run_dir: Path, table: str) -> Counter[tuple[int, float]]:
 
 
 def test_whatever_operation_a_kill_comes_before_nothing_is_lost_or_twice(
-    long_run: Path, tmp_path: Path, small_parts: None, monkeypatch: pytest.MonkeyPatch
+    long_run: Path, tmp_path: Path, small_parts: None, monkeypatch: pytest.MonkeyPatch, kills: int
 ) -> None:
-    """A second attempt is killed before each of its operations in turn; a third one resumes as it was to.
+    """A second attempt is killed before each third of its operations, before each one with ``--kills`` of 100 and more.
+
+    A third attempt resumes as the second was to.
 
     In between the plain Parquet is one clean series, and at the end no row of the first attempt is missing or doubled.
     """
     monkeypatch.setattr(state, "STALE_SECONDS", 0.5)  # what is waited where a claim does not tell yet whose it is
-    operation = 0
+    operation, stride = 0, 1 if kills >= 100 else 3
     while True:
-        operation += 1
+        operation += stride
         root = tmp_path / str(operation)
         shutil.copytree(long_run, root / "run")
         killed = die_before(operation, lambda root=root: train(root, 16, 200, resume=13))  # type: ignore[misc]
