@@ -67,17 +67,18 @@ def attempt(root: Path, number: int) -> subprocess.Popen[str]:
     )
 
 
-def test_a_job_that_is_killed_and_requeued_records_one_series(tmp_path: Path) -> None:
+def test_a_job_that_is_killed_and_requeued_records_one_series(tmp_path: Path, kills: int) -> None:
     """Each step once, with the values of the attempt that trained it last: those of a job that was never killed."""
     chance = random.Random(5)
-    for number in range(3):
+    times = max(2, kills // 10)
+    for number in range(times):
         with attempt(tmp_path, number) as job:
             assert job.stdout is not None
             for _ in range(chance.randrange(1, 16)):
                 job.stdout.readline()
             time.sleep(chance.uniform(0, 0.005))
             job.send_signal(signal.SIGKILL)
-    with attempt(tmp_path, 3) as job:
+    with attempt(tmp_path, times) as job:
         job.communicate(timeout=120)
     assert job.returncode == 0
     (info,) = list_runs(tmp_path)
