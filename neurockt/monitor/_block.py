@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections import deque
 from collections.abc import Callable
 from time import time_ns
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from neurockt.errors import UsageError
 from neurockt.monitor._collect import Cell, Collector, ValueCollector
 from neurockt.monitor._compiling import leave_uncompiled
-from neurockt.store.journal import NULL
+from neurockt.store.journal import NO_ROW, NULL
 
 if TYPE_CHECKING:
     from neurockt.monitor._recorder import Recorder
@@ -28,7 +27,7 @@ ALL: Final = slice(None)
 
 def _detour(other: int, time_ns: int, slots: Any) -> None:
     """Refuses a row as the writer refuses what is no number: it has to be reduced, or to wait, first."""
-    raise struct.error
+    raise ValueError
 
 
 class Block:
@@ -140,7 +139,7 @@ class Block:
         try:
             append(self.other, now, slots)
             slots[ALL] = self._blank
-        except struct.error:  # some slot wants reducing, or rows are waiting; nothing has been stored
+        except NO_ROW:  # some slot wants reducing, or rows are waiting; nothing has been stored
             self._reduce_and_store(now)
 
     def _discard(self) -> None:

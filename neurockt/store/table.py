@@ -29,7 +29,7 @@ from zlib import crc32
 from neurockt.records import TableSummary
 from neurockt.store import files, journal_file, layout, repair
 from neurockt.store.backlog import Backlog, Waiting
-from neurockt.store.journal import CRC_SIZE, MAGIC, columns_record, pack_crc, row_struct
+from neurockt.store.journal import CRC_SIZE, MAGIC, columns_record, pack_crc, row_packer, row_struct
 from neurockt.store.journal_file import JournalEnd
 from neurockt.store.layout import TableName
 from neurockt.store.sealed import SealedRows
@@ -116,12 +116,13 @@ class TableWriter:
             values: one float a column.
 
         Raises:
-            struct.error: a value is not a number; nothing has been stored.
+            struct.error, ValueError: the values are others than a number a column; nothing has been stored.
         """
         if self._busy and self._held(other, time_ns, values):
             return
         number = self.last + 1
-        payload = self._pack(number, other, time_ns, *values)
+        pack = self._pack  # called by a local name, which is faster than as what looks like a method
+        payload = pack(number, other, time_ns, values)
         frame = payload + pack_crc(crc32(payload))
         self._busy = True  # stays so if a signal handler raises before the write is accounted for
         try:
@@ -139,7 +140,7 @@ class TableWriter:
         with self._lock:
             self._settle()
             if self._waiting:
-                payload = self._pack(self.last + 1, other, time_ns, *values)
+                payload = self._pack(self.last + 1, other, time_ns, values)
                 self._hold(payload + pack_crc(crc32(payload)))
             return self._waiting
 
@@ -162,8 +163,8 @@ class TableWriter:
 
     def _take_columns(self, columns: Sequence[str]) -> None:
         self.columns = tuple(columns)
-        row = row_struct(len(self.columns))
-        self._pack, self._row_bytes = row.pack, row.size + CRC_SIZE
+        self._pack = row_packer(len(self.columns))
+        self._row_bytes = row_struct(len(self.columns)).size + CRC_SIZE
 
     def set_columns(self, columns: Sequence[str]) -> None:
         """Rows from here on have these columns."""
