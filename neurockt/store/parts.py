@@ -201,6 +201,7 @@ def append(run_dir: Path, table: TableName, new: pa.Table, *, join: bool = False
         else:
             new = new.slice(room)
         number, room = number + 1, PART_ROWS
+    pa.default_memory_pool().release_unused()  # Arrow would keep it for the next rows, which come much later
 
 
 def rows_until(rows: pa.Table, key: str, number: int) -> int:

@@ -318,26 +318,49 @@ class TableWriter:
             self._on_trouble(OSError(errno.EIO, f"the journal was damaged on disk; it is kept as {kept}"))
 
     def _freeze(self) -> bool:
-        """Turn the loop to a new journal; False where that has to wait."""
+        """Turn the loop to a new journal; False where that has to wait.
+
+        A loop that does nothing but record is amid a write whenever this thread comes to look: it turns itself, where
+        it next asks for a row to be packed.
+        """
         with self._lock:
-            columns, first = self.columns, self.last + 1
+            columns, first, pack = self.columns, self.last + 1, self._pack
         fd = journal_file.create(self._next_journal, MAGIC + columns_record(columns, first))
+
+        def turn_and_pack(number: int, other: int, time_ns: int, values: Sequence[float]) -> bytes:
+            with self._lock:
+                if self._pack is turn_and_pack:
+                    self._pack = pack
+                    if not self._waiting and self._fd >= 0:
+                        self._turn(fd, first)
+            return pack(number, other, time_ns, values)
+
         for _ in range(100):
             with self._lock:
-                if self._waiting or self._fd < 0 or self.columns != columns:
+                if self._frozen or self._waiting or self._fd < 0 or self.columns != columns:
                     break
-                if not self._busy:  # else amid a slow write, or interrupted in one
-                    self._frozen_last = self.last
-                    self._frozen_fd, self._fd = self._fd, fd
-                    self._first = first
-                    self._loop_left = False
-                    self._frozen = True
-                    return True
+                if not self._busy:
+                    self._turn(fd, first)
+                    break
+                self._pack = turn_and_pack
             time.sleep(0.0001)
+        with self._lock:
+            if self._pack is turn_and_pack:
+                self._pack = pack
+            if self._frozen:
+                return True
         os.close(fd)
         with suppress(OSError):
             self._next_journal.unlink()
         return False
+
+    def _turn(self, fd: int, first: int) -> None:
+        """Rows from here on go to a new journal; not amid a write."""
+        self._frozen_last = self.last
+        self._frozen_fd, self._fd = self._fd, fd
+        self._first = first
+        self._loop_left = False
+        self._frozen = True
 
     def _loop_has_left(self) -> bool:
         """Whether the loop can no longer be writing to the frozen journal."""

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import TypedDict
 
 from tests.benchmarks.harness import Effort, Figure, Measure, alternate, fresh, spread
-from tests.benchmarks.ways import Loop, make_loop, neurockt
+from tests.benchmarks.ways import make_loop, neurockt
 
 STEPS, QUICK_STEPS = 10_000_000, 1_000_000
 WARM_UP_STEPS = 200_000
-WARM_UP_SEALINGS = 3
-"""After so many steps, and so many changes of the part, what sealing needs is in memory: pyarrow's code above all."""
+"""Memory is compared with what it is after so many steps."""
 SAMPLES = 50
 """How often memory is looked at."""
 TARGET_GROWTH = 1.1
@@ -42,9 +41,9 @@ def grow(steps: int, directory: str) -> Grown:
     made = neurockt(Path(directory), 1)
     taken = array("q", bytes(8 * steps))
     loop = make_loop(made.body, made.names, 1)
-    warm = warm_up(loop, taken, made.run_dir() / "steps")
+    loop(0, WARM_UP_STEPS, taken)
     before = resident_megabytes()
-    marks = [warm + (steps - warm) * sample // SAMPLES for sample in range(SAMPLES + 1)]
+    marks = [WARM_UP_STEPS + (steps - WARM_UP_STEPS) * sample // SAMPLES for sample in range(SAMPLES + 1)]
     resident = []
     for first, last in pairwise(marks):
         loop(first, last, taken)
@@ -57,16 +56,6 @@ def grow(steps: int, directory: str) -> Grown:
         "at_most": max(resident),
         "files": len(list((made.run_dir() / "steps").iterdir())),
     }
-
-
-def warm_up(loop: Loop, taken: array[int], parts: Path) -> int:
-    """Record until the part has been written and rewritten; gives how many steps that took."""
-    warm, seen = 0, set()
-    while warm < WARM_UP_STEPS or len(seen) < WARM_UP_SEALINGS:
-        loop(warm, warm + WARM_UP_STEPS // 10, taken)
-        warm += WARM_UP_STEPS // 10
-        seen |= {part.stat().st_ino for part in parts.glob("*.parquet")}
-    return warm
 
 
 def resident_megabytes() -> float:
