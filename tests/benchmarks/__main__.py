@@ -22,7 +22,7 @@ FAMILIES = (
     *("wandb_live", "wandb_sync"),
 )
 """The modules here with ``MEASURES``, in the order of the table."""
-ON_REQUEST = ("accelerator", "peers")
+ON_REQUEST = ("accelerator", "peers", "leet_long")
 """The same, measured only when they are asked for."""
 
 
