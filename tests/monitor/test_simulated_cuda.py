@@ -1,0 +1,109 @@
+"""The whole recording path on a CUDA device that lags behind as it likes, on any machine."""
+
+from __future__ import annotations
+
+import tempfile
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch")
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from monitor.simulated_cuda import SimulatedDevice, Synchronised, simulate
+
+from neurockt import open_run
+from neurockt.monitor import Recorder, _capture, torch_mean
+
+
+@pytest.fixture
+def device(monkeypatch: pytest.MonkeyPatch) -> SimulatedDevice:
+    return simulate(monkeypatch)
+
+
+def identity(value: Any) -> Any:
+    return value
+
+
+def column(recorder: Recorder, name: str) -> list[float | None]:
+    values: list[float | None] = open_run(recorder.run_dir).steps()[name].to_pylist()
+    return values
+
+
+def test_reading_a_number_is_what_the_simulation_refuses(device: SimulatedDevice) -> None:
+    """Else the other tests here would prove nothing."""
+    tensor = device.tensor([1.0, 2.0])
+    for wait in (tensor.sum().item, tensor.any().__bool__, tensor.cpu, lambda: torch.zeros(2).copy_(tensor)):
+        with pytest.raises(Synchronised):
+            wait()
+    kept = tensor.detach()
+    tensor.zero_()
+    device.go_on(device.enqueued)
+    assert kept.plain.tolist() == [0.0, 0.0]
+
+
+@settings(max_examples=50)
+@given(paces=st.lists(st.integers(0, 60), min_size=1, max_size=60))
+def test_recording_never_waits_and_every_row_has_its_own_numbers(paces: list[int]) -> None:
+    """Though each batch overwrites the buffers of the one before, and the device is behind by any number of steps."""
+    with tempfile.TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as monkeypatch:
+        device = simulate(monkeypatch)
+        recorder = Recorder(directory, quiet=True)
+        loss = recorder.track_scalar("loss")(identity)
+        batch = recorder.track_scalar("batch", torch_mean)(identity)
+        own = recorder.track_scalar("own", lambda values: torch.stack(values).sum())(identity)
+        scalar, many = device.tensor(0.0), device.tensor([0.0, 1.0, 2.0], torch.float16)
+        stored = []
+        for pace in paces:
+            with recorder(train=True):
+                for _ in range(2):  # batches of which the gradients are accumulated
+                    scalar += 1
+                    many += 1
+                    loss(scalar)
+                    batch(many)
+                    batch(many.narrow(0, 0, 1))
+                    own(scalar)
+            device.go_on(device.done + pace)
+            stored.append(recorder.step)
+        assert device.waits == 0
+        assert stored == list(range(1, len(paces) + 1))
+        recorder.finish()
+        assert len(_capture._landings._free) % _capture._Landings.SLOTS == 0  # each was given back
+        steps = range(1, len(paces) + 1)
+        assert column(recorder, "loss") == [2 * step - 0.5 for step in steps]
+        assert column(recorder, "batch") == [2 * step + 0.25 for step in steps]
+        assert column(recorder, "own") == [4.0 * step - 1 for step in steps]
+
+
+def test_a_device_far_behind_is_waited_for_in_the_end(
+    recorder: Recorder, device: SimulatedDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that what is on its way takes bounded memory."""
+    monkeypatch.setattr("neurockt.monitor._block.WAITING_ROWS", 5)
+    loss, value = recorder.track_scalar("loss")(identity), device.tensor(0.0)
+    for _ in range(12):
+        value += 1
+        with recorder(train=True):
+            loss(value)
+    assert column(recorder, "loss") == [float(step) for step in range(1, 11)]
+    assert device.waits > 0
+
+
+def test_a_captured_graph_records_what_each_replay_computed(recorder: Recorder, device: SimulatedDevice) -> None:
+    """A call amid the capture has no value yet, and no event may be asked for then."""
+    loss, buffer = recorder.track_scalar("loss")(identity), device.tensor(0.0)
+    with recorder(train=True):
+        loss(buffer)
+    with recorder(train=True):
+        device.capturing = True
+        loss(buffer)
+    device.capturing = False
+    for _ in range(20):
+        with recorder(train=True):
+            buffer += 1  # as a replay does, into the same memory
+            loss(buffer)
+    assert device.waits == 0
+    recorder.finish()
+    assert column(recorder, "loss") == [0.0, None, *(float(step) for step in range(1, 21))]
