@@ -44,6 +44,7 @@ async def test_a_killed_run_is_read_from_its_journals(crashed_run: Path) -> None
     async with app.run_test(size=(120, 40)) as pilot:
         await until(lambda: isinstance(app.screen, RunScreen) and "✗ killed" in text(app))
         await until(lambda: "2 charts" in text(app))
+        await until(lambda: "2 Steps 30" in text(app) and "3 Epochs 3" in text(app))  # before anyone has looked there
         for key, rows in (("2", "30"), ("3", "3")):
             await pilot.press(key)
             await until(lambda rows=rows: f"row 1 of {rows}" in text(app))

@@ -120,7 +120,9 @@ class RunScreen(Screen[None]):
             try:
                 if self._run is None or self._run.path != shown:
                     self._run = open_run(shown)
-                info = self._run.current_info() if self._exact else self._run.info
+                info = self._run.info
+                if self._exact or info.state == "killed":  # whose last rows nobody has counted
+                    info = self._run.current_info()
                 origin = self._run.origin() if self._exact else origin
                 ranks = open_run(self._path).rank_states() if info.ranks is not None else {}
             except NeurocktError as error:
