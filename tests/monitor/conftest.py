@@ -1,4 +1,4 @@
-"""Recorders in temporary directories; finished when the test ends, so that no thread outlives it."""
+"""Recorders in temporary directories, finished when the test ends so that no thread outlives it, and scripts."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from monitor.scripts import Script
 
 from neurockt.monitor import Recorder
 
@@ -32,3 +33,9 @@ def make_recorder(tmp_path: Path) -> Iterator[MakeRecorder]:
 def recorder(make_recorder: MakeRecorder) -> Recorder:
     """A recorder that prints nothing."""
     return make_recorder(quiet=True)
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Script:
+    """Scripts whose run is in ``tmp_path``."""
+    return Script(tmp_path)

@@ -1,4 +1,4 @@
-"""A W&B server, runs of every kind, and syncs that lose patience soon."""
+"""A W&B server, runs of every kind, recorders that send theirs, and syncs that lose patience soon."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from wandb_server import KEY, WandbServer
 
 from neurockt.cli import main
 from neurockt.monitor import Recorder
+from neurockt.monitor.wandb import WandbRecorder
 from neurockt.sync.account import find_account
 from neurockt.sync.batch import Batch
 from neurockt.sync.client import Client
@@ -22,6 +23,9 @@ from neurockt.sync.options import Options, Outcome
 
 Sync = Callable[..., list[Outcome]]
 MakeRun = Callable[..., Path]
+MakeWandbRecorder = Callable[..., WandbRecorder]
+
+pytest.register_assert_rewrite("sync.recording")
 
 
 @pytest.fixture
@@ -78,6 +82,20 @@ def make_run(root: Path) -> Iterator[MakeRun]:
         if finish:
             recorder.finish()
         return recorder.run_dir
+
+    yield make
+    for recorder in made:
+        recorder.finish()
+
+
+@pytest.fixture
+def make_recorder(root: Path) -> Iterator[MakeWandbRecorder]:
+    """Makes recorders in this process, which are finished when the test ends."""
+    made: list[WandbRecorder] = []
+
+    def make(**options: Any) -> WandbRecorder:
+        made.append(WandbRecorder(root, **{"quiet": True, **options}))
+        return made[-1]
 
     yield make
     for recorder in made:

@@ -2,98 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import os
-import random
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from sync.recording import SCRIPT, check_completed, run_script, train
 from wandb_server import Fault, StoredRun, WandbServer, wait_until
 
 import neurockt
-from neurockt.errors import NeurocktWarning, UsageError
+from neurockt.errors import NeurocktWarning
 from neurockt.monitor.wandb import WandbRecorder
-from neurockt.sync import client, live
+from neurockt.sync import live
 
-from .conftest import Sync
-
-MakeWandbRecorder = Callable[..., WandbRecorder]
-
-SCRIPT = """
-import random, sys, time
-from neurockt.monitor{module} import {recorder} as Chosen
-recorder = Chosen(sys.argv[1], run_id="run", project="digits", name="a name", config={{"lr": 0.1}}, tags=("t",),
-                  notes="n", group="g"{more})
-
-@recorder.track_scalar("loss")
-def loss(value):
-    return value
-
-@recorder.metric("acc")
-def accuracy(value):
-    return value
-
-numbers = random.Random(0)
-
-def train(steps):
-    for _ in range(steps):
-        with recorder(train=True):
-            loss(numbers.gauss(0, 1))
-    with recorder(train=False):
-        accuracy(numbers.random())
-
-train(50)
-train(50)
-"""
-
-
-def run_script(
-    root: Path, ending: str = "", *, recorder: str = "WandbRecorder", more: str = "", arguments: tuple[str, ...] = ()
-) -> subprocess.CompletedProcess[str]:
-    """Train in a process of its own, and do ``ending``."""
-    module = ".wandb" if recorder == "WandbRecorder" else ""
-    script = SCRIPT.format(module=module, recorder=recorder, more=f", {more}" if more else "")
-    environment = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
-    return subprocess.run(
-        [sys.executable, *arguments, "-c", script + ending, str(root)],
-        capture_output=True,
-        text=True,
-        env=environment,
-        check=False,
-        timeout=100,
-    )
-
-
-@pytest.fixture
-def make_recorder(root: Path) -> Iterator[MakeWandbRecorder]:
-    """Makes recorders in this process, which are finished when the test ends."""
-    made: list[WandbRecorder] = []
-
-    def make(**options: Any) -> WandbRecorder:
-        made.append(WandbRecorder(root, **{"quiet": True, **options}))
-        return made[-1]
-
-    yield make
-    for recorder in made:
-        recorder.finish()
-
-
-def train(recorder: WandbRecorder, steps: int = 50) -> None:
-    """Record so many steps and a validation."""
-    loss = recorder.track_scalar("loss")(float)
-    accuracy = recorder.metric("acc")(float)
-    for step in range(steps):
-        with recorder(train=True):
-            loss(random.random() + step)
-    with recorder(train=False):
-        accuracy(random.random())
+from .conftest import MakeWandbRecorder, Sync
 
 
 def the_process(recorder: WandbRecorder) -> subprocess.Popen[bytes]:
@@ -173,12 +98,6 @@ def check_one_warning(done: subprocess.CompletedProcess[str], *words: str) -> No
     assert (done.returncode, done.stdout.count("\n")) == (0, 3), done.stderr
     assert done.stderr.count("NeurocktWarning") == 1, done.stderr
     assert all(word in done.stderr for word in (*words, "Training goes on", "neurockt sync")), done.stderr
-
-
-def check_completed(sync: Sync, server: WandbServer, rows: int = 102) -> None:
-    """A sync sends what W&B lacks, and each row is there once."""
-    assert [(outcome.status, outcome.rows) for outcome in sync()] == [("complete", rows)]
-    assert (server.only_run.is_exact, server.only_run.state) == (True, "finished")
 
 
 @pytest.mark.parametrize(("key", "word"), [("x" * 40, "refuses the API key"), ("", "no API key")])
@@ -341,128 +260,6 @@ def test_finish_waits_within_bounds_and_says_so(server: WandbServer, root: Path,
     check_completed(sync, server)
 
 
-@pytest.mark.parametrize("by", ["argument", "variable", "settings"])
-@pytest.mark.parametrize("mode", ["offline", "disabled"])
-def test_modes_that_send_nothing(
-    mode: str,
-    by: str,
-    server: WandbServer,
-    make_recorder: MakeWandbRecorder,
-    sync: Sync,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Both record the run; a sync of an offline run honours where it was to go."""
-    if by == "variable":
-        monkeypatch.setenv("WANDB_MODE", mode)
-    options = {"argument": {"mode": mode}, "settings": {"settings": {"mode": mode}}, "variable": {}}[by]
-    recorder = make_recorder(
-        **options, project="p", entity="team", id="my id", job_type="train", tags=["a", "b"], name="n"
-    )
-    train(recorder)
-    recorder.finish()
-    assert recorder.url is None
-    assert server.requests == []
-    assert len(neurockt.open_run(recorder.run_dir).steps()) == 50
-    assert sync()[0].status == "complete"
-    run = server.only_run
-    assert (run.project, run.tags, run.display_name, run.is_exact) == ("p", ["a", "b"], "n", True)
-    if mode == "offline":
-        assert (run.entity, run.job_type) == ("team", "train")
-        assert run.name.startswith("my-id-")
-    else:
-        assert (run.entity, run.name) == ("tester", recorder.run_dir.name)
-
-
-def test_where_the_run_is_to_go_is_honoured(server: WandbServer, make_recorder: MakeWandbRecorder) -> None:
-    """Entity, id and job type have no place in a run directory, and are kept beside it for every sync."""
-    recorder = make_recorder(project="p", entity="team", id="chosen", job_type="train")
-    train(recorder)
-    recorder.finish()
-    run = server.only_run
-    assert (run.entity, run.project, run.name, run.job_type) == ("team", "p", "chosen", "train")
-
-
-def test_arguments_before_settings_before_the_environment(
-    server: WandbServer, make_recorder: MakeWandbRecorder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As ``wandb.init`` has it; the real ``wandb.Settings`` counts for what was set in it."""
-    from wandb import Settings
-
-    for name in ("PROJECT", "NAME", "NOTES", "TAGS"):
-        monkeypatch.setenv(f"WANDB_{name}", "from,environment")
-    settings = Settings(run_name="from settings", project="from settings", mode="offline")
-    recorder = make_recorder(project="argument", settings=settings)
-    train(recorder)
-    info = neurockt.open_run(recorder.run_dir).info
-    assert (info.project, info.name, info.notes) == ("argument", "from settings", "from,environment")
-    assert info.tags == ("from", "environment")
-
-
-def test_a_key_and_a_server_may_come_from_settings(
-    server: WandbServer, make_recorder: MakeWandbRecorder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The key is in no file."""
-    key, url = os.environ["WANDB_API_KEY"], os.environ["WANDB_BASE_URL"]
-    monkeypatch.delenv("WANDB_API_KEY")
-    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:1")
-    recorder = make_recorder(settings={"api_key": key, "base_url": url})
-    train(recorder)
-    recorder.finish()
-    assert server.only_run.state == "finished"
-    files = [path for path in recorder.run_dir.rglob("*") if path.is_file()]
-    assert not [path for path in files if key.encode() in path.read_bytes()]
-
-
-def test_a_config_may_be_a_file_and_be_chosen_from(make_recorder: MakeWandbRecorder, tmp_path: Path) -> None:
-    """As for ``wandb.init``: YAML whose values may be wrapped, and keys to keep or to leave out."""
-    path = tmp_path / "config.yaml"
-    path.write_text("wandb_version: 1\nlr:\n  desc: rate\n  value: 0.1\nwidth: 3\nseed: 0\n")
-    assert make_recorder(config=str(path), mode="offline").config == {"lr": 0.1, "width": 3, "seed": 0}
-    assert make_recorder(config=str(path), config_exclude_keys=["seed"], mode="offline").config.keys() == {
-        "lr",
-        "width",
-    }
-    assert make_recorder(config={"a": 1, "b": 2}, config_include_keys=["b"], mode="offline").config == {"b": 2}
-    for wrong, message in ((tmp_path / "none.yaml", "cannot read"), (Path(__file__), "no YAML|no mapping")):
-        with pytest.raises(UsageError, match=message):
-            make_recorder(config=wrong, mode="offline")
-
-
-def test_whatever_wandb_init_takes_is_taken(make_recorder: MakeWandbRecorder) -> None:
-    """Every argument of the installed SDK; one warning names those that ask for what is not done."""
-    import inspect
-
-    import wandb
-
-    taken: dict[str, Any] = dict.fromkeys(inspect.signature(wandb.init).parameters)
-    make_recorder(**{**taken, "mode": "offline", "reinit": True, "dir": "/nowhere", "force": False})
-    with pytest.warns(NeurocktWarning, match="does nothing about sync_tensorboard=True$"):
-        make_recorder(mode="offline", sync_tensorboard=True)
-
-
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        ({"mode": "of"}, "'online', 'offline' or 'disabled'"),
-        ({"resume": "perhaps"}, "no way to resume"),
-        ({"settings": 3}, "a wandb.Settings or a dict"),
-        ({"id": 3}, "is no text"),
-    ],
-)
-def test_what_cannot_be_understood_is_refused(
-    wrong: dict[str, Any], message: str, make_recorder: MakeWandbRecorder
-) -> None:
-    """At the call that said it."""
-    with pytest.raises(UsageError, match=message):
-        make_recorder(**wrong)
-
-
-def test_an_unknown_argument_is_an_error(make_recorder: MakeWandbRecorder) -> None:
-    """As everywhere in Python."""
-    with pytest.raises(TypeError, match="projct"):
-        make_recorder(projct="p")
-
-
 def test_without_the_sdk_there_is_a_sentence(server: WandbServer, root: Path) -> None:
     """It says what to install, and which mode does without."""
     absent = "import importlib.util as util; find = util.find_spec\n"
@@ -472,124 +269,3 @@ def test_without_the_sdk_there_is_a_sentence(server: WandbServer, root: Path) ->
     assert "MissingExtra: W&B needs its SDK: pip install 'neurockt[wandb]'" in done.stderr
     done = subprocess.run([sys.executable, "-c", script.replace('"g"', '"g", mode="offline"'), root], check=False)
     assert done.returncode == 0
-
-
-def test_workers_of_a_data_loader_are_no_runs(server: WandbServer, tmp_path: Path) -> None:
-    """Spawned ones import the script, forked ones hold the recorder: there is one run, sent by one process."""
-    script = tmp_path / "train.py"
-    script.write_text(
-        f"""
-import torch
-from torch.utils.data import DataLoader
-from neurockt.monitor.wandb import WandbRecorder
-
-recorder = WandbRecorder({str(tmp_path / "runs")!r}, run_id="run", quiet=True)
-
-@recorder.track_scalar("loss")
-def loss(batch):
-    return batch.mean()
-
-class Data(torch.utils.data.Dataset):
-    def __len__(self):
-        return 4
-
-    def __getitem__(self, index):
-        return torch.tensor(float(index))
-
-if __name__ == "__main__":
-    for context in ("spawn", "fork"):
-        for batch in DataLoader(Data(), num_workers=1, multiprocessing_context=context):
-            with recorder(train=True):
-                loss(batch)
-"""
-    )
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False, timeout=120)
-    assert (done.returncode, done.stderr) == (0, "")
-    run = server.only_run
-    assert [row["loss"] for row in run.rows] == [0.0, 1.0, 2.0, 3.0] * 2
-    assert (run.state, run.is_exact, server.requested("Viewer")) == ("finished", True, 1)
-
-
-def test_a_fork_that_outlives_training_does_not_keep_the_process_alive(server: WandbServer, root: Path) -> None:
-    """It inherits the pipes; the death of the process that trains is seen all the same."""
-    ending = """
-import os
-while not recorder.url:
-    time.sleep(0.01)
-if os.fork() == 0:
-    os.close(1), os.close(2)
-    time.sleep(30)
-    os._exit(0)
-os.kill(os.getpid(), 9)
-"""
-    run_script(root, ending)
-    wait_until(lambda: server.only_run.tags == ["t", "killed"])
-    assert json.loads((root / "run" / "run.json").read_text())["state"] == "running"
-
-
-def test_a_sync_at_the_same_time_does_no_harm(
-    server: WandbServer, make_recorder: MakeWandbRecorder, sync: Sync, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Both send the same lines to the same places."""
-    monkeypatch.setattr(client, "FIRST_PAUSE_SECONDS", 0.02)
-    recorder = make_recorder()
-    for _ in range(5):
-        train(recorder, 400)
-        assert sync(running=True)[0].status == "running"
-    recorder.finish()
-    check_completed(sync, server, 2005)
-
-
-def test_a_requeued_run_goes_on_in_wandb(server: WandbServer, make_recorder: MakeWandbRecorder, root: Path) -> None:
-    """The next attempt sends its rows after those of the one before, to where that one's user wanted them."""
-    first = make_recorder(run_id="run", project="p", id="chosen")
-    train(first)
-    first.finish()
-    second = make_recorder(run_id="run", project="p")
-    train(second)
-    second.finish()
-    run = server.only_run
-    assert (run.name, run.project, run.state, len(run.rows), run.received) == ("chosen", "p", "finished", 102, 102)
-    assert run.is_exact
-
-
-def test_an_id_that_resumes_names_the_directory(server: WandbServer, make_recorder: MakeWandbRecorder) -> None:
-    """As scripts do that W&B is to continue: ``id=`` and ``resume=`` are all it takes to continue both."""
-    for _ in range(2):
-        recorder = make_recorder(id="job-17", resume="allow")
-        train(recorder)
-        recorder.finish()
-    assert recorder.run_dir.name == "job-17"
-    assert (server.only_run.name, len(server.only_run.rows), server.only_run.is_exact) == ("job-17", 102, True)
-
-
-RANKS = """
-import os, sys, time
-from neurockt.monitor.wandb import WandbRecorder
-
-rank = int(os.environ["RANK"])
-recorder = WandbRecorder(sys.argv[1], run_id="run", quiet=True, ranks=sys.argv[2])
-loss = recorder.track_scalar("loss")(float)
-for step in range(30):
-    with recorder(train=True):
-        loss(step + rank)
-if rank == 1:
-    time.sleep(1.5)
-recorder.finish()
-"""
-
-
-@pytest.mark.parametrize(("ranks", "offset"), [("first", 0.0), ("all", 0.5)])
-def test_ranks_are_one_run(ranks: str, offset: float, server: WandbServer, root: Path) -> None:
-    """One process sends it, beside rank 0: its rows, or where each rank keeps its own, their means."""
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", RANKS, root, ranks],
-            env={**os.environ, "RANK": str(rank), "WORLD_SIZE": "2"},
-        )
-        for rank in range(2)
-    ]
-    assert [process.wait() for process in processes] == [0, 0]
-    run = server.only_run
-    assert [row["loss"] for row in run.rows] == [step + offset for step in range(30)]
-    assert (run.state, run.is_exact, server.requested("Viewer")) == ("finished", True, 1)
