@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 
 from neurockt import list_runs, open_run
 
-STEPS = 60
+MOST_PRINTED = 16
+"""A job is killed before it has printed so many steps."""
 
 SCRIPT = """
 import os, sys
@@ -59,11 +60,11 @@ while recorder.step < int(sys.argv[2]):
 """
 
 
-def attempt(root: Path, number: int) -> subprocess.Popen[str]:
+def attempt(root: Path, number: int, last: int) -> subprocess.Popen[str]:
     environment = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
     environment |= {"SLURM_JOB_ID": "77", "SLURM_RESTART_COUNT": str(number)}
     return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(root), str(STEPS)], stdout=subprocess.PIPE, text=True, env=environment
+        [sys.executable, "-c", SCRIPT, str(root), str(last)], stdout=subprocess.PIPE, text=True, env=environment
     )
 
 
@@ -71,27 +72,28 @@ def test_a_job_that_is_killed_and_requeued_records_one_series(tmp_path: Path, ki
     """Each step once, with the values of the attempt that trained it last: those of a job that was never killed."""
     chance = random.Random(5)
     times = max(2, kills // 10)
+    last = 3 * MOST_PRINTED // 2 * (times + 1)  # none gets there before it is killed
     for number in range(times):
-        with attempt(tmp_path, number) as job:
+        with attempt(tmp_path, number, last) as job:
             assert job.stdout is not None
-            for _ in range(chance.randrange(1, 16)):
+            for _ in range(chance.randrange(1, MOST_PRINTED)):
                 job.stdout.readline()
             time.sleep(chance.uniform(0, 0.005))
             job.send_signal(signal.SIGKILL)
-    with attempt(tmp_path, times) as job:
+    with attempt(tmp_path, times, last) as job:
         job.communicate(timeout=120)
     assert job.returncode == 0
     (info,) = list_runs(tmp_path)
     assert info.state == "finished"
     assert [each.cause for each in info.attempts][:-1] == ["killed"] * (len(info.attempts) - 1)
     steps = pq.read_table(info.path / "steps", partitioning=None).to_pydict()
-    assert steps["step"] == list(range(1, STEPS + 1))
+    assert steps["step"] == list(range(1, last + 1))
     assert steps["attempt"] == sorted(steps["attempt"]), "no earlier attempt's row after a later one's"
     epochs = open_run(info.path).epochs().to_pydict()
-    assert (epochs["step"], epochs["epoch"]) == (list(range(7, STEPS, 7)), list(range(1, STEPS // 7 + 1)))
-    assert steps["epoch"] == [(step - 1) // 7 + 1 for step in range(1, STEPS + 1)]
+    assert (epochs["step"], epochs["epoch"]) == (list(range(7, last + 1, 7)), list(range(1, last // 7 + 1)))
+    assert steps["epoch"] == [(step - 1) // 7 + 1 for step in range(1, last + 1)]
 
-    with attempt(tmp_path / "unharmed", 0) as job:
+    with attempt(tmp_path / "unharmed", 0, last) as job:
         job.communicate(timeout=120)
     (unharmed,) = list_runs(tmp_path / "unharmed")
     assert open_run(unharmed.path).steps()["loss"].to_pylist() == steps["loss"]
