@@ -2,9 +2,9 @@
 
 Two threads meet here. The training loop calls ``append`` and ``set_columns``; the run's background thread calls the
 rest. ``append`` takes no lock, which would cost the loop a tenth of its time: it raises ``_busy`` before it looks up
-the journal's descriptor and lowers it when the write is done; the background thread exchanges the descriptor, and lets
-the old journal be until it has seen ``_busy`` low. Everything rarer than a row is done under ``_lock``, under which the
-background thread never touches the disk.
+the journal's descriptor and lowers it when the write is done; the background thread exchanges the descriptor, or has
+the loop do so before its next row, and lets the old journal be until no write to it can be under way. Everything rarer
+than a row is done under ``_lock``, under which the background thread never touches the disk.
 
 A row that the disk refuses waits in the backlog, and so does every row after it. From then on the disk is the
 background thread's alone: it takes the journal's descriptor from the loop, puts the file in order, writes what waits,
@@ -80,6 +80,7 @@ class TableWriter:
         self._frozen = False  # the journal is being sealed, and rows go to its successor
         self._frozen_fd = -1
         self._frozen_last = last
+        self._offer: list[int] | None = None  # the successor's descriptor, until one of the two threads has taken it
         self._loop_left = True  # the loop can no longer be writing to the frozen journal
         self._busy = False  # the loop is writing; or its last write was interrupted, or refused
         self._waiting = False  # rows are not written now, but wait
@@ -304,6 +305,7 @@ class TableWriter:
         os.close(self._frozen_fd)
         self._frozen_fd = -1
         self._frozen = False
+        self._offer = None
         self._lost += max(0, self._frozen_last - max(content.next - 1, self._sealed.last))
         files.sync_directory(self._journal.parent)
         self._sealed_at = time.monotonic()
@@ -321,46 +323,52 @@ class TableWriter:
         """Turn the loop to a new journal; False where that has to wait.
 
         A loop that does nothing but record is amid a write whenever this thread comes to look: it turns itself, where
-        it next asks for a row to be packed.
+        it next asks for a row to be packed. The journal is offered in a list, and turned to by whoever takes it out;
+        not under the lock, since a signal handler may hold the loop there while the run is sealed.
         """
+        if self._offer == []:
+            return self._frozen  # else the loop is held up between taking it and turning to it
         with self._lock:
             columns, first, pack = self.columns, self.last + 1, self._pack
         fd = journal_file.create(self._next_journal, MAGIC + columns_record(columns, first))
+        self._offer = offer = [fd]
 
         def turn_and_pack(number: int, other: int, time_ns: int, values: Sequence[float]) -> bytes:
-            with self._lock:
-                if self._pack is turn_and_pack:
-                    self._pack = pack
-                    if not self._waiting and self._fd >= 0:
-                        self._turn(fd, first)
+            self._pack = pack
+            if not self._waiting:
+                self._turn(offer, first)
             return pack(number, other, time_ns, values)
 
         for _ in range(100):
             with self._lock:
-                if self._frozen or self._waiting or self._fd < 0 or self.columns != columns:
+                if self._waiting or self._fd < 0 or self.columns != columns:
                     break
                 if not self._busy:
-                    self._turn(fd, first)
+                    self._turn(offer, first)
+                elif offer:
+                    self._pack = turn_and_pack
+                if self._frozen:
                     break
-                self._pack = turn_and_pack
             time.sleep(0.0001)
         with self._lock:
             if self._pack is turn_and_pack:
                 self._pack = pack
-            if self._frozen:
-                return True
+        if not _take_from(offer):
+            return self._frozen
+        self._offer = None
         os.close(fd)
         with suppress(OSError):
             self._next_journal.unlink()
         return False
 
-    def _turn(self, fd: int, first: int) -> None:
-        """Rows from here on go to a new journal; not amid a write."""
-        self._frozen_last = self.last
-        self._frozen_fd, self._fd = self._fd, fd
-        self._first = first
-        self._loop_left = False
-        self._frozen = True
+    def _turn(self, offer: list[int], first: int) -> None:
+        """Rows from here on go to the journal that is offered, if it still is; not amid a write."""
+        if fd := _take_from(offer):
+            self._frozen_last = self.last
+            self._frozen_fd, self._fd = self._fd, fd
+            self._first = first
+            self._loop_left = False
+            self._frozen = True
 
     def _loop_has_left(self) -> bool:
         """Whether the loop can no longer be writing to the frozen journal."""
@@ -421,3 +429,11 @@ class TableWriter:
             self._put_aside()
         else:
             self._journal.unlink(missing_ok=True)
+
+
+def _take_from(offer: list[int]) -> int:
+    """The descriptor that is offered, for whoever asks first; 0 for the other."""
+    try:
+        return offer.pop()
+    except IndexError:
+        return 0
