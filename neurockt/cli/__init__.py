@@ -61,15 +61,24 @@ def main(argv: Sequence[str] | None = None) -> int:
             _tell(clean_block(str(error)))
             return WRONG_USAGE if isinstance(error, (WrongUsage, QueryError)) else FAILED
         except BrokenPipeError:  # whoever reads, such as `head`, has seen enough
-            with suppress(OSError, ValueError, AttributeError):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _let_go_of_output()
             return 0
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             _tell(clean(f"{where}{error.strerror or error}", 1000))
+            _let_go_of_output()
             return FAILED
         except KeyboardInterrupt:
             return INTERRUPTED
+
+
+def _let_go_of_output() -> None:
+    """Have what cannot be written go nowhere, lest Python try, and complain, once more as it exits."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError, AttributeError):
+        with suppress(OSError, ValueError, AttributeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
