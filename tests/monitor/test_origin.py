@@ -253,7 +253,8 @@ def test_torch_is_looked_at_where_it_is_loaded(repository: Path, tmp_path: Path)
     (repository / "train.py").write_text(TORCH.format(store=tmp_path / "store") + script)
     origin = train(repository, WORLD_SIZE="99")
     assert origin is not None
-    assert origin.torch == metadata.version("torch")
+    assert origin.torch is not None
+    assert origin.torch.partition("+")[0] == metadata.version("torch").partition("+")[0]  # as in 2.13.0+cpu
     assert origin.world_size == 1
 
 
