@@ -353,7 +353,7 @@ class TableWriter:
         with self._lock:
             if self._pack is turn_and_pack:
                 self._pack = pack
-        if not _take_from(offer):
+        if _take_from(offer) < 0:
             return self._frozen
         self._offer = None
         os.close(fd)
@@ -363,7 +363,7 @@ class TableWriter:
 
     def _turn(self, offer: list[int], first: int) -> None:
         """Rows from here on go to the journal that is offered, if it still is; not amid a write."""
-        if fd := _take_from(offer):
+        if (fd := _take_from(offer)) >= 0:
             self._frozen_last = self.last
             self._frozen_fd, self._fd = self._fd, fd
             self._first = first
@@ -432,8 +432,8 @@ class TableWriter:
 
 
 def _take_from(offer: list[int]) -> int:
-    """The descriptor that is offered, for whoever asks first; 0 for the other."""
+    """The descriptor that is offered, for whoever asks first; -1 for the other."""
     try:
         return offer.pop()
     except IndexError:
-        return 0
+        return -1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -65,3 +67,23 @@ def test_columns_that_change_all_the_time_lose_no_row(tmp_path: Path) -> None:
     rows = sum(record_while(table, table.seal, change) for _ in range(5))
     table.close()
     assert pq.read_table(tmp_path / "steps")["step"].to_pylist() == list(range(1, rows + 1))
+
+
+WITHOUT_INPUT = """
+import os, sys
+from pathlib import Path
+from neurockt.store.table import TableWriter
+
+table = TableWriter(Path(sys.argv[1]), "steps", ["loss"])
+os.close(0)
+for _ in range(3):
+    table.append(0, 0, [1.0])
+    table.seal()
+os._exit(0)
+"""
+
+
+def test_a_journal_may_be_the_standard_input_of_a_process_that_has_none(tmp_path: Path) -> None:
+    """Descriptor 0 is one like any other."""
+    subprocess.run([sys.executable, "-c", WITHOUT_INPUT, tmp_path], check=True)
+    assert pq.read_table(tmp_path / "steps")["step"].to_pylist() == [1, 2, 3]
