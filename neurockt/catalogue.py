@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from neurockt.errors import NeurocktError, NeurocktWarning, RunNotFound
-from neurockt.records import RunInfo
-from neurockt.store import layout
-from neurockt.store.info import read_info
-from neurockt.store.run import Run, open_run
-from neurockt.store.state import Liveness, ask_scheduler
+from neurockt.run_info import RunInfo
+from neurockt.store.base import layout
+from neurockt.store.base.run_file import read_info
+from neurockt.store.owner.liveness import Liveness, ask_scheduler
+from neurockt.store.reading.run import Run, open_run
 
 
 def list_runs(root: str | os.PathLike[str] | None = None, *, liveness: Liveness | None = None) -> list[RunInfo]:

@@ -21,7 +21,7 @@ KILLS = 20
 CRASH = """
 import os, signal, sys
 from neurockt.monitor import Recorder
-from neurockt.store import writer
+from neurockt.store.writing import run_writer
 
 writer.TICK_SECONDS = 3600.0  # nothing is sealed
 recorder = Recorder(sys.argv[1], run_id="crashed", quiet=True, config={"lr": 0.1})

@@ -11,9 +11,9 @@ import pytest
 
 from neurockt.catalogue import find_run, list_runs
 from neurockt.errors import CorruptRun, FormatTooNew, NeurocktWarning, RunNotFound
-from neurockt.records import RunInfo
-from neurockt.store.info import write_info
-from neurockt.store.layout import default_root
+from neurockt.run_info import RunInfo
+from neurockt.store.base.layout import default_root
+from neurockt.store.base.run_file import write_info
 
 CREATED = datetime(2026, 11, 23, 10, 15, tzinfo=timezone.utc)
 

@@ -15,7 +15,7 @@ import pytest
 from wandb_server import KEY, WandbServer
 
 from neurockt import list_runs, open_run
-from neurockt.store.journal import JournalDecoder
+from neurockt.store.journal.records import JournalDecoder
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -143,13 +143,16 @@ def test_the_worked_example_of_the_format_decodes() -> None:
 
 def test_the_numbers_of_the_format_are_those_of_the_code() -> None:
     """Limits that FORMAT.md states."""
-    from neurockt.store import journal, parts, state, table, writer
+    from neurockt.store.journal import records
+    from neurockt.store.owner import liveness
+    from neurockt.store.tables import parts
+    from neurockt.store.writing import run_writer, table_writer
 
     assert f"{parts.PART_ROWS:,} rows or {parts.PART_BYTES >> 20} MiB" in FORMAT
     assert f"row groups of at most {parts.ROW_GROUP_ROWS:,} rows" in FORMAT
-    assert f"every minute, at {table.SEAL_ROWS:,} rows or at {table.SEAL_BYTES >> 20} MiB" in FORMAT
-    assert table.SEAL_SECONDS == 60.0
-    assert f"0x{journal.NULL_BITS:X}" in FORMAT
-    assert f"has not moved for {state.STALE_SECONDS:.0f} seconds" in FORMAT
-    assert f"every {writer.HEARTBEAT_SECONDS:.0f} seconds while the process lives" in FORMAT
-    assert f"fsynced every {writer.SYNC_SECONDS:.0f} seconds" in FORMAT
+    assert f"every minute, at {table_writer.SEAL_ROWS:,} rows or at {table_writer.SEAL_BYTES >> 20} MiB" in FORMAT
+    assert table_writer.SEAL_SECONDS == 60.0
+    assert f"0x{records.NULL_BITS:X}" in FORMAT
+    assert f"has not moved for {liveness.STALE_SECONDS:.0f} seconds" in FORMAT
+    assert f"every {run_writer.HEARTBEAT_SECONDS:.0f} seconds while the process lives" in FORMAT
+    assert f"fsynced every {run_writer.SYNC_SECONDS:.0f} seconds" in FORMAT

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neurockt.errors import NeurocktError, QueryError
-from neurockt.fields import field_value, parse_field, smaller_is_better, sort_runs
-from neurockt.query import parse
-from neurockt.records import Attempt, ColumnSummary, RunInfo, TableSummary
+from neurockt.query.fields import field_value, parse_field, smaller_is_better, sort_runs
+from neurockt.query.filter import parse
+from neurockt.run_info import Attempt, ColumnSummary, RunInfo, TableSummary
 
 CREATED = datetime(2026, 11, 23, 10, 15, tzinfo=timezone.utc)
 

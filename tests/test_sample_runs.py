@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from neurockt import list_runs, open_run
-from neurockt.records import RunInfo
-from neurockt.store.layout import journal_path
+from neurockt.run_info import RunInfo
+from neurockt.store.base.layout import journal_path
 
 SAMPLES = Path(__file__).parent.parent / "sample_runs"
 LARGEST_BYTES = 2_000_000

@@ -8,7 +8,7 @@ from pathlib import Path
 from neurockt.cli import output
 from neurockt.cli.ls import count
 from neurockt.errors import MissingExtra
-from neurockt.store.layout import default_root
+from neurockt.store.base.layout import default_root
 
 EPOCHS = 5
 

@@ -19,11 +19,11 @@ from neurockt.cli import WrongUsage, output
 from neurockt.cli.ls import split_names
 from neurockt.cli.show import add_rank_argument, add_run_argument, find
 from neurockt.errors import NeurocktError
-from neurockt.fields import unquoted
 from neurockt.formatting import clean
-from neurockt.store import files
-from neurockt.store.layout import TABLES
-from neurockt.store.plain import number
+from neurockt.query.fields import unquoted
+from neurockt.store.base import files
+from neurockt.store.base.json_values import number
+from neurockt.store.base.layout import TABLES
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -114,7 +114,7 @@ def _write_json_lines(file: TextIO, schema: pa.Schema, batches: Batches) -> None
 
 
 def _write_parquet(path: Path, schema: pa.Schema, batches: Batches) -> None:
-    from neurockt.store.parts import open_writer
+    from neurockt.store.tables.parts import open_writer
 
     with open_writer(path, schema) as writer:
         for batch in batches:

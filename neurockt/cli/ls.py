@@ -11,10 +11,10 @@ from typing import Final
 
 from neurockt.catalogue import list_runs
 from neurockt.cli import output
-from neurockt.fields import Field, field_value, flat_config, parse_field, sort_runs
-from neurockt.query import parse
-from neurockt.records import RunInfo
-from neurockt.store.layout import default_root
+from neurockt.query.fields import Field, field_value, flat_config, parse_field, sort_runs
+from neurockt.query.filter import parse
+from neurockt.run_info import RunInfo
+from neurockt.store.base.layout import default_root
 
 METRICS_SHOWN: Final = 4
 """Metrics in the table when no columns are asked for: the most common ones."""

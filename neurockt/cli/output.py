@@ -10,11 +10,11 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from neurockt.fields import Field, Kind
 from neurockt.formatting import clean, clip, display_width, format_ago, format_duration, format_number, pad
-from neurockt.records import RunInfo
-from neurockt.store.info import to_json
-from neurockt.store.plain import plain
+from neurockt.query.fields import Field, Kind
+from neurockt.run_info import RunInfo
+from neurockt.store.base.json_values import plain
+from neurockt.store.base.run_file import to_json
 
 Subparsers = argparse._SubParsersAction  # argparse has no public name for it
 

@@ -11,11 +11,11 @@ from typing import Any
 from neurockt.catalogue import find_run, run_paths
 from neurockt.cli import output
 from neurockt.errors import NeurocktError, RunInUse
-from neurockt.store import layout
-from neurockt.store.info import read_info
-from neurockt.store.layout import TABLES, default_root
-from neurockt.store.scheduler import scheduler
-from neurockt.store.state import Liveness, ask_scheduler
+from neurockt.store.base import layout
+from neurockt.store.base.layout import TABLES, default_root
+from neurockt.store.base.run_file import read_info
+from neurockt.store.owner.liveness import Liveness, ask_scheduler
+from neurockt.store.owner.slurm import scheduler
 
 _DESCRIPTION = """\
 Turn the journals of dead runs into Parquet, so that they read as plain Parquet without neurockt too.
@@ -46,7 +46,7 @@ def add_parser(subparsers: output.Subparsers[argparse.ArgumentParser]) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Seal the runs; one that cannot be sealed does not keep the others from it."""
-    from neurockt.store.sealing import seal_run
+    from neurockt.store.recovery.sealing import seal_run
 
     status = 0
     done: list[dict[str, Any]] = []

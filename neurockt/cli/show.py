@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from neurockt.catalogue import find_run
 from neurockt.cli import output
 from neurockt.cli.ls import count
-from neurockt.fields import flat_config
 from neurockt.formatting import (
     clean,
     clean_block,
@@ -22,12 +21,13 @@ from neurockt.formatting import (
     table_header,
     table_row,
 )
-from neurockt.records import RunInfo, TableSummary
-from neurockt.store.layout import AXES
-from neurockt.store.origin import Origin, facts, to_json
-from neurockt.store.run import Run
-from neurockt.store.scheduler import scheduler
-from neurockt.store.state import ask_scheduler
+from neurockt.query.fields import flat_config
+from neurockt.run_info import RunInfo, TableSummary
+from neurockt.store.base.layout import AXES
+from neurockt.store.base.origin import Origin, facts, to_json
+from neurockt.store.owner.liveness import ask_scheduler
+from neurockt.store.owner.slurm import scheduler
+from neurockt.store.reading.run import Run
 
 if TYPE_CHECKING:
     import pyarrow as pa

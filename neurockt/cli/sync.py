@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from neurockt.cli import output
 from neurockt.cli.ls import count
 from neurockt.errors import MissingExtra
-from neurockt.store.layout import default_root
+from neurockt.store.base.layout import default_root
 
 if TYPE_CHECKING:
     from neurockt.sync.batch import Batch
@@ -87,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
         from neurockt.sync.batch import TURN_ROWS, Batch
         from neurockt.sync.client import PATIENCE_SECONDS, Client
         from neurockt.sync.options import Options
-        from neurockt.sync.public import sdk_version
+        from neurockt.sync.sdk import sdk_version
     except ImportError as error:
         if error.name != "requests":
             raise

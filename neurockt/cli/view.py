@@ -9,7 +9,7 @@ from pathlib import Path
 
 from neurockt.cli import ls, output
 from neurockt.errors import MissingExtra, RunNotFound
-from neurockt.store.layout import default_root
+from neurockt.store.base.layout import default_root
 
 _EXAMPLE = """\
   neurockt view runs

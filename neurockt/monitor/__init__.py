@@ -5,8 +5,8 @@ Loads neither torch nor pyarrow; pyarrow is loaded when the first row is recorde
 
 from __future__ import annotations
 
-from neurockt.monitor._aggregate import torch_mean
-from neurockt.monitor._helper import RecorderHelper
-from neurockt.monitor._recorder import Recorder
+from neurockt.monitor.capture.mean import torch_mean
+from neurockt.monitor.helper import RecorderHelper
+from neurockt.monitor.recorder import Recorder
 
 __all__ = ["Recorder", "RecorderHelper", "torch_mean"]

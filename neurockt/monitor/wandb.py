@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from neurockt.errors import MissingExtra, NeurocktWarning
 from neurockt.formatting import clean
-from neurockt.monitor._recorder import Recorder
-from neurockt.monitor._uploader import Uploader
-from neurockt.monitor._wandb_arguments import DISABLED, ONLINE, Wanted
+from neurockt.monitor.recorder import Recorder
+from neurockt.monitor.upload.process import Uploader
+from neurockt.monitor.upload.wandb_arguments import DISABLED, ONLINE, Wanted
 
 if TYPE_CHECKING:
-    from neurockt.monitor._ending import Ending
-    from neurockt.store.writer import RunWriter
+    from neurockt.monitor.lifetime.ending import Ending
+    from neurockt.store.writing.run_writer import RunWriter
 
 __all__ = ["WandbRecorder"]
 

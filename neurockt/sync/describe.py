@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from neurockt.records import RunInfo
-from neurockt.store.layout import TableName
-from neurockt.store.origin import read_origin, short_form
-from neurockt.store.plain import plain
+from neurockt.run_info import RunInfo
+from neurockt.store.base.json_values import plain
+from neurockt.store.base.layout import TableName
+from neurockt.store.base.origin import read_origin, short_form
 
 CONFIG_KEY: Final = "neurockt"
 """Key of the config under which W&B finds what it has no field for."""

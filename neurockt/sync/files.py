@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from neurockt.store import layout
-from neurockt.store.layout import TABLES
-from neurockt.sync import public
+from neurockt.store.base import layout
+from neurockt.store.base.layout import TABLES
+from neurockt.sync import sdk
 from neurockt.sync.ledger import digest
 
 
@@ -15,14 +15,14 @@ def listing(run_dir: Path) -> str:
     return digest(repr([(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in _paths(run_dir)]))
 
 
-def attach(target: public.Target, run_dir: Path) -> None:
+def attach(target: sdk.Target, run_dir: Path) -> None:
     """Upload the files as the artifact ``run-ID``, and wait until W&B has committed it.
 
     Raises:
         SyncFailed: it did not.
     """
     names = [str(path.relative_to(run_dir)) for path in _paths(run_dir)]
-    public.attach(target, run_dir, [layout.RUN_FILE, *names])
+    sdk.attach(target, run_dir, [layout.RUN_FILE, *names])
 
 
 def _paths(run_dir: Path) -> list[Path]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from neurockt.store.run import Run
+    from neurockt.store.reading.run import Run
     from neurockt.sync.client import Client
     from neurockt.sync.options import Outcome
 
@@ -95,7 +95,7 @@ class Live:
             self._wait(pause)
 
     def _send(self, *, is_last: bool, is_lost: bool) -> Outcome:
-        from neurockt.store.run import open_run
+        from neurockt.store.reading.run import open_run
         from neurockt.sync.account import find_account
         from neurockt.sync.client import Client
         from neurockt.sync.options import Options
@@ -124,7 +124,7 @@ class Live:
 
 
 def _look_seconds() -> float:
-    from neurockt.sync.public import is_needed
+    from neurockt.sync.sdk import is_needed
 
     return SDK_LOOK_SECONDS if is_needed("auto") else LOOK_SECONDS
 

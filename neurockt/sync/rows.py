@@ -14,8 +14,8 @@ from datetime import datetime, timedelta, timezone
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final
 
-from neurockt.store.layout import KEY, TableName
-from neurockt.store.run import Run
+from neurockt.store.base.layout import KEY, TableName
+from neurockt.store.reading.run import Run
 
 if TYPE_CHECKING:
     import pyarrow as pa

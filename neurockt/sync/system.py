@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Final
 
-from neurockt.store.run import Run
+from neurockt.store.reading.run import Run
 from neurockt.sync.rows import encode
 
 LINES: Final = 5_000

@@ -14,11 +14,11 @@ from dataclasses import replace
 from typing import Final
 
 from neurockt.errors import SyncFailed
-from neurockt.records import RunInfo
-from neurockt.store import layout
-from neurockt.store.layout import superseded_names
-from neurockt.store.run import Run
-from neurockt.sync import files, public
+from neurockt.run_info import RunInfo
+from neurockt.store.base import layout
+from neurockt.store.base.layout import superseded_names
+from neurockt.store.reading.run import Run
+from neurockt.sync import files, sdk
 from neurockt.sync.client import SYSTEM, Client, Refused, ServerRun
 from neurockt.sync.compare import difference, lacking, same_row
 from neurockt.sync.describe import (
@@ -113,7 +113,7 @@ class Upload:
             return self._outcome("complete", self._entry.place.rows)
         self.info = self._run.current_info()
         rows = RunRows(self._run, complete=not self.is_live, created=self.info.created)
-        if not public.is_needed(self._options.through):
+        if not sdk.is_needed(self._options.through):
             self._system = SystemLines(self._run, self.info.created)
         if self._run.damaged:
             raise SyncFailed(f"{self._run.damaged[0]}; a dead run's journal is put in order by 'neurockt seal'")
@@ -129,7 +129,7 @@ class Upload:
         is_there = is_there and (self._system is None or samples >= self._system.total)
         if is_there:
             end = start
-            if self.is_live and not public.is_needed(self._options.through):
+            if self.is_live and not sdk.is_needed(self._options.through):
                 # W&B takes a run that it does not hear of for crashed
                 self._client.send(self.entity, self.project, run_id)
         else:
@@ -209,7 +209,7 @@ class Upload:
         Returns:
             the id they went to, and the place after the last row.
         """
-        if public.is_needed(self._options.through):
+        if sdk.is_needed(self._options.through):
             return run_id, self._send_publicly(rows, described, run_id, start)
         try:
             self._tell(described, run_id)
@@ -281,9 +281,9 @@ class Upload:
         self._client.send(self.entity, self.project, run_id, summary=summary, exit_code=exit_code)
 
     def _send_publicly(self, rows: RunRows, described: Description, run_id: str, start: Place) -> Place:
-        target = public.Target(self._client.account, self.entity, self.project, run_id)
+        target = sdk.Target(self._client.account, self.entity, self.project, run_id)
         self._report(start.rows, rows.total)
-        end = public.send(target, described, rows, start, lambda done: self._report(done, rows.total))
+        end = sdk.send(target, described, rows, start, lambda done: self._report(done, rows.total))
         self._sent += end.rows - start.rows
         return end
 
@@ -304,7 +304,7 @@ class Upload:
         if is_last and not self.is_live:
             if self._options.files and not entry.files:
                 listing = files.listing(self._run.path)
-                files.attach(public.Target(self._client.account, self.entity, self.project, run_id), self._run.path)
+                files.attach(sdk.Target(self._client.account, self.entity, self.project, run_id), self._run.path)
                 self._tell(described, run_id)
                 self._end(described, run_id, end, is_last=True)
                 self._prove(rows, described, run_id, end, is_last=True)
@@ -345,7 +345,7 @@ class Upload:
         self, rows: RunRows, described: Description, run_id: str, start: Place, end: Place, *, is_last: bool
     ) -> None:
         """Send again what the server does not show."""
-        if public.is_needed(self._options.through):
+        if sdk.is_needed(self._options.through):
             self._send_publicly(rows, described, run_id, start)
             return
         again = self._send_rows(rows, run_id, start, end.rows - start.rows)

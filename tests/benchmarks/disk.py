@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Iterator
 from pathlib import Path
 
-from neurockt.monitor import _block
+from neurockt.monitor.capture import block
 from tests.benchmarks.harness import Effort, Figure, Measure, fresh, progress
 from tests.benchmarks.ways import make_loop, neurockt
 
@@ -30,7 +30,7 @@ def bytes_a_row(scalars: int, directory: str) -> float:
         now += int(chance.gauss(STEP_NS, NOISE_NS))
         return now
 
-    _block.time_ns = clock
+    block.time_ns = clock
     made = neurockt(Path(directory), scalars)
     make_loop(made.body, made.names, scalars, timed=False)(0, STEPS, array("q"))
     made.finish()

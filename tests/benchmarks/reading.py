@@ -25,7 +25,7 @@ TARGET = 1.5
 def make(steps: int, directory: str) -> tuple[str, str]:
     """A run, and one Parquet file with its rows, written with the settings of the parts; their paths."""
     from neurockt import open_run
-    from neurockt.store import parts
+    from neurockt.store.tables import parts
 
     made = neurockt(Path(directory), SCALARS)
     make_loop(made.body, made.names, SCALARS, timed=False)(0, steps, array("q"))

@@ -39,9 +39,10 @@ def make_run(path: Path, steps: int) -> None:
     import numpy as np
     import pyarrow as pa
 
-    from neurockt.records import ColumnSummary, RunInfo, TableSummary
-    from neurockt.store import layout, parts
-    from neurockt.store.info import write_info
+    from neurockt.run_info import ColumnSummary, RunInfo, TableSummary
+    from neurockt.store.base import layout
+    from neurockt.store.base.run_file import write_info
+    from neurockt.store.tables import parts
 
     noise = np.random.default_rng(0)
     schema = parts.table_schema(METRICS)

@@ -10,10 +10,12 @@ import warnings
 
 from live_run import LATE, PATIENCE, STEPS_AN_EPOCH, value_at
 
-from neurockt.monitor import Recorder, _recorder
-from neurockt.store import backlog, parts, repair, table, writer
+from neurockt.monitor import Recorder, recorder
+from neurockt.store.journal import repair
+from neurockt.store.tables import parts
+from neurockt.store.writing import backlog, run_writer, table_writer
 
-MODULES = (writer, table, repair, backlog, parts, _recorder)
+MODULES = (run_writer, table_writer, repair, backlog, parts, recorder)
 QUICK = {
     "TICK_SECONDS": 0.005,
     "HEARTBEAT_SECONDS": 0.02,
@@ -60,7 +62,7 @@ class Child:
         """Wait until no row waits, and the journals are where they belong."""
         deadline = time.monotonic() + PATIENCE
         tables = self.recorder._writer.tables.values()
-        while any(table._waiting or table._fd < 0 for table in tables):
+        while any(table_writer._waiting or table_writer._fd < 0 for table in tables):
             assert time.monotonic() < deadline, "the disk was never written to again"
             time.sleep(0.002)
 
@@ -68,7 +70,7 @@ class Child:
         """Wait until parts hold all rows."""
         deadline = time.monotonic() + PATIENCE
         tables = self.recorder._writer.tables.values()
-        while any(table._sealed.last < table.last or table._frozen for table in tables):
+        while any(table_writer._sealed.last < table_writer.last or table_writer._frozen for table in tables):
             assert time.monotonic() < deadline, "the rows were never sealed"
             time.sleep(0.002)
 
@@ -97,20 +99,20 @@ told: list[str] = []
 looks = [0]
 
 
-class CountingWriter(table.TableWriter):
+class CountingWriter(table_writer.TableWriter):
     def retry(self) -> None:
         looks[0] += self._parts.name == "steps"
         super().retry()
 
 
-writer.TableWriter = CountingWriter
+run_writer.TableWriter = CountingWriter
 
 
 def main(root: str, settings: dict[str, float]) -> None:
     for name, value in {**QUICK, **settings}.items():
         module = next(module for module in MODULES if hasattr(module, name))
         setattr(module, name, value)
-    _recorder.RETRY_SECONDS = 0.01
+    recorder.RETRY_SECONDS = 0.01
     warnings.showwarning = lambda message, *rest: told.append(str(message))
     warnings.simplefilter("always")
     child = Child(root)
@@ -121,7 +123,7 @@ def main(root: str, settings: dict[str, float]) -> None:
         run_writer = child.recorder._writer
         answer = {
             "warnings": told,
-            "dropped": sum(table.dropped for table in run_writer.tables.values()) if run_writer else 0,
+            "dropped": sum(table_writer.dropped for table in run_writer.tables.values()) if run_writer else 0,
             "step": child.recorder.step,
             "longest": child.longest,
         }

@@ -22,8 +22,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from neurockt.store.journal import NULL_BITS
-from neurockt.store.layout import AXES
+from neurockt.store.base.layout import AXES
+from neurockt.store.journal.records import NULL_BITS
 
 REPORT: Final = struct.Struct("<II")
 """What the child writes to its standard output after each block: the steps and the validations that have ended."""

@@ -11,8 +11,9 @@ from typing import Any, Final
 import pytest
 
 from neurockt.monitor import Recorder
-from neurockt.store import parts, writer
-from neurockt.store.info import read_info, write_info
+from neurockt.store.base.run_file import read_info, write_info
+from neurockt.store.tables import parts
+from neurockt.store.writing import run_writer
 
 GROUP: Final = 3
 """Rows of a row group, so that a few rows make several."""
@@ -23,7 +24,7 @@ PART: Final = 9
 def shrink(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts, "row_group_rows", lambda columns: GROUP)
     monkeypatch.setattr(parts, "PART_ROWS", PART)
-    monkeypatch.setattr(writer, "TICK_SECONDS", 3600.0)
+    monkeypatch.setattr(run_writer, "TICK_SECONDS", 3600.0)
 
 
 class Recording:

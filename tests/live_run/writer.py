@@ -8,13 +8,14 @@ import time
 
 from live_run import LATE, REPORT, STEPS_AN_EPOCH, value_at
 from neurockt.monitor import Recorder
-from neurockt.store import parts, table, writer
+from neurockt.store.tables import parts
+from neurockt.store.writing import run_writer, table_writer
 
 # Much shorter than in earnest: a run of a second seals some twenty times and fills several parts.
-writer.TICK_SECONDS = 0.005
-writer.HEARTBEAT_SECONDS = writer.FIRST_HEARTBEAT_SECONDS = 0.05
-writer.SYNC_SECONDS = 0.05
-table.SEAL_SECONDS = 0.03
+run_writer.TICK_SECONDS = 0.005
+run_writer.HEARTBEAT_SECONDS = run_writer.FIRST_HEARTBEAT_SECONDS = 0.05
+run_writer.SYNC_SECONDS = 0.05
+table_writer.SEAL_SECONDS = 0.03
 parts.PART_ROWS = 700
 parts.ROW_GROUP_ROWS = 256
 

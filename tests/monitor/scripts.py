@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from neurockt import open_run
-from neurockt.records import RunInfo
-from neurockt.store.layout import part_paths
+from neurockt.run_info import RunInfo
+from neurockt.store.base.layout import part_paths
 
 BEGIN = """
 import os, signal, sys, threading, time

@@ -18,7 +18,7 @@ import pytest
 import torch
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from neurockt.monitor import _capture
+from neurockt.monitor.capture import tensors
 
 DEVICE = torch.device("cuda", 0)
 
@@ -134,7 +134,7 @@ def simulate(monkeypatch: pytest.MonkeyPatch) -> SimulatedDevice:
             device.go_on(self.at)
 
     stream, empty = Stream(DEVICE), torch.empty
-    monkeypatch.setattr(_capture, "_landings", _capture._Landings())  # nothing of another device's pinned memory
+    monkeypatch.setattr(tensors, "_landings", tensors._Landings())  # nothing of another device's pinned memory
     monkeypatch.setattr(torch.cuda, "current_stream", lambda of: stream)
     monkeypatch.setattr(torch.cuda, "device", lambda of: nullcontext())
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: device.capturing)

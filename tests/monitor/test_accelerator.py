@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neurockt import open_run
-from neurockt.monitor import Recorder, _capture, torch_mean
-from neurockt.monitor._capture import detached
+from neurockt.monitor import Recorder, torch_mean
+from neurockt.monitor.capture import tensors
+from neurockt.monitor.capture.tensors import detached
 
 
 class SlowNumber:
@@ -102,7 +103,7 @@ def test_a_run_begins_with_its_first_row(recorder: Recorder, collector: SlowColl
 
 def test_what_waits_is_bounded(recorder: Recorder, collector: SlowCollector, monkeypatch: pytest.MonkeyPatch) -> None:
     """A device that falls far behind is waited for in the end."""
-    monkeypatch.setattr("neurockt.monitor._block.WAITING_ROWS", 5)
+    monkeypatch.setattr("neurockt.monitor.capture.block.WAITING_ROWS", 5)
     train(recorder, 6)
     assert len(rows(recorder)) == 5
 
@@ -123,7 +124,7 @@ def test_a_row_tells_the_epoch_it_ended_in(recorder: Recorder, collector: SlowCo
 def test_numbers_that_arrive_in_any_order_are_stored_in_order(delays: list[int], bound: int) -> None:
     """However late each is: every row has its own value, in order, and no more wait than may."""
     with tempfile.TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr("neurockt.monitor._block.WAITING_ROWS", bound)
+        monkeypatch.setattr("neurockt.monitor.capture.block.WAITING_ROWS", bound)
         recorder = Recorder(directory, quiet=True)
         collector = SlowCollector()
         block = recorder(train=True)
@@ -192,7 +193,7 @@ def test_a_number_on_its_way_lands_in_memory_that_is_used_again(recorder: Record
             cuda.cuda.synchronize()
     recorder.finish()
     assert open_run(recorder.run_dir).steps()["loss"].to_pylist() == [float(step) for step in range(1000)]
-    assert len(_capture._landings._free) <= 2 * _capture._Landings.SLOTS
+    assert len(tensors._landings._free) <= 2 * tensors._Landings.SLOTS
 
 
 @pytest.mark.gpu

@@ -15,7 +15,7 @@ import pytest
 from neurockt import open_run
 from neurockt.errors import UsageError
 from neurockt.monitor import Recorder
-from neurockt.store.layout import RUN_FILE
+from neurockt.store.base.layout import RUN_FILE
 
 SCRIPT = """
 import sys

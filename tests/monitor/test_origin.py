@@ -18,9 +18,9 @@ import pytest
 
 from neurockt import open_run
 from neurockt.cli import main
-from neurockt.monitor._git import Git
-from neurockt.monitor._origin import installed_packages
-from neurockt.store.origin import Origin, origin_path, read_origin
+from neurockt.monitor.context.git import Git
+from neurockt.monitor.context.origin import installed_packages
+from neurockt.store.base.origin import Origin, origin_path, read_origin
 
 SCRIPT = """
 import sys
@@ -232,7 +232,7 @@ def test_a_git_that_hangs_is_left(repository: Path, tmp_path: Path, monkeypatch:
     slow.write_text(f'#!/bin/sh\ncase "$*" in *status*) exec sleep 60;; esac\nexec {real} "$@"\n')
     slow.chmod(0o755)
     monkeypatch.setenv("PATH", f"{slow.parent}:{os.environ['PATH']}")
-    monkeypatch.setattr("neurockt.monitor._git.GIT_SECONDS", 0.5)
+    monkeypatch.setattr("neurockt.monitor.context.git.GIT_SECONDS", 0.5)
     began = time.monotonic()
     found = Git.first([str(repository)])
     assert time.monotonic() - began < 10

@@ -36,7 +36,7 @@ def digests(run_dir: Path) -> dict[str, str]:
 FORKS = """
 import os, sys, traceback
 from neurockt.monitor import Recorder
-from neurockt.store import writer
+from neurockt.store.writing import run_writer
 
 writer.TICK_SECONDS = 3600.0  # the parent's files stand still
 recorder = Recorder(sys.argv[1], run_id="run", quiet=True)

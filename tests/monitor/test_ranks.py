@@ -14,7 +14,7 @@ import pytest
 from neurockt import list_runs, open_run
 from neurockt.errors import UsageError
 from neurockt.monitor import Recorder
-from neurockt.monitor._ranks import Place, find_place, launch_id
+from neurockt.monitor.ranks.place import Place, find_place, launch_id
 
 LAUNCHERS = ("RANK", "WORLD_SIZE", "SLURM_", "OMPI_", "PMI_", "TORCHELASTIC_", "LOCAL_", "MASTER_")
 
@@ -256,7 +256,8 @@ import torch
 from torch import distributed
 from torchmetrics.classification import MulticlassAccuracy
 from neurockt.errors import UsageError
-from neurockt.monitor import Recorder, RecorderHelper, _together
+from neurockt.monitor import Recorder, RecorderHelper
+from neurockt.monitor.ranks import exchange
 
 distributed.init_process_group("gloo")
 rank = distributed.get_rank()

@@ -16,7 +16,7 @@ from live_run.dying import die, live
 from neurockt import open_run
 from neurockt.errors import RunInUse, UsageError
 from neurockt.monitor import Recorder
-from neurockt.monitor._ending import Ending
+from neurockt.monitor.lifetime.ending import Ending
 
 
 def train(recorder: Recorder, blocks: str, value: float) -> None:
@@ -238,7 +238,7 @@ def in_job(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         monkeypatch.setenv("SLURM_JOB_ID", job)
         monkeypatch.setenv("SLURM_RESTART_COUNT", str(restart))
         monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
-        monkeypatch.setattr("neurockt.monitor._recorder._numbers", iter(range(1, 100)))
+        monkeypatch.setattr("neurockt.monitor.recorder._numbers", iter(range(1, 100)))
 
     return enter
 

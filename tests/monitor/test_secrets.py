@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from neurockt.monitor._secrets import MASK, is_secret_name, mask_arguments, mask_text
+from neurockt.monitor.context.secrets import MASK, is_secret_name, mask_arguments, mask_text
 
 SECRET = "hunter2-S3CR3T-correct-horse"
 

@@ -230,8 +230,8 @@ train()
 def test_a_disk_that_stands_still_does_not_keep_the_process_alive(script: Script) -> None:
     """Sealing has five seconds; the rows are in the journal, and the reader is told as much as was written."""
     text = """
-from neurockt.monitor import _signals
-from neurockt.store import files
+from neurockt.monitor.lifetime import signals
+from neurockt.store.base import files
 _signals.SEAL_SECONDS = 0.5
 train()
 files.publish = lambda *_: time.sleep(3600)
@@ -249,8 +249,8 @@ call(signal.SIGTERM)
 def test_a_signal_while_the_run_is_being_sealed_waits_for_it(script: Script, ticks: int, state: str) -> None:
     """But not for ever: a disk that takes too long leaves the rows in the journal, and the signal written down."""
     text = f"""
-from neurockt.monitor import _signals
-from neurockt.store.table import TableWriter
+from neurockt.monitor.lifetime import signals
+from neurockt.store.writing.table_writer import TableWriter
 _signals.SEAL_SECONDS = 1.0
 train()
 close = TableWriter.close
@@ -290,7 +290,7 @@ def test_a_signal_near_the_jobs_end_is_its_time_limit(script: Script, name: str,
 def test_a_run_that_outlives_a_signal_was_not_ended_by_it(script: Script) -> None:
     """A signal that only asked for a checkpoint, an hour ago."""
     text = """
-from neurockt.monitor import _signals
+from neurockt.monitor.lifetime import signals
 signal.signal(signal.SIGUSR1, lambda *_: None)
 train()
 call(signal.SIGUSR1)

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from monitor.simulated_cuda import SimulatedDevice, Synchronised, simulate
 
 from neurockt import open_run
-from neurockt.monitor import Recorder, _capture, torch_mean
+from neurockt.monitor import Recorder, torch_mean
+from neurockt.monitor.capture import tensors
 
 
 @pytest.fixture
@@ -70,7 +71,7 @@ def test_recording_never_waits_and_every_row_has_its_own_numbers(paces: list[int
         assert device.waits == 0
         assert stored == list(range(1, len(paces) + 1))
         recorder.finish()
-        assert len(_capture._landings._free) % _capture._Landings.SLOTS == 0  # each was given back
+        assert len(tensors._landings._free) % tensors._Landings.SLOTS == 0  # each was given back
         steps = range(1, len(paces) + 1)
         assert column(recorder, "loss") == [2 * step - 0.5 for step in steps]
         assert column(recorder, "batch") == [2 * step + 0.25 for step in steps]
@@ -81,7 +82,7 @@ def test_a_device_far_behind_is_waited_for_in_the_end(
     recorder: Recorder, device: SimulatedDevice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So that what is on its way takes bounded memory."""
-    monkeypatch.setattr("neurockt.monitor._block.WAITING_ROWS", 5)
+    monkeypatch.setattr("neurockt.monitor.capture.block.WAITING_ROWS", 5)
     loss, value = recorder.track_scalar("loss")(identity), device.tensor(0.0)
     for _ in range(12):
         value += 1

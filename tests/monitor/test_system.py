@@ -20,20 +20,20 @@ from live_run import wait_until
 from neurockt import open_run
 from neurockt.errors import UsageError
 from neurockt.monitor import Recorder
-from neurockt.store import sampling
-from neurockt.store.sealing import seal_run
+from neurockt.store.recovery.sealing import seal_run
+from neurockt.store.writing import sampling
 
 pytest.importorskip("psutil")
 pytest.importorskip("pynvml")
 
-from neurockt.monitor._system import system_reader
+from neurockt.monitor.context.system import system_reader
 
 HOST = ["cpu_percent", "machine_cpu_percent", "memory_gib", "machine_memory_percent"]
 
 PREAMBLE = """
 import sys, time
 from neurockt.monitor import Recorder
-from neurockt.store import sampling, writer
+from neurockt.store.writing import sampling, run_writer
 sampling.FIRST_SAMPLE_SECONDS = 0.02
 writer.TICK_SECONDS = 0.005
 """
@@ -134,7 +134,7 @@ def test_children_count() -> None:
 
 GPUS = """
 import json, os, sys
-from neurockt.monitor._gpus import Gpus, import_nvml
+from neurockt.monitor.context.gpus import Gpus, import_nvml
 found = []
 for wanted in json.loads(sys.argv[1]):
     os.environ.pop("CUDA_VISIBLE_DEVICES", None)
@@ -263,7 +263,7 @@ KILLED = (
     + """
 import os, signal
 from neurockt import open_run
-from neurockt.store import table
+from neurockt.store.writing import table_writer
 table.SEAL_SECONDS = 0.1
 recorder = Recorder(sys.argv[1], run_id="run", quiet=True, system_seconds=0.01)
 with recorder(train=True):

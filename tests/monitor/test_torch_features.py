@@ -17,7 +17,7 @@ import pytest
 
 from neurockt import open_run
 from neurockt.monitor import Recorder, RecorderHelper
-from neurockt.monitor._block import Block
+from neurockt.monitor.capture.block import Block
 
 torch = pytest.importorskip("torch")
 nn = torch.nn

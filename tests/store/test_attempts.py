@@ -9,15 +9,15 @@ import pytest
 
 from neurockt import open_run
 from neurockt.monitor import Recorder
-from neurockt.store.attempts import begin_attempt
-from neurockt.store.layout import RUN_FILE
+from neurockt.store.base.layout import RUN_FILE
+from neurockt.store.owner.attempts import begin_attempt
 
 
 def test_an_attempt_names_its_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The job, its restarts, and the script by which a restarted job knows its run."""
     monkeypatch.setenv("SLURM_JOB_ID", "4711")
     monkeypatch.setenv("SLURM_RESTART_COUNT", "2")
-    monkeypatch.setattr("neurockt.monitor._recorder._numbers", iter([1]))
+    monkeypatch.setattr("neurockt.monitor.recorder._numbers", iter([1]))
     recorder = Recorder(tmp_path, quiet=True)
     with recorder(train=True):
         pass

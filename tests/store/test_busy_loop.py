@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from neurockt.store import layout
-from neurockt.store.journal import rows_after
-from neurockt.store.journal_file import Reading, read_named
-from neurockt.store.table import TableWriter
+from neurockt.store.base import layout
+from neurockt.store.journal.journal_file import Reading, read_named
+from neurockt.store.journal.records import rows_after
+from neurockt.store.writing.table_writer import TableWriter
 
 
 def stored(run_dir: Path) -> list[int]:
@@ -72,7 +72,7 @@ def test_columns_that_change_all_the_time_lose_no_row(tmp_path: Path) -> None:
 WITHOUT_INPUT = """
 import os, sys
 from pathlib import Path
-from neurockt.store.table import TableWriter
+from neurockt.store.writing.table_writer import TableWriter
 
 table = TableWriter(Path(sys.argv[1]), "steps", ["loss"])
 os.close(0)

@@ -12,9 +12,9 @@ from live_run.by_hand import Recording
 from live_run.dying import die_before
 
 from neurockt import open_run
-from neurockt.store import state
-from neurockt.store.layout import TABLES, part_paths
-from neurockt.store.sealing import seal_run
+from neurockt.store.base.layout import TABLES, part_paths
+from neurockt.store.owner import liveness
+from neurockt.store.recovery.sealing import seal_run
 
 ROWS = 23
 """Rows when the sealing begins: in two full parts, a part that has room, and the journal."""
@@ -90,7 +90,7 @@ def test_a_sealing_killed_before_any_of_its_operations(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("small_parts")
 def test_a_seal_command_killed_before_any_of_its_operations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sealing a dead run may be interrupted and repeated."""
-    monkeypatch.setattr(state, "STALE_SECONDS", 0.2)  # what is waited where a claim does not tell yet whose it is
+    monkeypatch.setattr(liveness, "STALE_SECONDS", 0.2)  # what is waited where a claim does not tell yet whose it is
     operation, died = 1, True
     while died:
         dead = begin(tmp_path / str(operation)).dead_copy()

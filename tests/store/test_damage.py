@@ -23,8 +23,8 @@ from live_run.by_hand import Recording, flip
 
 from neurockt import list_runs, open_run
 from neurockt.errors import CorruptRun, FormatTooNew, NeurocktWarning, RunNotFound
-from neurockt.store import layout
-from neurockt.store.sealing import seal_run
+from neurockt.store.base import layout
+from neurockt.store.recovery.sealing import seal_run
 
 
 def empty(part: Path) -> None:

@@ -16,7 +16,7 @@ from faulty_disk import FSYNC, MKDIR, OPEN, READ, RENAME, STAT, TRUNCATE, WRITE,
 from live_run import check_epochs, check_steps, value_at
 
 from neurockt import open_run
-from neurockt.store.sealing import seal_run
+from neurockt.store.recovery.sealing import seal_run
 
 ERRORS = (errno.ENOSPC, errno.EIO, errno.ESTALE, errno.EDQUOT, errno.EROFS)
 

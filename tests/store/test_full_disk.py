@@ -14,8 +14,8 @@ from faulty_disk import recording
 from live_run import check_epochs, check_steps
 
 from neurockt import open_run
-from neurockt.store import layout
-from neurockt.store.sealing import seal_run
+from neurockt.store.base import layout
+from neurockt.store.recovery.sealing import seal_run
 
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
 

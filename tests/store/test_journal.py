@@ -12,8 +12,16 @@ from zlib import crc32
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neurockt.store import journal_file
-from neurockt.store.journal import MAGIC, NULL_BITS, JournalDecoder, Rows, columns_record, pack_crc, row_struct
+from neurockt.store.journal.records import (
+    MAGIC,
+    NULL_BITS,
+    JournalDecoder,
+    Rows,
+    columns_record,
+    journal_file,
+    pack_crc,
+    row_struct,
+)
 
 Row = tuple[tuple[str, ...], int, int, int, tuple[int, ...]]
 """Columns, number, other axis, time, and the bits of each value."""

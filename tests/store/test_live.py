@@ -17,10 +17,10 @@ from live_run import LiveRun, bits, check_epochs, check_steps, joined, same, wai
 from neurockt import list_runs, open_run
 from neurockt.catalogue import RunWatcher
 from neurockt.errors import RunNotFound
-from neurockt.store import parts
-from neurockt.store.journal import NULL_BITS
-from neurockt.store.layout import KEY, TableName
-from neurockt.store.sealing import seal_run
+from neurockt.store.base.layout import KEY, TableName
+from neurockt.store.journal.records import NULL_BITS
+from neurockt.store.recovery.sealing import seal_run
+from neurockt.store.tables import parts
 
 KILLS = 20
 """How many runs to kill unless ``--kills`` says so."""

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pytest
 
 from neurockt import Run
-from neurockt.store import parts
-from neurockt.store.layout import TABLES
-from neurockt.store.table import TableWriter
+from neurockt.store.base.layout import TABLES
+from neurockt.store.tables import parts
+from neurockt.store.writing.table_writer import TableWriter
 
 ROWS = 1000
 

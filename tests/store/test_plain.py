@@ -23,7 +23,7 @@ import torch
 from neurockt import open_run
 from neurockt.errors import UsageError
 from neurockt.monitor import Recorder
-from neurockt.store.plain import ELLIPSIS, mapping_of, plain
+from neurockt.store.base.json_values import ELLIPSIS, mapping_of, plain
 
 
 class Schedule(enum.Enum):
@@ -121,7 +121,7 @@ class Keyed:
         (torch.Size([1, 2]), [1, 2]),
         (torch.nn.ReLU, "torch.nn.modules.activation.ReLU"),
         (math.sqrt, "math.sqrt"),
-        (plain, "neurockt.store.plain.plain"),
+        (plain, "neurockt.store.base.json_values.plain"),
         ("\ud800", "?"),
     ],
 )
@@ -244,7 +244,7 @@ def test_nothing_is_imported_for_it() -> None:
     """Neither OmegaConf nor pydantic nor numpy is loaded to see whether a value is theirs."""
     code = """
 import sys
-from neurockt.store.plain import plain
+from neurockt.store.base.json_values import plain
 before = set(sys.modules)
 plain({"a": [1, object()]})
 print(*sorted((set(sys.modules) - before) | {"omegaconf", "pydantic", "numpy", "attrs"} & set(sys.modules)))

@@ -16,7 +16,7 @@ from neurockt import list_runs, open_run
 from neurockt.cli import main
 from neurockt.errors import ColumnNotFound, RunInUse, RunNotFound, UsageError
 from neurockt.monitor import Recorder
-from neurockt.store.sealing import seal_run
+from neurockt.store.recovery.sealing import seal_run
 
 RANKS = """
 import os, signal, sys
@@ -122,7 +122,7 @@ def test_every_way_to_read_gives_the_same_means(ranked_run: Path, monkeypatch: p
     """steps, batches, window, last_rows, follow, rows, outline and the summary agree, however small the pieces."""
     run = open_run(ranked_run)
     whole = run.steps()
-    monkeypatch.setattr("neurockt.store.ranked.SPAN", 16)
+    monkeypatch.setattr("neurockt.store.reading.ranks.SPAN", 16)
     schema, pieces = run.batches("steps")
     assert _same(pa.concat_tables(list(pieces)), whole)
     assert schema == whole.schema

@@ -22,8 +22,9 @@ from live_run.by_hand import PART, Recording, flip, shrink
 
 from neurockt import list_runs, open_run
 from neurockt.errors import ColumnNotFound, NeurocktWarning
-from neurockt.store import layout, parts
-from neurockt.store.sealing import seal_run
+from neurockt.store.base import layout
+from neurockt.store.recovery.sealing import seal_run
+from neurockt.store.tables import parts
 
 # One table
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import neurockt
 from neurockt.monitor import Recorder
-from neurockt.store.layout import TableName
+from neurockt.store.base.layout import TableName
 
 Cells = dict[str, int | None]
 """The bits of each value of a row that is not null, and its axes."""

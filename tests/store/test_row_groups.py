@@ -10,8 +10,9 @@ from live_run import numbers
 from live_run.by_hand import PART, Recording
 
 from neurockt import open_run
-from neurockt.store import layout, parts
-from neurockt.store.sealing import seal_run
+from neurockt.store.base import layout
+from neurockt.store.recovery.sealing import seal_run
+from neurockt.store.tables import parts
 
 
 def groups(run: Path, number: int = 0) -> list[int]:

@@ -11,8 +11,9 @@ import pytest
 
 from neurockt import open_run
 from neurockt.monitor import Recorder
-from neurockt.store import layout, parts
-from neurockt.store.rows import RowReader
+from neurockt.store.base import layout
+from neurockt.store.reading.random_access import RowReader
+from neurockt.store.tables import parts
 
 
 class Writer:
@@ -36,7 +37,7 @@ class Writer:
 def writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Row groups of three rows, so that a few rows make several; nobody else seals."""
     monkeypatch.setattr(parts, "row_group_rows", lambda columns: 3)
-    monkeypatch.setattr("neurockt.store.writer.TICK_SECONDS", 3600.0)
+    monkeypatch.setattr("neurockt.store.writing.run_writer.TICK_SECONDS", 3600.0)
     made = Writer(tmp_path)
     yield made
     made.recorder.finish()
@@ -79,7 +80,7 @@ def test_a_growing_table_keeps_its_places(writer: Writer) -> None:
 
 def test_rows_leave_the_memory_once_they_are_in_a_part(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A reader of a live run does not grow for ever."""
-    monkeypatch.setattr("neurockt.store.rows.TAIL_ROWS", 2)
+    monkeypatch.setattr("neurockt.store.reading.random_access.TAIL_ROWS", 2)
     writer.write(-1.0)
     reader = reader_of(writer)
     for value in range(6):

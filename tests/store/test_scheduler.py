@@ -15,12 +15,12 @@ import pytest
 
 from neurockt import open_run
 from neurockt.catalogue import RunWatcher
-from neurockt.records import Attempt, RunInfo
-from neurockt.store import state
-from neurockt.store.info import read_info, write_info
-from neurockt.store.scheduler import Scheduler
-from neurockt.store.sealing import seal_run
-from neurockt.store.state import ask_scheduler
+from neurockt.run_info import Attempt, RunInfo
+from neurockt.store.base.run_file import read_info, write_info
+from neurockt.store.owner import liveness
+from neurockt.store.owner.liveness import ask_scheduler
+from neurockt.store.owner.slurm import Scheduler
+from neurockt.store.recovery.sealing import seal_run
 
 LONG_AGO = datetime.now(timezone.utc) - timedelta(days=3)
 
@@ -32,7 +32,7 @@ ELSEWHERE = "5d0c29ba-0000-4000-8000-000000000000/pid:[4026531836]/12345"
 def scheduler(monkeypatch: pytest.MonkeyPatch) -> Scheduler:
     """One that has asked nothing yet."""
     made = Scheduler()
-    monkeypatch.setattr(state, "scheduler", made)
+    monkeypatch.setattr(liveness, "scheduler", made)
     return made
 
 
@@ -142,7 +142,7 @@ def test_a_scheduler_that_hangs_is_not_waited_for(
     tmp_path: Path, programs: Path, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither by who asks nor by who reads; it is killed with all that it started, and left alone for a while."""
-    monkeypatch.setattr("neurockt.store.scheduler.ASK_SECONDS", 0.3)
+    monkeypatch.setattr("neurockt.store.owner.slurm.ASK_SECONDS", 0.3)
     silent_run(tmp_path / "run")
     calls = install(programs, "sacct", before="trap '' TERM; sleep 60 & wait; sleep 60")
     began = time.monotonic()

@@ -13,8 +13,8 @@ import pytest
 from neurockt import open_run
 from neurockt.errors import RunInUse, RunNotFound
 from neurockt.monitor import Recorder
-from neurockt.store import layout
-from neurockt.store.sealing import seal_run
+from neurockt.store.base import layout
+from neurockt.store.recovery.sealing import seal_run
 
 
 def record(root: Path, steps: int, *, ending: Callable[[Recorder], None]) -> Path:

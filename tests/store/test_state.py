@@ -15,10 +15,11 @@ import pytest
 
 from neurockt import list_runs, open_run
 from neurockt.monitor import Recorder
-from neurockt.records import Attempt, RunInfo, State
-from neurockt.store import layout, process, state
-from neurockt.store.info import read_info, write_info
-from neurockt.store.state import CLOCK_SLACK_SECONDS, COPY_SECONDS, STALE_SECONDS, Liveness
+from neurockt.run_info import Attempt, RunInfo, State
+from neurockt.store.base import layout
+from neurockt.store.base.run_file import read_info, write_info
+from neurockt.store.owner import liveness, process
+from neurockt.store.owner.liveness import CLOCK_SLACK_SECONDS, COPY_SECONDS, STALE_SECONDS, Liveness
 
 NOW = datetime(2026, 11, 23, 10, 15, tzinfo=timezone.utc)
 
@@ -43,7 +44,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock of the reader."""
     made = Clock()
-    monkeypatch.setattr(state, "time", made)
+    monkeypatch.setattr(liveness, "time", made)
     return made
 
 

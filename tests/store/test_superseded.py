@@ -19,9 +19,11 @@ from live_run.dying import die, die_before
 from neurockt import open_run
 from neurockt.errors import CorruptRun, NeurocktWarning
 from neurockt.monitor import Recorder
-from neurockt.store import layout, parts, state
-from neurockt.store.info import read_info
-from neurockt.store.sealing import seal_run
+from neurockt.store.base import layout
+from neurockt.store.base.run_file import read_info
+from neurockt.store.owner import liveness
+from neurockt.store.recovery.sealing import seal_run
+from neurockt.store.tables import parts
 
 STEPS = 30
 """Steps of the run, in parts of nine; a validation after every fourth."""
@@ -109,7 +111,7 @@ def test_whatever_operation_a_kill_comes_before_nothing_is_lost_or_twice(
 
     In between the plain Parquet is one clean series, and at the end no row of the first attempt is missing or doubled.
     """
-    monkeypatch.setattr(state, "STALE_SECONDS", 0.5)  # what is waited where a claim does not tell yet whose it is
+    monkeypatch.setattr(liveness, "STALE_SECONDS", 0.5)  # what is waited where a claim does not tell yet whose it is
     operation, stride = 0, 1 if kills >= 100 else 3
     while True:
         operation += stride

@@ -15,11 +15,12 @@ from live_run import same
 
 from neurockt import Run, open_run
 from neurockt.errors import ColumnNotFound
-from neurockt.records import RunInfo, TableSummary
-from neurockt.store import layout, parts
-from neurockt.store.info import write_info
-from neurockt.store.sealing import seal_run
-from neurockt.store.table import TableWriter
+from neurockt.run_info import RunInfo, TableSummary
+from neurockt.store.base import layout
+from neurockt.store.base.run_file import write_info
+from neurockt.store.recovery.sealing import seal_run
+from neurockt.store.tables import parts
+from neurockt.store.writing.table_writer import TableWriter
 
 AXES = ["sample", "step", "epoch", "time"]
 

@@ -18,9 +18,11 @@ from live_run.dying import die
 from neurockt import open_run
 from neurockt.errors import RunInUse
 from neurockt.monitor import Recorder
-from neurockt.store import layout, state, table, writer
-from neurockt.store.info import read_info
-from neurockt.store.sealing import seal_run
+from neurockt.store.base import layout
+from neurockt.store.base.run_file import read_info
+from neurockt.store.owner import liveness
+from neurockt.store.recovery.sealing import seal_run
+from neurockt.store.writing import run_writer, table_writer
 
 RACER = """
 import sys
@@ -44,7 +46,8 @@ else:
 ELSEWHERE = """
 import os, sys, time, warnings
 from neurockt.monitor import Recorder
-from neurockt.store import process, table, writer
+from neurockt.store.owner import process
+from neurockt.store.writing import table_writer, run_writer
 
 process.machine = lambda: "elsewhere"
 process.host = lambda: "node-17"
@@ -145,9 +148,9 @@ def test_a_process_that_was_taken_for_dead_does_no_harm(
     tmp_path: Path, elsewhere: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It was only stopped, wakes up amid the other's run, warns once, writes nothing more, and trains to its end."""
-    monkeypatch.setattr(state, "STALE_SECONDS", 0.3)
-    monkeypatch.setattr(writer, "TICK_SECONDS", 0.01)
-    monkeypatch.setattr(table, "SEAL_SECONDS", 0.1)
+    monkeypatch.setattr(liveness, "STALE_SECONDS", 0.3)
+    monkeypatch.setattr(run_writer, "TICK_SECONDS", 0.01)
+    monkeypatch.setattr(table_writer, "SEAL_SECONDS", 0.1)
     elsewhere.send_signal(signal.SIGSTOP)
     recorder = Recorder(tmp_path, run_id="run", quiet=True)
     recorder.resume(3)

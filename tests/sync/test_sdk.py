@@ -17,7 +17,7 @@ from wandb_server import Fault, WandbServer, wait_until
 
 import neurockt
 from neurockt.monitor import Recorder
-from neurockt.sync import public, rows
+from neurockt.sync import rows, sdk
 
 from .conftest import Done, MakeRun, Sync
 
@@ -91,7 +91,7 @@ def test_an_unknown_version_goes_through_the_sdk(
     server: WandbServer, make_run: MakeRun, sync: Sync, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The protocol that we speak is that of versions it was compared with; what is sent is proved either way."""
-    monkeypatch.setattr(public, "sdk_version", lambda: "0.99.0")
+    monkeypatch.setattr(sdk, "sdk_version", lambda: "0.99.0")
     make_run(steps=50)
     (outcome,) = sync()
     assert (outcome.status, outcome.rows) == ("complete", 55)
@@ -155,7 +155,7 @@ def helpers() -> list[int]:
             parent = int((status.parent / "stat").read_text().rsplit(")", 1)[1].split()[1])
         except OSError:
             continue
-        if b"neurockt._wandb" in words and parent == os.getpid():
+        if b"neurockt.sync.sdk_worker" in words and parent == os.getpid():
             found.append(int(status.parent.name))
     return found
 

@@ -12,9 +12,9 @@ from wandb_server import WandbServer
 from wandb_server.runs import EVENTS
 
 from neurockt import open_run
-from neurockt.store.info import read_info, write_info
-from neurockt.store.journal import NULL
-from neurockt.store.table import TableWriter
+from neurockt.store.base.run_file import read_info, write_info
+from neurockt.store.journal.records import NULL
+from neurockt.store.writing.table_writer import TableWriter
 
 MakeRun = Callable[..., Path]
 Sync = Callable[..., list[Any]]

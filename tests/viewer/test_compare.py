@@ -13,7 +13,7 @@ import pytest
 from viewing import lines, rows, text, titles, typed, until
 
 from neurockt.monitor import Recorder
-from neurockt.records import ColumnSummary, RunInfo, TableSummary
+from neurockt.run_info import ColumnSummary, RunInfo, TableSummary
 from neurockt_viewer.app import ViewerApp
 from neurockt_viewer.comparison import compare_configs, compare_metrics
 from neurockt_viewer.marks import Marks

@@ -20,8 +20,9 @@ from viewing import until
 
 from neurockt import open_run
 from neurockt.monitor import Recorder
-from neurockt.store import layout, parts
-from neurockt.store.layout import TableName
+from neurockt.store.base import layout
+from neurockt.store.base.layout import TableName
+from neurockt.store.tables import parts
 from neurockt_viewer import table_rows
 from neurockt_viewer.widgets.table_view import TableView
 

@@ -10,9 +10,9 @@ from datetime import datetime
 from typing import Any, Final
 
 from neurockt.errors import QueryError
-from neurockt.fields import FIELD_NAMES, Field, field_value, flat_config, parse_field
 from neurockt.formatting import clean, display_width, format_ago, format_duration, format_number
-from neurockt.records import RunInfo
+from neurockt.query.fields import FIELD_NAMES, Field, field_value, flat_config, parse_field
+from neurockt.run_info import RunInfo
 from neurockt_viewer.widgets.row_source import WIDEST_COLUMN, Cell, Column
 
 CONFIG_SHOWN: Final = 3

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from neurockt.comparing import as_text
-from neurockt.fields import flat_config, metric_summary, smaller_is_better
 from neurockt.formatting import format_number
-from neurockt.records import RunInfo
+from neurockt.query.comparing import as_text
+from neurockt.query.fields import flat_config, metric_summary, smaller_is_better
+from neurockt.run_info import RunInfo
 
 MISSING: Final = "·"
 """Stands for a config key that a run lacks; ``null`` is a value."""

@@ -16,7 +16,7 @@ from neurockt.formatting import clean
 from neurockt_viewer.screens.prompts import Ask
 
 if TYPE_CHECKING:
-    from neurockt.store.layout import TableName
+    from neurockt.store.base.layout import TableName
     from neurockt_viewer.table_rows import Order
 
 ENDINGS: Final = (".csv", ".parquet")

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from neurockt.fields import Field, parse_field, sort_runs
 from neurockt.formatting import clean
-from neurockt.query import Query
-from neurockt.records import RunInfo
+from neurockt.query.fields import Field, parse_field, sort_runs
+from neurockt.query.filter import Query
+from neurockt.run_info import RunInfo
 from neurockt_viewer.charts import palette
 from neurockt_viewer.columns import cell_of, default_columns, layout_of, show_value, understood
 from neurockt_viewer.marks import Marks

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from neurockt.monitor import Recorder
-from neurockt.store import parts
+from neurockt.store.tables import parts
 from neurockt_viewer.charts import source
 from neurockt_viewer.charts.pyramid import ENTRIES
 from neurockt_viewer.charts.source import Metric, RunSeries

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from neurockt.store.layout import KEY
+from neurockt.store.base.layout import KEY
 from neurockt_viewer.charts.pyramid import Values
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from neurockt.store.layout import TableName
+    from neurockt.store.base.layout import TableName
 
 
 def axes_of(rows: pa.Table, table: TableName) -> Values:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from neurockt import open_run
-from neurockt.store import layout
-from neurockt.store.layout import KEY, TABLES
+from neurockt.store.base import layout
+from neurockt.store.base.layout import KEY, TABLES
 from neurockt_viewer.charts.arrow import axes_of, numbers_of, values_of
 from neurockt_viewer.charts.pyramid import ENTRIES, Entries, Pyramid, stretch_for, to_series
 from neurockt_viewer.charts.series import Axis, Floats, Integers, Line, Series, join
@@ -24,12 +24,12 @@ from neurockt_viewer.charts.series import Axis, Floats, Integers, Line, Series, 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from neurockt.records import TableSummary
-    from neurockt.store.follow import TableFollower
-    from neurockt.store.layout import TableName
-    from neurockt.store.outline import Outline
-    from neurockt.store.reader import Damage
-    from neurockt.store.run import Run
+    from neurockt.run_info import TableSummary
+    from neurockt.store.base.layout import TableName
+    from neurockt.store.reading.follow import TableFollower
+    from neurockt.store.reading.run import Run
+    from neurockt.store.reading.table_reader import Damage
+    from neurockt.store.tables.outline import Outline
 
 OUTLINE_ROWS: Final = 200_000
 """A table with fewer rows is read faster than its outline is worth."""

@@ -21,10 +21,10 @@ from textual.worker import get_current_worker
 from neurockt import open_run
 from neurockt.errors import NeurocktError
 from neurockt.formatting import clean, format_ago, format_duration
-from neurockt.records import RunInfo, State
-from neurockt.store.layout import rank_path
-from neurockt.store.origin import Origin
-from neurockt.store.run import Run
+from neurockt.run_info import RunInfo, State
+from neurockt.store.base.layout import rank_path
+from neurockt.store.base.origin import Origin
+from neurockt.store.reading.run import Run
 from neurockt_viewer.text import styled
 from neurockt_viewer.widgets.key_line import KeyLine
 from neurockt_viewer.widgets.preview import MUTED, state_text

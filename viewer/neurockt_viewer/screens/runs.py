@@ -14,10 +14,10 @@ from textual.content import Content
 from textual.widgets import Input, Static
 
 from neurockt.errors import QueryError, UsageError
-from neurockt.fields import parse_field
 from neurockt.formatting import clean, display_width
-from neurockt.query import Query, parse
-from neurockt.records import RunInfo
+from neurockt.query.fields import parse_field
+from neurockt.query.filter import Query, parse
+from neurockt.run_info import RunInfo
 from neurockt_viewer.columns import possible_columns
 from neurockt_viewer.marks import Marks
 from neurockt_viewer.run_rows import Head, RunRows, group_fields

@@ -15,7 +15,7 @@ from textual.worker import get_current_worker
 
 from neurockt.catalogue import RunWatcher
 from neurockt.errors import NeurocktError
-from neurockt.records import RunInfo
+from neurockt.run_info import RunInfo
 
 POLL_SECONDS: Final = 1.0
 """How often the directory is looked at."""

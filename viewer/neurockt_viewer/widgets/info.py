@@ -12,10 +12,10 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from neurockt.fields import flat_config
 from neurockt.formatting import clean, display_width, format_ago, format_duration
-from neurockt.records import ColumnSummary, RunInfo, TableSummary
-from neurockt.store.origin import Origin, facts
+from neurockt.query.fields import flat_config
+from neurockt.run_info import ColumnSummary, RunInfo, TableSummary
+from neurockt.store.base.origin import Origin, facts
 from neurockt_viewer.columns import show_value
 from neurockt_viewer.table_format import show_exact
 from neurockt_viewer.text import block, label, styled

@@ -16,8 +16,8 @@ from neurockt.errors import NeurocktError
 from neurockt.formatting import clean
 
 if TYPE_CHECKING:
-    from neurockt.store.layout import TableName
-    from neurockt.store.rows import RowReader
+    from neurockt.store.base.layout import TableName
+    from neurockt.store.reading.random_access import RowReader
 
 Tell = Callable[[float], bool]
 """Told the part that is done; says whether to go on."""

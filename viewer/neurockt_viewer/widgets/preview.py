@@ -12,9 +12,9 @@ from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from neurockt.fields import flat_config, smaller_is_better
 from neurockt.formatting import format_ago, format_duration, format_number
-from neurockt.records import RunInfo
+from neurockt.query.fields import flat_config, smaller_is_better
+from neurockt.run_info import RunInfo
 from neurockt_viewer.columns import STATES, show_value
 from neurockt_viewer.text import block, label, styled
 from neurockt_viewer.widgets.preview_chart import PreviewChart

@@ -17,7 +17,7 @@ from textual.message import Message
 from textual.worker import get_current_worker
 
 from neurockt.errors import NeurocktError
-from neurockt.records import RunInfo
+from neurockt.run_info import RunInfo
 
 if TYPE_CHECKING:
     from neurockt_viewer.charts.series import Line

@@ -1,0 +1,1 @@
+"""From a decorated call to one number per column: what a block collects."""

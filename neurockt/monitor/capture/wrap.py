@@ -1,0 +1,76 @@
+"""The wrapper around a recorded function; the training loop runs it at every call, so it is made to fit the function.
+
+A wrapper that takes ``*args, **kwargs`` packs and unpacks them at each call, which costs more than all of the
+recording. One that has the function's own parameters does not.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
+
+from neurockt.store.journal.records import NULL
+
+if TYPE_CHECKING:
+    from neurockt.monitor.capture.block import Block
+    from neurockt.monitor.capture.collectors import Collector
+    from neurockt.monitor.recorder import Recorder
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_TEMPLATE: Final = """\
+def recorded({parameters}):
+    value = function({arguments})
+    if recorder.open_block is block:
+        if type(value) is float and slots[slot] is NULL:
+            slots[slot] = value
+        else:
+            block.keep(slot, collector, value)
+    return value
+"""
+
+_NAMES: Final = frozenset("function recorder block slots slot collector value NULL type float".split())
+"""A function with such a parameter gets the general wrapper."""
+
+
+def recorded(
+    function: Callable[P, R], recorder: Recorder, block: Block, slot: int, collector: Collector
+) -> Callable[P, R]:
+    """``function``, collecting what it returns while ``block`` is the recorder's open one."""
+    parameters, arguments, defaults = _parameters(function)
+    namespace: dict[str, Any] = {
+        **defaults,
+        "function": function,
+        "recorder": recorder,
+        "block": block,
+        "slots": block.slots,
+        "slot": slot,
+        "collector": collector,
+        "NULL": NULL,
+    }
+    source = _TEMPLATE.format(parameters=parameters, arguments=arguments)
+    exec(compile(source, f"<neurockt records {collector.columns}>", "exec"), namespace)  # noqa: S102  (as dataclasses do)
+    return wraps(function)(namespace["recorded"])
+
+
+def _parameters(function: Callable[..., Any]) -> tuple[str, str, dict[str, Any]]:
+    """The parameters of the wrapper, the arguments it passes on, and the defaults that the parameters name."""
+    anything: tuple[str, str, dict[str, Any]] = ("*args, **kwargs", "*args, **kwargs", {})
+    try:
+        parameters = inspect.signature(function, follow_wrapped=False).parameters.values()
+    except (TypeError, ValueError):
+        return anything  # builtins do not tell
+    defaults = {}
+    declared = []
+    for parameter in parameters:
+        if parameter.kind is not parameter.POSITIONAL_OR_KEYWORD or parameter.name in _NAMES:
+            return anything
+        if parameter.default is not parameter.empty:
+            defaults[f"default_{parameter.name}"] = parameter.default
+            declared.append(f"{parameter.name}=default_{parameter.name}")
+        else:
+            declared.append(parameter.name)
+    return ", ".join(declared), ", ".join(parameter.name for parameter in parameters), defaults

@@ -1,0 +1,106 @@
+"""Which commit the code is at, asked of git: in bounded time, without a lock on the repository or a hook of it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Iterable
+from typing import Final
+
+from neurockt.monitor.context.secrets import mask_text
+from neurockt.store.base.origin import GitState
+
+GIT_SECONDS: Final = 5.0
+"""What git may take for all questions together; a question it has not answered by then stays open."""
+ANSWER_BYTES: Final = 64 * 1024
+DIFF_BYTES: Final = 2**20
+"""Bytes of a diff that are kept."""
+
+
+class Git:
+    """Asks git about the repository that holds one directory."""
+
+    def __init__(self, directory: str, deadline: float) -> None:
+        """Nothing is asked yet, and nothing is after the deadline, by the monotonic clock."""
+        self._directory = directory
+        self._deadline = deadline
+
+    @classmethod
+    def first(cls, directories: Iterable[str]) -> tuple[Git, GitState] | None:
+        """The first of the directories that is in a repository; None where none is, or there is no git."""
+        deadline = time.monotonic() + GIT_SECONDS
+        for directory in dict.fromkeys(directories):
+            git = cls(directory, deadline)
+            if state := git._state():
+                return git, state
+        return None
+
+    def _state(self) -> GitState | None:
+        """The commit, and whether tracked files differ from it."""
+        place = self._ask("rev-parse", "--show-toplevel", "HEAD", "--abbrev-ref", "HEAD")
+        if place is None:  # before the first commit there is no HEAD
+            place = (self._ask("rev-parse", "--show-toplevel") or "") + "\n\n"
+        root, commit, branch = place.split("\n")[:3]
+        if not root:
+            return None
+        changes = self._ask("status", "--porcelain", "--untracked-files=no", "--no-renames")
+        return GitState(
+            root=root,
+            commit=commit or None,
+            branch=branch if branch not in ("", "HEAD") else None,
+            dirty=None if changes is None else bool(changes),
+            remote=self._remote(),
+        )
+
+    def _remote(self) -> str | None:
+        answer = self._ask("config", "--get-regexp", r"^remote\..*\.url$")
+        remotes = dict(line.split(" ", 1) for line in (answer or "").splitlines() if " " in line)
+        url = remotes.get("remote.origin.url") or next(iter(remotes.values()), None)
+        return mask_text(url) if url else None
+
+    def diff(self) -> tuple[str, bool] | None:
+        """In what tracked files differ from the commit, what looks like a secret masked; and whether it was cut.
+
+        None where they do not differ, or git took too long.
+        """
+        answer = self._ask("diff", "HEAD", "--no-ext-diff", "--no-textconv", "--no-color", limit=DIFF_BYTES)
+        if not answer:
+            return None
+        cut = len(answer.encode()) >= DIFF_BYTES
+        return mask_text(answer[: answer.rfind("\n") + 1] if cut else answer, code=True), cut
+
+    def _ask(self, *question: str, limit: int = ANSWER_BYTES) -> str | None:
+        """What git says, up to ``limit`` bytes; None where it fails, or takes too long."""
+        # by its full path: to look for it, subprocess would replace the warning filters, which all threads share
+        git = shutil.which("git")
+        if git is None:
+            return None
+        command = [git, "--no-optional-locks", "-c", "core.fsmonitor=false", "-C", self._directory, *question]
+        environment = {**os.environ, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
+        seconds = self._deadline - time.monotonic()
+        if seconds <= 0:
+            return None
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=environment,
+            )
+        except OSError:
+            return None
+        timer = threading.Timer(seconds, process.kill)
+        timer.daemon = True
+        timer.start()
+        with process:
+            assert process.stdout is not None
+            answer = process.stdout.read(limit)
+            full = len(answer) == limit
+            if full:
+                process.kill()
+        timer.cancel()
+        return answer.decode("utf-8", "replace") if full or process.returncode == 0 else None

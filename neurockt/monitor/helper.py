@@ -1,0 +1,113 @@
+"""RecorderHelper: the same recording for things that are not written as methods, torchmetrics above all."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from neurockt.errors import UsageError
+from neurockt.monitor.capture.block import Block
+from neurockt.monitor.capture.collectors import (
+    BatchCollectionCollector,
+    CollectionCollector,
+    Collector,
+    MetricCollector,
+    ValueCollector,
+)
+from neurockt.monitor.capture.mean import Aggregator
+from neurockt.monitor.recorder import Recorder
+
+
+class RecorderHelper:
+    """Makes callables record what they return."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        """Records to ``recorder``."""
+        self._recorder = recorder
+
+    def metric(self, aggregator: Aggregator | None = None, /, **callables: Any) -> dict[str, Any]:
+        """Record what these return inside ``recorder(train=False)``, each as a column of `epochs`.
+
+        Args:
+            aggregator: takes the list of a block's values, gives one number. Left out, a torchmetrics ``Metric`` (or
+                ``MetricCollection``) gives its own ``compute()`` over the block and is then ``reset()``, and anything
+                else gives the mean.
+            callables: by column name. A ``MetricCollection`` gives a column ``name_key`` for each of its metrics.
+
+        Returns:
+            The callables by name, to be called in place of the originals. A module (a torchmetrics metric, a loss) is
+            the very instance that was given; a function comes back wrapped.
+
+        Raises:
+            InvalidName: a name cannot be a column.
+            UsageError: nothing was given, something is not callable, or a name is taken.
+        """
+        return self._record(False, aggregator, callables)
+
+    def track_scalar(self, aggregator: Aggregator | None = None, /, **callables: Any) -> dict[str, Any]:
+        """Record what these return inside ``recorder(train=True)``, a column of `steps` each; else like ``metric``."""
+        return self._record(True, aggregator, callables)
+
+    def _record(self, train: bool, aggregator: Aggregator | None, callables: dict[str, Any]) -> dict[str, Any]:
+        if not callables:
+            raise UsageError("give what to record by name, such as metric(torch_mean, acc=MulticlassAccuracy(10))")
+        for name, function in callables.items():
+            if not callable(function):
+                raise UsageError(f"{name}={function!r:.60} cannot be called; give a function, a module or a metric")
+        return {name: self._wrapped(train, name, aggregator, function) for name, function in callables.items()}
+
+    def _wrapped(self, train: bool, name: str, aggregator: Aggregator | None, function: Any) -> Any:
+        torchmetrics = sys.modules.get("torchmetrics")
+        if torchmetrics is not None and isinstance(function, torchmetrics.MetricCollection):
+            if aggregator is None:
+                self._recorder.declare(self._recorder(train), name, CollectionCollector(name, function))
+            else:
+                self._on_call(train, name, BatchCollectionCollector(name, function, aggregator), function)
+            return function
+        if torchmetrics is not None and isinstance(function, torchmetrics.Metric) and aggregator is None:
+            self._recorder.declare(self._recorder(train), name, MetricCollector(name, function))
+            return function
+        torch = sys.modules.get("torch")
+        if torch is not None and isinstance(function, torch.nn.Module):
+            self._on_call(train, name, ValueCollector(name, aggregator), function)
+            return function
+        decorate: Callable[[Any], Any] = (
+            self._recorder.track_scalar(name, aggregator) if train else self._recorder.metric(name, aggregator)
+        )
+        return decorate(function)
+
+    def _on_call(self, train: bool, name: str, collector: Collector, module: Any) -> None:
+        block = self._recorder(train)
+        slot = self._recorder.declare(block, name, collector)
+        module.register_forward_hook(_Hook(self._recorder, block, slot, collector, name))
+
+
+class _Hook:
+    """Collects what a module returned, when the block for it is open."""
+
+    def __init__(self, recorder: Recorder, block: Block, slot: int, collector: Collector | None, name: str) -> None:
+        self._recorder = recorder
+        self._block = block
+        self._slot = slot
+        self._collector: Any = collector
+        self._name = name
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Hook:
+        """A copied module records to the same column."""
+        return self
+
+    def __reduce__(self) -> tuple[Callable[..., _Hook], tuple[Any, ...]]:
+        """A pickled module records to the same column, if it is loaded where the run is recorded; else nowhere."""
+        return _hook_of, (self._recorder, self._block.table == "steps", self._name)
+
+    def __call__(self, module: Any, inputs: Any, output: Any) -> None:
+        if self._recorder.open_block is self._block:
+            self._block.keep(self._slot, self._collector, output)
+
+
+def _hook_of(recorder: Recorder, train: bool, name: str) -> _Hook:
+    block = recorder(train)
+    collector = block.collectors.get(name)
+    slot = list(block.collectors).index(name) if collector else 0
+    return _Hook(recorder, block, slot, collector, name)

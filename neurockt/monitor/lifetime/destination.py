@@ -1,0 +1,125 @@
+"""Which run a recorder's rows go to: a new one, one that is continued, or one rank's of a run that all ranks record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from neurockt.errors import RunInUse, UsageError
+from neurockt.monitor.names import new_run_id
+from neurockt.run_info import RunInfo
+from neurockt.store.base.layout import TableName, rank_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from neurockt.monitor.ranks.place import Place
+    from neurockt.store.recovery.takeover import Takeover
+    from neurockt.store.writing.run_writer import RunWriter
+
+
+class Destination:
+    """The run that one recorder writes. Nothing is on disk before ``create``."""
+
+    def __init__(self, root: Path, info: RunInfo, recorder: int, *, is_named: bool) -> None:
+        """A new run, until ``look`` or ``settle_rank`` finds that one is to be continued.
+
+        Args:
+            root: directory of runs.
+            info: what the user says of the run; its id is the user's where ``is_named``, else it may change.
+            recorder: which of this process's recorders it is, from 1.
+        """
+        self.info = info
+        self.takeover: Takeover | None = None
+        """Of the run that is continued."""
+        self._root = root
+        self._recorder = recorder
+        self._is_named = is_named
+
+    @property
+    def run_dir(self) -> Path:
+        """The run's directory."""
+        return self._root / self.info.id
+
+    @property
+    def path(self) -> Path:
+        """Where this process writes: the run, or its rank's directory within."""
+        return self.run_dir if self.info.rank is None else rank_path(self.run_dir, self.info.rank)
+
+    def look(self, *, writes: bool) -> Mapping[str, Any]:
+        """See whether there is a run to continue; gives the config it has.
+
+        Args:
+            writes: whether this process is to write it, and does not only count beside the one that does.
+
+        Raises:
+            UsageError, RunInUse, CorruptRun, FormatTooNew: as ``run_to_continue``.
+        """
+        from neurockt.monitor.lifetime.requeue import run_to_continue
+
+        run_id = self.info.id if self._is_named else None
+        return self._take(run_to_continue(self._root, run_id, self._recorder, writes=writes))
+
+    def settle_rank(self, place: Place) -> Mapping[str, Any]:
+        """Find the run that all ranks record, each in a directory of its own; gives the config it has.
+
+        Raises:
+            UsageError: the ranks cannot agree on an id, or what they agree on is another run.
+            RunInUse, CorruptRun, FormatTooNew: as ``run_to_continue``.
+        """
+        from neurockt.monitor.lifetime.requeue import run_to_continue
+        from neurockt.monitor.ranks.place import common_run_id, is_restart
+
+        run_id = self.info.id
+        if not self._is_named:
+            restarted = run_to_continue(self._root, None, self._recorder, writes=False)
+            before = restarted.info if restarted is not None and restarted.info.keeps_ranks else None
+            run_id = before.path.name if before is not None else common_run_id(place)
+        self.info = replace(self.info, id=run_id, rank=place.rank, ranks=place.size)
+        if self.path.exists() and not self._is_named and not is_restart():
+            raise UsageError(f"{self.path} exists; pass another run_id, the same on every rank")
+        return self._take(run_to_continue(self.path.parent, self.path.name, self._recorder))
+
+    def _take(self, takeover: Takeover | None) -> Mapping[str, Any]:
+        if takeover is None:
+            return {}
+        self.takeover = takeover
+        if self.info.rank is None:
+            self.info = replace(self.info, id=takeover.info.path.name)
+        return takeover.info.config
+
+    def create(
+        self,
+        columns: Mapping[TableName, tuple[str, ...]],
+        config: Mapping[str, Any],
+        on_fault: Callable[[str, BaseException], None],
+    ) -> RunWriter:
+        """Begin to write; an id that chance has given twice is given anew.
+
+        Raises:
+            RunInUse: another process writes the run.
+            OSError: the disk does not take it now.
+        """
+        from neurockt.store.writing.run_writer import (
+            RunWriter,  # with all that writing needs, when something is to be written
+        )
+
+        while True:
+            info = replace(self.info, path=self.path)
+            try:
+                return RunWriter(
+                    info,
+                    columns,
+                    config=config,
+                    recorder=self._recorder,
+                    takeover=self.takeover,
+                    on_fault=on_fault,
+                )
+            except FileExistsError:
+                if self._is_named or self.info.rank is not None:
+                    hint = "begin with another run_id, or begin again to continue it once that process has ended"
+                    raise RunInUse(f"another process has begun the run {info.path} meanwhile; {hint}") from None
+                self.info = replace(self.info, id=new_run_id(datetime.now()))

@@ -1,0 +1,246 @@
+"""How a run ends, as far as its own process can tell: by an exception, an exit status, a signal, or in peace.
+
+The interpreter does not tell its exit handlers why it exits. An exception that nobody caught is in ``sys.last_value``;
+of ``sys.exit(3)`` nothing is left, so it is watched while a run is recorded; a thread's exception goes to
+``threading.excepthook``. What came before the last row did not end the run.
+"""
+
+from __future__ import annotations
+
+import atexit
+import sys
+import threading
+import time
+import traceback
+import weakref
+from collections.abc import Callable
+from functools import wraps
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from neurockt.monitor.lifetime import signals
+from neurockt.run_info import Failure, State
+from neurockt.store.owner.oom import oom_kills
+
+if TYPE_CHECKING:
+    from neurockt.monitor.recorder import Recorder
+
+FLUSH_SECONDS: Final = 1.0
+"""How long a process that a signal ends waits for numbers that are on their way from an accelerator."""
+
+OUT_OF_MEMORY: Final = "out of memory"
+_MEMORY_ERRORS: Final = ("MemoryError", "OutOfMemoryError")
+"""Python's, and what torch calls its own."""
+
+_CATCHERS: Final = ("_pytest", "IPython")
+"""Packages that run the user's code and outlive its ``sys.exit``."""
+
+
+class Ending(NamedTuple):
+    """How a run ended."""
+
+    state: State
+    cause: str | None = None
+    failure: Failure | None = None
+
+
+class Watch:
+    """What is heard of the end of the process, for one recorder, from its first row on."""
+
+    def __init__(self, recorder: Recorder, finish: Callable[[], None]) -> None:
+        """Hear of the end; ``finish`` is called when the interpreter exits."""
+        self._recorder = recorder
+        self._finish = finish
+        self._began = time.monotonic()
+        self._earlier = getattr(sys, "last_value", None)
+        self._thread = threading.current_thread()
+        self._left = 0
+        self._told: tuple[int, Ending] | None = None
+        atexit.register(finish)
+        if _is_child():  # which may exit without the interpreter's exit handlers
+            sys.modules["multiprocessing.util"].Finalize(None, finish, exitpriority=0)
+        _watches.add(self)
+        _hook()
+
+    def listen(self) -> None:
+        """Hear of signals too: there is a writer who can write them down."""
+        writer = self._recorder.writer
+        if writer is not None:
+            writer.cause = lambda: signals.heard_since(self._began)
+        signals.listen(self)
+
+    def close(self) -> None:
+        """The run has ended."""
+        atexit.unregister(self._finish)
+        signals.attend()  # a signal may have come meanwhile, and have waited for the run to be sealed
+        signals.forget(self)
+        _watches.discard(self)
+        if not _watches:
+            _unhook()
+
+    def disown(self) -> None:
+        """This process is a forked child: its end is not the run's."""
+        atexit.unregister(self._finish)
+        _watches.discard(self)
+
+    def block_left(self, error: BaseException) -> None:
+        """An exception has left a block. Only its identity is kept: it may hold all of a model's memory."""
+        self._left = id(error)
+
+    # Told
+
+    def at_finish(self) -> Ending:
+        """How the run ends when the script says that it has finished: a loop that a signal cut short says so, too."""
+        return self._with_signal(Ending("finished"))
+
+    def at_exit(self) -> Ending:
+        """How the run ends now that the interpreter exits."""
+        return self._with_signal(self._by_exception())
+
+    def _with_signal(self, ending: Ending) -> Ending:
+        cause = signals.heard_since(self._began)
+        return ending if cause is None else Ending("preempted", cause, ending.failure)
+
+    def _by_exception(self) -> Ending:
+        if _is_child() and (error := sys.exc_info()[1]) is not None:
+            return self._failed(error)
+        error = getattr(sys, "last_value", None)
+        if error is not None and error is not self._earlier and (_reached_the_top(error) or id(error) == self._left):
+            return self._failed(error)
+        if self._told is not None and self._told[0] == self._rows():
+            return self._told[1]
+        return Ending("finished")
+
+    def _failed(self, error: BaseException) -> Ending:
+        if isinstance(error, SystemExit):
+            if error.code in (None, 0):
+                return Ending("finished")
+            if error.__context__ is not None:
+                return self._failed(error.__context__)
+        text = "".join(traceback.format_exception(error))
+        failure = Failure(type(error).__name__, str(error), text)
+        return Ending("failed", self._cause_of(error), failure)
+
+    def _cause_of(self, error: BaseException) -> str:
+        if type(error).__name__ in _MEMORY_ERRORS or self._memory_ran_out():
+            return OUT_OF_MEMORY
+        if isinstance(error, SystemExit):
+            return exit_cause(error.code)
+        return "KeyboardInterrupt" if isinstance(error, KeyboardInterrupt) else "exception"
+
+    def _memory_ran_out(self) -> bool:
+        """Whether the kernel has killed a process of this job for want of memory; its exception tells little."""
+        writer = self._recorder.writer
+        attempt = writer.info.attempt if writer else None
+        return attempt is not None and oom_kills(attempt.cgroup) > attempt.oom_kills
+
+    def _rows(self) -> int:
+        return self._recorder.step + self._recorder.epoch
+
+    def exits(self, status: Any) -> None:
+        """``sys.exit`` has been called."""
+        if status in (None, 0) or threading.current_thread() is not threading.main_thread():
+            self._told = None
+            return
+        error = sys.exc_info()[1]
+        if isinstance(error, Exception):  # an exception that was caught, and perhaps logged
+            self._told = self._rows(), self._failed(error)
+        else:
+            failure = Failure("SystemExit", str(status), "".join(traceback.format_stack()))
+            self._told = self._rows(), Ending("failed", exit_cause(status), failure)
+
+    def thread_failed(self, thread: threading.Thread | None, error: BaseException) -> None:
+        """An exception has ended a thread."""
+        if thread is self._thread or id(error) == self._left:
+            self._told = self._rows(), self._failed(error)
+
+    # As a listener of signals
+
+    def is_amid(self) -> bool:
+        """Whether rows are on their way to the writer, or the run is being sealed."""
+        return self._recorder.amid
+
+    def note(self) -> None:
+        """Write the signal down in ``run.json``: should the process die without another word, readers know why."""
+        if self._recorder.writer is not None:
+            self._recorder.writer.note()
+
+    def end(self) -> None:
+        """Seal the run; the main thread stands still in its handler."""
+        self.note()
+        self._recorder.end(self.at_finish(), FLUSH_SECONDS)
+
+    def call_attend(self) -> None:
+        """The main thread comes by when its next block ends."""
+        self._recorder.call()
+
+
+def exit_cause(status: Any) -> str:
+    """What a process that exits so is said to have ended by."""
+    return f"exit {status & 0xFF}" if isinstance(status, int) else "exit 1"
+
+
+def _reached_the_top(error: BaseException) -> bool:
+    """Whether an exception has left the script itself, and was not caught by what runs it, as pytest and IPython do."""
+    if error.__traceback__ is None or hasattr(sys, "ps1"):
+        return False
+    frame = error.__traceback__.tb_frame
+    return frame.f_code.co_name == "<module>" or frame.f_globals.get("__name__") == "runpy"
+
+
+def _is_child() -> bool:
+    """Whether multiprocessing started this process."""
+    process = sys.modules.get("multiprocessing.process")
+    return process is not None and process.parent_process() is not None
+
+
+_watches: Final[weakref.WeakSet[Watch]] = weakref.WeakSet()
+_hooks: tuple[Callable[..., Any], Callable[..., Any]] | None = None
+
+
+def _hook() -> None:
+    """Watch ``sys.exit`` and the threads' exceptions; what was there before is called."""
+    global _hooks
+    if _hooks is None:
+        _hooks = _exit_before(sys.exit), _excepthook_before(threading.excepthook)
+        sys.exit, threading.excepthook = _hooks
+
+
+def _unhook() -> None:
+    """Leave them as they were, unless somebody else has put his own over ours."""
+    global _hooks
+    if _hooks is not None and (sys.exit, threading.excepthook) == _hooks:
+        sys.exit, threading.excepthook = (vars(_hooks[0])["__wrapped__"], vars(_hooks[1])["__wrapped__"])
+        _hooks = None
+
+
+def _exit_before(original: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(original)
+    def exit(status: Any = None, /) -> Any:
+        if not _is_caught():
+            for watch in list(_watches):
+                watch.exits(status)
+        original(status)
+
+    return exit
+
+
+def _excepthook_before(original: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(original)
+    def excepthook(args: Any, /) -> Any:
+        if args.exc_value is not None and not isinstance(args.exc_value, SystemExit):
+            for watch in list(_watches):
+                watch.thread_failed(args.thread, args.exc_value)
+        original(args)
+
+    return excepthook
+
+
+def _is_caught() -> bool:
+    """Whether what is called now was called by something that catches a SystemExit."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        if str(frame.f_globals.get("__name__")).partition(".")[0] in _CATCHERS:
+            return True
+        frame = frame.f_back
+    return False

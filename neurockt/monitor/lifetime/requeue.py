@@ -1,0 +1,106 @@
+"""Which run a recorder continues: the one it is told, or the one it recorded before SLURM restarted the job."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from neurockt.errors import NeurocktError, RunNotFound, UsageError
+from neurockt.store.base import layout
+from neurockt.store.owner.attempts import job_id, restart_count, script_digest
+from neurockt.store.owner.process import is_alive
+
+if TYPE_CHECKING:
+    from neurockt.run_info import RunInfo
+    from neurockt.store.recovery.takeover import Takeover
+
+
+def run_to_continue(root: Path, run_id: str | None, recorder: int, *, writes: bool = True) -> Takeover | None:
+    """The run that a new recorder continues; None where it begins one.
+
+    Args:
+        root: directory of runs.
+        run_id: the run the user names.
+        recorder: which of this process's recorders it is, from 1.
+        writes: whether this process is to write it, and does not only count beside the one that does.
+
+    Raises:
+        UsageError: the directory of that name is no run.
+        RunInUse, CorruptRun, FormatTooNew: it is one that cannot be continued.
+    """
+    if run_id is not None:
+        path = root / run_id
+        return _takeover(path, writes) if os.path.lexists(path) else None
+    if restart_count():
+        found = _of_this_job(root, recorder, writes)
+        return _takeover(found, writes) if found is not None else None
+    return None
+
+
+def _takeover(path: Path, writes: bool) -> Takeover | None:
+    from neurockt.store.recovery.takeover import Takeover
+
+    try:
+        return Takeover(path, writes=writes)
+    except RunNotFound:
+        if not writes or _remove_beginning(path):
+            return None
+        raise UsageError(f"{path} exists and is no run; choose another run_id, or remove it") from None
+
+
+def _remove_beginning(path: Path) -> bool:
+    """Remove what is left of a process that died before it had written what the run is; whether it was no more."""
+    from neurockt.store.owner.liveness import STALE_SECONDS
+
+    try:
+        is_old = time.time() - path.stat().st_mtime > STALE_SECONDS
+        if not is_old or any(not name.endswith(layout.TEMPORARY) for name in os.listdir(path)):
+            return False
+        for name in os.listdir(path):
+            (path / name).unlink()
+        path.rmdir()
+    except OSError:
+        return False
+    return True
+
+
+def _of_this_job(root: Path, recorder: int, writes: bool) -> Path | None:
+    """The run that this recorder wrote before the job was restarted.
+
+    Of the runs that this job wrote, that no process has continued since, and whose recorder had the same number in its
+    process: the one with the same command line; else one that had not finished; else the oldest.
+    """
+    found: list[tuple[bool, bool, RunInfo]] = []
+    for info in _runs_of_job(root):
+        last = info.attempt
+        if last is None or last.job != job_id() or last.recorder != recorder:
+            continue
+        if last.restart >= restart_count() + (not writes):
+            continue
+        if writes and info.state == "running" and is_alive(last):
+            continue
+        found.append((last.script != script_digest(), info.state == "finished", info))
+    found.sort(key=lambda each: (*each[:2], each[2].created, each[2].id))
+    return found[0][2].path if found else None
+
+
+def _runs_of_job(root: Path) -> list[RunInfo]:
+    """The runs that name this job; the others, of which there may be thousands, are hardly looked at."""
+    from neurockt.store.base.run_file import read_info
+
+    sought = f'"job": {json.dumps(job_id())}'.encode()
+    runs = []
+    try:
+        names = sorted(os.listdir(root))
+    except OSError:
+        return []
+    for name in names:
+        try:
+            if sought in (root / name / layout.RUN_FILE).read_bytes():
+                runs.append(read_info(root / name))
+        except (OSError, NeurocktError):
+            continue  # no run, or none that could be continued
+    return runs

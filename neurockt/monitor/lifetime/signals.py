@@ -1,0 +1,360 @@
+"""The signals with which a scheduler announces the end of a job, heard without getting in anybody's way.
+
+Handlers of ours are installed when the first row is recorded, in the main thread, and only where a signal has its
+default action or a handler of the user's in Python. They do what would have been done without them: the user's handler
+is called; the default action ends the process, once what was recorded is sealed, or after ``SEAL_SECONDS``.
+
+A handler may interrupt the recorder at any point, also where it holds a lock. So it does nothing itself: it tells a
+thread, and waits for it no longer than it is allowed to. The same thread hears of a signal at once, through the
+interpreter's wakeup descriptor, also when the main thread is stuck in C, waiting for a device or for another rank,
+where no handler in Python can run. Then it does what the handler would have done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, Final, Protocol
+
+from neurockt.store.owner.process import leave_signals_to_others
+
+SIGNALS: Final = tuple(signal.Signals[name] for name in ("SIGTERM", "SIGUSR1", "SIGUSR2"))
+"""SIGTERM ends a job, at its time limit and when it is preempted. The others are what one asks to be warned by, with
+``--signal``."""
+SEAL_SECONDS: Final = 5.0
+"""How long a signal that ends the process is held up at most."""
+NOTE_SECONDS: Final = 1.0
+"""How long the user's own handler is held up at most, while the signal is written down."""
+STUCK_SECONDS: Final = 1.0
+"""A main thread that has not come to its handler by then is stuck in C."""
+POKE_SECONDS: Final = 0.1
+"""One that has not by then may be waiting for something, while another thread has got the signal."""
+POLL_SECONDS: Final = 0.25
+"""How often it is looked whether the user has installed a handler over ours."""
+OUTLIVED_SECONDS: Final = 3600.0
+"""A run that goes on so long after a signal is not ended by it."""
+LIMIT_SECONDS: Final = {signal.SIGTERM: 120.0}
+"""How near the job's end a signal announces the time limit; SLURM sends SIGTERM at the limit itself."""
+WARNING_SECONDS: Final = 900.0
+"""The same for the other signals, which it sends ahead, as early as the user asked for."""
+
+_FATAL: Final = 0x80
+_NOTED: Final = 0x40
+_DEFERRED: Final = 0xC0
+"""Added to a signal's number when a handler tells the thread: it ends the process, it does not, or it will, soon."""
+
+
+class Listener(Protocol):
+    """A run that is being recorded."""
+
+    def is_amid(self) -> bool:
+        """Whether a signal that ends the process must wait until ``attend`` is called."""
+
+    def note(self) -> None:
+        """Write down that the signal has come; called from another thread than the loop's, which may go on."""
+
+    def end(self) -> None:
+        """Seal the run: the loop has stopped for good."""
+
+    def call_attend(self) -> None:
+        """Have the main thread call ``attend`` soon: once it is no longer amid something, or when a block ends."""
+
+
+def listen(listener: Listener) -> None:
+    """Tell the listener of signals, until ``forget``. From the first on, which must come from the main thread."""
+    global _ears
+    if _ears is None and threading.current_thread() is threading.main_thread():
+        with contextlib.suppress(ValueError, OSError):  # not the main interpreter
+            _ears = _Ears()
+    if _ears is not None:
+        _ears.listeners.append(listener)
+
+
+def forget(listener: Listener) -> None:
+    """Tell this listener no more; when it was the last one, the signals are again as they were."""
+    global _ears
+    if _ears is not None and listener in _ears.listeners:
+        _ears.listeners.remove(listener)
+        if not _ears.listeners:
+            ears, _ears = _ears, None
+            ears.close()
+
+
+def heard_since(monotonic: float) -> str | None:
+    """The name of the latest signal, or ``time limit``, if it came after that moment and not too long ago."""
+    if _heard is None or _heard[1] < monotonic or time.monotonic() - _heard[1] > OUTLIVED_SECONDS:
+        return None
+    return _heard[0]
+
+
+def attend() -> None:
+    """Do in the main thread what had to wait for it; anybody else's call does no harm."""
+    ears = _ears
+    if ears is None:
+        return
+    if ears.deferred:
+        signum, ears.deferred = ears.deferred, 0
+        signal.raise_signal(signum)
+    if ears.replaced and threading.current_thread() is threading.main_thread():
+        ears.install()
+
+
+def _hear(signum: int) -> None:
+    global _heard
+    end = os.environ.get("SLURM_JOB_END_TIME", "")
+    within = LIMIT_SECONDS.get(signal.Signals(signum), WARNING_SECONDS)
+    at_limit = end.isascii() and end.isdecimal() and -within < int(end) - time.time() < within
+    _heard = "time limit" if at_limit else signal.Signals(signum).name, time.monotonic()
+
+
+class _Handler:
+    """Stands where the user's handler, or none, stood."""
+
+    def __init__(self, signum: int, previous: Any) -> None:
+        self.previous = previous
+        self._signum = signum
+
+    def __call__(self, signum: int, frame: FrameType | None) -> Any:
+        ears, previous = _ears, self.previous
+        fatal = self.is_fatal()
+        if ears is not None:
+            ears.handle(signum, fatal)
+        elif fatal:
+            _die(signum)
+        return previous(signum, frame) if callable(previous) else None
+
+    def is_fatal(self) -> bool:
+        """Whether the process would have ended without us. A handler that was put over ours and calls it decides that
+        for itself."""
+        return self.previous is signal.SIG_DFL and signal.getsignal(self._signum) is self
+
+
+class _Ears:
+    """Handlers, and the thread that they tell, for as long as there are listeners."""
+
+    def __init__(self) -> None:
+        self.listeners: list[Listener] = []
+        self.deferred = 0
+        """A signal that the main thread shall have again once it is no longer amid what cannot be left."""
+        self.replaced = False
+        """Whether handlers were put over ours."""
+        self._handlers: dict[int, _Handler] = {}
+        self._dying = False
+        self._main = threading.get_ident()
+        self._waiting: deque[threading.Lock] = deque()  # each held by a handler that waits for its release
+        self._reading, self._writing = os.pipe()
+        os.set_blocking(self._writing, False)
+        for signum in SIGNALS:
+            self._take(signum)
+        earlier = signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
+        if earlier != -1:
+            signal.set_wakeup_fd(earlier)  # somebody else's, such as asyncio's: the handlers alone have to do
+        _start(self._listen)
+
+    # In the main thread
+
+    def _take(self, signum: int) -> None:
+        previous = signal.getsignal(signum)
+        while isinstance(previous, _Handler):  # left over from an earlier run
+            previous = previous.previous
+        self._handlers.pop(signum, None)
+        if previous is None or previous is signal.SIG_IGN or (previous is signal.SIG_DFL and _is_handled_in_c(signum)):
+            return  # nobody's business, or a handler in C, which could not be called from here
+        handler = _Handler(signum, previous)
+        signal.signal(signum, handler)
+        self._handlers[signum] = handler
+
+    def install(self) -> None:
+        """Put our handlers over those that the user has put over them."""
+        self.replaced = False
+        for signum in list(self._handlers):
+            if self._is_replaced(signum):
+                self._take(signum)
+
+    def _is_replaced(self, signum: int) -> bool:
+        return signal.getsignal(signum) is not self._handlers[signum]
+
+    def handle(self, signum: int, fatal: bool) -> None:
+        """A handler has been called; does not return if it is fatal, unless the recorder has to finish something."""
+        _hear(signum)
+        if self._dying:
+            return
+        if fatal and any(listener.is_amid() for listener in self.listeners):
+            self.deferred = signum
+            for listener in self.listeners:
+                listener.call_attend()
+            self._tell(signum | _DEFERRED)
+            return
+        self._dying = fatal
+        done = threading.Lock()
+        done.acquire()
+        self._waiting.append(done)
+        self._tell(signum | (_FATAL if fatal else _NOTED))
+        try:
+            done.acquire(timeout=SEAL_SECONDS if fatal else NOTE_SECONDS)
+        finally:
+            if fatal:
+                _die(signum)
+
+    def _tell(self, message: int) -> None:
+        with contextlib.suppress(OSError):  # full: the thread has enough to do
+            os.write(self._writing, bytes([message]))
+
+    def close(self) -> None:
+        """Give the signals back. Another thread cannot; then the handlers stay, and do what would be done without."""
+        if threading.current_thread() is threading.main_thread():
+            self._give_back()
+            self._tell(0)
+
+    def disown(self) -> None:
+        """In a forked child, where the thread is not: give the signals back."""
+        self._give_back()
+        os.close(self._reading)
+        os.close(self._writing)
+
+    def _give_back(self) -> None:
+        for signum, handler in self._handlers.items():
+            if not self._is_replaced(signum):
+                signal.signal(signum, handler.previous)
+        earlier = signal.set_wakeup_fd(-1)
+        if earlier not in (-1, self._writing):
+            signal.set_wakeup_fd(earlier)
+
+    # In the thread
+
+    def _listen(self) -> None:
+        leave_signals_to_others()
+        poll = select.poll()
+        poll.register(self._reading, select.POLLIN)
+        due: dict[int, float] = {}  # when the main thread has to have come to its handler
+        poked: set[int] = set()
+        while True:
+            arrived = poll.poll(1000 * (POKE_SECONDS if due else POLL_SECONDS))
+            for message in os.read(self._reading, 256) if arrived else b"":
+                if message == 0:
+                    os.close(self._reading)
+                    os.close(self._writing)
+                    return
+                signum, kind = message & 0x3F, message & 0xC0
+                if signum in self._handlers:
+                    self._hear_of(signum, kind, due, poked)
+            for signum in [signum for signum, moment in due.items() if time.monotonic() >= moment]:
+                if signum in poked or not self._poke(signum):
+                    del due[signum]
+                    poked.discard(signum)
+                    self._act_alone(signum)
+                else:
+                    poked.add(signum)
+                    due[signum] = time.monotonic() + STUCK_SECONDS
+            self.replaced = any(self._is_replaced(signum) for signum in list(self._handlers))
+            if self.replaced:
+                for listener in list(self.listeners):
+                    listener.call_attend()
+
+    def _hear_of(self, signum: int, kind: int, due: dict[int, float], poked: set[int]) -> None:
+        if kind == _FATAL:
+            self._do(lambda listener: listener.end(), SEAL_SECONDS)
+            self._waiting.popleft().release()
+        elif kind == _NOTED:
+            due.pop(signum, None)
+            self._do(lambda listener: listener.note(), NOTE_SECONDS)
+            self._waiting.popleft().release()
+        elif kind == _DEFERRED:
+            if signum not in poked:
+                due[signum] = time.monotonic() + SEAL_SECONDS
+            poked.add(signum)  # the main thread has heard
+        else:
+            due.setdefault(signum, time.monotonic() + POKE_SECONDS)
+
+    def _poke(self, signum: int) -> bool:
+        """Interrupt what the main thread waits for, in case another thread has got the signal."""
+        handler = self._handlers.get(signum)
+        if handler is None or not handler.is_fatal():
+            return False  # the user's handler would be called twice
+        signal.pthread_kill(self._main, signum)
+        return True
+
+    def _act_alone(self, signum: int) -> None:
+        """The main thread is stuck: do what its handler would do."""
+        handler = self._handlers.get(signum)
+        if handler is None or self._dying:
+            return
+        _hear(signum)
+        fatal = handler.is_fatal()
+        self._do(lambda listener: listener.note(), SEAL_SECONDS)
+        if fatal and not self._dying:
+            import ctypes
+
+            ctypes.CDLL(None).signal(signum, 0)  # as signal.signal would, were this the main thread
+            os.kill(os.getpid(), signum)
+
+    def _do(self, action: Callable[[Listener], None], seconds: float) -> None:
+        """For all listeners; whatever the disk does, no longer than so."""
+
+        def do() -> None:
+            for listener in list(self.listeners):
+                with contextlib.suppress(Exception):  # the process may be dying; there is nobody to tell
+                    action(listener)
+
+        _start(do).join(seconds)
+
+
+_ears: _Ears | None = None
+_heard: tuple[str, float] | None = None
+
+
+def _start(target: Callable[[], None]) -> threading.Thread:
+    from neurockt.store.writing.run_writer import THREAD_NAME
+
+    thread = threading.Thread(target=target, name=THREAD_NAME, daemon=True)
+    thread.start()
+    return thread
+
+
+def _die(signum: int) -> None:
+    """Of the signal, as if it had never been handled."""
+    signal.signal(signum, signal.SIG_DFL)
+    os.kill(os.getpid(), signum)
+
+
+def _is_handled_in_c(signum: int) -> bool:
+    """Whether a signal that Python believes to have its default action has a handler, such as faulthandler's."""
+    import ctypes
+
+    action = (ctypes.c_void_p * 32)()  # larger than a ``struct sigaction``, which begins with the handler
+    try:
+        return bool(ctypes.CDLL(None).sigaction(int(signum), None, action) == 0 and action[0])
+    except (AttributeError, OSError):
+        return False
+
+
+_forking = threading.local()
+
+
+def _before_fork() -> None:
+    """Hold signals back: a child that got one before its handlers are gone would tell the parent's thread of it."""
+    _forking.mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS) if _ears is not None else None
+
+
+def _after_fork() -> None:
+    if _forking.mask is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, _forking.mask)
+
+
+def _after_fork_in_child() -> None:
+    """A child has its parent's handlers and none of its threads: give the signals back."""
+    global _ears, _heard
+    ears, _ears, _heard = _ears, None, None
+    if ears is not None:
+        ears.disown()
+    _after_fork()
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child)

@@ -1,0 +1,26 @@
+"""The documented table, printed a line a validation."""
+
+from __future__ import annotations
+
+from neurockt.formatting import table_header, table_row
+from neurockt.monitor.lifetime.faults import Faults
+from neurockt.store.journal.records import is_null
+
+
+class TablePrinter:
+    """Prints rows as they are stored; the header first, and again when the columns change."""
+
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
+        self._header: str | None = None
+
+    def __call__(self, columns: tuple[str, ...], row: list[float]) -> None:
+        """Print one row."""
+        values = [None if is_null(cell) else cell for cell in row]
+        header = table_header(columns)
+        lines = [table_row(columns, values)] if header == self._header else [header, table_row(columns, values)]
+        self._header = header
+        try:
+            print(*lines, sep="\n", flush=True)
+        except (OSError, ValueError) as error:
+            self._faults.tell("cannot print the table", error)

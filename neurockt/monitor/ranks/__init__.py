@@ -1,0 +1,1 @@
+"""Jobs of several ranks: which rank records, and what the ranks exchange when a block ends."""

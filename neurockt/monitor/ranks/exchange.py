@@ -1,0 +1,300 @@
+"""What the ranks of a ``torch.distributed`` job do together when a block ends: one exchange, which nobody can hang in.
+
+The exchange says which torchmetrics metrics were called where, and with ``reduce=`` it carries the values. Each rank
+also sends a fingerprint of what it believes is exchanged, and judges by the result alone, which is the same on all of
+them: so all of them see that they differ, or none does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import count
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from neurockt.errors import UsageError
+from neurockt.monitor.capture.tensors import Partial, is_tensor
+from neurockt.monitor.ranks.place import Place, Reduction, default_store
+from neurockt.store.journal.records import NULL, is_null
+
+if TYPE_CHECKING:
+    from neurockt.store.base.layout import TableName
+
+NOTHING: Final = Partial(0.0, 0)
+"""What a rank contributes to a column of which it has no value."""
+
+MEETING_SECONDS: Final = 120.0
+"""How long a rank waits for the others at the end of the first block that needs them all: a block that only some of
+them open must not hang those. From then on they are known to come, and the process group's own time-out holds."""
+MEETINGS: Final = 3
+"""After so many vain ones, what needs all ranks stays null, and nobody waits any more."""
+
+CHUNK: Final = 256
+"""Numbers exchanged at once, whatever the columns, so that ranks whose columns differ still understand each other."""
+_HASH_LIMIT: Final = 1 << 20
+"""Fingerprints are so small that float64 adds their squares over thousands of ranks without rounding."""
+
+_ordinals: Final = count(1)
+"""Tells the recorders of a script apart; every rank comes to need the others in the same order."""
+
+
+class MetricCalls(NamedTuple):
+    """How a torchmetrics metric stands on this rank."""
+
+    called: bool
+    mergeable: bool
+    """Whether one that was not called on some ranks can be computed all the same: its states are sums or extremes."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an exchange came to."""
+
+    values: Mapping[str, float]
+    """The reduced columns; ``NULL`` where no rank had a value."""
+    to_compute: Sequence[str]
+    """The metrics that every rank now computes, in this order."""
+
+
+class _Layout(NamedTuple):
+    table: str
+    columns: tuple[str, ...]
+    metrics: tuple[str, ...]
+
+
+class Together:
+    """Exchanges blocks with the other ranks."""
+
+    def __init__(self, place: Place, reduction: Reduction | None, warn: Callable[[str], None]) -> None:
+        """Talks to nobody yet.
+
+        Args:
+            place: this rank.
+            reduction: how columns are reduced.
+            warn: tells what the ranks disagree on; once each.
+        """
+        self._place = place
+        self._reduction = reduction
+        self._warn = warn
+        self._ordinal = 0
+        self._met: dict[str, int | None] = {}
+        """By table: None once all ranks have met, else how often they have not."""
+        self._agreed: dict[_Layout, _Layout] = {}
+        self._told: set[str] = set()
+
+    def exchange(
+        self, table: TableName, shares: Mapping[str, Partial], calls: Mapping[str, MetricCalls], distributed: Any
+    ) -> Outcome:
+        """Reduce the columns of a block, and find out which metrics all ranks can compute.
+
+        Raises:
+            UsageError: another rank has ended a block of the other table: they cannot be brought together again.
+        """
+        if not self._meet(table, distributed):
+            return Outcome({}, ())
+        own = _Layout(table, tuple(sorted(shares)), tuple(sorted(calls)))
+        try:
+            while True:
+                agreed = self._agreed.get(own, own)
+                summed = self._exchange(agreed, shares, calls, distributed)
+                if summed is not None:
+                    return self._outcome(agreed, summed)
+                self._agreed[own] = self._compare(own, distributed)
+        except UsageError:
+            raise
+        except Exception as error:  # a rank has died, or its connection: the training finds out by itself
+            self._tell(
+                f"rank {self._place.rank} could not exchange {table} with the other ranks, whose columns are null "
+                f"({type(error).__name__}: {str(error).partition(chr(10))[0]})"
+            )
+            return Outcome({}, ())
+
+    # The first time: does everybody come?
+
+    def _meet(self, table: TableName, distributed: Any) -> bool:
+        vain = self._met.get(table, 0)
+        if vain is None:
+            return True
+        store = default_store(distributed)
+        if store is None:
+            self._met[table] = None
+            return True
+        if vain >= MEETINGS:
+            return False
+        self._ordinal = self._ordinal or next(_ordinals)
+        key = f"neurockt/{self._ordinal}/{table}/{vain}"
+        try:
+            met = self._all_come(store, key)
+        except Exception as error:
+            self._tell(f"cannot reach the store of the other ranks ({type(error).__name__}: {error})")
+            met = False
+        if met:
+            self._met[table] = None
+            return True
+        self._met[table] = vain + 1
+        kind = "training" if table == "steps" else "validation"
+        self._tell(
+            f"some ranks did not end a {kind} block within {MEETING_SECONDS:.0f} seconds of the others; what needs all "
+            "of them is null. Open the block on every rank, or give the metric sync_on_compute=False"
+        )
+        return False
+
+    def _all_come(self, store: Any, key: str) -> bool:
+        """Whether all ranks have come in time; all of them get the same answer, also those that come too late."""
+        if store.add(f"{key}/come", 1) == self._place.size:
+            return bool(store.compare_set(f"{key}/verdict", "", "yes") == b"yes")
+        try:
+            store.wait([f"{key}/verdict"], timedelta(seconds=MEETING_SECONDS))
+        except RuntimeError:  # in time, nobody has said
+            return bool(store.compare_set(f"{key}/verdict", "", "no") == b"yes")
+        return bool(store.get(f"{key}/verdict") == b"yes")
+
+    # The exchange
+
+    def _exchange(
+        self, layout: _Layout, shares: Mapping[str, Partial], calls: Mapping[str, MetricCalls], distributed: Any
+    ) -> list[float] | None:
+        """What the numbers of all ranks come to, in the order of the layout; None where their layouts differ."""
+        extremes = self._reduction in ("min", "max")
+        header = _fingerprint(layout)
+        header = [sign * x for x in header for sign in (1, -1)] if extremes else [1, *header, *(x * x for x in header)]
+        sent: list[Any] = [*header]
+        for name in layout.columns:
+            sent += self._packed(shares.get(name, NOTHING))
+        for name in layout.metrics:
+            called, mergeable = calls.get(name, MetricCalls(False, False))
+            sent += [float(called), float(not called), float(not mergeable)]
+        operation = distributed.ReduceOp.MAX if extremes else distributed.ReduceOp.SUM
+        sent += [0.0] * (CHUNK - len(sent))
+        got = _all_reduce(sent[:CHUNK], operation, distributed)
+        if not (_all_same_extremes(got) if extremes else _all_same_sums(got)):
+            return None
+        if len(sent) > CHUNK:
+            got += _all_reduce(sent[CHUNK:], operation, distributed)
+        return got[len(header) :]
+
+    def _packed(self, share: Partial) -> list[Any]:
+        total, elements = share
+        if self._reduction in ("mean", "sum"):
+            return [total, float(elements)]
+        value = float(total)
+        counted, nan = float(elements > 0), float(math.isnan(value))
+        if not counted or nan:
+            return [-math.inf, counted, nan]  # what a NaN comes to among others depends on the backend
+        return [-value if self._reduction == "min" else value, counted, nan]
+
+    def _unpacked(self, numbers: Sequence[float]) -> float:
+        if self._reduction in ("mean", "sum"):
+            total, elements = numbers
+            if not elements:
+                return NULL
+            return total / elements if self._reduction == "mean" else total
+        value, counted, nan = numbers
+        if not counted:
+            return NULL
+        return math.nan if nan else -value if self._reduction == "min" else value
+
+    def _outcome(self, layout: _Layout, numbers: Sequence[float]) -> Outcome:
+        width = 2 if self._reduction in ("mean", "sum") else 3
+        starts = range(0, width * len(layout.columns), width)
+        values = {
+            name: self._unpacked(numbers[start : start + width])
+            for name, start in zip(layout.columns, starts, strict=True)
+        }
+        to_compute = []
+        for index, name in enumerate(layout.metrics):
+            start = width * len(layout.columns) + 3 * index
+            called, not_called, unmergeable = (number > 0 for number in numbers[start : start + 3])
+            if called and not_called and unmergeable:
+                self._tell(f"{name!r} was not called on every rank, and cannot be computed without: it is null there")
+            elif called:
+                to_compute.append(name)
+        return Outcome(values, to_compute)
+
+    def _compare(self, own: _Layout, distributed: Any) -> _Layout:
+        """What all ranks will exchange from here on, since they differ."""
+        everyones: list[Any] = [None] * self._place.size
+        distributed.all_gather_object(everyones, own)
+        layouts = [_Layout(*layout) for layout in everyones]
+        tables = [layout.table for layout in layouts]
+        if len(set(tables)) > 1:
+            other = next(rank for rank, table in enumerate(tables) if table != tables[0])
+            raise UsageError(
+                f"rank 0 has ended a block of {tables[0]}, rank {other} one of {tables[other]}: with reduce=, or with "
+                "metrics that torchmetrics computes over all ranks, every rank must go through the same blocks"
+            )
+        columns = sorted({name for layout in layouts for name in layout.columns})
+        metrics = sorted({name for layout in layouts for name in layout.metrics})
+        everywhere = [name for name in metrics if all(name in layout.metrics for layout in layouts)]
+        for name in columns:
+            having = [rank for rank, layout in enumerate(layouts) if name in layout.columns]
+            if len(having) < len(layouts):
+                self._tell(f"{name!r} is recorded on {_ranks(having)} alone, and reduced over those")
+        for name in metrics:
+            if name not in everywhere:
+                having = [rank for rank, layout in enumerate(layouts) if name in layout.metrics]
+                self._tell(
+                    f"{name!r} is declared on {_ranks(having)} alone: it cannot be computed over all, and is null"
+                )
+        return _Layout(own.table, tuple(columns), tuple(everywhere))
+
+    def _tell(self, what: str) -> None:
+        if what not in self._told:
+            self._told.add(what)
+            self._warn(what)
+
+
+def _fingerprint(layout: _Layout) -> list[float]:
+    digest = hashlib.sha256(json.dumps(layout).encode()).digest()
+    return [float(int.from_bytes(digest[start : start + 4], "big") % _HASH_LIMIT) for start in (0, 4)]
+
+
+def _all_same_sums(got: Sequence[float]) -> bool:
+    """Whether all ranks had the same fingerprint: by Cauchy and Schwarz, exactly then."""
+    size, first, second, first_squared, second_squared = (int(number) for number in got[:5])
+    return size * first_squared == first * first and size * second_squared == second * second
+
+
+def _all_same_extremes(got: Sequence[float]) -> bool:
+    return got[0] == -got[1] and got[2] == -got[3]
+
+
+def _all_reduce(numbers: Sequence[Any], operation: Any, distributed: Any) -> list[float]:
+    """Floats, and tensors on an accelerator, reduced over the ranks. Waits for them."""
+    torch = sys.modules["torch"]
+    device = _device(distributed)
+    packed = torch.tensor(
+        [0.0 if is_tensor(number) else number for number in numbers], dtype=torch.float64, device=device
+    )
+    for index, number in enumerate(numbers):
+        if is_tensor(number):
+            packed[index] = number.to(device)
+    distributed.all_reduce(packed, op=operation)
+    reduced: list[float] = packed.tolist()
+    return reduced
+
+
+def _device(distributed: Any) -> Any:
+    """Where the default process group takes its tensors."""
+    torch = sys.modules["torch"]
+    backend = str(distributed.get_backend())
+    if backend in ("gloo", "mpi", "undefined") or "cpu:" in backend:
+        return torch.device("cpu")
+    if backend == "nccl":
+        return torch.device("cuda", torch.cuda.current_device())
+    return torch.device(torch.accelerator.current_accelerator().type, torch.accelerator.current_device_index())
+
+
+def _ranks(ranks: Sequence[int]) -> str:
+    shown = ", ".join(str(rank) for rank in ranks[:8]) + (", ..." if len(ranks) > 8 else "")
+    return f"rank {shown}" if len(ranks) == 1 else f"ranks {shown}"
+
+
+def share_of(value: float) -> Partial:
+    """A number that a rank would have recorded alone, as its share."""
+    return NOTHING if is_null(value) else Partial(value, 1)

@@ -1,0 +1,146 @@
+"""Which of several processes of one job this one is, and whether it records: told by torch or by the launcher.
+
+Nobody is talked to here, but where the ranks of ``ranks="all"`` have no other way to agree on the run's id.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import count
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from neurockt.errors import UsageError
+from neurockt.monitor.names import new_run_id
+
+Reduction = Literal["mean", "sum", "min", "max"]
+"""How the values of a block are reduced over the ranks."""
+REDUCTIONS: Final = ("mean", "sum", "min", "max")
+
+Recording = Literal["first", "all"]
+"""Which ranks store rows."""
+RECORDINGS: Final = ("first", "all")
+
+_LAUNCHERS: Final = (
+    ("RANK", ("WORLD_SIZE",)),  # torchrun, Accelerate, DeepSpeed, Lightning
+    ("SLURM_PROCID", ("SLURM_STEP_NUM_TASKS", "SLURM_NTASKS")),  # srun
+    ("OMPI_COMM_WORLD_RANK", ("OMPI_COMM_WORLD_SIZE",)),  # mpirun of Open MPI
+    ("PMI_RANK", ("PMI_SIZE",)),  # mpiexec of MPICH and Intel
+)
+"""What launchers tell each process: its rank, and how many there are."""
+
+_ordinals: Final = count(1)
+"""Tells the recorders of a script apart that agree on an id; every rank makes them in the same order."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A process's rank, and how many there are."""
+
+    rank: int = 0
+    size: int = 1
+
+
+def check_ranks(reduction: Reduction | None, recording: Recording) -> tuple[Reduction | None, Recording]:
+    """What a user asked for, if it can be had.
+
+    Raises:
+        UsageError: a word is unknown, or the two contradict each other.
+    """
+    if reduction not in (None, *REDUCTIONS):
+        raise UsageError(f"reduce={reduction!r:.60} is none of {', '.join(REDUCTIONS)}")
+    if recording not in RECORDINGS:
+        raise UsageError(f"ranks={recording!r:.60} is neither 'first' nor 'all'")
+    if reduction is not None and recording == "all":
+        raise UsageError('ranks="all" keeps the values of each rank; leave out reduce=, or record on the first alone')
+    return reduction, recording
+
+
+def find_place() -> Place:
+    """This process's place, by ``torch.distributed`` once it is initialised, else by the launcher's environment.
+
+    A batch script that SLURM runs without ``srun`` is rank 0 of the tasks it asked for.
+    """
+    distributed = initialised()
+    if distributed is not None:
+        return Place(distributed.get_rank(), distributed.get_world_size())
+    for rank_variable, size_variables in _LAUNCHERS:
+        rank = _number(rank_variable)
+        size = next((size for name in size_variables if (size := _number(name)) is not None), None)
+        if rank is not None and size is not None and rank < size:
+            return Place(rank, size)
+    return Place()
+
+
+def initialised() -> Any:
+    """``torch.distributed``, if the user has initialised it; else None."""
+    torch = sys.modules.get("torch")
+    distributed = getattr(torch, "distributed", None)
+    there = distributed is not None and distributed.is_available() and distributed.is_initialized()
+    return distributed if there else None
+
+
+def default_store(distributed: Any) -> Any:
+    """The key-value store of the default process group; None where it has none, as with MPI."""
+    try:
+        return distributed.distributed_c10d._get_default_store()  # torch has no public name for it
+    except (AttributeError, RuntimeError, ValueError):
+        return None
+
+
+def common_run_id(place: Place) -> str:
+    """An id that every rank of this job comes to; asked for once by each recorder.
+
+    Raises:
+        UsageError: there is nothing that all ranks, and no other job, would know.
+    """
+    if place.size == 1:
+        return new_run_id(datetime.now())
+    ordinal = next(_ordinals)
+    launch = launch_id()
+    if launch is not None:
+        return launch if ordinal == 1 else f"{launch}-{ordinal}"
+    distributed = initialised()
+    store = default_store(distributed) if distributed is not None else None
+    if store is None:
+        raise UsageError(
+            f'ranks="all": the launcher tells the {place.size} ranks nothing that only this job has; pass run_id=, the '
+            "same on every rank, or call torch.distributed.init_process_group() before the first block"
+        )
+    key = f"neurockt/run-id/{ordinal}"
+    if place.rank == 0:
+        store.set(key, new_run_id(datetime.now()))
+    return str(store.get(key).decode())
+
+
+def launch_id() -> str | None:
+    """What the launcher tells all ranks of this job alike, and no other job; None where that is nothing."""
+    environment = os.environ
+    job = environment.get("SLURM_JOB_ID")
+    elastic = environment.get("TORCHELASTIC_RUN_ID")
+    if elastic is not None:
+        if elastic == "none":  # nobody gave torchrun an id: its directory of logs has a name of its own, on this node
+            alone = environment.get("LOCAL_WORLD_SIZE") == environment.get("WORLD_SIZE")
+            directories = Path(environment.get("TORCHELASTIC_ERROR_FILE", "")).parts[-5:-3] if alone else ()
+            elastic = "-".join(directories) if len(directories) == 2 else None
+        return _name("torchrun", job, elastic) if elastic else None
+    step = environment.get("SLURM_STEP_ID")
+    return _name("slurm", job, step) if job and step else None
+
+
+def is_restart() -> bool:
+    """Whether the launcher has started this job before, so that a run of its id is this job's own."""
+    return any(_number(name) for name in ("TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT"))
+
+
+def _name(*pieces: str | None) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(piece for piece in pieces if piece))[:120].rstrip("-")
+
+
+def _number(variable: str) -> int | None:
+    text = os.environ.get(variable, "")
+    return int(text) if text.isdecimal() else None

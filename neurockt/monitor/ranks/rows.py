@@ -1,0 +1,113 @@
+"""A block becomes a row where a job has several ranks: what the others take part in, and what is this rank's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from neurockt.errors import UsageError
+from neurockt.monitor.capture.collectors import Cell, Collector, TorchMetrics, ValueCollector, value_collectors
+from neurockt.monitor.capture.tensors import Partial
+from neurockt.monitor.ranks.exchange import NOTHING, MetricCalls, Outcome, Together, share_of
+from neurockt.monitor.ranks.place import Place, Reduction, initialised
+from neurockt.store.journal.records import NULL
+
+if TYPE_CHECKING:
+    from neurockt.store.base.layout import TableName
+
+
+class OverRanks:
+    """Makes the rows of one rank of several."""
+
+    def __init__(
+        self, place: Place, *, separate: bool, reduction: Reduction | None, warn: Callable[[str], None]
+    ) -> None:
+        """Talks to nobody yet.
+
+        Args:
+            place: this rank.
+            separate: every rank records its own values, and needs no other.
+            reduction: how values are reduced over the ranks, if they are.
+            warn: tells the user, on the rank that records.
+        """
+        self.place = place
+        self.separate = separate
+        self.writes = separate or place.rank == 0
+        """Whether this process stores rows and prints."""
+        self.reduces = reduction is not None
+        self._mean = reduction == "mean"
+        self._together = Together(place, reduction, warn if self.writes else lambda message: None)
+
+    def row(
+        self, table: TableName, collectors: Mapping[str, Collector], slots: list[float | Collector]
+    ) -> tuple[list[Cell], UsageError | None]:
+        """The row of a block that has ended, and what was wrong with it; without meaning where ``writes`` is false.
+
+        Raises:
+            UsageError: another rank has ended a block of the other table.
+        """
+        distributed = None if self.separate else initialised()
+        row = _Row()
+        shares: dict[str, Partial] = {}
+        calls: dict[str, MetricCalls] = {}
+        for (name, collector), cell in zip(collectors.items(), slots, strict=True):
+            if isinstance(collector, TorchMetrics) and distributed is not None and collector.syncs():
+                calls[name] = MetricCalls(collector.called(), collector.mergeable())
+            elif self.reduces and distributed is not None and not isinstance(collector, TorchMetrics):
+                for part in value_collectors(collector):
+                    shares[part.columns[0]] = row.attempt(partial(self._share, part, cell), NOTHING)
+            elif self.writes:
+                row.add(collector, partial(_alone, collector, cell))
+            else:
+                collector.begin()
+        outcome = Outcome({}, ())
+        if distributed is not None and (self.reduces or calls):
+            outcome = self._together.exchange(table, shares, calls, distributed)
+        for name in outcome.to_compute:
+            metric = collectors[name]
+            assert isinstance(metric, TorchMetrics)
+            row.add(metric, metric.compute)
+        for name in calls.keys() - set(outcome.to_compute):
+            collectors[name].begin()
+        row.cells.update(outcome.values)
+        columns = [column for collector in collectors.values() for column in collector.columns]
+        return [row.cells.get(column, NULL) for column in columns], row.wrong
+
+    def _share(self, collector: ValueCollector, cell: float | Collector) -> Partial:
+        if isinstance(cell, float):
+            return share_of(cell)
+        return collector.share(over_all=self._mean)
+
+
+class _Row:
+    """Cells by column, and the first mistake."""
+
+    def __init__(self) -> None:
+        self.cells: dict[str, Cell] = {}
+        self.wrong: UsageError | None = None
+
+    def attempt(self, action: Callable[[], Any], otherwise: Any) -> Any:
+        """What an action gives; a mistake waits until the other ranks have had what they wait for."""
+        try:
+            return action()
+        except UsageError as error:
+            self.wrong = self.wrong or error
+            return otherwise
+
+    def add(self, collector: Collector, action: Callable[[], list[Cell]]) -> None:
+        """The cells of a collector's columns."""
+        self.cells.update(zip(collector.columns, self.attempt(action, []), strict=False))
+
+
+def _alone(collector: Collector, cell: float | Collector) -> list[Cell]:
+    """A collector's cells without any other rank."""
+    if isinstance(cell, float):
+        return [cell]
+    cells: list[Cell] = []
+    if isinstance(collector, TorchMetrics):
+        with collector.unsynced():
+            collector.take(cells)
+    else:
+        collector.take(cells)
+    return cells

@@ -1,0 +1,213 @@
+"""What can be asked of a run by name: `ls --sort`, its columns, the filter and the viewer share these names.
+
+id name project group state cause host tags notes path   who and where
+started ended updated duration age                    when; the last two in seconds
+steps epochs attempts dropped                         how much
+cfg.optimizer.lr                                      the config, nested by dots
+valid_loss  last(x) best(x) min(x) max(x)             a metric: its last value, or what it came to
+"val/acc"                                             quoted: a metric, whatever it is called
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from functools import lru_cache
+from typing import Any, Final, Literal
+
+from neurockt.errors import QueryError
+from neurockt.run_info import ColumnSummary, RunInfo
+
+Kind = Literal["text", "number", "duration", "time", "any"]
+"""What values a field has; a config's may be of any kind."""
+
+CONFIG_PREFIXES: Final = ("cfg.", "config.")
+
+
+@dataclass(frozen=True)
+class Field:
+    """Something that can be asked of every run."""
+
+    name: str
+    """As it was written."""
+    kind: Kind
+    value: Callable[[RunInfo], Any]
+    """The run's value; None where it has none."""
+    metric: str = ""
+    """The metric it is about; empty where it is about none."""
+
+    @property
+    def label(self) -> str:
+        """What to call it above a column: as it was written, without quotes around the whole."""
+        return unquoted(self.name)
+
+
+def _age(info: RunInfo) -> float:
+    return max(0.0, (datetime.now(timezone.utc) - info.created).total_seconds())
+
+
+def _host(info: RunInfo) -> str | None:
+    return info.attempt.host if info.attempt else None
+
+
+_OWN: Final[dict[str, tuple[Kind, Callable[[RunInfo], Any]]]] = {
+    "id": ("text", lambda info: info.id),
+    "name": ("text", lambda info: info.label),
+    "project": ("text", lambda info: info.project),
+    "group": ("text", lambda info: info.group),
+    "state": ("text", lambda info: info.state),
+    "cause": ("text", lambda info: info.cause),
+    "host": ("text", _host),
+    "tags": ("text", lambda info: info.tags),
+    "tag": ("text", lambda info: info.tags),
+    "notes": ("text", lambda info: info.notes),
+    "note": ("text", lambda info: info.notes),
+    "path": ("text", lambda info: str(info.path)),
+    "started": ("time", lambda info: info.created),
+    "ended": ("time", lambda info: info.ended),
+    "updated": ("time", lambda info: info.updated),
+    "duration": ("duration", lambda info: info.seconds),
+    "age": ("duration", _age),
+    "steps": ("number", lambda info: info.steps.rows),
+    "epochs": ("number", lambda info: info.epochs.rows),
+    "attempts": ("number", lambda info: len(info.attempts)),
+    "dropped": ("number", lambda info: info.dropped),
+}
+
+FIELD_NAMES: Final = tuple(name for name in _OWN if name not in ("tag", "note"))
+"""The fields every run has; configs and metrics come on top."""
+
+AGGREGATES: Final = ("best", "last", "max", "min")
+
+_SMALLER_IS_BETTER: Final = re.compile(
+    r"loss|error|perplexity|regret|divergence|distance|latency"
+    r"|(?<![a-z])(?:err|ppl|mse|rmse|mae|mape|nll|bce|ce|kl|wer|cer|ter|eer|fid|bpb|bpc|time|seconds)(?![a-z])"
+)
+_AGGREGATE: Final = re.compile(r"(best|last|max|min)\((.*)\)", re.DOTALL)
+
+
+def smaller_is_better(metric: str) -> bool:
+    """Whether a metric's best value is its smallest, judged by its name: losses, errors, perplexities and the like."""
+    return _SMALLER_IS_BETTER.search(metric.lower()) is not None
+
+
+@lru_cache(maxsize=256)
+def parse_field(text: str) -> Field:
+    """The field of that name; what is neither the run's own nor a config's is a metric.
+
+    Raises:
+        QueryError: it names nothing.
+    """
+    name = text.strip()
+    if found := _AGGREGATE.fullmatch(name):
+        return aggregate(found[1], unquoted(found[2].strip()), name)
+    if len(name) > 1 and name[0] == name[-1] == '"':
+        return aggregate("last", unquoted(name), name)
+    if not name:
+        raise QueryError("a column's name is missing", text, 0)
+    return named(name)
+
+
+def field_value(info: RunInfo, name: str) -> Any:
+    """What a run has under a field's name; None where it has nothing."""
+    return parse_field(name).value(info)
+
+
+def named(name: str) -> Field:
+    """The field that a bare word names."""
+    if name in _OWN:
+        return Field(name, *_OWN[name])
+    for prefix in CONFIG_PREFIXES:
+        if name.startswith(prefix) and name != prefix:
+            return Field(name, "any", _config_reader(name.removeprefix(prefix)))
+    return aggregate("last", name, name)
+
+
+def _config_reader(path: str) -> Callable[[RunInfo], Any]:
+    return lambda info: config_value(info.config, path)
+
+
+def aggregate(which: str, metric: str, name: str) -> Field:
+    """The field for what a metric came to: its last, smallest, largest or best value."""
+    if not metric:
+        raise QueryError("a metric's name is missing", name, 0)
+    if which == "best":
+        which = "min" if smaller_is_better(metric) else "max"
+
+    def value(info: RunInfo) -> float | None:
+        summary = metric_summary(info, metric)
+        return None if summary is None else getattr(summary, which)
+
+    return Field(name, "number", value, metric)
+
+
+def metric_summary(info: RunInfo, metric: str) -> ColumnSummary | None:
+    """What a metric came to, in `epochs` where it has a value there, else in `steps`."""
+    found = info.epochs.columns.get(metric)
+    if found is None or not found.count:
+        found = info.steps.columns.get(metric, found)
+    return found
+
+
+def config_value(config: Any, path: str) -> Any:
+    """A config's value by its dotted path; a key that itself holds dots is found too, and a list's item by number."""
+    if isinstance(config, Mapping):
+        if path in config:
+            return config[path]
+        end = path.find(".")
+        while end >= 0:
+            if path[:end] in config:
+                found = config_value(config[path[:end]], path[end + 1 :])
+                if found is not None:
+                    return found
+            end = path.find(".", end + 1)
+    elif isinstance(config, Sequence) and not isinstance(config, str):
+        index, _, rest = path.partition(".")
+        if index.isascii() and index.isdecimal() and len(index) < 10 and int(index) < len(config):
+            return config_value(config[int(index)], rest) if rest else config[int(index)]
+    return None
+
+
+def flat_config(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """A nested config as dotted paths and their values."""
+    for key, value in config.items():
+        if isinstance(value, Mapping) and value:
+            yield from flat_config(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def sort_runs(runs: Iterable[RunInfo], field: str, *, reverse: bool = False) -> list[RunInfo]:
+    """The runs by a field: numbers before text, and those without a value last, in either direction."""
+    read = parse_field(field).value
+    there: list[tuple[tuple[int, float, str], RunInfo]] = []
+    lacking: list[RunInfo] = []
+    for info in runs:
+        key = _sort_key(read(info))
+        if key is None:
+            lacking.append(info)
+        else:
+            there.append((key, info))
+    there.sort(key=lambda pair: pair[0], reverse=reverse)
+    return [*(info for _, info in there), *lacking]
+
+
+def _sort_key(value: Any) -> tuple[int, float, str] | None:
+    if isinstance(value, datetime):
+        return 0, value.timestamp(), ""
+    if isinstance(value, (int, float)):
+        return (0, value, "") if value == value else None  # NaN is no place in an order
+    if value is None or value in ("", (), []):
+        return None
+    if isinstance(value, (list, tuple)):
+        return 1, 0.0, ", ".join(str(item) for item in value).casefold()
+    return 1, 0.0, str(value).casefold()
+
+
+def unquoted(text: str) -> str:
+    """Text without the quotes around it; within them a backslash keeps a quote or a backslash as it is."""
+    if len(text) > 1 and text[0] == text[-1] == '"':
+        return re.sub(r'\\(["\\])', r"\1", text[1:-1])
+    return text

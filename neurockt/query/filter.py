@@ -1,0 +1,315 @@
+"""The filter language of `ls --filter` and of the viewer: which runs to show.
+
+    resnet "two words" seed-?? /v[12]$/    name, id or project holds it; ``*`` and ``?`` stand for any text, or a regex
+    name:x id: project: group: tag: note: state: cause: host: config:   the same, in one place
+    has:valid_loss has:cfg.lr has:tag      there is a value
+    cfg.lr>=1e-3 cfg.opt=adam cfg.a.b!=x   the config; = != < <= > >=
+    valid_loss<0.1 best(acc)>0.95          a metric's last value, or best, min, max; "val/acc">0.9 for odd names
+    steps>1000 epochs>=3 duration>2h age<1d started>=2026-11-23
+    a b   a AND b   a OR b   NOT a   -a   (a OR b) c
+
+Upper and lower case are the same in texts. A run that lacks a value fits no comparison with it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import operator
+import re
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from neurockt.errors import QueryError
+from neurockt.formatting import clean, display_width
+from neurockt.query.comparing import (
+    COMPARISONS,
+    Matcher,
+    as_text,
+    as_texts,
+    days_compare,
+    numbers_compare,
+    parse_duration,
+    parse_number,
+    values_compare,
+)
+from neurockt.query.fields import AGGREGATES, CONFIG_PREFIXES, Field, aggregate, flat_config, named, unquoted
+from neurockt.run_info import RunInfo
+
+DEPTH_LIMIT: Final = 50
+"""Parentheses within parentheses; nobody writes more by hand."""
+
+Test = Callable[[RunInfo], bool]
+
+_QUALIFIERS: Final = "name id project group tag tags note notes state cause host config has".split()
+_SPACE: Final = re.compile(r"\s*")
+_QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_REGEX: Final = re.compile(r"/((?:[^/\\]|\\.)+)/(?=[\s()]|\Z)")
+_AGGREGATE: Final = re.compile(rf"({'|'.join(AGGREGATES)})\(")
+_NAME: Final = re.compile(r'(?:[^\s()"<>=:!]|!(?!=))+')
+_VALUE: Final = re.compile(r'[^\s()"]+')
+_ARGUMENT: Final = re.compile(r"[^()]+")
+_COMPARISON: Final = re.compile(r"\s*(<=|>=|!=|==|=|<|>)\s*")
+_KEYWORD: Final = re.compile(r"(AND|OR|NOT)(?=[\s()]|\Z)")
+
+
+@dataclass(frozen=True)
+class Query:
+    """A filter, understood."""
+
+    text: str
+    fields: tuple[Field, ...]
+    """The fields it asks for, so that a misspelt one can be told."""
+    test: Test
+
+    def matches(self, info: RunInfo) -> bool:
+        """Whether a run fits."""
+        return self.test(info)
+
+
+def parse(text: str) -> Query:
+    """The filter that a text describes; an empty text fits every run.
+
+    Raises:
+        QueryError: it cannot be understood; the message points at the place.
+    """
+    return _Parser(text).parse()
+
+
+class _Parser:
+    """Reads a filter from left to right; one method a rule of the grammar."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._at = 0
+        self._depth = 0
+        self._fields: list[Field] = []
+
+    def parse(self) -> Query:
+        self._skip()
+        test = self._any_of() if self._at < len(self._text) else _everything
+        if self._at < len(self._text):
+            raise self._error("this ')' has no '(' before it; remove it", self._at)
+        return Query(self._text, tuple(self._fields), test)
+
+    # Alternatives, conjunctions, negations
+
+    def _any_of(self) -> Test:
+        tests = [self._all_of()]
+        while self._keyword("OR"):
+            tests.append(self._all_of())
+        return tests[0] if len(tests) == 1 else lambda info: any(test(info) for test in tests)
+
+    def _all_of(self) -> Test:
+        tests = [self._one()]
+        while self._keyword("AND") or not self._at_end_of_conjunction():
+            tests.append(self._one())
+        return tests[0] if len(tests) == 1 else lambda info: all(test(info) for test in tests)
+
+    def _at_end_of_conjunction(self) -> bool:
+        found = _KEYWORD.match(self._text, self._at)
+        return self._at == len(self._text) or self._text[self._at] == ")" or (found is not None and found[1] == "OR")
+
+    def _one(self) -> Test:
+        negated = False
+        while self._keyword("NOT") or self._minus():
+            negated = not negated
+        test = self._group() if self._text.startswith("(", self._at) else self._term()
+        self._skip()
+        return (lambda info: not test(info)) if negated else test
+
+    def _group(self) -> Test:
+        opened = self._at
+        self._depth += 1
+        if self._depth > DEPTH_LIMIT:
+            raise self._error(f"more than {DEPTH_LIMIT} parentheses within each other; write it flatter", opened)
+        self._at += 1
+        self._skip()
+        test = self._any_of()
+        if self._at == len(self._text):
+            raise self._error("this '(' is not closed; add a ')'", opened)
+        self._at += 1
+        self._depth -= 1
+        return test
+
+    # Terms
+
+    def _term(self) -> Test:
+        start = self._at
+        if start == len(self._text) or self._text[start] == ")" or _KEYWORD.match(self._text, start):
+            raise self._error("something to look for is missing here, such as a name or valid_loss<0.1", start)
+        if _COMPARISON.match(self._text, start) or self._text[start] == ":":
+            raise self._error("a name is missing before this, such as valid_loss<0.1 or name:resnet", start)
+        if found := self._match(_REGEX):
+            return _label_test(self._pattern(found[1], start))
+        field, word = self._operand()
+        if found := self._match(_COMPARISON):
+            if field is None:
+                field = self._field(word, start)
+            self._fields.append(field)
+            return self._comparison(field, found[1])
+        if self._text.startswith(":", self._at) and not word.startswith('"'):
+            return self._qualified(word, start)
+        if field is not None and not word.startswith('"'):
+            raise self._error(f"compare {word} with something, such as {word}>0.5", start)
+        return _label_test(self._matcher(word, start))
+
+    def _operand(self) -> tuple[Field | None, str]:
+        """What stands before an operator, and how it is written; for a bare word the field is open yet."""
+        start = self._at
+        if self._text[start] == '"':
+            word = self._quoted()
+            return (aggregate("last", unquoted(word), word) if word != '""' else None), word
+        if found := self._match(_AGGREGATE):
+            self._skip()
+            argument = self._quoted() if self._text.startswith('"', self._at) else self._bare_argument()
+            self._skip()
+            if not argument or not self._text.startswith(")", self._at):
+                raise self._error(f'write {found[1]}(METRIC), with odd names in quotes: {found[1]}("val (a)")', start)
+            self._at += 1
+            return aggregate(found[1], unquoted(argument), self._text[start : self._at]), self._text[start : self._at]
+        if self._text[start] == "/":
+            raise self._error("this /regex/ has no end; close it with '/', or put the text in quotes", start)
+        found = self._match(_NAME)
+        assert found is not None, "every other beginning of a term is dealt with"
+        return None, found[0]
+
+    def _bare_argument(self) -> str:
+        found = self._match(_ARGUMENT)
+        return found[0].strip() if found else ""
+
+    def _quoted(self) -> str:
+        found = self._match(_QUOTED)
+        if not found:
+            raise self._error("this quote is not closed; add a '\"' (within quotes, write \\\" for one)", self._at)
+        return found[0]
+
+    def _field(self, word: str, start: int) -> Field:
+        if parse_number(word) is not None:
+            raise self._error("put the name first, such as valid_loss<0.1; a metric called so goes in quotes", start)
+        if word == '""' or word in CONFIG_PREFIXES:
+            raise self._error('a name is missing here, such as cfg.lr or "val/acc"', start)
+        return named(word)
+
+    def _qualified(self, word: str, start: int) -> Test:
+        if word not in _QUALIFIERS and not word.startswith(CONFIG_PREFIXES):
+            close = difflib.get_close_matches(word, _QUALIFIERS, 1)
+            hint = f"did you mean {close[0]}:" if close else f"there are {': '.join(_QUALIFIERS)}: and cfg.KEY:"
+            raise self._error(f"no qualifier {word}: ({hint}; a text with a colon goes in quotes)", start)
+        self._at += 1
+        at = self._at
+        if at == len(self._text) or self._text[at].isspace() or self._text[at] in "()":
+            raise self._error(f"something is missing after {word}: (no space in between)", at)
+        if word == "has":
+            if _COMPARISON.match(self._text, at) or self._text[at] == ":":
+                raise self._error("name a metric or a config key after has:, such as has:valid_loss", at)
+            known, name = self._operand()
+            wanted = known or self._field(name, at)
+            self._fields.append(wanted)
+            return lambda info: wanted.value(info) not in (None, "", ())
+        found = self._match(_REGEX)
+        matches = self._pattern(found[1], at) if found else self._matcher(self._value(), at)
+        if word == "config":
+            return lambda info: any(matches(f"{key}={as_text(value)}") for key, value in flat_config(info.config))
+        field = self._field(word, start)
+        self._fields.append(field)
+        return lambda info: any(matches(text) for text in as_texts(field.value(info)))
+
+    def _value(self) -> str:
+        """A value, still in its quotes if it has some."""
+        if self._text.startswith('"', self._at):
+            return self._quoted()
+        found = self._match(_VALUE)
+        if not found:
+            raise self._error("a value is missing here", self._at)
+        return found[0]
+
+    # Values
+
+    def _comparison(self, field: Field, sign: str) -> Test:
+        start = self._at
+        written = self._value()
+        compare = COMPARISONS[sign]
+        if field.kind == "time":
+            return self._time_test(field, sign, unquoted(written), start)
+        if field.kind in ("number", "duration"):
+            wanted = parse_duration(written) if field.kind == "duration" else parse_number(written)
+            if wanted is None:
+                example = "90s, 30m, 2h or 1d" if field.kind == "duration" else "0.1 or 1e-3"
+                raise self._error(f"{field.name} is a number; compare it with one, such as {example}", start)
+            return lambda info: numbers_compare(compare, field.value(info), wanted)
+        number = None if written.startswith('"') else parse_number(written)
+        matches = self._matcher(written, start, whole=True)
+        text = unquoted(written)
+        return lambda info: values_compare(compare, field.value(info), text, number, matches)
+
+    def _time_test(self, field: Field, sign: str, written: str, start: int) -> Test:
+        compare = COMPARISONS[sign]
+        try:
+            moment = datetime.fromisoformat(written.removesuffix("Z") + "+00:00" * written.endswith("Z")).astimezone()
+        except (ValueError, OverflowError, OSError):
+            problem = f"{field.name} is a moment; write it as 2026-11-23 or 2026-11-23T10:15, or ask age<2d"
+            raise self._error(problem, start) from None
+        if compare in (operator.eq, operator.ne) and len(written) == len("2026-11-23"):
+            return lambda info: days_compare(compare, field.value(info), moment.date())
+        return lambda info: (value := field.value(info)) is not None and compare(value, moment)
+
+    def _matcher(self, written: str, start: int, *, whole: bool = False) -> Matcher:
+        """Whether a text holds what was written, or with ``*`` and ``?``, or where ``whole``, is it."""
+        text = unquoted(written).casefold()
+        if not written.startswith('"') and ("*" in text or "?" in text):
+            glob = re.compile(fnmatch.translate(text.replace("[", "[[]")))
+            return lambda candidate: glob.match(candidate.casefold()) is not None
+        if whole:
+            return lambda candidate: candidate.casefold() == text
+        return lambda candidate: text in candidate.casefold()
+
+    def _pattern(self, regex: str, start: int) -> Matcher:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                pattern = re.compile(regex, re.IGNORECASE)
+        except (re.error, OverflowError, RecursionError) as error:
+            raise self._error(f"this regex does not work ({error}); or put the text in quotes", start) from None
+        return lambda candidate: pattern.search(candidate) is not None
+
+    # Moving on
+
+    def _skip(self) -> None:
+        found = _SPACE.match(self._text, self._at)
+        self._at = found.end() if found else self._at
+
+    def _match(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
+        found = pattern.match(self._text, self._at)
+        if found:
+            self._at = found.end()
+        return found
+
+    def _keyword(self, word: str) -> bool:
+        found = _KEYWORD.match(self._text, self._at)
+        if not found or found[1] != word:
+            return False
+        self._at = found.end()
+        self._skip()
+        return True
+
+    def _minus(self) -> bool:
+        if not self._text.startswith("-", self._at) or self._text[self._at + 1 : self._at + 2].strip() == "":
+            return False
+        self._at += 1
+        return True
+
+    def _error(self, problem: str, position: int) -> QueryError:
+        shown = clean(self._text, 10_000)
+        return QueryError(problem, shown, position, display_width(clean(self._text[:position], 10_000)))
+
+
+def _everything(info: RunInfo) -> bool:
+    return True
+
+
+def _label_test(matches: Matcher) -> Test:
+    return lambda info: matches(info.name or "") or matches(info.id) or matches(info.project or "")

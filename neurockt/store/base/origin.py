@@ -1,0 +1,251 @@
+"""``origin/attempt-001.json``: where each attempt of a run came from. FORMAT.md section 11 lists its fields.
+
+Beside ``run.json`` and not in it, which is read of ten thousand runs at a time.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from neurockt.store.base import files, layout
+from neurockt.store.base.json_values import plain
+
+ORIGIN: Final = "origin"
+RETRY_SECONDS: Final = 10.0
+"""How often a disk that refused the file is tried again."""
+_NAME: Final = re.compile(r"attempt-\d{3,9}\.json", re.ASCII)
+
+
+@dataclass(frozen=True)
+class GitState:
+    """The repository that holds the code."""
+
+    root: str = ""
+    """Its top directory."""
+    commit: str | None = None
+    """The full hash; None before the first commit."""
+    branch: str | None = None
+    """None where no branch is checked out."""
+    dirty: bool | None = None
+    """Whether tracked files differ from the commit; None where git took too long to tell."""
+    remote: str | None = None
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where one attempt of a run came from."""
+
+    captured: datetime | None = None
+    command: tuple[str, ...] = ()
+    """The command line, what looks like a secret masked as ``***``."""
+    directory: str = ""
+    """The working directory."""
+    git: GitState | None = None
+    """None outside a repository, and where there is no git."""
+    diff: str | None = None
+    """``whole`` or ``cut`` where the diff was saved beside it."""
+    host: str = ""
+    system: str = ""
+    cpus: int | None = None
+    """Processors that the process could use."""
+    python: str = ""
+    executable: str = ""
+    torch: str | None = None
+    cuda: str | None = None
+    """What torch was built for."""
+    gpus: tuple[str, ...] = ()
+    world_size: int | None = None
+    slurm: Mapping[str, str] = field(default_factory=dict)
+    packages: Mapping[str, str] = field(default_factory=dict)
+    """Installed distributions and their versions."""
+
+
+def origin_path(run_dir: Path, attempt: int) -> Path:
+    """The file of that attempt, from 1; its diff has the same name and ends in ``.diff``."""
+    return run_dir / ORIGIN / f"attempt-{attempt:03d}.json"
+
+
+def store_origin(
+    run_dir: Path, attempt: int, capture: Callable[[], tuple[Origin, str | None]], ended: threading.Event
+) -> None:
+    """Put in place what ``capture`` tells, the origin and its diff; tried again while the disk refuses it.
+
+    Raises:
+        OSError: the disk refuses it still when the run has ended.
+    """
+    origin, diff = capture()
+    while True:
+        last = ended.is_set()
+        try:
+            write_origin(run_dir, attempt, origin, diff)
+            return
+        except OSError:
+            if last:
+                raise
+        ended.wait(RETRY_SECONDS)
+
+
+def write_origin(run_dir: Path, attempt: int, origin: Origin, diff: str | None) -> None:
+    """Put the file in place, and before it the diff."""
+    path = origin_path(run_dir, attempt)
+    path.parent.mkdir(exist_ok=True)
+    if diff is not None:
+        text = diff.encode("utf-8", "replace")
+        files.publish(path.with_suffix(".diff"), lambda temporary: _write(temporary, text))
+    document = {"attempt": attempt, **to_json(origin)}
+    data = json.dumps(document, ensure_ascii=False, allow_nan=False, indent=1).encode() + b"\n"
+    files.publish(path, lambda temporary: _write(temporary, data))
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+
+
+def to_json(origin: Origin) -> dict[str, Any]:
+    """The document that the file holds, but for the attempt's number."""
+    captured = origin.captured.isoformat() if origin.captured else None
+    git = vars(origin.git) if origin.git else None
+    document: dict[str, Any] = plain({**vars(origin), "captured": captured, "git": git})
+    return document
+
+
+def read_origin(run_dir: Path, attempt: int | None = None) -> Origin | None:
+    """Where an attempt came from, the latest there is for None; None where that is not known, or cannot be read.
+
+    A field that is missing, or holds something else than it should, is as if it were not known.
+    """
+    path = _find(run_dir, attempt)
+    if path is None:
+        return None
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return _from_json(document) if isinstance(document, dict) else None
+
+
+def read_diff(run_dir: Path, attempt: int | None = None) -> str | None:
+    """The diff that was saved of that attempt, or of the latest there is; None where none was."""
+    path = _find(run_dir, attempt)
+    data = files.read_if_there(path.with_suffix(".diff")) if path is not None else None
+    return None if data is None else data.decode("utf-8", "replace")
+
+
+def _find(run_dir: Path, attempt: int | None) -> Path | None:
+    """Of ranks that each write, the first speaks for all."""
+    if not (run_dir / ORIGIN).is_dir():
+        run_dir = next(iter(layout.rank_paths(run_dir).values()), run_dir)
+    if attempt is not None:
+        return origin_path(run_dir, attempt)
+    found = [path for path in (run_dir / ORIGIN).glob("attempt-*.json") if _NAME.fullmatch(path.name)]
+    return max(found, key=lambda path: int(path.stem.removeprefix("attempt-")), default=None)
+
+
+def facts(origin: Origin) -> dict[str, str]:
+    """The most of it, in a few lines of text by what they tell; what is not known is left out."""
+    git = origin.git
+    software = {"Python": origin.python, "torch": origin.torch, "CUDA": origin.cuda}
+    machine = [origin.host, origin.system, f"{origin.cpus} processors" if origin.cpus else "", _gpus(origin.gpus)]
+    job = {name: origin.slurm.get(f"SLURM_{name}") for name in ("JOB_ID", "JOB_NAME", "JOB_PARTITION", "JOB_NODELIST")}
+    lines = {
+        "command": shlex.join(origin.command),
+        "directory": origin.directory,
+        "git": _git_text(git) if git else "",
+        "software": ", ".join(f"{name} {version}" for name, version in software.items() if version),
+        "machine": ", ".join(filter(None, machine)),
+        "processes": str(origin.world_size or ""),
+        "slurm": ", ".join(f"{name.lower().replace('_', ' ')} {value}" for name, value in job.items() if value),
+    }
+    return {name: text for name, text in lines.items() if text}
+
+
+def _git_text(git: GitState) -> str:
+    what = {True: "with changes", False: "", None: "perhaps with changes"}[git.dirty]
+    pieces = [git.commit[:12] if git.commit else "no commit yet", f"on {git.branch}" if git.branch else "", what]
+    return " ".join(filter(None, [*pieces, f"({git.remote})" if git.remote else ""]))
+
+
+def _gpus(names: Sequence[str]) -> str:
+    counts = {name: names.count(name) for name in names}
+    return ", ".join(name if count == 1 else f"{count} {name}" for name, count in counts.items())
+
+
+def short_form(origin: Origin) -> dict[str, Any]:
+    """What is worth telling of it where the packages and paths of this machine tell nobody anything."""
+    git = origin.git
+    told = {
+        "command": shlex.join(origin.command),
+        "git": {"commit": git.commit, "branch": git.branch, "dirty": git.dirty, "remote": git.remote} if git else None,
+        "python": origin.python,
+        "torch": origin.torch,
+        "cuda": origin.cuda,
+        "gpus": list(origin.gpus),
+        "world_size": origin.world_size,
+        "slurm": dict(origin.slurm),
+    }
+    return {name: value for name, value in told.items() if value}
+
+
+def _from_json(document: Mapping[str, Any]) -> Origin:
+    git = document.get("git")
+    return Origin(
+        captured=_moment(document.get("captured")),
+        command=_texts(document.get("command")),
+        directory=_text(document.get("directory")) or "",
+        git=_git_from_json(git) if isinstance(git, dict) else None,
+        diff=_text(document.get("diff")),
+        host=_text(document.get("host")) or "",
+        system=_text(document.get("system")) or "",
+        cpus=_whole(document.get("cpus")),
+        python=_text(document.get("python")) or "",
+        executable=_text(document.get("executable")) or "",
+        torch=_text(document.get("torch")),
+        cuda=_text(document.get("cuda")),
+        gpus=_texts(document.get("gpus")),
+        world_size=_whole(document.get("world_size")),
+        slurm=_pairs(document.get("slurm")),
+        packages=_pairs(document.get("packages")),
+    )
+
+
+def _git_from_json(document: Mapping[str, Any]) -> GitState:
+    dirty = document.get("dirty")
+    return GitState(
+        root=_text(document.get("root")) or "",
+        commit=_text(document.get("commit")),
+        branch=_text(document.get("branch")),
+        dirty=dirty if isinstance(dirty, bool) else None,
+        remote=_text(document.get("remote")),
+    )
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _whole(value: Any) -> int | None:
+    return value if type(value) is int else None
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
+
+
+def _pairs(value: Any) -> dict[str, str]:
+    items = value.items() if isinstance(value, dict) else ()
+    return {name: item for name, item in items if isinstance(item, str)}
+
+
+def _moment(value: Any) -> datetime | None:
+    try:
+        return datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return None

@@ -1,0 +1,142 @@
+"""What the writer of a table does once the disk has failed: when it tries again, and how the journal is put in order.
+
+Every function raises OSError as the disk does.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from neurockt.store.journal.journal_file import JournalEnd, aside, create, disk_full, is_removed, read_all
+from neurockt.store.journal.records import MAGIC, JournalDecoder, columns_record
+
+RETRY_SECONDS: Final = 1.0
+"""How soon a disk that refused a row is tried again."""
+RETRY_SHARE: Final = 20
+"""Trying takes at most this part of the time, however long the disk takes to refuse."""
+PIECE_BYTES: Final = 2**20
+"""What waits is written in pieces of this size."""
+
+
+class Pace:
+    """When a disk that has refused is tried again."""
+
+    def __init__(self) -> None:
+        """At once, the first time."""
+        self._next = 0.0
+
+    def is_time(self) -> bool:
+        """Whether to try."""
+        return time.monotonic() >= self._next
+
+    @contextmanager
+    def trying(self) -> Iterator[None]:
+        """A try; where the disk refuses, which was told when that began, the next one has to wait."""
+        began = time.monotonic()
+        try:
+            yield
+        except OSError:
+            ended = time.monotonic()
+            self._next = ended + max(RETRY_SECONDS, RETRY_SHARE * (ended - began))
+
+
+class Repaired(NamedTuple):
+    """A journal that is open for more."""
+
+    fd: int
+    first: int
+    """Number of the first row that its header speaks of."""
+    end: JournalEnd
+    newest: int
+    """Number of the newest row in it; less where none is."""
+
+
+def repair(path: Path, parts: Path, old: int, first: int | None, next_end: Callable[[], JournalEnd]) -> Repaired:
+    """The journal at a path, opened once more by its name; or made again where it is gone.
+
+    Args:
+        path: where it belongs, directly in the run directory.
+        parts: the directory of the table's parts; it is made again, too.
+        old: the descriptor it was written by, or -1; stays open.
+        first: the first number that its header has, which tells it from every other; None where it was never made.
+        next_end: tells what the next row to be written fits, for a journal of which nothing is left.
+    """
+    opened = reopen(path, first)
+    return opened if opened is not None else _make_again(path, parts, old, next_end)
+
+
+def reopen(path: Path, first: int | None) -> Repaired | None:
+    """The journal whose first number is ``first``, opened once more by its name, and cut after its last sound record.
+
+    A descriptor may be dead for ever after a failure of the file system (a stale handle) while the name works again.
+    The bytes are written once more where they are: after a failed fsync the kernel takes them for stored.
+
+    None where the file is missing; a file that is not this journal is put aside.
+    """
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        data = read_all(fd)
+        decoder = JournalDecoder()
+        decoder.feed(data)
+        if decoder.first is None and not decoder.damaged:
+            path.unlink()  # its making was cut short
+        elif decoder.first is None or decoder.first != first:
+            os.replace(path, aside(path))
+        else:
+            if decoder.damaged:
+                aside(path).write_bytes(data)
+            if os.pwrite(fd, data[: decoder.offset], 0) != decoder.offset:
+                raise disk_full()
+            os.ftruncate(fd, decoder.offset)
+            os.lseek(fd, decoder.offset, os.SEEK_SET)
+            return Repaired(fd, first, JournalEnd(decoder.columns, decoder.next), decoder.next - 1)
+    except BaseException:
+        os.close(fd)
+        raise
+    os.close(fd)
+    return None
+
+
+def _make_again(path: Path, parts: Path, old: int, next_end: Callable[[], JournalEnd]) -> Repaired:
+    """The journal where there is none any more, with the rows that can still be read from the one that was."""
+    run_dir = path.parent
+    content, decoder = _sound_bytes(old)
+    if not run_dir.is_dir() and not is_removed(old):
+        # an unmounted file system looks like this: what was written in its place would be hidden when it is back
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(run_dir))
+    parts.mkdir(parents=True, exist_ok=True)
+    if content and decoder.first is not None:
+        end = JournalEnd(decoder.columns, decoder.next)
+        return Repaired(create(path, content, replace=False), decoder.first, end, decoder.next - 1)
+    end = next_end()
+    header = MAGIC + columns_record(end.columns, end.next)
+    return Repaired(create(path, header, replace=False), end.next, end, 0)
+
+
+def _sound_bytes(fd: int) -> tuple[bytes, JournalDecoder]:
+    """The records of a journal up to the last sound one, and their decoder; nothing of one that cannot be read."""
+    decoder = JournalDecoder()
+    try:
+        data = read_all(fd)
+    except OSError:
+        return b"", decoder
+    decoder.feed(data)
+    return data[: decoder.offset], decoder
+
+
+def cut(fd: int) -> JournalEnd:
+    """An open journal cut after its last sound record, and positioned there."""
+    decoder = JournalDecoder()
+    decoder.feed(read_all(fd))
+    os.ftruncate(fd, decoder.offset)
+    os.lseek(fd, decoder.offset, os.SEEK_SET)
+    return JournalEnd(decoder.columns, decoder.next)

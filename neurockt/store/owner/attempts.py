@@ -1,0 +1,67 @@
+"""What an attempt is known by: its process, and its place in a job that the scheduler may restart."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from typing import Final
+
+from neurockt.run_info import Attempt
+from neurockt.store.base.run_file import now
+from neurockt.store.owner import oom, process
+
+_JOB: Final = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
+_COUNT: Final = re.compile(r"[0-9]{1,9}")
+
+
+def begin_attempt(number: int = 1, *, recorder: int = 1, first_step: int = 1, first_epoch: int = 1) -> Attempt:
+    """An attempt of this process that begins now; the arguments are the fields of ``Attempt``."""
+    pid = os.getpid()
+    cgroup = oom.own_cgroup()
+    return Attempt(
+        number,
+        process.host(),
+        pid,
+        process.process_identity(pid),
+        now(),
+        first_step=first_step,
+        first_epoch=first_epoch,
+        job=job_id(),
+        restart=restart_count(),
+        recorder=recorder,
+        script=script_digest(),
+        cgroup=cgroup,
+        oom_kills=oom.oom_kills(cgroup),
+    )
+
+
+def is_same(one: Attempt | None, other: Attempt | None) -> bool:
+    """Whether both are the same attempt of the same process, whatever has been added to one of them since."""
+    return _identity(one) == _identity(other)
+
+
+def _identity(attempt: Attempt | None) -> tuple[object, ...]:
+    if attempt is None:
+        return ()
+    return attempt.number, attempt.host, attempt.pid, attempt.process, attempt.started
+
+
+def job_id() -> str | None:
+    """The SLURM job this process belongs to. Each task of a job array is a job of its own."""
+    job = os.environ.get("SLURM_JOB_ID", "")
+    return job if _JOB.fullmatch(job) else None
+
+
+def restart_count() -> int:
+    """How many times SLURM has restarted the job; 0 outside a job."""
+    count = os.environ.get("SLURM_RESTART_COUNT", "")
+    return int(count) if job_id() and _COUNT.fullmatch(count) else 0
+
+
+def script_digest() -> str:
+    """The same for the same command line in the same step of a job, however often the job is restarted."""
+    import hashlib
+
+    words = [os.environ.get("SLURM_STEP_ID", ""), *sys.argv]
+    return hashlib.sha256("\0".join(words).encode(errors="surrogateescape")).hexdigest()[:12]

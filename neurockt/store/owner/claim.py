@@ -1,0 +1,171 @@
+"""The right to change a run whose process is dead: one process at a time has it, and nothing has to release it.
+
+Who creates ``claim-NNN`` has it, and there is one who can. A claim whose process has died is passed over after a
+while, by a claim of the next number. Rests on nothing but exclusive creation and rename, which NFS has too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from neurockt.errors import RunInUse
+from neurockt.run_info import Attempt, RunInfo
+from neurockt.store.base import layout
+from neurockt.store.base.run_file import read_info
+from neurockt.store.owner import liveness
+from neurockt.store.owner.attempts import begin_attempt
+from neurockt.store.owner.process import is_alive
+
+LOOK_SECONDS: Final = 0.1
+"""How often a process that waits for another looks again."""
+BEAT_SECONDS: Final = 5.0
+"""How often a process that has a claim says that it lives."""
+
+
+class Claim:
+    """A claim that this process has, until it leaves it or is taken for dead."""
+
+    def __init__(self, path: Path, number: int, info: RunInfo) -> None:
+        """Use ``claimed``."""
+        self.path = path
+        self.number = number
+        """The number that the next attempt has."""
+        self.info = info
+        """The run as the claim found it."""
+
+    def check(self) -> None:
+        """Go on only while the claim is there.
+
+        Raises:
+            RunInUse: another process has taken this one for dead.
+        """
+        if not self.path.exists():
+            raise RunInUse(f"{self.info.path}: another process has taken the run over meanwhile")
+
+
+@contextmanager
+def claimed(run_dir: Path, hint: str, tell: Callable[[str], None] = lambda message: None) -> Iterator[Claim]:
+    """The right to change a dead run, for as long as the ``with`` lasts; ``run.json`` must name its new writer by then.
+
+    Args:
+        run_dir: the run directory.
+        hint: what to do where a live process writes the run.
+        tell: hears that, and for what, this has to wait.
+
+    Raises:
+        RunInUse: a live process writes the run, or has claimed it.
+        RunNotFound, CorruptRun, FormatTooNew: as ``open_run``.
+    """
+    claim = None
+    while claim is None:
+        info = _wait_for_death(run_dir, hint, tell)
+        number = _wait_for_claims(run_dir, info, hint)
+        if number is not None:
+            claim = _create(run_dir, number, info)
+    stop = threading.Event()
+    beats = threading.Thread(target=_beat, args=(claim.path, stop), daemon=True)
+    beats.start()
+    try:
+        yield claim
+    finally:
+        stop.set()
+        beats.join()
+        for number, path in layout.claim_paths(run_dir).items():
+            if number <= claim.number:
+                path.unlink(missing_ok=True)
+
+
+def _create(run_dir: Path, number: int, info: RunInfo) -> Claim | None:
+    """A claim of that number; None where another process was quicker."""
+    path = layout.claim_path(run_dir, number)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    except FileExistsError:
+        return None
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        attempt = begin_attempt(number)
+        json.dump({"host": attempt.host, "pid": attempt.pid, "process": attempt.process}, file)
+    now = read_info(run_dir)
+    if (now.attempts, now.heartbeat, now.state) == (info.attempts, info.heartbeat, info.state):
+        return Claim(path, number, info)
+    path.unlink(missing_ok=True)  # it was taken over, and its claim left, since it was looked at
+    return None
+
+
+def _beat(path: Path, stop: threading.Event) -> None:
+    while not stop.wait(BEAT_SECONDS):
+        try:
+            os.utime(path)
+        except OSError:
+            continue  # it has been passed over: `check` says so
+
+
+def _wait_for_death(run_dir: Path, hint: str, tell: Callable[[str], None]) -> RunInfo:
+    """The run, once it is known that no process writes it."""
+    watched = liveness.Liveness()
+    found = info = read_info(run_dir)
+    told = False
+    while watched.infer(info).state == "running":
+        attempt = info.attempt
+        where = f" by process {attempt.pid} on {attempt.host}" if attempt else ""
+        if (info.attempts, info.heartbeat) != (found.attempts, found.heartbeat) or (attempt and is_alive(attempt)):
+            raise RunInUse(f"{run_dir} is still being written{where}; {hint}")
+        if not told:
+            told = True
+            tell(
+                f"{run_dir} was being written{where} a moment ago; "
+                f"waiting up to {liveness.STALE_SECONDS:.0f} seconds to "
+                "see whether it still is"
+            )
+        time.sleep(LOOK_SECONDS)
+        info = read_info(run_dir)
+    return info
+
+
+def _wait_for_claims(run_dir: Path, info: RunInfo, hint: str) -> int | None:
+    """The number of the claim that is free; None where the run has changed meanwhile."""
+    begun = time.monotonic()
+    seen: tuple[int, float] | None = None
+    while True:
+        claims = layout.claim_paths(run_dir)
+        next_attempt = (info.attempt.number if info.attempt else 0) + 1
+        number = max(claims, default=0)
+        if number < next_attempt:
+            return next_attempt
+        try:
+            owner, stamp = _owner(claims[number], info)
+        except FileNotFoundError:
+            return None
+        if seen != (number, stamp):
+            seen, begun = (number, stamp), time.monotonic()
+        alive = is_alive(owner) if owner else None
+        stale = time.monotonic() - begun >= liveness.STALE_SECONDS
+        if alive is False or (stale and not alive):
+            return number + 1
+        if stale:
+            by = f" by process {owner.pid} on {owner.host}" if owner else ""
+            raise RunInUse(f"{run_dir} is being taken over{by}; {hint}")
+        time.sleep(LOOK_SECONDS)
+        if read_info(run_dir).heartbeat != info.heartbeat:
+            return None
+
+
+def _owner(claim: Path, info: RunInfo) -> tuple[Attempt | None, float]:
+    """The process that made a claim, None where the claim does not tell it yet; and when it last said that it lives.
+
+    Opening the file is what has a network file system look afresh.
+    """
+    with claim.open(encoding="utf-8") as file:
+        stamp = os.fstat(file.fileno()).st_mtime
+        try:
+            told: dict[str, Any] = json.load(file)
+            return Attempt(0, told["host"], told["pid"], told["process"], info.created), stamp
+        except (ValueError, KeyError, TypeError):
+            return None, stamp

@@ -1,0 +1,118 @@
+"""How a run stands, told from outside. Readers infer it and never write it down."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from neurockt.run_info import RunInfo, State
+from neurockt.store.base import layout
+from neurockt.store.owner.oom import oom_kills
+from neurockt.store.owner.process import is_alive
+from neurockt.store.owner.slurm import Word, scheduler
+
+STALE_SECONDS: Final = 30.0
+"""A run of another machine whose heartbeat has not moved for three beats is dead."""
+CLOCK_SLACK_SECONDS: Final = 90.0
+"""How far the file server's clock may be off: a reader that looks only once has nothing but the file's age to go by."""
+COPY_SECONDS: Final = 86_400.0
+"""A copied ``run.json`` looks new, but tells when its writer last wrote it: clocks do not differ by a day."""
+
+_VAGUE: Final = ("SIGTERM", "SIGUSR1", "SIGUSR2", "lost", "killed")
+"""Causes that say little: the scheduler may know what was behind them."""
+
+
+class Liveness:
+    """Remembers the heartbeats it has seen, so that a reader who stays needs no clock but its own."""
+
+    def __init__(self) -> None:
+        self._seen: dict[Path, tuple[int, float]] = {}
+
+    def infer(self, info: RunInfo) -> RunInfo:
+        """``info`` with the state *killed* or *preempted*, and the attempt's cause, where its writer is dead.
+
+        Where the pid can be asked, it is. Elsewhere the heartbeat counter decides: one that stands still for
+        ``STALE_SECONDS`` under this reader's eyes, or whose file was old, or a copy of an old one, at first sight. If
+        the scheduler has been asked about the run's job, its word counts more than the silence.
+        """
+        if info.attempt is None:
+            return info
+        word = scheduler.word(info.attempt.job)
+        if info.state != "running":
+            self._seen.pop(info.path, None)
+            return _refined(info, word)
+        alive = is_alive(info.attempt)
+        if alive or (alive is None and self._heart_beats(info)):
+            return info
+        if alive is None and word is not None and word.state == "running":
+            return info
+        return _dead(info, word, here=alive is False)
+
+    def _heart_beats(self, info: RunInfo) -> bool:
+        count, since = self._seen.get(info.path, (-1, -math.inf))
+        if count != info.heartbeat:
+            since = time.monotonic() if count != -1 or _looks_new(info) else -math.inf
+            self._seen[info.path] = (info.heartbeat, since)
+        return time.monotonic() - since < STALE_SECONDS
+
+
+def ask_scheduler(runs: Iterable[RunInfo]) -> None:
+    """Ask the scheduler, where there is one, about the jobs of runs whose end it may know more of; returns at once.
+
+    What it says counts from then on for every ``Liveness``. ``scheduler.wait`` gives it some time.
+    """
+    jobs = [info.attempt.job for info in runs if info.attempt is not None and wants_word(info)]
+    if jobs:
+        scheduler.ask(jobs)
+
+
+def wants_word(info: RunInfo) -> bool:
+    """Whether the scheduler may know more of how a run ended than the run itself."""
+    attempt = info.attempt
+    return attempt is not None and attempt.job is not None and attempt.cause in _VAGUE
+
+
+def _refined(info: RunInfo, word: Word | None) -> RunInfo:
+    """The end that a run told, with the cause that the scheduler knows: a signal alone may mean any."""
+    if info.state == "preempted" and wants_word(info) and word is not None and word.cause not in (None, *_VAGUE):
+        return _ended(info, info.state, word.cause)
+    return info
+
+
+def _dead(info: RunInfo, word: Word | None, *, here: bool) -> RunInfo:
+    """A run whose writer is dead; ``here`` is whether it was a process of this machine."""
+    attempt = info.attempt
+    assert attempt is not None
+    told = None if word is None or word.state == "running" else word
+    if attempt.cause:  # a signal, written down when it came
+        return _refined(_ended(info, "preempted", attempt.cause), told)
+    if here and attempt.cgroup and oom_kills(attempt.cgroup) > attempt.oom_kills:
+        return _ended(info, "killed", "out of memory")
+    if told is not None:
+        return _ended(info, told.state, told.cause)
+    return _ended(info, "killed", "killed" if here else "lost")
+
+
+def _ended(info: RunInfo, state: State, cause: str | None) -> RunInfo:
+    *earlier, attempt = info.attempts
+    return replace(info, state=state, attempts=(*earlier, replace(attempt, cause=cause)))
+
+
+def _looks_new(info: RunInfo) -> bool:
+    """Whether a run seen for the first time may be alive, by its file's age and by what its writer's clock said."""
+    written = info.updated or info.created
+    if time.time() - written.timestamp() > COPY_SECONDS:
+        return False
+    return _age(info.path) < STALE_SECONDS + CLOCK_SLACK_SECONDS
+
+
+def _age(run_dir: Path) -> float:
+    """Seconds since the run's ``run.json`` was replaced, by the file server's clock against ours."""
+    try:
+        return time.time() - (run_dir / layout.RUN_FILE).stat().st_mtime
+    except OSError:
+        return 0.0

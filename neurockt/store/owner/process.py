@@ -1,0 +1,86 @@
+"""Which process writes a run, and whether it still lives."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from neurockt.run_info import Attempt
+
+_OF_A_THREAD: Final = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT, signal.SIGTRAP}
+"""Signals that tell of a thread's own doing."""
+
+
+def leave_signals_to_others() -> None:
+    """Have the kernel give no signal of the process to this thread, nor to those it starts.
+
+    One that another thread gets does not interrupt what the main thread waits for, and a handler in Python runs there.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - _OF_A_THREAD)
+
+
+@contextmanager
+def deaf_threads() -> Iterator[None]:
+    """Threads that are started within get no signal of the process; this thread gets what comes when it is over."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - _OF_A_THREAD)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def host() -> str:
+    """The name of this machine."""
+    return os.uname().nodename
+
+
+@cache
+def machine() -> str:
+    """Tells where a pid means something: boot id and pid namespace; empty where the system has no ``/proc``."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot}/{Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return ""
+
+
+def process_identity(pid: int) -> str:
+    """Tells a live process from a later one with the same pid, by its start time; empty when it is gone or unknown."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return ""
+    state, *fields = stat[stat.rindex(")") + 2 :].split()  # the process name may hold spaces and parentheses
+    return "" if state in "ZX" or not machine() else f"{machine()}/{fields[18]}"
+
+
+def is_relative(pid: int) -> bool:
+    """Whether a process of this machine is one that this one descends from, or has the same parent."""
+    parents = _parents(os.getpid())
+    return pid in parents or (_parents(pid)[:1] == parents[:1] != [])
+
+
+def _parents(pid: int) -> list[int]:
+    """The process's parent, its parent, and so on; without the first process of all."""
+    found: list[int] = []
+    while True:
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_text()
+        except OSError:
+            return found
+        pid = int(stat[stat.rindex(")") + 2 :].split()[1])
+        if pid <= 1:
+            return found
+        found.append(pid)
+
+
+def is_alive(attempt: Attempt) -> bool | None:
+    """Whether the attempt's process lives; None when that cannot be told from here."""
+    if not attempt.process or not machine() or not attempt.process.startswith(machine() + "/"):
+        return None
+    return process_identity(attempt.pid) == attempt.process

@@ -1,0 +1,272 @@
+"""A run opened for reading: what it is, its tables, and what is new in them."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from neurockt.errors import NeurocktWarning, RunNotFound
+from neurockt.run_info import RunInfo, State, TableSummary
+from neurockt.store.base.layout import KEY, TABLES, TableName, rank_paths, superseded_names, superseded_paths
+from neurockt.store.base.run_file import read_info
+from neurockt.store.owner.liveness import Liveness
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from neurockt.store.base.origin import Origin
+    from neurockt.store.reading.follow import TableFollower
+    from neurockt.store.reading.random_access import RowReader
+    from neurockt.store.reading.table_reader import Damage, TableReader
+    from neurockt.store.tables.outline import Outline
+
+
+class _Tables(NamedTuple):
+    steps: pa.Table
+    epochs: pa.Table
+
+
+class NewRows(_Tables):
+    """The rows that have come since the last ``follow()``: a pair of tables."""
+
+    rewound: bool = False
+    """Whether rows that were given out are superseded, because the run was resumed from a checkpoint before them."""
+    kept: tuple[int | None, int | None] = (None, None)
+    """Then the last step and the last epoch that stay, each None where its table was not cut; the rest is to be
+    forgotten, and the new rows follow these."""
+
+
+class Run:
+    """One run directory. Reading it never writes to it, and is safe while it is being written."""
+
+    def __init__(self, path: Path) -> None:
+        """Use ``open_run``."""
+        self.path = path
+        self._liveness = Liveness()
+        self._damaged: dict[TableName, tuple[Damage, ...]] = {}
+        self._followers: tuple[TableFollower, TableFollower] | None = None
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
+    @property
+    def info(self) -> RunInfo:
+        """What ``run.json`` says now, with the state as it can be told from here."""
+        return self._liveness.infer(read_info(self.path))
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The run's config."""
+        return self.info.config
+
+    @property
+    def state(self) -> State:
+        """running, finished, failed, preempted or killed."""
+        return self.info.state
+
+    def steps(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """The rows of the training steps: ``step``, ``epoch``, ``time``, then one float64 column per scalar.
+
+        Args:
+            columns: only these, in that order.
+
+        Raises:
+            ColumnNotFound: there are rows, and no such column.
+        """
+        return self._read("steps", columns)
+
+    def epochs(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """The rows of the validations: ``step``, ``epoch``, ``time``, then one float64 column per metric."""
+        return self._read("epochs", columns)
+
+    def system(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """What the machine did: ``sample``, ``step``, ``epoch``, ``time``, then one float64 column per measure.
+
+        Empty where nothing was sampled.
+        """
+        return self._read("system", columns)
+
+    def batches(
+        self, table: TableName, columns: Sequence[str] | None = None, *, after: int = 0
+    ) -> tuple[pa.Schema, Iterator[pa.Table]]:
+        """What ``steps()``, ``epochs()`` or ``system()`` gives, a row group at a time, so that memory stays bounded.
+
+        Args:
+            after: only rows numbered above this.
+
+        Returns:
+            the schema, and the pieces; every piece has it.
+        """
+        reader = self._reader(table)
+        schema, pieces = reader.batches(columns, after=after)
+        return schema, self._watched(reader, table, pieces)
+
+    def window(
+        self, table: TableName, columns: Sequence[str] | None = None, *, after: int = 0, until: int | None = None
+    ) -> pa.Table:
+        """The rows of a table numbered above ``after`` and up to ``until``: its step in `steps`, its epoch in `epochs`,
+        its sample in `system`.
+
+        Only the row groups that hold them are read.
+        """
+        return self._read(table, columns, after, until)
+
+    def outline(self, table: TableName) -> Outline:
+        """What a table holds, row group by row group, from the Parquet footers alone; the journal's rows come last."""
+        reader = self._reader(table)
+        outline = reader.outline()
+        self._tell(reader, table)
+        return outline
+
+    def last_rows(self, table: TableName, count: int) -> pa.Table:
+        """The last ``count`` rows of a table, read from its end."""
+        last = self._reader(table).last_number()
+        return self._read(table, None, after=max(0, last - count))
+
+    def current_info(self) -> RunInfo:
+        """``info``, with the rows counted in that have come since a live or dead process last wrote ``run.json``."""
+        info = self.info
+        if info.state not in ("running", "killed") or info.dropped:
+            return info
+        from neurockt.store.tables.summary import summarise_rows
+
+        def counted(table: TableName, summary: TableSummary) -> TableSummary:
+            return summarise_rows(self._read(table, None, after=summary.rows), KEY[table], onto=summary)
+
+        return info.with_tables({table: counted(table, getattr(info, table)) for table in TABLES})
+
+    def follow(self) -> NewRows:
+        """The rows that have come since this was last called; at the first call, all there are.
+
+        A job that is requeued resumes from its checkpoint, and the rows past that are superseded. The next call says so
+        (``rewound``), says which of the rows it gave still stand (``kept``), and goes on after these.
+        """
+        if self._followers is None:
+            self._followers = self.follower("steps"), self.follower("epochs")
+        steps, epochs = self._followers
+        new = NewRows(steps.new_rows(), epochs.new_rows())
+        new.kept = steps.rewound_to, epochs.rewound_to
+        new.rewound = new.kept != (None, None)
+        self._tell_once(steps, "steps")
+        self._tell_once(epochs, "epochs")
+        return new
+
+    def follower(self, table: TableName, *, after: int = 0) -> TableFollower:
+        """Gives the rows of a table that have come since it was last asked; at first, those after row ``after``."""
+        from neurockt.store.reading.follow import TableFollower
+
+        return TableFollower(self.path, table, after=after)
+
+    def rows(self, table: TableName) -> RowReader:
+        """Gives any rows of a table by their place, reading only the row groups that hold them."""
+        from neurockt.store.reading.random_access import RowReader
+
+        return RowReader(self.path, table)
+
+    def rewinds(self) -> frozenset[str]:
+        """Something else each time the run is rewound: a reader who keeps what it read then has to read it again."""
+        return superseded_names(self.path)
+
+    def superseded(self, table: TableName = "steps") -> dict[int, pa.Table]:
+        """The rows that were moved out of a table because the run was resumed from a checkpoint before them.
+
+        Returns:
+            the rows, by the number of the latest attempt that recorded them.
+        """
+        from neurockt.store.reading.table_reader import TableReader
+
+        return {attempt: TableReader(path, table).read() for attempt, path in superseded_paths(self.path).items()}
+
+    def origin(self, attempt: int | None = None) -> Origin | None:
+        """Where an attempt of the run came from: command, commit, machine, versions; None where that is not known.
+
+        Args:
+            attempt: its number, from 1; default the latest.
+        """
+        from neurockt.store.base.origin import read_origin
+
+        return read_origin(self.path, attempt)
+
+    def diff(self, attempt: int | None = None) -> str | None:
+        """In what the code differed from the commit, where ``Recorder(save_diff=True)`` stored that."""
+        from neurockt.store.base.origin import read_diff
+
+        return read_diff(self.path, attempt)
+
+    @property
+    def ranks(self) -> tuple[int, ...]:
+        """The ranks that keep their own rows; none where one process wrote the run for all.
+
+        The rows of a run that has some are the means of its ranks' rows, by number.
+        """
+        return tuple(rank_paths(self.path))
+
+    def rank_states(self) -> dict[int, State]:
+        """How each of the ranks stands that keep their own rows: one may be dead while the whole goes on."""
+        return {rank: self.rank(rank).state for rank in self.ranks}
+
+    def rank(self, rank: int) -> Run:
+        """One rank's own rows, as a run.
+
+        Raises:
+            RunNotFound: that rank keeps none.
+        """
+        paths = rank_paths(self.path)
+        if rank not in paths:
+            there = f"there are {', '.join(map(str, paths))}" if paths else "one process wrote this run for all"
+            raise RunNotFound(f"no rank {rank} in {self.path}: {there}")
+        return open_run(paths[rank])
+
+    @property
+    def damaged(self) -> tuple[Damage, ...]:
+        """The files that the latest reads of each table could not read, and why."""
+        return tuple(damage for found in self._damaged.values() for damage in found)
+
+    def _read(
+        self, table: TableName, columns: Sequence[str] | None, after: int = 0, until: int | None = None
+    ) -> pa.Table:
+        reader = self._reader(table)
+        rows = reader.read(columns, after=after, until=until)
+        self._tell(reader, table)
+        return rows
+
+    def _reader(self, table: TableName) -> TableReader:
+        from neurockt.store.reading.table_reader import TableReader
+
+        return TableReader(self.path, table)
+
+    def _watched(self, reader: TableReader, table: TableName, pieces: Iterator[pa.Table]) -> Iterator[pa.Table]:
+        yield from pieces
+        self._tell(reader, table)
+
+    def _tell_once(self, follower: TableFollower, table: TableName) -> None:
+        """A reader who polls is told when the damage changes."""
+        if self._damaged.get(table, ()) != tuple(follower.damaged):
+            self._tell(follower, table)
+
+    def _tell(self, reader: TableReader | TableFollower, table: TableName) -> None:
+        self._damaged[table] = tuple(reader.damaged)
+        for damage in reader.damaged:
+            warnings.warn(str(damage), NeurocktWarning, stacklevel=4)
+
+
+def open_run(path: str | os.PathLike[str]) -> Run:
+    """A run opened for reading, live or not.
+
+    Args:
+        path: the run directory.
+
+    Raises:
+        RunNotFound: it is no run directory.
+        CorruptRun: its ``run.json`` cannot be read.
+        FormatTooNew: a later neurockt wrote it.
+    """
+    directory = Path(path)
+    if read_info(directory).keeps_ranks:
+        from neurockt.store.reading.ranks import RankedRun
+
+        return RankedRun(directory)
+    return Run(directory)

@@ -1,0 +1,159 @@
+"""Seal a dead run: what its process left in the journals becomes Parquet, and ``run.json`` says how it stands."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from neurockt.errors import RunInUse
+from neurockt.run_info import Attempt, RunInfo, TableSummary
+from neurockt.store.base import files, layout
+from neurockt.store.base.layout import TABLES, TableName
+from neurockt.store.base.origin import ORIGIN
+from neurockt.store.base.run_file import read_info, write_info
+from neurockt.store.owner.claim import claimed
+from neurockt.store.owner.liveness import Liveness
+from neurockt.store.reading.table_reader import TableReader
+from neurockt.store.tables import parts
+from neurockt.store.tables.summary import summarise_parts
+from neurockt.store.tables.superseded import complete_rewinds
+
+
+@dataclass(frozen=True)
+class SealedRun:
+    """What sealing a run came to."""
+
+    path: Path
+    steps: int
+    """Rows of `steps` that were moved from the journal into parts."""
+    epochs: int
+    system: int
+    already: bool
+    """Whether there was nothing to do."""
+
+
+def seal_run(path: Path) -> SealedRun:
+    """Move a dead run's journal rows into its parts, and mark it killed, or what else is known of its end.
+
+    Does nothing to a run that is sealed already; may be interrupted and repeated. A journal that is damaged after
+    some row is kept beside the parts, under a name that ends in ``.damaged``.
+
+    Raises:
+        RunNotFound, CorruptRun, FormatTooNew: as ``open_run``.
+        RunInUse: a live process still writes the run.
+    """
+    hint = "seal it when that process has ended"
+    info = read_info(path)
+    if info.keeps_ranks:
+        return _seal_ranks(path)
+    seen = Liveness().infer(info)
+    if seen.state == "running":
+        attempt = seen.attempt
+        where = f" by process {attempt.pid} on {attempt.host}" if attempt else ""
+        raise RunInUse(f"{path} is still being written{where}; {hint}")
+    if _is_sealed(path):
+        return SealedRun(path, 0, 0, 0, already=True)
+    with claimed(path, hint) as claim:
+        if _is_sealed(path):
+            return SealedRun(path, 0, 0, 0, already=True)
+        complete_rewinds(path)
+        moved = seal_tables(path, claim.check)
+        ended = _ended(claim.info, seen, {table: summarise_parts(path, table) for table in TABLES})
+        claim.check()
+        write_info(ended)
+    return SealedRun(path, moved["steps"], moved["epochs"], moved["system"], already=False)
+
+
+def _seal_ranks(path: Path) -> SealedRun:
+    """Seal each rank of a run; one that is alive does not keep the others from it."""
+    sealed: list[SealedRun] = []
+    alive: RunInUse | None = None
+    for rank in layout.rank_paths(path).values():
+        try:
+            sealed.append(seal_run(rank))
+        except RunInUse as error:
+            alive = alive or error
+    if alive is not None:
+        raise alive
+    moved = {table: sum(getattr(rank, table) for rank in sealed) for table in TABLES}
+    return SealedRun(path, **moved, already=all(rank.already for rank in sealed))
+
+
+def _is_sealed(path: Path) -> bool:
+    if read_info(path).state == "running" or layout.moving_paths(path):
+        return False
+    return not any(_journals(path, table) for table in TABLES)
+
+
+def seal_tables(path: Path, check: Callable[[], None] = lambda: None) -> dict[TableName, int]:
+    """Move the journals' rows into the parts, and remove what a crash has left; how many rows of each table it was.
+
+    Args:
+        path: the directory of a run that no other process writes.
+        check: called before each change; raises where the run is another's by now.
+    """
+    moved = {}
+    for table in TABLES:
+        check()
+        moved[table] = _seal_table(path, table)
+    _remove_temporaries(path)
+    return moved
+
+
+def _journals(path: Path, table: TableName) -> list[Path]:
+    """The journals there are, the successor first: whatever is removed first, the rest still reads as a prefix."""
+    names = [layout.next_journal_path(path, table), layout.journal_path(path, table)]
+    return [name for name in names if name.exists()]
+
+
+def _seal_table(path: Path, table: TableName) -> int:
+    reader = TableReader(path, table)
+    rows = reader.journal_rows()
+    if rows:
+        (path / table).mkdir(exist_ok=True)
+        parts.append(path, table, parts.rows_to_table(rows, layout.KEY[table]), join=True)
+    damaged = {damage.path for damage in reader.damaged}
+    for journal in _journals(path, table):
+        if journal in damaged:
+            os.replace(journal, journal.with_name(journal.name + layout.DAMAGED))
+        else:
+            journal.unlink()
+    files.sync_directory(path)
+    return sum(len(batch) for batch in rows)
+
+
+def _remove_temporaries(path: Path) -> None:
+    for directory in (path, path / ORIGIN, *(path / table for table in TABLES)):
+        for leftover in directory.glob(f"*{layout.TEMPORARY}"):
+            leftover.unlink()
+    for leftover in (path / layout.SUPERSEDED).glob(f"*{layout.TEMPORARY}"):
+        shutil.rmtree(leftover)
+
+
+def _ended(info: RunInfo, seen: RunInfo, summaries: Mapping[TableName, TableSummary]) -> RunInfo:
+    """``info`` with the tables as they are now, and the end that was seen where the process could not tell its own."""
+    info = info.with_tables(summaries)
+    if info.state != "running":
+        return info
+    end = last_word(info)
+    told = ended_attempts(replace(info, attempts=seen.attempts), end)
+    return replace(info, state=seen.state, ended=end, attempts=told)
+
+
+def ended_attempts(info: RunInfo, end: datetime) -> tuple[Attempt, ...]:
+    """The attempts of a run that no process writes any more; of the last one, ``end`` is told where it could not."""
+    if not info.attempts:
+        return ()
+    *earlier, last = info.attempts
+    cause = last.cause or ("killed" if info.state == "running" else info.state)
+    return *earlier, replace(last, ended=last.ended or end, cause=cause)
+
+
+def last_word(info: RunInfo) -> datetime:
+    """When the process of a dead run was last known to live: its last row, or its last heartbeat."""
+    rows = [TableReader(info.path, table).last_time() for table in TABLES]
+    return max(moment for moment in (info.updated, info.created, *rows) if moment is not None)

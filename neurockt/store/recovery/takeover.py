@@ -1,0 +1,161 @@
+"""Continue a run whose process is dead: take it over, seal what was left, move aside what is past the checkpoint.
+
+Nothing is changed before ``begin``. From there on the run names this process in ``run.json``; whatever interrupts the
+rest, the next process that takes the run over does it again.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from neurockt.errors import RunInUse
+from neurockt.run_info import RunInfo, TableSummary
+from neurockt.store.base import layout
+from neurockt.store.base.layout import TABLES, TableName
+from neurockt.store.base.run_file import read_info, write_info
+from neurockt.store.owner import process
+from neurockt.store.owner.attempts import begin_attempt, is_same, job_id, restart_count
+from neurockt.store.owner.claim import claimed
+
+HINT: Final = "wait for its end or stop it, or leave run_id out to record a new run"
+
+
+class Takeover:
+    """A run that is there already, to be continued by this process."""
+
+    def __init__(self, path: Path, *, writes: bool = True) -> None:
+        """Look at the run and change nothing.
+
+        A process that only stands beside the one that records (a rank, a DataLoader's worker that imports the script
+        again) counts from where that one began, and can take nothing over.
+
+        Args:
+            path: the run directory.
+            writes: False where this process is known to be such a one.
+
+        Raises:
+            RunInUse: a live process of this machine writes the run, and is no relative of this one.
+            RunNotFound, CorruptRun, FormatTooNew: as ``open_run``.
+        """
+        self.info: RunInfo = read_info(path)
+        """The run as it was found, and once it has begun, as this process has it."""
+        self.kept: dict[TableName, int] = {}
+        """For each table, the number of the last row that this process goes on after."""
+        self._step: int | None = None
+        self._begun = False
+        attempt = self.info.attempt
+        self._beside = False
+        if attempt is not None and self.info.state == "running":
+            of_this_job = attempt.job is not None and (attempt.job, attempt.restart) == (job_id(), restart_count())
+            self._beside = bool(process.is_alive(attempt)) or (not writes and of_this_job)
+        if self._beside and attempt is not None and writes and not process.is_relative(attempt.pid):
+            raise RunInUse(f"{path} is still being written by process {attempt.pid} on {attempt.host}; {HINT}")
+        self._count()
+
+    def resume(self, step: int) -> None:
+        """Go on after this step; rows past it are to be superseded. What is not past it stays."""
+        self._step = step
+        self._count()
+
+    def _count(self) -> None:
+        """Find out which rows stay."""
+        path, attempt = self.info.path, self.info.attempt
+        if self._beside and attempt is not None:
+            self.kept = {"steps": attempt.first_step - 1, "epochs": attempt.first_epoch - 1}
+        else:
+            from neurockt.store.reading.table_reader import TableReader
+            from neurockt.store.tables.superseded import read_kept
+
+            self.kept = {table: TableReader(path, table).last_number() for table in TABLES}
+            for moving, _ in layout.moving_paths(path):
+                for table, last in read_kept(moving).items():
+                    self.kept[table] = min(last, self.kept[table])
+        if self._step is not None:
+            from neurockt.store.reading.table_reader import TableReader
+
+            epochs = TableReader(path, "epochs").read(["epoch", "step"], until=self.kept["epochs"]).to_pydict()
+            within = [epoch for epoch, step in zip(epochs["epoch"], epochs["step"], strict=True) if step <= self._step]
+            self.kept["steps"] = min(self._step, self.kept["steps"])
+            self.kept["epochs"] = max(within, default=0)
+
+    def begin(self, described: RunInfo, recorder: int) -> RunInfo:
+        """Have ``run.json`` name this process; from then on no other one writes the run.
+
+        Args:
+            described: what the user says of the run now; what is not said stays as it was.
+            recorder: which of this process's recorders continues it, from 1.
+
+        Raises:
+            RunInUse: another process was quicker.
+        """
+        from neurockt.store.recovery.sealing import ended_attempts, last_word
+
+        if self._begun:
+            if not is_same(read_info(self.info.path).attempt, self.info.attempt):
+                raise RunInUse(f"{self.info.path} has been taken over by another process; {HINT}")
+            self.info = replace(self.info, heartbeat=read_info(self.info.path).heartbeat)
+            return self.info
+        with claimed(self.info.path, HINT, _tell) as claim:
+            earlier = claim.info
+            if not is_same(earlier.attempt, self.info.attempt):
+                raise RunInUse(f"{self.info.path} has been continued by another process since this one began; {HINT}")
+            self._count()  # a process of another machine may have written on while this one began
+            attempt = begin_attempt(
+                claim.number,
+                recorder=recorder,
+                first_step=self.kept["steps"] + 1,
+                first_epoch=self.kept["epochs"] + 1,
+            )
+            info = replace(
+                earlier,
+                name=earlier.name if described.name is None else described.name,
+                project=earlier.project if described.project is None else described.project,
+                group=earlier.group if described.group is None else described.group,
+                tags=described.tags or earlier.tags,
+                notes=earlier.notes if described.notes is None else described.notes,
+                config=described.config,
+                ranks=described.ranks,
+                state="running",
+                failure=None,
+                ended=None,
+                updated=attempt.started,
+                heartbeat=earlier.heartbeat + 1,
+                attempts=(*ended_attempts(earlier, last_word(earlier)), attempt),
+            )
+            claim.check()
+            write_info(info)
+        self._begun = True
+        self.info = info
+        return info
+
+    def finish(self) -> dict[TableName, tuple[int, TableSummary]]:
+        """Seal the journals that were left and supersede what is past the checkpoint; may be repeated.
+
+        Returns:
+            for each table, the number of its last row, and what its columns come to.
+        """
+        from neurockt.store.reading.table_reader import TableReader
+        from neurockt.store.recovery.sealing import seal_tables
+        from neurockt.store.tables.summary import summarise_parts
+        from neurockt.store.tables.superseded import complete_rewinds, rewind
+
+        path = self.info.path
+        complete_rewinds(path)
+        seal_tables(path)
+        last = {table: TableReader(path, table).last_number() for table in TABLES}
+        past: dict[TableName, int] = {
+            table: self.kept[table] for table in TABLES if last[table] > self.kept.get(table, last[table])
+        }
+        if past:
+            rewind(path, self.info.attempts[-2].number, past)
+        return {
+            table: (past.get(table, last[table]), summarise_parts(path, table) if last[table] else TableSummary())
+            for table in TABLES
+        }
+
+
+def _tell(message: str) -> None:
+    print(f"neurockt: {message}", file=sys.stderr, flush=True)

@@ -1,0 +1,292 @@
+"""The Parquet parts of a table: schema, reading, and growing the last one. FORMAT.md section 4 says what they contain.
+
+Invariant: a part is replaced whole or not at all, and only the last part is ever replaced, or moved away when a run is
+rewound; so the plain Parquet files are one clean series at every moment, for readers that know nothing of neurockt too.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from neurockt.store.base import files, layout
+from neurockt.store.base.layout import TableName
+from neurockt.store.journal.records import NULL_BITS, Rows
+
+ROW_GROUP_ROWS: Final = 65_536
+"""Rows in a full row group: small enough for a reader to fetch only what it shows."""
+ROW_GROUP_BYTES: Final = 32 * 2**20
+"""A wide table's row groups hold fewer rows, so that one fits in this much memory."""
+SHORT_GROUPS: Final = 32
+"""Short row groups that a part may end with before they are joined. Until then its bytes change at the end alone, and
+whoever has read the footer of the file that was replaced finds his rows in the new one just as well."""
+SHORT_CHUNKS: Final = 8192
+"""A wide table's row groups are joined sooner: so many columns of row groups make a footer of a megabyte."""
+PART_ROWS: Final = 16 * ROW_GROUP_ROWS
+"""A part of so many rows is full: ten million rows make ten files."""
+PART_BYTES: Final = 64 * 2**20
+"""A part of so many bytes is full too: what one sealing rewrites at most."""
+
+_TIME: Final = pa.timestamp("us", tz="UTC")
+_FLOAT: Final = pa.float64()
+
+
+def table_schema(columns: Iterable[str], key: str = "step") -> pa.Schema:
+    """The axes of the table numbered by ``key``, never null, then one float64 a column."""
+    fields = [pa.field(name, _TIME if name == "time" else pa.int64(), nullable=False) for name in layout.axes(key)]
+    return pa.schema([*fields, *(pa.field(name, _FLOAT) for name in columns)])
+
+
+def metric_columns(schema: pa.Schema) -> list[str]:
+    """The columns that are not the recorder's own: those of floats."""
+    return [name for name, kind in zip(schema.names, schema.types, strict=True) if kind == _FLOAT]
+
+
+def row_group_rows(columns: int) -> int:
+    """Rows of a full row group in a table of so many metrics."""
+    return max(256, min(ROW_GROUP_ROWS, ROW_GROUP_BYTES // (8 * (columns + len(layout.AXES)))))
+
+
+def rows_to_table(batches: Sequence[Rows], key: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """Journal rows of the table numbered by ``key``, with ``columns`` (default: all that occur, as they appeared)."""
+    if columns is None:
+        columns = list(dict.fromkeys(name for batch in batches for name in batch.columns))
+    schema = table_schema(columns, key)
+    return pa.concat_tables(
+        [pa.Table.from_batches([], schema), *(_batch_to_table(batch, key, schema) for batch in batches)]
+    )
+
+
+def _batch_to_table(batch: Rows, key: str, schema: pa.Schema) -> pa.Table:
+    place = {name: index for index, name in enumerate(batch.columns)}
+    arrays = [to_array(batch.axis(name, key), schema.field(name).type) for name in layout.axes(key)]
+    for name in schema.names[len(arrays) :]:
+        if name not in place:
+            arrays.append(pa.nulls(len(batch), _FLOAT))
+            continue
+        values = np.ascontiguousarray(batch.data["values"][:, place[name]])
+        arrays.append(to_array(values, _FLOAT, missing=values.view(np.uint64) == NULL_BITS))
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def to_array(values: npt.NDArray[Any], kind: pa.DataType, missing: npt.NDArray[np.bool_] | None = None) -> pa.Array:
+    """A contiguous array as Arrow, without a copy. ``pa.array`` would import pandas, and hold up the loop for that."""
+    valid = None
+    if missing is not None and missing.any():
+        valid = pa.py_buffer(np.packbits(~missing, bitorder="little"))
+    return pa.Array.from_buffers(kind, len(values), [valid, pa.py_buffer(values)])
+
+
+def with_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The table with the columns of ``schema``, in that order; those it lacks are null."""
+    arrays = [
+        table[field.name] if field.name in table.schema.names else pa.nulls(len(table), field.type) for field in schema
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def open_part(path: Path, key: str) -> pq.ParquetFile:
+    """A part of the table numbered by ``key``, opened for reading.
+
+    Raises:
+        pa.ArrowException, OSError: it is no Parquet file, or none that a part can be.
+    """
+    try:
+        part = pq.ParquetFile(path, page_checksum_verification=True)
+    except UnicodeDecodeError as error:
+        raise pa.ArrowInvalid(f"a column's name is damaged: {error}") from None
+    if problem := _footer_problem(part, key):
+        part.close()
+        raise pa.ArrowInvalid(problem)
+    return part
+
+
+def _footer_problem(part: pq.ParquetFile, key: str) -> str:
+    """What keeps a Parquet file from being a part; empty where nothing does. Readers rely on it."""
+    schema = part.schema_arrow
+    expected = table_schema(metric_columns(schema), key)
+    if schema.names != expected.names or schema.types != expected.types or len(set(schema.names)) < len(schema.names):
+        return "its columns are not those of a part"
+    last = 0
+    for index in range(part.num_row_groups):
+        group = part.metadata.row_group(index)
+        statistics = group.column(_key_column(key)).statistics
+        if statistics is None or not statistics.has_min_max:
+            return f"its footer does not say which {key} is where"
+        if statistics.min <= last or statistics.max - statistics.min < group.num_rows - 1:
+            return f"its footer tells no rising {key}"
+        last = statistics.max
+    return ""
+
+
+def _key_column(key: str) -> int:
+    return layout.axes(key).index(key)
+
+
+def footer_last(metadata: pq.FileMetaData, key: str) -> int | None:
+    """The number of the last row a Parquet file holds, from its footer alone; None for an empty file."""
+    for group in reversed(range(metadata.num_row_groups)):
+        if metadata.row_group(group).num_rows:
+            return group_last(metadata, group, key)
+    return None
+
+
+def footer_first(metadata: pq.FileMetaData, key: str) -> int | None:
+    """The number of the first row a Parquet file holds, from its footer alone; None for an empty file."""
+    for group in range(metadata.num_row_groups):
+        if metadata.row_group(group).num_rows:
+            return _group_first(metadata, group, key)
+    return None
+
+
+def groups_between(metadata: pq.FileMetaData, key: str, after: int, until: int | None) -> range:
+    """The row groups that may hold rows numbered above ``after`` and, where it is given, up to ``until``."""
+    groups = range(metadata.num_row_groups)
+    first = bisect_right(groups, after, key=lambda group: group_last(metadata, group, key))
+    if until is None:
+        return groups[first:]
+    end = bisect_right(groups, until, first, key=lambda group: _group_first(metadata, group, key))
+    return groups[first:end]
+
+
+def _group_first(metadata: pq.FileMetaData, group: int, key: str) -> int:
+    return int(metadata.row_group(group).column(_key_column(key)).statistics.min)
+
+
+def group_last(metadata: pq.FileMetaData, group: int, key: str) -> int:
+    """The number of a row group's last row, from the footer."""
+    return group_numbers(metadata, group, key)[1]
+
+
+def group_numbers(metadata: pq.FileMetaData, group: int, key: str) -> tuple[int, int]:
+    """The numbers of a row group's first and last row, from the footer."""
+    statistics = metadata.row_group(group).column(_key_column(key)).statistics
+    return int(statistics.min), int(statistics.max)
+
+
+class DamagedPart(Exception):
+    """A part that was to grow cannot be read to its end."""
+
+
+def append(run_dir: Path, table: TableName, new: pa.Table, *, join: bool = False) -> None:
+    """Add rows after the last part's: grow that part while it is not full, then begin another.
+
+    The rows become a row group of their own; with ``join``, when the part is full, or when there are too many of them,
+    the short row groups at its end become one.
+
+    Rows that the last part holds already are left out, so that an append may be repeated. Memory stays that of a few
+    row groups, whatever the part holds.
+    """
+    existing = layout.part_paths(run_dir, table)
+    number, room = 0, PART_ROWS
+    if existing:
+        number = int(existing[-1].stem.removeprefix("part-"))
+        room, last = _room_and_last(existing[-1], layout.KEY[table])
+        new = new.slice(rows_until(new, layout.KEY[table], last))
+        if not room:
+            number, room = number + 1, PART_ROWS
+    while len(new):
+        try:
+            path = layout.part_path(run_dir, table, number)
+            _grow(path, layout.KEY[table], new.slice(0, room), join or len(new) >= room)
+        except DamagedPart:
+            pass  # it is left as it is: readers take from it what can be read
+        else:
+            new = new.slice(room)
+        number, room = number + 1, PART_ROWS
+    pa.default_memory_pool().release_unused()  # Arrow would keep it for the next rows, which come much later
+
+
+def rows_until(rows: pa.Table, key: str, number: int) -> int:
+    """How many rows, from the first, are not numbered above ``number``."""
+    until = 0
+    for chunk in rows[key].chunks:
+        # ``to_numpy`` would import pandas, and hold up the loop for that
+        numbers = np.frombuffer(chunk.buffers()[1], np.int64)[chunk.offset : chunk.offset + len(chunk)]
+        until += int(np.searchsorted(numbers, number, side="right"))
+    return until
+
+
+def _room_and_last(part: Path, key: str) -> tuple[int, int]:
+    """How many more rows a part takes, and the number of its last one. One that cannot be read is left as it is."""
+    try:
+        with open_part(part, key) as opened:
+            metadata = opened.metadata
+    except (pa.ArrowException, OSError):
+        return 0, 0
+    full = part.stat().st_size >= PART_BYTES
+    return 0 if full else max(0, PART_ROWS - int(metadata.num_rows)), footer_last(metadata, key) or 0
+
+
+def _grow(path: Path, key: str, new: pa.Table, join: bool) -> None:
+    old = pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) if path.exists() else None
+    try:
+        known = metric_columns(old.schema_arrow) if old else []
+        names = [*known, *(name for name in metric_columns(new.schema) if name not in known)]
+        schema = table_schema(names, key)
+        size = row_group_rows(len(names))
+        kept = _groups_to_keep(old.metadata, size, join) if old else 0
+
+        def write(temporary: Path) -> None:
+            with open_writer(temporary, schema) as writer:
+                for group in _regroup(old, kept, new, schema, size):
+                    writer.write_table(group, row_group_size=size)
+
+        files.publish(path, write)
+    finally:
+        if old is not None:
+            old.close()
+
+
+def _groups_to_keep(metadata: pq.FileMetaData, size: int, join: bool) -> int:
+    """How many of a part's row groups stay as they are: all, or those before the first short one."""
+    short = [group for group in range(metadata.num_row_groups) if metadata.row_group(group).num_rows < size]
+    join = join or len(short) >= min(SHORT_GROUPS, SHORT_CHUNKS // metadata.num_columns)
+    return short[0] if short and join else int(metadata.num_row_groups)
+
+
+def _regroup(old: pq.ParquetFile | None, kept: int, new: pa.Table, schema: pa.Schema, size: int) -> Iterator[pa.Table]:
+    """The old part's first row groups as they are, then the others and the new rows in full ones."""
+    rest = pa.Table.from_batches([], schema)
+    if old is not None:
+        for group in range(old.num_row_groups):
+            try:
+                rows = with_columns(old.read_row_group(group, use_threads=False), schema)
+            except (pa.ArrowException, OSError) as error:
+                raise DamagedPart from error
+            if group < kept:
+                yield rows
+                continue
+            rest = pa.concat_tables([rest, rows])
+            while len(rest) >= size:
+                yield rest.slice(0, size).combine_chunks()
+                rest = rest.slice(size)
+    rest = pa.concat_tables([rest, with_columns(new, schema)])
+    for start in range(0, len(rest), size):
+        yield rest.slice(start, size).combine_chunks()
+
+
+def open_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    """A writer of a Parquet file with these columns, encoded as the parts are."""
+    metrics = metric_columns(schema)
+    axes = [name for name in schema.names if name not in metrics]
+    return pq.ParquetWriter(
+        path,
+        schema,
+        compression="zstd",
+        use_dictionary=False,
+        write_statistics=True,
+        write_page_checksum=True,
+        column_encoding={
+            **dict.fromkeys(axes, "DELTA_BINARY_PACKED"),
+            **dict.fromkeys(metrics, "BYTE_STREAM_SPLIT"),
+        },
+        store_schema=True,
+    )

@@ -1,0 +1,101 @@
+"""What the columns of a table came to: last, smallest and largest value, and where; computed away from the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from neurockt.run_info import ColumnSummary, TableSummary
+from neurockt.store.base import layout
+from neurockt.store.base.layout import TableName
+from neurockt.store.journal.records import NULL, NULL_BITS, Rows
+from neurockt.store.tables import parts
+
+
+def summarise(batches: Sequence[Rows], *, onto: TableSummary) -> TableSummary:
+    """``onto`` with these journal rows added; they follow the ones it tells of."""
+    for batch in batches:
+        onto = _add(onto, batch.columns, batch.data["number"], batch.data["values"])
+    return onto
+
+
+def summarise_parts(run_dir: Path, table: TableName) -> TableSummary:
+    """What a table's parts come to, read row group by row group; what cannot be read is left out."""
+    summary = TableSummary()
+    for path in layout.part_paths(run_dir, table):
+        with suppress(pa.ArrowException, OSError), parts.open_part(path, layout.KEY[table]) as part:
+            for group in range(part.num_row_groups):
+                summary = summarise_rows(part.read_row_group(group), layout.KEY[table], onto=summary)
+    return summary
+
+
+def summarise_rows(rows: pa.Table, key: str, *, onto: TableSummary) -> TableSummary:
+    """``onto`` with these rows of the table numbered by ``key`` added; they follow the ones it tells of."""
+    names = parts.metric_columns(rows.schema)
+    values = np.empty((len(rows), len(names)))
+    for index, name in enumerate(names):
+        values[:, index] = rows[name].to_numpy()
+        values[rows[name].is_null().to_numpy(), index] = NULL
+    return _add(onto, names, rows[key].to_numpy(), values)
+
+
+def _add(
+    onto: TableSummary, names: Sequence[str], numbers: npt.NDArray[np.integer[Any]], values: npt.NDArray[np.float64]
+) -> TableSummary:
+    columns = dict(onto.columns)
+    for name, later in _summarise_rows(names, numbers, values):
+        columns[name] = _join(columns.get(name, ColumnSummary()), later)
+    return TableSummary(onto.rows + len(numbers), columns)
+
+
+def _summarise_rows(
+    names: Sequence[str], numbers: npt.NDArray[np.integer[Any]], values: npt.NDArray[np.float64]
+) -> Iterable[tuple[str, ColumnSummary]]:
+    if not len(numbers):
+        return [(name, ColumnSummary()) for name in names]
+    values = np.ascontiguousarray(values)
+    present: npt.NDArray[np.bool_] = np.asarray(values.view(np.uint64) != NULL_BITS)
+    real: npt.NDArray[np.bool_] = np.asarray(values == values)  # not NaN
+    lowest = np.argmin(np.where(real, values, np.inf), axis=0)
+    highest = np.argmax(np.where(real, values, -np.inf), axis=0)
+    # where all real values equal the filler, argmin may fall on a NaN: any of the real ones is as good
+    last = len(numbers) - 1 - np.argmax(present[::-1], axis=0)
+    first_real = np.argmax(real, axis=0)
+    has_real = np.asarray(real.any(axis=0))
+    counts = present.sum(axis=0)
+    summaries = []
+    for index, name in enumerate(names):
+        summary = ColumnSummary()
+        if counts[index]:
+            at = last[index]
+            summary = ColumnSummary(int(counts[index]), float(values[at, index]), int(numbers[at]))
+        if has_real[index]:
+            low, high = (at if real[at, index] else first_real[index] for at in (lowest[index], highest[index]))
+            summary = replace(
+                summary,
+                min=float(values[low, index]),
+                min_at=int(numbers[low]),
+                max=float(values[high, index]),
+                max_at=int(numbers[high]),
+            )
+        summaries.append((name, summary))
+    return summaries
+
+
+def _join(earlier: ColumnSummary, later: ColumnSummary) -> ColumnSummary:
+    """Two summaries of the same column as one; on a tie the earlier row keeps the extreme."""
+    joined = replace(earlier, count=earlier.count + later.count)
+    if later.count:
+        joined = replace(joined, last=later.last, last_at=later.last_at)
+    if later.min is not None and (joined.min is None or later.min < joined.min):
+        joined = replace(joined, min=later.min, min_at=later.min_at)
+    if later.max is not None and (joined.max is None or later.max > joined.max):
+        joined = replace(joined, max=later.max, max_at=later.max_at)
+    return joined

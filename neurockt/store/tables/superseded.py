@@ -1,0 +1,139 @@
+"""Rows past the checkpoint from which a run was resumed: moved out of its tables, and kept. FORMAT.md section 7.
+
+Invariant: rows are taken from the end of a table alone, so that its parts are one clean series at every moment; no row
+is ever in no file; and a move that was interrupted can be completed from what is on disk.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from neurockt.errors import CorruptRun
+from neurockt.store.base import files, layout
+from neurockt.store.base.layout import TableName
+from neurockt.store.tables import parts
+
+
+def rewind(run_dir: Path, attempt: int, kept: Mapping[TableName, int]) -> None:
+    """Move the rows numbered above ``kept`` aside; no journal may be left.
+
+    Args:
+        run_dir: the run directory.
+        attempt: the latest attempt that can have recorded them; their directory is named after it.
+        kept: for each table that is cut, the number of the last row that stays.
+    """
+    moving = layout.moving_path(run_dir, attempt)
+    staging = files.temporary_path(moving.with_name("rewind"))
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    note = json.dumps({"kept": dict(kept)}) + "\n"
+    files.publish(staging / layout.REWIND_FILE, lambda path: _write(path, note))
+    staging.rename(moving)  # from here on, whoever writes the run completes the move first
+    files.sync_directory(moving.parent)
+    complete_rewinds(run_dir)
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def complete_rewinds(run_dir: Path) -> None:
+    """Go on with a move that was interrupted; does nothing where there is none, or where it had not begun."""
+    for moving, done in layout.moving_paths(run_dir):
+        for table, last in read_kept(moving).items():
+            _cut(run_dir, table, last, moving / table)
+        moving.rename(done)
+        files.sync_directory(done.parent)
+
+
+def read_kept(directory: Path) -> dict[TableName, int]:
+    """For each table that was cut when these rows were moved, the number of the last row that stayed.
+
+    Raises:
+        CorruptRun: the file that tells it cannot be read.
+    """
+    path = directory / layout.REWIND_FILE
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))["kept"]
+        return {table: int(kept[table]) for table in layout.TABLES if table in kept}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CorruptRun(f"cannot read {path} ({error}), which tells from where on rows are superseded") from None
+
+
+def _cut(run_dir: Path, table: TableName, last: int, into: Path) -> None:
+    """Move the rows numbered above ``last``: whole parts from the last one on, then the end of the one before them."""
+    into.mkdir(exist_ok=True)
+    for path, first, end in reversed(_numbers(run_dir, table)):
+        if end <= last:
+            break
+        if first <= last:
+            _split(path, layout.KEY[table], last, into / path.name)
+            break
+        os.replace(path, into / path.name)
+        files.sync_directory(into)
+        files.sync_directory(path.parent)
+
+
+def _numbers(run_dir: Path, table: TableName) -> list[tuple[Path, int, int]]:
+    """The parts, with the numbers of their first and last rows.
+
+    Of a part that cannot be read so much is known: its rows come after those of the parts before it.
+    """
+    found: list[tuple[Path, int, int]] = []
+    last = 0
+    for path in layout.part_paths(run_dir, table):
+        first = None
+        try:
+            with parts.open_part(path, layout.KEY[table]) as part:
+                first = parts.footer_first(part.metadata, layout.KEY[table])
+                last = parts.footer_last(part.metadata, layout.KEY[table]) or last
+        except (pa.ArrowException, OSError):
+            pass
+        found.append((path, first or last + 1, last if first else last + 1))
+    return found
+
+
+def _split(path: Path, key: str, last: int, rest: Path) -> None:
+    """Publish the rows of a part numbered above ``last`` as ``rest``, then the part without them.
+
+    Where some of its rows cannot be read, the whole file is kept beside ``rest`` too.
+    """
+    with pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as part:
+        if not _copy(part, rest, key, last, None):
+            aside = rest.with_name(rest.name + layout.DAMAGED)
+            files.publish(aside, lambda temporary: _copy_file(path, temporary))
+        _copy(part, path, key, 0, last)
+
+
+def _copy_file(source: Path, target: Path) -> None:
+    shutil.copyfile(source, target)
+
+
+def _copy(part: pq.ParquetFile, target: Path, key: str, after: int, until: int | None) -> bool:
+    """Publish a part's rows numbered above ``after`` and up to ``until``; whether all of the part could be read."""
+    sound = True
+
+    def write(temporary: Path) -> None:
+        nonlocal sound
+        wanted = parts.groups_between(part.metadata, key, after, until)
+        with parts.open_writer(temporary, part.schema_arrow) as writer:
+            for group in range(part.num_row_groups):
+                try:
+                    rows = part.read_row_group(group, use_threads=False)
+                except (pa.ArrowException, OSError):
+                    sound = False
+                    continue
+                if group in wanted:
+                    rows = rows.slice(parts.rows_until(rows, key, after))
+                    rows = rows if until is None else rows.slice(0, parts.rows_until(rows, key, until))
+                    writer.write_table(rows.combine_chunks(), row_group_size=max(1, len(rows)))
+
+    files.publish(target, write)
+    return sound

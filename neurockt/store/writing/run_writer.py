@@ -1,0 +1,274 @@
+"""A run being written: its directory, its tables, and the thread that looks after them.
+
+The training loop only appends to journals. Everything slow (fsync, sealing, ``run.json``) happens in one background
+thread, which holds the interpreter lock for a fraction of a millisecond at a time.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from neurockt.errors import NeurocktError, RunInUse
+from neurockt.run_info import Failure, RunInfo, State, TableSummary
+from neurockt.store.base.layout import TableName
+from neurockt.store.base.origin import Origin, store_origin
+from neurockt.store.base.run_file import now, read_info, write_info
+from neurockt.store.owner.attempts import begin_attempt, is_same
+from neurockt.store.owner.process import deaf_threads, leave_signals_to_others
+from neurockt.store.recovery.takeover import Takeover
+from neurockt.store.writing.sampling import Measures, Sampling
+from neurockt.store.writing.table_writer import TableWriter
+
+HEARTBEAT_SECONDS: Final = 10.0
+"""How often a live run says so in ``run.json``; three missed ones and readers call it killed."""
+FIRST_HEARTBEAT_SECONDS: Final = 1.0
+"""The first one comes sooner, so that a young run's numbers show in a list."""
+SYNC_SECONDS: Final = 2.0
+"""How often new rows are put on stable storage: what a power cut may lose. A killed process loses nothing."""
+TICK_SECONDS: Final = 0.25
+"""How often the background thread looks whether something is due."""
+
+ORIGIN_SECONDS: Final = 10.0
+"""How long the end of a run waits for word of where it came from: git may take half as long."""
+
+THREAD_NAME: Final = "neurockt"
+"""Name of the background thread, and the beginning of the others' names."""
+
+Fault = Callable[[str, BaseException], None]
+"""Hears what could not be done, and why."""
+
+
+class RunWriter:
+    """Writes one run directory; the only writer it has."""
+
+    def __init__(
+        self,
+        info: RunInfo,
+        columns: Mapping[TableName, tuple[str, ...]],
+        *,
+        config: Mapping[str, Any] | None = None,
+        recorder: int = 1,
+        takeover: Takeover | None = None,
+        on_fault: Fault = lambda what, error: None,
+    ) -> None:
+        """Create the directory ``info.path``, or take over the run that is there, and start to look after it.
+
+        A disk that takes the directory and nothing else is waited for, as it is later in the run.
+
+        Args:
+            info: the run as it begins; attempt, state and heartbeat are filled in here.
+            columns: the metrics of the tables there are from the start.
+            config: read again each time ``run.json`` is written, so that it may grow.
+            recorder: which of this process's recorders writes the run, from 1.
+            takeover: of the run that is continued; without it there must be no such directory.
+            on_fault: called from either thread when something goes wrong that training need not stop for.
+        """
+        # pyarrow holds the interpreter lock for a tenth of a second while it loads: now, rather than amid the run
+        with deaf_threads():
+            import pyarrow.parquet  # noqa: F401
+
+            from neurockt.store.tables import parts, summary  # noqa: F401
+
+        self._config = config if config is not None else info.config
+        self.cause: Callable[[], str | None] = lambda: None
+        """Gives what will have ended the run, should its process die now without another word."""
+        self._info_lock = threading.Lock()
+        self._on_fault = on_fault
+        self._changed = False
+        self._synced_at = time.monotonic()
+        self._beaten_at = self._synced_at - HEARTBEAT_SECONDS + FIRST_HEARTBEAT_SECONDS
+        self.tables: dict[TableName, TableWriter] = {}
+        self.unfinished: tuple[str, Exception] | None = None
+        """What could not be done at the end, and why."""
+        self._sampling: Sampling | None = None
+        self._lost = False  # another process has taken the run over
+        self._before: dict[TableName, tuple[int, TableSummary]] = {}
+        if takeover is None:
+            attempt = begin_attempt(recorder=recorder)
+            self.info = replace(info, state="running", attempts=(attempt,), updated=attempt.started, heartbeat=1)
+            info.path.mkdir(parents=True)
+            self._guarded("could not write run.json; will try again", self._write_info)
+        else:
+            self.info = takeover.begin(replace(info, config=dict(self._config)), recorder)
+        self._dropped_before = self.info.dropped
+        self._telling: threading.Thread | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._look_after, name=THREAD_NAME, daemon=True)
+        self._thread.start()
+        try:
+            if takeover is not None:
+                self._before = takeover.finish()  # the heart beats meanwhile
+            self.tables = {table: self._create_table(table, names) for table, names in columns.items()}
+        except BaseException:
+            self._stop.set()
+            raise
+
+    @property
+    def path(self) -> Path:
+        """The run directory."""
+        return self.info.path
+
+    def touch(self) -> None:
+        """Have ``run.json`` written again soon: the config has changed."""
+        self._changed = True
+
+    def sample(self, read: Callable[[], Measures], seconds: float) -> None:
+        """Store what ``read`` gives as rows of `system`, that often; it is called in a thread of its own."""
+
+        def position() -> tuple[int, int]:
+            return self.tables["steps"].last, self.tables["epochs"].last + 1
+
+        self._sampling = Sampling(
+            read, seconds, position=position, on_fault=self._tell_fault, thread_name=f"{THREAD_NAME}-system"
+        )
+
+    def tell_origin(self, capture: Callable[[], tuple[Origin, str | None]]) -> None:
+        """Store where this attempt came from; ``capture`` tells, with the diff, in a thread of its own."""
+        attempt = self.info.attempts[-1].number
+
+        def tell() -> None:
+            self._guarded(
+                "could not store where it came from", lambda: store_origin(self.path, attempt, capture, self._stop)
+            )
+
+        self._telling = threading.Thread(target=tell, name=f"{THREAD_NAME}-origin", daemon=True)
+        self._telling.start()
+
+    def note(self) -> None:
+        """Write ``cause`` down at once, and have the rows sealed soon.
+
+        Called from any thread but the loop's, whatever the loop and the background thread are at.
+        """
+        if not self._lost:
+            for writer in list(self.tables.values()):
+                writer.seal_soon()
+            self._publish()
+
+    def close(self, state: State = "finished", failure: Failure | None = None, cause: str | None = None) -> None:
+        """Seal the tables and say how the run ended, and why. Does nothing the second time."""
+        if self._stop.is_set():
+            return
+        if self._sampling is not None:
+            self._sampling.stop()
+        self._stop.set()
+        self._thread.join()
+        if self._telling is not None:
+            self._telling.join(ORIGIN_SECONDS)
+        if not self._is_ours():
+            return
+        self._guarded("could not store what the machine did", self._store_samples)
+        for table, writer in self.tables.items():
+            try:
+                writer.close()
+            except Exception as error:
+                what = "its rows are in the journal, and 'neurockt seal' makes Parquet of them"
+                self.unfinished = self.unfinished or (f"{self.path}: could not seal {table}; {what}", error)
+        ended = now()
+        *earlier, attempt = self.info.attempts
+        self.info = replace(
+            self.info,
+            state=state,
+            failure=failure,
+            ended=ended,
+            updated=ended,
+            attempts=(*earlier, replace(attempt, ended=ended, cause=cause)),
+        )
+        try:
+            self._write_info()
+        except Exception as error:
+            what = "could not write run.json, which goes on to say 'running'"
+            self.unfinished = self.unfinished or (f"{self.path}: {what}", error)
+
+    def _look_after(self) -> None:
+        leave_signals_to_others()
+        while not self._lost and not self._stop.wait(TICK_SECONDS):
+            for writer in self.tables.values():
+                writer.retry()
+            monotonic = time.monotonic()
+            self._guarded("could not store what the machine does", self._store_samples)
+            if monotonic - self._synced_at >= SYNC_SECONDS:
+                self._synced_at = monotonic
+                for table, writer in self.tables.items():
+                    self._guarded(f"could not fsync the journal of {table}", writer.sync)
+            for table, writer in self.tables.items():
+                self._guarded(f"could not seal {table}; will try again", writer.seal_if_due)
+            if self._changed or monotonic - self._beaten_at >= HEARTBEAT_SECONDS:
+                self._beaten_at = monotonic
+                self._changed = False
+                if self._is_ours():
+                    self.info = replace(self.info, heartbeat=self.info.heartbeat + 1, updated=now())
+                    self._guarded("could not write run.json; will try again", self._write_info)
+
+    def _store_samples(self) -> None:
+        if self._sampling is not None:
+            self._sampling.store(self.tables.get("system"), self._create_system)
+
+    def _create_system(self, columns: Sequence[str]) -> TableWriter:
+        self.tables["system"] = self._create_table("system", columns)
+        return self.tables["system"]
+
+    def _create_table(self, table: TableName, columns: Sequence[str]) -> TableWriter:
+        last, summary = self._before.get(table, (0, TableSummary()))
+        return TableWriter(
+            self.path,
+            table,
+            columns,
+            last=last,
+            summary=summary,
+            is_ours=self._is_ours,
+            on_trouble=self._table_trouble,
+        )
+
+    def _write_info(self) -> None:
+        self.info = replace(self.info, config=dict(self._config))
+        if self.tables:
+            summaries = {table: writer.summary() for table, writer in self.tables.items()}
+            dropped = self._dropped_before + sum(writer.dropped for writer in self.tables.values())
+            self.info = replace(self.info.with_tables(summaries), dropped=dropped)
+        self._publish()
+
+    def _publish(self) -> None:
+        with self._info_lock:
+            info = self.info
+            if info.state == "running" and (cause := self.cause()):
+                *earlier, attempt = info.attempts
+                info = replace(info, attempts=(*earlier, replace(attempt, cause=cause)))
+            write_info(info)
+
+    def _is_ours(self) -> bool:
+        """Whether ``run.json`` still names this attempt.
+
+        Once it names another, this process was taken for dead and writes nothing more to the run: what it would do by
+        the names of files would harm what the other one does.
+        """
+        if self._lost:
+            return False
+        try:
+            other = read_info(self.path).attempt
+        except (NeurocktError, OSError):
+            return True  # nobody else's, as far as can be told
+        if other is None or is_same(self.info.attempt, other):
+            return True
+        self._lost = True
+        for writer in self.tables.values():
+            writer.abandon()
+        by = f"process {other.pid} on {other.host} has taken the run over, as attempt {other.number}"
+        self._tell_fault("this process records nothing more", RunInUse(by))
+        return False
+
+    def _guarded(self, what: str, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except Exception as error:  # a fault of the instrumentation must not end it, let alone the training
+            self._tell_fault(what, error)
+
+    def _tell_fault(self, what: str, error: BaseException) -> None:
+        self._on_fault(f"{self.path}: {what}", error)
+
+    def _table_trouble(self, error: OSError) -> None:
+        self._on_fault(f"{self.path}: a row could not be written; rows wait in memory until the disk takes them", error)
