@@ -12,13 +12,13 @@ from zlib import crc32
 from hypothesis import given
 from hypothesis import strategies as st
 
+from neurockt.store.journal import journal_file
 from neurockt.store.journal.records import (
     MAGIC,
     NULL_BITS,
     JournalDecoder,
     Rows,
     columns_record,
-    journal_file,
     pack_crc,
     row_struct,
 )
