@@ -62,7 +62,7 @@ class Child:
         """Wait until no row waits, and the journals are where they belong."""
         deadline = time.monotonic() + PATIENCE
         tables = self.recorder._writer.tables.values()
-        while any(table_writer._waiting or table_writer._fd < 0 for table in tables):
+        while any(table._waiting or table._fd < 0 for table in tables):
             assert time.monotonic() < deadline, "the disk was never written to again"
             time.sleep(0.002)
 
@@ -70,7 +70,7 @@ class Child:
         """Wait until parts hold all rows."""
         deadline = time.monotonic() + PATIENCE
         tables = self.recorder._writer.tables.values()
-        while any(table_writer._sealed.last < table_writer.last or table_writer._frozen for table in tables):
+        while any(table._sealed.last < table.last or table._frozen for table in tables):
             assert time.monotonic() < deadline, "the rows were never sealed"
             time.sleep(0.002)
 
@@ -120,10 +120,10 @@ def main(root: str, settings: dict[str, float]) -> None:
     for line in sys.stdin:
         command, *arguments = line.split()
         getattr(child, command)(*arguments)
-        run_writer = child.recorder._writer
+        writer = child.recorder._writer
         answer = {
             "warnings": told,
-            "dropped": sum(table_writer.dropped for table in run_writer.tables.values()) if run_writer else 0,
+            "dropped": sum(table.dropped for table in writer.tables.values()) if writer else 0,
             "step": child.recorder.step,
             "longest": child.longest,
         }

@@ -38,7 +38,7 @@ import os, sys, traceback
 from neurockt.monitor import Recorder
 from neurockt.store.writing import run_writer
 
-writer.TICK_SECONDS = 3600.0  # the parent's files stand still
+run_writer.TICK_SECONDS = 3600.0  # the parent's files stand still
 recorder = Recorder(sys.argv[1], run_id="run", quiet=True)
 ending = sys.argv[2]
 

@@ -291,7 +291,7 @@ with each(train=False):
     accuracy(torch.tensor([rank]), torch.tensor([0]))
 each.finish()
 
-_together.MEETING_SECONDS = 1.0
+exchange.MEETING_SECONDS = 1.0
 if rank == 0:
     lonely = Recorder(root, run_id="lonely", quiet=True)
     accuracy = RecorderHelper(lonely).metric(acc=MulticlassAccuracy(2))["acc"]
@@ -309,7 +309,7 @@ distributed.barrier()
 _together._ordinals = iter([100])  # which rank 0 alone has counted on
 crossed = Recorder(root, run_id="crossed", reduce="mean", quiet=True)
 loss = crossed.track_scalar("loss")(float)
-_together.MEETING_SECONDS = 60.0
+exchange.MEETING_SECONDS = 60.0
 with crossed(train=True):
     loss(1)
 with crossed(train=False):

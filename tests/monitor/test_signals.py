@@ -232,7 +232,7 @@ def test_a_disk_that_stands_still_does_not_keep_the_process_alive(script: Script
     text = """
 from neurockt.monitor.lifetime import signals
 from neurockt.store.base import files
-_signals.SEAL_SECONDS = 0.5
+signals.SEAL_SECONDS = 0.5
 train()
 files.publish = lambda *_: time.sleep(3600)
 began = time.monotonic()
@@ -251,7 +251,7 @@ def test_a_signal_while_the_run_is_being_sealed_waits_for_it(script: Script, tic
     text = f"""
 from neurockt.monitor.lifetime import signals
 from neurockt.store.writing.table_writer import TableWriter
-_signals.SEAL_SECONDS = 1.0
+signals.SEAL_SECONDS = 1.0
 train()
 close = TableWriter.close
 def slow_close(self):
@@ -294,7 +294,7 @@ from neurockt.monitor.lifetime import signals
 signal.signal(signal.SIGUSR1, lambda *_: None)
 train()
 call(signal.SIGUSR1)
-_signals.OUTLIVED_SECONDS = 0.0
+signals.OUTLIVED_SECONDS = 0.0
 train()
 """
     assert script.run(text) == 0, script.stderr

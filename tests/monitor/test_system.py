@@ -35,7 +35,7 @@ import sys, time
 from neurockt.monitor import Recorder
 from neurockt.store.writing import sampling, run_writer
 sampling.FIRST_SAMPLE_SECONDS = 0.02
-writer.TICK_SECONDS = 0.005
+run_writer.TICK_SECONDS = 0.005
 """
 
 
@@ -191,7 +191,7 @@ def test_a_gpu_that_is_lost_leaves_the_others(driver: Path) -> None:
 HANGING = (
     PREAMBLE
     + """
-writer.HEARTBEAT_SECONDS = writer.FIRST_HEARTBEAT_SECONDS = 0.02
+run_writer.HEARTBEAT_SECONDS = run_writer.FIRST_HEARTBEAT_SECONDS = 0.02
 from neurockt import open_run
 recorder = Recorder(sys.argv[1], run_id="run", quiet=True, system_seconds=0.01)
 began = time.monotonic()
@@ -264,7 +264,7 @@ KILLED = (
 import os, signal
 from neurockt import open_run
 from neurockt.store.writing import table_writer
-table.SEAL_SECONDS = 0.1
+table_writer.SEAL_SECONDS = 0.1
 recorder = Recorder(sys.argv[1], run_id="run", quiet=True, system_seconds=0.01)
 with recorder(train=True):
     pass

@@ -51,9 +51,9 @@ from neurockt.store.writing import table_writer, run_writer
 
 process.machine = lambda: "elsewhere"
 process.host = lambda: "node-17"
-writer.TICK_SECONDS = writer.SYNC_SECONDS = 0.01
-writer.HEARTBEAT_SECONDS = writer.FIRST_HEARTBEAT_SECONDS = 0.05
-table.SEAL_SECONDS = 0.05
+run_writer.TICK_SECONDS = run_writer.SYNC_SECONDS = 0.01
+run_writer.HEARTBEAT_SECONDS = run_writer.FIRST_HEARTBEAT_SECONDS = 0.05
+table_writer.SEAL_SECONDS = 0.05
 warnings.simplefilter("always")
 recorder = Recorder(sys.argv[1], run_id="run", quiet=True)
 loss = recorder.track_scalar("loss")(float)
