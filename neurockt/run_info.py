@@ -105,7 +105,7 @@ class RunInfo:
     updated: datetime | None = None
     """When the writer last replaced the file, by the writer's clock."""
     heartbeat: int = 0
-    """Counter that rises every ``HEARTBEAT_SECONDS`` while the run is written."""
+    """Counter that rises at least every 10 seconds while the run is written."""
     attempts: tuple[Attempt, ...] = ()
     steps: TableSummary = TableSummary()
     epochs: TableSummary = TableSummary()

@@ -86,9 +86,9 @@ def record(number: int) -> None:
     from neurockt.cli._digits import train
     from neurockt.monitor import Recorder
     from neurockt.store.owner import process
-    from neurockt.store.writing import run_writer
+    from neurockt.store.writing import timing
 
-    run_writer.FIRST_HEARTBEAT_SECONDS = run_writer.HEARTBEAT_SECONDS = 0.25  # these trainings last seconds
+    timing.default = timing.Timing(heartbeat=0.25, first_heartbeat=0.25)  # these trainings last seconds
     process.host = lambda: f"node{1 + number % 4:02}"
     process.process_identity = lambda pid: ""
     sample = SAMPLES[number]

@@ -21,9 +21,9 @@ KILLS = 20
 CRASH = """
 import os, signal, sys
 from neurockt.monitor import Recorder
-from neurockt.store.writing import run_writer
+from neurockt.store.writing import timing
 
-run_writer.TICK_SECONDS = 3600.0  # nothing is sealed
+timing.default = timing.Timing(tick=3600.0)  # nothing is sealed
 recorder = Recorder(sys.argv[1], run_id="crashed", quiet=True, config={"lr": 0.1})
 loss = recorder.track_scalar("loss")(float)
 accuracy = recorder.metric("acc")(float)

@@ -146,13 +146,14 @@ def test_the_numbers_of_the_format_are_those_of_the_code() -> None:
     from neurockt.store.journal import records
     from neurockt.store.owner import liveness
     from neurockt.store.tables import parts
-    from neurockt.store.writing import run_writer, table_writer
+    from neurockt.store.writing.timing import Timing
 
     assert f"{parts.PART_ROWS:,} rows or {parts.PART_BYTES >> 20} MiB" in FORMAT
     assert f"row groups of at most {parts.ROW_GROUP_ROWS:,} rows" in FORMAT
-    assert f"every minute, at {table_writer.SEAL_ROWS:,} rows or at {table_writer.SEAL_BYTES >> 20} MiB" in FORMAT
-    assert table_writer.SEAL_SECONDS == 60.0
+    timing = Timing()
+    assert f"every minute, at {timing.seal_rows:,} rows or at {timing.seal_bytes >> 20} MiB" in FORMAT
+    assert timing.seal == 60.0
     assert f"0x{records.NULL_BITS:X}" in FORMAT
     assert f"has not moved for {liveness.STALE_SECONDS:.0f} seconds" in FORMAT
-    assert f"every {run_writer.HEARTBEAT_SECONDS:.0f} seconds while the process lives" in FORMAT
-    assert f"fsynced every {run_writer.SYNC_SECONDS:.0f} seconds" in FORMAT
+    assert f"every {timing.heartbeat:.0f} seconds while the process lives" in FORMAT
+    assert f"fsynced every {timing.sync:.0f} seconds" in FORMAT

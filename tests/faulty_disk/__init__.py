@@ -128,7 +128,7 @@ class Recording:
 
 @contextmanager
 def recording(root: Path, environment: dict[str, str] | None = None, **settings: float) -> Iterator[Recording]:
-    """A recording process; ``settings`` replace the constants of the store's modules by their names."""
+    """A recording process; ``settings`` are a ``Timing``'s; in capitals, constants of the store's modules."""
     started = Recording(root, environment or {**os.environ}, settings)
     try:
         yield started

@@ -7,27 +7,19 @@ import os
 import sys
 import time
 import warnings
+from dataclasses import replace
 
 from live_run import LATE, PATIENCE, STEPS_AN_EPOCH, value_at
 
 from neurockt.monitor import Recorder, recorder
 from neurockt.store.journal import repair
 from neurockt.store.tables import parts
-from neurockt.store.writing import backlog, run_writer, table_writer
+from neurockt.store.writing import backlog, run_writer, table_writer, timing
+from neurockt.store.writing.timing import Timing
 
-MODULES = (run_writer, table_writer, repair, backlog, parts, recorder)
-QUICK = {
-    "TICK_SECONDS": 0.005,
-    "HEARTBEAT_SECONDS": 0.02,
-    "FIRST_HEARTBEAT_SECONDS": 0.02,
-    "SYNC_SECONDS": 0.01,
-    "SEAL_SECONDS": 0.03,
-    "SEAL_RETRY_SECONDS": 0.01,
-    "RETRY_SECONDS": 0.01,
-    "PIECE_BYTES": 4096,
-    "PART_ROWS": 700,
-    "ROW_GROUP_ROWS": 256,
-}
+MODULES = (repair, backlog, parts)
+QUICK = Timing(tick=0.005, heartbeat=0.02, first_heartbeat=0.02, sync=0.01, seal=0.03, seal_retry=0.01, retry=0.01)
+SMALL = {"PIECE_BYTES": 4096, "PART_ROWS": 700, "ROW_GROUP_ROWS": 256}
 
 
 class Child:
@@ -57,6 +49,9 @@ class Child:
             with self.recorder(train=False):
                 if (value := value_at(step // STEPS_AN_EPOCH, "acc")) is not None:
                     self.metric(value)
+
+    def skip(self, rows: str) -> None:
+        self.recorder._writer.tables["steps"].skip(int(rows))
 
     def settle(self) -> None:
         """Wait until no row waits, and the journals are where they belong."""
@@ -109,9 +104,11 @@ run_writer.TableWriter = CountingWriter
 
 
 def main(root: str, settings: dict[str, float]) -> None:
-    for name, value in {**QUICK, **settings}.items():
+    sizes = {**SMALL, **{name: settings.pop(name) for name in [*settings] if name.isupper()}}
+    for name, value in sizes.items():
         module = next(module for module in MODULES if hasattr(module, name))
         setattr(module, name, value)
+    timing.default = replace(QUICK, **settings)
     recorder.RETRY_SECONDS = 0.01
     warnings.showwarning = lambda message, *rest: told.append(str(message))
     warnings.simplefilter("always")

@@ -13,7 +13,8 @@ import pytest
 from neurockt.monitor import Recorder
 from neurockt.store.base.run_file import read_info, write_info
 from neurockt.store.tables import parts
-from neurockt.store.writing import run_writer
+from neurockt.store.writing import timing
+from neurockt.store.writing.timing import Timing
 
 GROUP: Final = 3
 """Rows of a row group, so that a few rows make several."""
@@ -24,7 +25,7 @@ PART: Final = 9
 def shrink(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts, "row_group_rows", lambda columns: GROUP)
     monkeypatch.setattr(parts, "PART_ROWS", PART)
-    monkeypatch.setattr(run_writer, "TICK_SECONDS", 3600.0)
+    monkeypatch.setattr(timing, "default", Timing(tick=3600.0))
 
 
 class Recording:

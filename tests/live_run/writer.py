@@ -9,13 +9,10 @@ import time
 from live_run import LATE, REPORT, STEPS_AN_EPOCH, value_at
 from neurockt.monitor import Recorder
 from neurockt.store.tables import parts
-from neurockt.store.writing import run_writer, table_writer
+from neurockt.store.writing import timing
 
 # Much shorter than in earnest: a run of a second seals some twenty times and fills several parts.
-run_writer.TICK_SECONDS = 0.005
-run_writer.HEARTBEAT_SECONDS = run_writer.FIRST_HEARTBEAT_SECONDS = 0.05
-run_writer.SYNC_SECONDS = 0.05
-table_writer.SEAL_SECONDS = 0.03
+timing.default = timing.Timing(tick=0.005, heartbeat=0.05, first_heartbeat=0.05, sync=0.05, seal=0.03)
 parts.PART_ROWS = 700
 parts.ROW_GROUP_ROWS = 256
 

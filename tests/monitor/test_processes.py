@@ -36,9 +36,9 @@ def digests(run_dir: Path) -> dict[str, str]:
 FORKS = """
 import os, sys, traceback
 from neurockt.monitor import Recorder
-from neurockt.store.writing import run_writer
+from neurockt.store.writing import timing
 
-run_writer.TICK_SECONDS = 3600.0  # the parent's files stand still
+timing.default = timing.Timing(tick=3600.0)  # the parent's files stand still
 recorder = Recorder(sys.argv[1], run_id="run", quiet=True)
 ending = sys.argv[2]
 

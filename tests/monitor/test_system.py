@@ -21,7 +21,6 @@ from neurockt import open_run
 from neurockt.errors import UsageError
 from neurockt.monitor import Recorder
 from neurockt.store.recovery.sealing import seal_run
-from neurockt.store.writing import sampling
 
 pytest.importorskip("psutil")
 pytest.importorskip("pynvml")
@@ -33,9 +32,8 @@ HOST = ["cpu_percent", "machine_cpu_percent", "memory_gib", "machine_memory_perc
 PREAMBLE = """
 import sys, time
 from neurockt.monitor import Recorder
-from neurockt.store.writing import sampling, run_writer
-sampling.FIRST_SAMPLE_SECONDS = 0.02
-run_writer.TICK_SECONDS = 0.005
+from neurockt.store.writing import timing
+timing.default = timing.Timing(tick=0.005, first_sample=0.02, heartbeat=0.02, first_heartbeat=0.02, seal=0.1)
 """
 
 
@@ -63,7 +61,7 @@ def run_python(code: str, *arguments: Any, **environment: str) -> subprocess.Com
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first sample comes at once."""
-    monkeypatch.setattr(sampling, "FIRST_SAMPLE_SECONDS", 0.02)
+    monkeypatch.setattr(timing, "default", Timing(first_sample=0.02))
 
 
 def steps(recorder: Recorder) -> Callable[[], None]:
@@ -191,7 +189,6 @@ def test_a_gpu_that_is_lost_leaves_the_others(driver: Path) -> None:
 HANGING = (
     PREAMBLE
     + """
-run_writer.HEARTBEAT_SECONDS = run_writer.FIRST_HEARTBEAT_SECONDS = 0.02
 from neurockt import open_run
 recorder = Recorder(sys.argv[1], run_id="run", quiet=True, system_seconds=0.01)
 began = time.monotonic()
@@ -263,8 +260,6 @@ KILLED = (
     + """
 import os, signal
 from neurockt import open_run
-from neurockt.store.writing import table_writer
-table_writer.SEAL_SECONDS = 0.1
 recorder = Recorder(sys.argv[1], run_id="run", quiet=True, system_seconds=0.01)
 with recorder(train=True):
     pass

@@ -164,7 +164,7 @@ def test_the_loop_waits_for_no_more_than_its_own_row(tmp_path: Path, disk: Fault
 
 def test_a_stale_journal_is_opened_again_by_its_name(tmp_path: Path, disk: FaultyDisk) -> None:
     """After a file server has failed over, descriptors are dead for ever; the rows go on in the same file."""
-    with recording(tmp_path / "runs", disk.environment, SEAL_ROWS=10**9, SEAL_SECONDS=1e9) as child:
+    with recording(tmp_path / "runs", disk.environment, seal_rows=10**9, seal=1e9) as child:
         child.do("steps 50")
         child.do("sealed")
         child.do("steps 50")
@@ -182,7 +182,7 @@ def test_a_stale_journal_is_opened_again_by_its_name(tmp_path: Path, disk: Fault
 
 def test_a_file_system_without_fsync_is_no_fault(tmp_path: Path, disk: FaultyDisk) -> None:
     """Some FUSE file systems have none for a journal that grows; nothing is told."""
-    with recording(tmp_path / "runs", disk.environment, SEAL_SECONDS=1e9) as child:
+    with recording(tmp_path / "runs", disk.environment, seal=1e9) as child:
         child.do("steps 50")
         child.do("sealed")
         disk.fail(errno.EINVAL, FSYNC)

@@ -114,7 +114,7 @@ def test_a_disk_that_fills_up_at_any_moment_costs_no_row(mount: Any) -> None:
 def test_finishing_on_a_full_disk_ends_soon_and_tells_what_is_lost(mount: Any) -> None:
     """Rows that no disk takes are counted; the journal keeps what it holds, and sealing it later makes it Parquet."""
     disk = mount()
-    with recording(disk.path / "runs", ENVIRONMENT, SEAL_ROWS=10**9, SEAL_SECONDS=1e9) as child:
+    with recording(disk.path / "runs", ENVIRONMENT, seal_rows=10**9, seal=1e9) as child:
         child.do("steps 150")
         child.do("sealed")
         child.do("steps 50")
@@ -190,7 +190,7 @@ def test_a_file_system_that_is_unmounted_and_comes_back_costs_no_row(mount: Any,
 
 def test_a_run_that_was_removed_is_made_again_with_the_rows_that_were_not_sealed(tmp_path: Path) -> None:
     """One warning names it; the rows that are gone are counted as lost, and every later one is there."""
-    with recording(tmp_path / "runs", ENVIRONMENT, HEARTBEAT_SECONDS=1e9) as child:
+    with recording(tmp_path / "runs", ENVIRONMENT, heartbeat=1e9) as child:
         child.do("steps 200")
         child.do("sealed")
         shutil.rmtree((tmp_path / "runs").rename(tmp_path / "going"))
@@ -213,7 +213,7 @@ def test_a_run_that_was_removed_is_made_again_with_the_rows_that_were_not_sealed
 
 def test_a_journal_that_was_removed_loses_nothing(tmp_path: Path) -> None:
     """Its rows are read from the open file, also where the parts' directory went with it."""
-    with recording(tmp_path / "runs", ENVIRONMENT, SEAL_ROWS=10**9, SEAL_SECONDS=1e9, SYNC_SECONDS=1e9) as child:
+    with recording(tmp_path / "runs", ENVIRONMENT, seal_rows=10**9, seal=1e9, sync=1e9) as child:
         child.do("steps 150")
         child.do("sealed")
         child.do("steps 150")

@@ -23,7 +23,8 @@ from live_run.by_hand import Recording
 from neurockt import open_run
 from neurockt.monitor import Recorder
 from neurockt.store.base.files import temporary_path
-from neurockt.store.writing import run_writer
+from neurockt.store.writing import timing
+from neurockt.store.writing.timing import Timing
 
 Read = Callable[[Path], pa.Table]
 """Reads the Parquet files of a table's directory."""
@@ -156,7 +157,7 @@ def test_what_was_opened_before_a_part_was_replaced_is_read_still(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, open_files: Callable[[Path], Callable[[], pa.Table]]
 ) -> None:
     """A frame over a live run, made in a notebook and asked some sealings later: the rows it knew of, or all."""
-    monkeypatch.setattr(run_writer, "TICK_SECONDS", 3600.0)
+    monkeypatch.setattr(timing, "default", Timing(tick=3600.0))
     recording = Recording(tmp_path)
     recording.write(1000)
     recording.seal()

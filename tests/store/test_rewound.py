@@ -11,7 +11,8 @@ from live_run.dying import die
 from neurockt import open_run
 from neurockt.monitor import Recorder
 from neurockt.store.reading.random_access import RowReader
-from neurockt.store.writing import run_writer, table_writer
+from neurockt.store.writing import timing
+from neurockt.store.writing.timing import Timing
 
 
 def train(root: Path, steps: int, value: float, resume: int | None = None) -> Recorder:
@@ -99,8 +100,7 @@ def losses(reader: RowReader) -> list[int | float | None]:
 
 def test_readers_never_see_anything_but_a_clean_series(dead_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While a run is taken over, rewound and recorded to again and again, a look is at the rows 1 to n, once each."""
-    monkeypatch.setattr(run_writer, "TICK_SECONDS", 0.005)
-    monkeypatch.setattr(table_writer, "SEAL_SECONDS", 0.0)
+    monkeypatch.setattr(timing, "default", Timing(tick=0.005, seal=0.0))
     wrong: list[object] = []
     looks = 0
     stop = threading.Event()

@@ -14,6 +14,7 @@ from neurockt.monitor import Recorder
 from neurockt.store.base import layout
 from neurockt.store.reading.random_access import RowReader
 from neurockt.store.tables import parts
+from neurockt.store.writing.timing import Timing
 
 
 class Writer:
@@ -37,7 +38,7 @@ class Writer:
 def writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Row groups of three rows, so that a few rows make several; nobody else seals."""
     monkeypatch.setattr(parts, "row_group_rows", lambda columns: 3)
-    monkeypatch.setattr("neurockt.store.writing.run_writer.TICK_SECONDS", 3600.0)
+    monkeypatch.setattr("neurockt.store.writing.timing.default", Timing(tick=3600.0))
     made = Writer(tmp_path)
     yield made
     made.recorder.finish()

@@ -22,7 +22,8 @@ from neurockt.store.base import layout
 from neurockt.store.base.run_file import read_info
 from neurockt.store.owner import liveness
 from neurockt.store.recovery.sealing import seal_run
-from neurockt.store.writing import run_writer, table_writer
+from neurockt.store.writing import timing
+from neurockt.store.writing.timing import Timing
 
 RACER = """
 import sys
@@ -47,13 +48,11 @@ ELSEWHERE = """
 import os, sys, time, warnings
 from neurockt.monitor import Recorder
 from neurockt.store.owner import process
-from neurockt.store.writing import table_writer, run_writer
+from neurockt.store.writing import timing
 
 process.machine = lambda: "elsewhere"
 process.host = lambda: "node-17"
-run_writer.TICK_SECONDS = run_writer.SYNC_SECONDS = 0.01
-run_writer.HEARTBEAT_SECONDS = run_writer.FIRST_HEARTBEAT_SECONDS = 0.05
-table_writer.SEAL_SECONDS = 0.05
+timing.default = timing.Timing(tick=0.01, sync=0.01, heartbeat=0.05, first_heartbeat=0.05, seal=0.05)
 warnings.simplefilter("always")
 recorder = Recorder(sys.argv[1], run_id="run", quiet=True)
 loss = recorder.track_scalar("loss")(float)
@@ -149,8 +148,7 @@ def test_a_process_that_was_taken_for_dead_does_no_harm(
 ) -> None:
     """It was only stopped, wakes up amid the other's run, warns once, writes nothing more, and trains to its end."""
     monkeypatch.setattr(liveness, "STALE_SECONDS", 0.3)
-    monkeypatch.setattr(run_writer, "TICK_SECONDS", 0.01)
-    monkeypatch.setattr(table_writer, "SEAL_SECONDS", 0.1)
+    monkeypatch.setattr(timing, "default", Timing(tick=0.01, seal=0.1))
     elsewhere.send_signal(signal.SIGSTOP)
     recorder = Recorder(tmp_path, run_id="run", quiet=True)
     recorder.resume(3)

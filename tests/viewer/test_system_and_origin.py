@@ -11,7 +11,8 @@ from viewing import text, until
 
 from neurockt import open_run
 from neurockt.monitor import Recorder
-from neurockt.store.writing import run_writer, sampling
+from neurockt.store.writing import timing
+from neurockt.store.writing.timing import Timing
 from neurockt_viewer.app import ViewerApp
 from neurockt_viewer.charts.source import Metric, RunSeries
 from neurockt_viewer.widgets.chart_grid import ChartGrid
@@ -27,8 +28,7 @@ CPU, GPU, LOSS, ACC = (
 @pytest.fixture
 def sampled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recorder:
     """A run of ten steps and an epoch whose machine is sampled very often; the GPU comes with the third sample."""
-    monkeypatch.setattr(sampling, "FIRST_SAMPLE_SECONDS", 0.01)
-    monkeypatch.setattr(run_writer, "TICK_SECONDS", 0.005)
+    monkeypatch.setattr(timing, "default", Timing(tick=0.005, first_sample=0.01))
     recorder = Recorder(tmp_path, run_id="run", quiet=True, system_seconds=None)
     loss, accuracy = recorder.track_scalar("loss")(float), recorder.metric("acc")(float)
     for step in range(10):

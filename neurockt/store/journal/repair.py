@@ -16,8 +16,6 @@ from typing import Final, NamedTuple
 from neurockt.store.journal.journal_file import JournalEnd, aside, create, disk_full, is_removed, read_all
 from neurockt.store.journal.records import MAGIC, JournalDecoder, columns_record
 
-RETRY_SECONDS: Final = 1.0
-"""How soon a disk that refused a row is tried again."""
 RETRY_SHARE: Final = 20
 """Trying takes at most this part of the time, however long the disk takes to refuse."""
 PIECE_BYTES: Final = 2**20
@@ -27,8 +25,9 @@ PIECE_BYTES: Final = 2**20
 class Pace:
     """When a disk that has refused is tried again."""
 
-    def __init__(self) -> None:
-        """At once, the first time."""
+    def __init__(self, seconds: float) -> None:
+        """At once the first time, then after so many seconds."""
+        self._seconds = seconds
         self._next = 0.0
 
     def is_time(self) -> bool:
@@ -43,7 +42,7 @@ class Pace:
             yield
         except OSError:
             ended = time.monotonic()
-            self._next = ended + max(RETRY_SECONDS, RETRY_SHARE * (ended - began))
+            self._next = ended + max(self._seconds, RETRY_SHARE * (ended - began))
 
 
 class Repaired(NamedTuple):

@@ -21,20 +21,10 @@ from neurockt.store.base.run_file import now, read_info, write_info
 from neurockt.store.owner.attempts import begin_attempt, is_same
 from neurockt.store.owner.process import deaf_threads, leave_signals_to_others
 from neurockt.store.recovery.takeover import Takeover
+from neurockt.store.writing import timing as timings
 from neurockt.store.writing.sampling import Measures, Sampling
 from neurockt.store.writing.table_writer import TableWriter
-
-HEARTBEAT_SECONDS: Final = 10.0
-"""How often a live run says so in ``run.json``; three missed ones and readers call it killed."""
-FIRST_HEARTBEAT_SECONDS: Final = 1.0
-"""The first one comes sooner, so that a young run's numbers show in a list."""
-SYNC_SECONDS: Final = 2.0
-"""How often new rows are put on stable storage: what a power cut may lose. A killed process loses nothing."""
-TICK_SECONDS: Final = 0.25
-"""How often the background thread looks whether something is due."""
-
-ORIGIN_SECONDS: Final = 10.0
-"""How long the end of a run waits for word of where it came from: git may take half as long."""
+from neurockt.store.writing.timing import Timing
 
 THREAD_NAME: Final = "neurockt"
 """Name of the background thread, and the beginning of the others' names."""
@@ -54,6 +44,7 @@ class RunWriter:
         config: Mapping[str, Any] | None = None,
         recorder: int = 1,
         takeover: Takeover | None = None,
+        timing: Timing | None = None,
         on_fault: Fault = lambda what, error: None,
     ) -> None:
         """Create the directory ``info.path``, or take over the run that is there, and start to look after it.
@@ -66,6 +57,7 @@ class RunWriter:
             config: read again each time ``run.json`` is written, so that it may grow.
             recorder: which of this process's recorders writes the run, from 1.
             takeover: of the run that is continued; without it there must be no such directory.
+            timing: how often it is looked after; default ``timing.default``.
             on_fault: called from either thread when something goes wrong that training need not stop for.
         """
         # pyarrow holds the interpreter lock for a tenth of a second while it loads: now, rather than amid the run
@@ -81,7 +73,8 @@ class RunWriter:
         self._on_fault = on_fault
         self._changed = False
         self._synced_at = time.monotonic()
-        self._beaten_at = self._synced_at - HEARTBEAT_SECONDS + FIRST_HEARTBEAT_SECONDS
+        self._timing = timing or timings.default
+        self._beaten_at = self._synced_at - self._timing.heartbeat + self._timing.first_heartbeat
         self.tables: dict[TableName, TableWriter] = {}
         self.unfinished: tuple[str, Exception] | None = None
         """What could not be done at the end, and why."""
@@ -124,7 +117,12 @@ class RunWriter:
             return self.tables["steps"].last, self.tables["epochs"].last + 1
 
         self._sampling = Sampling(
-            read, seconds, position=position, on_fault=self._tell_fault, thread_name=f"{THREAD_NAME}-system"
+            read,
+            seconds,
+            first=self._timing.first_sample,
+            position=position,
+            on_fault=self._tell_fault,
+            thread_name=f"{THREAD_NAME}-system",
         )
 
     def tell_origin(self, capture: Callable[[], tuple[Origin, str | None]]) -> None:
@@ -158,7 +156,7 @@ class RunWriter:
         self._stop.set()
         self._thread.join()
         if self._telling is not None:
-            self._telling.join(ORIGIN_SECONDS)
+            self._telling.join(self._timing.origin)
         if not self._is_ours():
             return
         self._guarded("could not store what the machine did", self._store_samples)
@@ -186,18 +184,18 @@ class RunWriter:
 
     def _look_after(self) -> None:
         leave_signals_to_others()
-        while not self._lost and not self._stop.wait(TICK_SECONDS):
+        while not self._lost and not self._stop.wait(self._timing.tick):
             for writer in self.tables.values():
                 writer.retry()
             monotonic = time.monotonic()
             self._guarded("could not store what the machine does", self._store_samples)
-            if monotonic - self._synced_at >= SYNC_SECONDS:
+            if monotonic - self._synced_at >= self._timing.sync:
                 self._synced_at = monotonic
                 for table, writer in self.tables.items():
                     self._guarded(f"could not fsync the journal of {table}", writer.sync)
             for table, writer in self.tables.items():
                 self._guarded(f"could not seal {table}; will try again", writer.seal_if_due)
-            if self._changed or monotonic - self._beaten_at >= HEARTBEAT_SECONDS:
+            if self._changed or monotonic - self._beaten_at >= self._timing.heartbeat:
                 self._beaten_at = monotonic
                 self._changed = False
                 if self._is_ours():
@@ -220,6 +218,7 @@ class RunWriter:
             columns,
             last=last,
             summary=summary,
+            timing=self._timing,
             is_ours=self._is_ours,
             on_trouble=self._table_trouble,
         )

@@ -10,14 +10,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import Final
 
 from neurockt.store.journal.records import NULL
 from neurockt.store.owner.process import leave_signals_to_others
 from neurockt.store.writing.table_writer import TableWriter
-
-FIRST_SAMPLE_SECONDS: Final = 1.0
-"""The first sample comes sooner than the others, so that a short run has one."""
 
 Measures = Mapping[str, float]
 """What the machine does, by the names of the columns."""
@@ -41,6 +37,7 @@ class Sampling:
         read: Callable[[], Measures],
         seconds: float,
         *,
+        first: float,
         position: Callable[[], tuple[int, int]],
         on_fault: Callable[[str, BaseException], None],
         thread_name: str,
@@ -49,12 +46,14 @@ class Sampling:
 
         Args:
             read: gives the measures; what is a rate is over the time since it was last called.
-            seconds: how often.
+            seconds: how often,
+            first: and how soon at the latest for the first time.
             position: gives the last step and the epoch under way.
             on_fault: hears of an error of ``read``, which ends the sampling.
         """
         self._read = read
         self._seconds = seconds
+        self._first = first
         self._position = position
         self._on_fault = on_fault
         self._taken: SimpleQueue[Sample] = SimpleQueue()
@@ -82,7 +81,7 @@ class Sampling:
         leave_signals_to_others()
         try:
             self._read()
-            wait = min(FIRST_SAMPLE_SECONDS, self._seconds)
+            wait = min(self._first, self._seconds)
             while not self._stop.wait(wait):
                 measures = self._read()
                 self._taken.put(Sample(time.time_ns(), *self._position(), measures))

@@ -23,7 +23,6 @@ from functools import partial
 from os import write
 from pathlib import Path
 from threading import RLock
-from typing import Final
 from zlib import crc32
 
 from neurockt.run_info import TableSummary
@@ -34,13 +33,7 @@ from neurockt.store.journal.journal_file import JournalEnd
 from neurockt.store.journal.records import CRC_SIZE, MAGIC, columns_record, pack_crc, row_packer, row_struct
 from neurockt.store.writing.backlog import Backlog, Waiting
 from neurockt.store.writing.sealed_rows import SealedRows
-
-SEAL_ROWS: Final = 65_536
-SEAL_BYTES: Final = 16 * 2**20
-SEAL_SECONDS: Final = 60.0
-"""The journal is sealed into a part when it has so many rows, bytes, or is so old."""
-SEAL_RETRY_SECONDS: Final = 10.0
-"""How soon a sealing that failed is tried again; it may write a whole part each time."""
+from neurockt.store.writing.timing import Timing
 
 
 class TableWriter:
@@ -54,6 +47,7 @@ class TableWriter:
         *,
         last: int = 0,
         summary: TableSummary | None = None,
+        timing: Timing | None = None,
         is_ours: Callable[[], bool] = lambda: True,
         on_trouble: Callable[[OSError], None] = lambda error: None,
     ) -> None:
@@ -62,6 +56,7 @@ class TableWriter:
         Args:
             last: number of the last row there is already.
             summary: what the rows there are already come to.
+            timing: how often it is sealed, and how soon a disk that failed is tried again.
             is_ours: asked before files are changed by their names: whether no other process has taken the run over.
             on_trouble: hears of a write that was refused.
         """
@@ -71,6 +66,7 @@ class TableWriter:
         self._parts = run_dir / table
         self._journal = layout.journal_path(run_dir, table)
         self._next_journal = layout.next_journal_path(run_dir, table)
+        self._timing = timing or Timing()
         self._is_ours = is_ours
         self._on_trouble = on_trouble
         self._sealed = SealedRows(run_dir, table, last, summary or TableSummary())
@@ -89,7 +85,7 @@ class TableWriter:
         self._written = last  # while rows wait: number of the last row that was written
         self._lost = 0  # rows that had been written, and are not there any more
         self._sick = -1  # a descriptor that was taken from the loop
-        self._pace = repair.Pace()
+        self._pace = repair.Pace(self._timing.retry)
         self._lock = RLock()  # a signal handler may finish the run amid whatever the loop does
         self._take_columns(columns)
         self._fd = -1
@@ -276,10 +272,10 @@ class TableWriter:
         """Seal a journal that has grown long or old."""
         rows = self.last - self._sealed.last
         if (rows or self._frozen) and self._fd >= 0 and not self._waiting and time.monotonic() >= self._seal_again_at:
-            old = time.monotonic() - self._sealed_at >= SEAL_SECONDS
-            due = self._frozen or self._sealed.last == 0 or old or rows >= SEAL_ROWS
-            if (due or os.fstat(self._fd).st_size >= SEAL_BYTES) and self._is_ours():
-                self._seal_again_at = time.monotonic() + SEAL_RETRY_SECONDS
+            old = time.monotonic() - self._sealed_at >= self._timing.seal
+            due = self._frozen or self._sealed.last == 0 or old or rows >= self._timing.seal_rows
+            if (due or os.fstat(self._fd).st_size >= self._timing.seal_bytes) and self._is_ours():
+                self._seal_again_at = time.monotonic() + self._timing.seal_retry
                 self.seal()
                 self._seal_again_at = 0.0
 
