@@ -123,8 +123,10 @@ class Run:
 
     def last_rows(self, table: TableName, count: int) -> pa.Table:
         """The last ``count`` rows of a table, read from its end."""
-        last = self._reader(table).last_number()
-        return self._read(table, None, after=max(0, last - count))
+        last, span = self._reader(table).last_number(), count
+        while len(rows := self._read(table, None, after=max(0, last - span))) < count and span < last:
+            span *= 2  # numbers were skipped
+        return rows.slice(max(0, len(rows) - count))
 
     def current_info(self) -> RunInfo:
         """``info``, with the rows counted in that have come since a live or dead process last wrote ``run.json``."""

@@ -169,6 +169,19 @@ class TableWriter:
         with self._lock:
             self._settle()
             self._take_columns(columns)
+        self._begin_section()
+
+    def skip(self, rows: int) -> None:
+        """So many rows were lost before they got here: they are counted in ``dropped``, and keep their numbers."""
+        with self._lock:
+            self._settle()
+            self.last += rows
+            self._lost += rows
+        self._begin_section()
+
+    def _begin_section(self) -> None:
+        """Rows from here on follow a columns record."""
+        with self._lock:
             if self._waiting:
                 return
             self._busy = True
