@@ -21,6 +21,8 @@ from neurockt import open_run
 from neurockt.errors import UsageError
 from neurockt.monitor import Recorder
 from neurockt.store.recovery.sealing import seal_run
+from neurockt.store.writing import timing
+from neurockt.store.writing.timing import Timing
 
 pytest.importorskip("psutil")
 pytest.importorskip("pynvml")
