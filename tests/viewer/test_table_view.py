@@ -254,7 +254,7 @@ async def test_what_is_seen_is_exported(run_dir: Path, tmp_path: Path, monkeypat
             await export(name)
             await until((tmp_path / name).exists)
         await export("out.csv")
-        assert "out.csv is there already" in str(pilot.app.screen.query_one(".problem", Static).content)
+        assert "out.csv exists" in str(pilot.app.screen.query_one(".problem", Static).content)
     with (tmp_path / "out.csv").open() as file:
         names, first, *rest = csv.reader(file)
     assert (names, len(rest)) == (["step", "epoch", "time", "loss", "tenth"], STEPS - 1)

@@ -1,10 +1,9 @@
-"""Writing what is seen to a file: CSV or Parquet, by the ending of its name."""
+"""Exports what a screen shows to a file: CSV or Parquet, by the ending of its name."""
 
 from __future__ import annotations
 
-import csv
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -13,115 +12,137 @@ from textual.widget import Widget
 
 from neurockt.errors import NeurocktError, UsageError
 from neurockt.formatting import clean
+from neurockt.query.comparing import as_text
+from neurockt.store.base import files
 from neurockt_viewer.screens.prompts import Ask
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from neurockt.store.base.layout import TableName
     from neurockt_viewer.table_rows import Order
 
 ENDINGS: Final = (".csv", ".parquet")
+Rows = tuple["pa.Schema", Iterable["pa.Table"]]
+"""What to write: the schema, and tables that have it."""
 
 
 def check_target(text: str) -> Path:
-    """The file that is meant.
+    """The file to write.
 
     Raises:
-        UsageError: it cannot be written, or there is one already.
+        UsageError: the name has another ending, the file exists, or it cannot be made.
     """
-    path = Path(text.strip()).expanduser()
-    if path.suffix not in ENDINGS:
-        raise UsageError(f"end the name in {' or '.join(ENDINGS)}")
-    if path.exists():
-        raise UsageError(f"{path} is there already; choose another name")
-    if not path.parent.is_dir():
-        raise UsageError(f"there is no directory {path.parent}")
+    try:
+        path = Path(text.strip()).expanduser()
+        if path.suffix.lower() not in ENDINGS:
+            raise UsageError(f"end the name in {' or '.join(ENDINGS)}")
+        if not path.parent.is_dir():
+            raise UsageError(f"no directory {path.parent}")
+        if _exists(path):
+            raise UsageError(f"{path} exists; choose another name")
+        _exists(files.temporary_path(path))  # too long, too
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            raise UsageError(f"no permission to write in {path.parent}")
+    except OSError as error:
+        raise UsageError(f"cannot write there: {error.strerror}; choose another name") from error
+    except UnicodeError as error:
+        raise UsageError("no file name can have one of these characters; choose another name") from error
+    except (RuntimeError, ValueError) as error:  # `~nobody`, a NUL
+        raise UsageError(f"not a file name: {error}") from error
     return path
 
 
-async def export_rows(widget: Widget, name: str, columns: list[str], rows: list[list[object]]) -> None:
-    """Ask for a file, and write these rows to it."""
-    await _ask(widget, name, lambda path: write_rows(path, columns, rows))
+def _exists(path: Path) -> bool:
+    """``Path.exists`` that hides no error and does not follow a link."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return False
+    return True
 
 
-async def export_table(widget: Widget, run: Path, table: TableName, columns: list[str], order: Order | None) -> None:
-    """Ask for a file, and write these columns of a run's table to it, in that order."""
-    await _ask(widget, f"{run.name}-{table}", lambda path: write_table(path, run, table, columns, order))
+async def export(widget: Widget, name: str, read: Callable[[], Rows]) -> None:
+    """Ask for a file, and write there what ``read`` gives; both in a worker of the widget."""
+    safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in name)[:80].lstrip("-.") or "table"
 
+    def begin(path: Path | None) -> None:
+        if path is not None:
+            widget.run_worker(lambda: _publish(widget, path, read), thread=True, group="export", exit_on_error=False)
 
-async def _ask(widget: Widget, name: str, write: Callable[[Path], int]) -> None:
-    safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in name)[:80].lstrip(".") or "table"
-
-    def begin(answer: str | None) -> None:
-        if answer:
-            path = check_target(answer)
-            widget.run_worker(lambda: _write(widget, path, write), thread=True, group="export", exit_on_error=False)
-
-    hint = f".csv or .parquet, in {clean(Path.cwd())}"
+    try:
+        hint = f".csv or .parquet, in {clean(Path.cwd())}"
+    except OSError:  # the current directory has been removed
+        hint = ".csv or .parquet"
     await widget.app.push_screen(Ask("export to", f"{safe}.csv", hint=hint, check=check_target), begin)
 
 
-def _write(widget: Widget, path: Path, write: Callable[[Path], int]) -> None:
-    """Write under another name and rename, so that there is never half a file of that name."""
-    app = widget.app
+def _publish(widget: Widget, path: Path, read: Callable[[], Rows]) -> None:
+    """Write the file, and report how it went."""
+    app, count = widget.app, 0
+
+    def write(temporary: Path) -> None:
+        nonlocal count
+        count = _write(temporary, path.suffix.lower(), *read())
+
     app.call_from_thread(app.notify, f"writing {clean(path)} …", markup=False, timeout=2)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        rows = write(temporary)
-        os.replace(temporary, path)
+        files.publish(path, write)
     except (NeurocktError, OSError, MemoryError, ValueError) as error:
-        temporary.unlink(missing_ok=True)
         app.call_from_thread(app.notify, clean(f"not written: {error}"), severity="error", markup=False)
     else:
-        app.call_from_thread(app.notify, f"{rows:,} rows written to {clean(path)}", markup=False)
+        app.call_from_thread(app.notify, f"{count:,} rows written to {clean(path)}", markup=False)
 
 
-def write_rows(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> int:
-    """Write a list of runs; a value that is no number is written as text."""
-    if ".csv" in path.name:
-        with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-            writer = csv.writer(file)
-            writer.writerow([_plain(column) for column in columns])
-            writer.writerows([_plain(value) for value in row] for row in rows)
-        return len(rows)
+def as_arrow(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Rows:
+    """Rows as Arrow: numbers as numbers; everything else, and columns of several kinds, as text."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     arrays = []
     for at in range(len(columns)):
         values = [row[at] for row in rows]
-        numbers = all(value is None or (isinstance(value, (int, float))) for value in values)
-        arrays.append(pa.array(values if numbers else [None if v is None else str(_plain(v)) for v in values]))
-    pq.write_table(pa.Table.from_arrays(arrays, names=list(columns)), path)
-    return len(rows)
+        try:
+            arrays.append(pa.array([_plain(value) for value in values]))
+        except (pa.ArrowException, OverflowError):
+            arrays.append(pa.array([None if value is None else _text(value) for value in values]))
+    table = pa.Table.from_arrays(arrays, names=[_text(column) for column in columns])
+    return table.schema, [table]
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
+    return value if value is None or isinstance(value, (bool, int, float)) else _text(value)
+
+
+def _text(value: Any) -> str:
+    """Text of a value; lone surrogates, which no encoding has, become a visible mark."""
     if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, tuple):
-        value = ", ".join(str(item) for item in value)
-    # csv refuses NUL before Python 3.11
-    return value.replace("\0", "\N{REPLACEMENT CHARACTER}") if isinstance(value, str) else value
+        value = value.isoformat()
+    text = ", ".join(map(str, value)) if isinstance(value, tuple) else as_text(value)
+    return text.encode(errors="replace").decode()
 
 
-def write_table(path: Path, run: Path, table: TableName, columns: list[str], order: Order | None) -> int:
-    """Write columns of a run's table, a row group at a time; sorted, they are all in memory once."""
+def read_table(run: Path, table: TableName, columns: list[str], order: Order | None) -> Rows:
+    """Columns of a run's table, a row group at a time; sorted, they are all in memory once."""
     import pyarrow as pa
-    import pyarrow.csv as pc
-    import pyarrow.parquet as pq
 
     from neurockt import open_run
 
     if order is None:
-        schema, pieces = open_run(run).batches(table, columns)
-    else:
-        places = pa.Array.from_buffers(pa.int64(), len(order), [None, pa.py_buffer(order)])
-        whole = open_run(run).window(table, columns).take(places)
-        schema, pieces = whole.schema, iter([whole])
+        return open_run(run).batches(table, columns)
+    rows = pa.Array.from_buffers(pa.int64(), len(order), [None, pa.py_buffer(order)])
+    whole = open_run(run).window(table, columns).take(rows)
+    return whole.schema, [whole]
+
+
+def _write(path: Path, ending: str, schema: pa.Schema, batches: Iterable[pa.Table]) -> int:
+    """Write batches; gives the number of rows."""
+    import pyarrow.csv as pc
+    import pyarrow.parquet as pq
+
     count = 0
-    as_csv = ".csv" in path.name
+    as_csv = ending == ".csv"
     with pc.CSVWriter(path, schema) if as_csv else pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        for piece in pieces:
-            writer.write_table(piece)
-            count += len(piece)
+        for batch in batches:
+            writer.write_table(batch)
+            count += len(batch)
     return count

@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from neurockt.store.base.files import publish
+
 
 @dataclass
 class Settings:
@@ -29,12 +31,11 @@ class Settings:
 
     def save(self) -> None:
         """Remember these."""
-        path = settings_path()
-        with suppress(OSError):
+        text = json.dumps(asdict(self), indent=1) + "\n"
+        with suppress(OSError, RuntimeError):  # RuntimeError: there is no home
+            path = settings_path()
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-            temporary.write_text(json.dumps(asdict(self), indent=1, ensure_ascii=True) + "\n")
-            os.replace(temporary, path)
+            publish(path, lambda temporary: temporary.write_text(text))
 
 
 def settings_path() -> Path:

@@ -41,12 +41,12 @@ def log_path() -> Path:
 
 def log_fault(error: BaseException) -> Path | None:
     """Write down where an error came from, without the values of variables; gives the file, None where none can be."""
-    path = log_path()
     try:
+        path = log_path()
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}\n{''.join(traceback.format_exception(error))}\n")
-    except OSError:
+    except (OSError, RuntimeError):  # RuntimeError: there is no home
         return None
     return path
 

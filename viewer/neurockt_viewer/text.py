@@ -7,6 +7,7 @@ passes it, whichever widget it came from.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 from rich.segment import Segment
@@ -55,6 +56,14 @@ class Scrub(LineFilter):
 
 def _is_harmless(text: str) -> bool:
     return text.isascii() and text.isprintable()
+
+
+def full_path(path: Path) -> str:
+    """The absolute path; as it is where the current directory has been removed."""
+    try:
+        return str(path.absolute())
+    except OSError:
+        return str(path)
 
 
 def label(text: object, limit: int = LABEL_LIMIT) -> Content:

@@ -16,7 +16,7 @@ def temporary_path(path: Path) -> Path:
     return path.with_name(f".{path.name}{layout.TEMPORARY}")
 
 
-def publish(path: Path, write: Callable[[Path], None]) -> None:
+def publish(path: Path, write: Callable[[Path], object]) -> None:
     """Put a file in place atomically; ``write`` fills the temporary path it is given.
 
     Where that fails the temporary file goes, so that it does not take the room of what is still to be written.

@@ -253,23 +253,21 @@ class CompareScreen(Screen[None]):
 
     async def action_export(self) -> None:
         """Write the table to a file: of the metrics the values and the differences in full, of the config the text."""
-        from neurockt_viewer.exporting import export_rows
+        from neurockt_viewer.exporting import as_arrow, export
 
+        rows: list[list[object]]
         if self._current == CONFIG:
-            table = compare_configs(self._infos, everything=self._everything)
             names = ["key", *(info.id for info in self._infos)]
-            await export_rows(self, "config", names, [[key, *values] for key, values in table])
-            return
-        names = ["run", "id"]
-        for column in self._columns:
-            names += [f"{column.metric} {column.which}", f"{column.metric} {column.which} difference"]
-        rows: list[list[object]] = []
-        for at, info in enumerate(self._infos):
-            row: list[object] = [info.label, info.id]
+            rows = [[key, *values] for key, values in compare_configs(self._infos, everything=self._everything)]
+        else:
+            names = ["run", "id"]
             for column in self._columns:
-                row += [column.values[at].value, column.values[at].difference]
-            rows.append(row)
-        await export_rows(self, "metrics", names, rows)
+                names += [f"{column.metric} {column.which}", f"{column.metric} {column.which} difference"]
+            rows = []
+            for at, info in enumerate(self._infos):
+                compared = [column.values[at] for column in self._columns]
+                rows.append([info.label, info.id, *(v for each in compared for v in (each.value, each.difference))])
+        await export(self, "config" if self._current == CONFIG else "metrics", lambda: as_arrow(names, rows))
 
     def action_leave(self) -> None:
         """Back to where this was opened."""

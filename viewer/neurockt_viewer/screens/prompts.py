@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -40,7 +40,7 @@ class Prompt(ModalScreen[Answer], Generic[Answer]):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Cancel")]
 
 
-class Ask(Prompt[str]):
+class Ask(Prompt[Any]):
     """Asks for one line of text."""
 
     def __init__(self, question: str, value: str = "", *, hint: str = "", check: Callable[[str], object] = str) -> None:
@@ -50,8 +50,7 @@ class Ask(Prompt[str]):
             question: what is asked, in our words.
             value: what the line begins with.
             hint: one line below.
-            check: raises ``NeurocktError`` or ``ValueError`` where the answer will not do; where it will, what it
-                does to the screen below is seen at once.
+            check: makes the answer of the text; raises ``NeurocktError`` or ``ValueError`` where the text will not do.
         """
         super().__init__()
         self._question = question
@@ -76,11 +75,11 @@ class Ask(Prompt[str]):
     def _answer(self, event: Input.Submitted) -> None:
         event.stop()
         try:
-            self._check(event.value)
+            answer = self._check(event.value)
         except (NeurocktError, ValueError) as error:
             self.query_one(".problem", Static).update(Content(clean(str(error).partition("\n")[0])))
         else:
-            self.dismiss(event.value)
+            self.dismiss(answer)
 
 
 class Tell(Prompt[None]):

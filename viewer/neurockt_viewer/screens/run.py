@@ -25,7 +25,7 @@ from neurockt.run_info import RunInfo, State
 from neurockt.store.base.layout import rank_path
 from neurockt.store.base.origin import Origin
 from neurockt.store.reading.run import Run
-from neurockt_viewer.text import styled
+from neurockt_viewer.text import full_path, styled
 from neurockt_viewer.widgets.key_line import KeyLine
 from neurockt_viewer.widgets.preview import MUTED, state_text
 from neurockt_viewer.widgets.tab_bar import TabBar
@@ -296,5 +296,5 @@ class RunScreen(Screen[None]):
 
     def action_copy(self) -> None:
         """Copy the run's path."""
-        self.app.copy_to_clipboard(str(self._shown.absolute()))
+        self.app.copy_to_clipboard(full_path(self._shown))
         self.notify("path copied", markup=False, timeout=2)

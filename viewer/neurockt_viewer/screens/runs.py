@@ -24,7 +24,7 @@ from neurockt_viewer.run_rows import Head, RunRows, group_fields
 from neurockt_viewer.screens.prompts import Choose, Tell
 from neurockt_viewer.screens.watching import WatchingScreen
 from neurockt_viewer.settings import Settings
-from neurockt_viewer.text import block, styled
+from neurockt_viewer.text import block, full_path, styled
 from neurockt_viewer.widgets.grid import Grid
 from neurockt_viewer.widgets.key_line import KeyLine
 from neurockt_viewer.widgets.line_input import LineInput
@@ -369,14 +369,15 @@ class RunsScreen(WatchingScreen):
     def action_copy(self) -> None:
         """Copy the path of the run under the cursor."""
         if self._current is not None:
-            self.app.copy_to_clipboard(str(self._current.path.absolute()))
+            self.app.copy_to_clipboard(full_path(self._current.path))
             self.notify("path copied", markup=False, timeout=2)
 
     async def action_export(self) -> None:
         """Write the table, as it is shown, to a file."""
-        from neurockt_viewer.exporting import export_rows
+        from neurockt_viewer.exporting import as_arrow, export
 
-        await export_rows(self, "runs", *self._rows.table())
+        names, rows = self._rows.table()
+        await export(self, "runs", lambda: as_arrow(names, rows))
 
 
 def _put(line: Static, text: str) -> None:

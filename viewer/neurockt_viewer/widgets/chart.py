@@ -21,7 +21,6 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from neurockt_viewer.charts import export
 from neurockt_viewer.charts.legend import nearest_place
 from neurockt_viewer.charts.picture import Picture, draw, x_bounds
 from neurockt_viewer.charts.pieces import Smoothed, smoothed
@@ -182,14 +181,6 @@ class Chart(Widget, can_focus=True):
         self._picture = None
         self._strips = []
         self.refresh()
-
-    def to_svg(self) -> str:
-        """What is seen, as a vector drawing."""
-        return export.to_svg(self._lines, self._settings, self.heading)
-
-    def to_csv(self) -> str:
-        """The points that are seen."""
-        return export.to_csv(self._lines, self._settings)
 
     # Keys
 

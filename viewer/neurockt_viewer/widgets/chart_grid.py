@@ -16,7 +16,8 @@ from textual.content import Content
 from textual.widgets import Input, Static
 
 from neurockt.formatting import clean
-from neurockt_viewer.charts import export, grouping
+from neurockt_viewer.charts import grouping
+from neurockt_viewer.charts.points import points
 from neurockt_viewer.charts.series import Axis, ChartSettings
 from neurockt_viewer.charts.source import Metric
 from neurockt_viewer.widgets.chart import Chart
@@ -307,24 +308,16 @@ class ChartGrid(ChartReader):
         self._draw()
         self._say()
 
-    def action_export(self) -> None:
-        """Write the chart that has the keys, as it is seen, to the current directory."""
+    async def action_export(self) -> None:
+        """Write the points of the chart that has the keys to a file."""
+        from neurockt_viewer.exporting import as_arrow, export
+
         chart = self.focused_chart
-        if chart is None or self._series is None:
-            return
-        run = self._series.runs[0].run.path.name if len(self._paths) == 1 else "compare"
-        together = self._shown[self.charts.index(chart)]
-        name = "-".join([run, *(metric.name for metric in together)])
-        try:
-            written = []
-            for ending, text in ((".svg", chart.to_svg()), (".csv", chart.to_csv())):
-                path = export.free_path(Path.cwd(), name, ending)
-                path.write_text(text, encoding="utf-8", errors="replace")
-                written.append(path.name)
-        except OSError as error:
-            self.notify(clean(f"cannot write to {Path.cwd()}: {error.strerror}"), severity="error", markup=False)
-        else:
-            self.notify(clean(f"wrote {' and '.join(written)}"), markup=False)
+        if chart is not None and self._series is not None:
+            run = self._series.runs[0].run.path.name if len(self._paths) == 1 else "compare"
+            name = "-".join([run, *(metric.name for metric in self._shown[self.charts.index(chart)])])
+            lines, settings = chart.lines, chart.settings
+            await export(self, name, lambda: as_arrow(*points(lines, settings)))
 
     def action_search(self) -> None:
         """Look for metrics by name."""

@@ -18,7 +18,7 @@ from neurockt.run_info import ColumnSummary, RunInfo, TableSummary
 from neurockt.store.base.origin import Origin, facts
 from neurockt_viewer.columns import show_value
 from neurockt_viewer.table_format import show_exact
-from neurockt_viewer.text import block, label, styled
+from neurockt_viewer.text import block, full_path, label, styled
 from neurockt_viewer.widgets.preview import MUTED, TONES, fixed, state_text
 
 VALUE_LIMIT: Final = 4_000
@@ -102,7 +102,7 @@ def _facts(info: RunInfo) -> Iterator[Content]:
     yield Content.assemble(state_text(info), styled(f"  {format_duration(info.seconds)}", MUTED))
     facts = {
         "id": info.id,
-        "path": str(info.path.absolute()),
+        "path": full_path(info.path),
         "project": info.project,
         "group": info.group,
         "tags": ", ".join(info.tags),

@@ -393,7 +393,9 @@ class TableView(Jobs):
 
     async def action_export(self) -> None:
         """Write the table, as it is shown, to a file."""
-        from neurockt_viewer.exporting import export_table
+        from neurockt_viewer.exporting import export, read_table
 
         if self._rows is not None:
-            await export_table(self, self._path, self._table, list(self._rows.names), self._rows.order)
+            names, order = list(self._rows.names), self._rows.order
+            name = f"{self._path.name}-{self._table}"
+            await export(self, name, lambda: read_table(self._path, self._table, names, order))
