@@ -306,7 +306,7 @@ if rank == 0:
     lonely.finish()
 distributed.barrier()
 
-_together._ordinals = iter([100])  # which rank 0 alone has counted on
+exchange._ordinals = iter([100])  # which rank 0 alone has counted on
 crossed = Recorder(root, run_id="crossed", reduce="mean", quiet=True)
 loss = crossed.track_scalar("loss")(float)
 exchange.MEETING_SECONDS = 60.0
