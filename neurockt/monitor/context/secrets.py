@@ -1,4 +1,4 @@
-"""What looks like a secret becomes ``***`` before anything that the user did not mean to record is stored."""
+"""Masks secrets in command lines, URLs and diffs: values whose name is a secret's, passwords, tokens of known shape."""
 
 from __future__ import annotations
 
@@ -12,38 +12,31 @@ _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _SECRET_WORDS: Final = frozenset(
     "password passwd passphrase secret secrets credential credentials apikey accesskey secretkey privatekey".split()
 )
-"""Words that make a name a secret's, wherever they stand in it."""
+"""A name that contains one of these words is a secret's."""
 _SECRET_ENDINGS: Final = frozenset("pwd token apitoken authtoken accesstoken auth oauth authorization key pat".split())
-"""Words that do so at its end; ``tokens``, ``tokenizer`` and ``keys`` are others."""
+"""A name that ends with one of these words is a secret's; ``tokens``, ``tokenizer`` and ``keys`` are not."""
 _HARMLESS_ENDINGS: Final = frozenset("name file path dir directory".split())
 _TOKENS_OF_TEXT: Final = frozenset(
     "pad eos bos unk sep cls mask image video audio start stop end begin special".split()
 )
-"""What stands before ``token`` where it is one of a language model's."""
+"""``token`` after one of these words belongs to a language model: ``pad_token``."""
 
 _BEGIN: Final = r"(?<![\w.-])"
-"""Only at a word's beginning, so that a long text is looked at once."""
+"""Matches only at the beginning of a word, so that a long text takes linear time."""
 _ASSIGNED: Final = re.compile(
     _BEGIN
     + r"""(?P<name>-{0,2}[A-Za-z_][\w.-]*)(?P<between>["'\]]{0,2}\s*[=:]\s*)"""
     + r"""(?P<value>"[^"\n]*"|'[^'\n]*'|[^\s,;&'"(){}\[\]]+)"""
 )
 """``name=value``, ``name: value`` and ``"name": "value"`` in text."""
-_SPOKEN: Final = re.compile(
-    _BEGIN + r"(?P<name>-{0,2}[A-Za-z][\w-]*)(?P<between>\s+(?:is\s+)?)(?P<value>[\w+/=.~-]{16,})"
-)
-"""``token abcdef0123456789``: a name, and after it something long."""
-_BEARER: Final = re.compile(r"(?i)\b(bearer|basic)\s+[\w+/=.~-]{6,}")
 _USER_INFO: Final = re.compile(r"(?<![A-Za-z0-9+.-])(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<user>[^\s/@'\"]+)@")
 _SHAPES: Final = re.compile(
     r"\b(?:gh[opsur]_\w{16,}|github_pat_\w{16,}|glpat-[\w-]{16,}|hf_\w{16,}|sk-[\w-]{16,}|xox[abeoprs]-[\w-]{10,}"
     r"|(?:AKIA|ASIA)[A-Z0-9]{12,}|AIza[\w-]{30,}|wandb_v\d_\w{16,}|npm_\w{20,}|pypi-[\w-]{16,}"
-    r"|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*)"
+    r"|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*|(?<=earer )[\w+/=.~-]{6,}|(?<=asic )[\w+/=.~-]{6,})"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
 )
-"""Tokens that their issuers gave a shape of their own."""
-_PRIVATE_KEY: Final = re.compile(
-    r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL
-)
+"""Tokens that their issuers gave a shape of their own, what follows ``Bearer`` and ``Basic``, and private keys."""
 
 
 def is_secret_name(name: str) -> bool:
@@ -59,21 +52,17 @@ def is_secret_name(name: str) -> bool:
 
 
 def mask_text(text: str, *, code: bool = False) -> str:
-    """``text`` without what looks like a secret in it.
+    """``text`` with its secrets masked.
 
     Args:
-        code: it is source code, where ``token = next(tokens)`` is none: only what is quoted, or looks random, goes.
+        code: ``text`` is source code, where ``token = next(tokens)`` is not a secret: only quoted values are masked.
     """
-    text = _PRIVATE_KEY.sub(MASK, text)
-    text = _USER_INFO.sub(_mask_user, text)
-    text = _BEARER.sub(rf"\1 {MASK}", text)
-    text = _ASSIGNED.sub(_mask_literal if code else _mask_value, text)
-    text = _SPOKEN.sub(_mask_spoken, text)
-    return _SHAPES.sub(MASK, text)
+    text = _SHAPES.sub(MASK, _USER_INFO.sub(_mask_user, text))
+    return _ASSIGNED.sub(lambda found: _mask_value(found, code), text)
 
 
 def mask_arguments(arguments: Iterable[str]) -> list[str]:
-    """A command line without the secrets in it, also where the value is an argument of its own."""
+    """A command line with its secrets masked, also where a value is an argument of its own (``--token X``)."""
     masked = []
     after_secret = False
     for argument in arguments:
@@ -95,30 +84,15 @@ def _is_name(text: str) -> bool:
 
 
 def _mask_user(found: re.Match[str]) -> str:
-    """A user without a password is one in ``ssh://git@host``, and may be a token in ``https://TOKEN@host``."""
+    """``git`` in ``ssh://git@host`` is a user, but ``TOKEN`` in ``https://TOKEN@host`` may be a secret."""
     if ":" not in found["user"] and not found["scheme"].lower().startswith("http"):
         return found[0]
     return f"{found['scheme']}{MASK}@"
 
 
-def _mask_value(found: re.Match[str]) -> str:
+def _mask_value(found: re.Match[str], quoted_only: bool) -> str:
     name, between, value = found["name"], found["between"], found["value"]
-    if not is_secret_name(name) or value.startswith(MASK):
-        return found[0]
     quote = value[0] if value[0] in "\"'" else ""
-    return f"{name}{between}{quote}{MASK}{quote}"
-
-
-def _mask_literal(found: re.Match[str]) -> str:
-    value = found["value"]
-    return _mask_value(found) if value[0] in "\"'" or _looks_random(value) else found[0]
-
-
-def _mask_spoken(found: re.Match[str]) -> str:
-    if not is_secret_name(found["name"]) or not _looks_random(found["value"]):
+    if not is_secret_name(name) or value.startswith(MASK) or (quoted_only and not quote):
         return found[0]
-    return f"{found['name']}{found['between']}{MASK}"
-
-
-def _looks_random(value: str) -> bool:
-    return len(value) >= 16 and any(map(str.isdigit, value)) and any(map(str.isalpha, value))
+    return f"{name}{between}{quote}{MASK}{quote}"
