@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from neurockt.catalogue import find_run, list_runs
 from neurockt.errors import CorruptRun, FormatTooNew, NeurocktWarning, RunNotFound
-from neurockt.run_info import RunInfo
+from neurockt.run_info import RunInfo, TableSummary
 from neurockt.store.base.layout import default_root
 from neurockt.store.base.run_file import write_info
 
@@ -60,27 +62,41 @@ def test_a_damaged_run_is_named_and_left_out(root: Path, text: str) -> None:
     assert [info.id for info in found] == ["d", "c2", "a"]
 
 
+OPTIONAL = [
+    ("name", 5, None),
+    ("tags", [1], ()),
+    ("config", [], {}),
+    ("heartbeat", "many", 0),
+    ("updated", "2026-11-23T10:15:00", None),
+    ("ended", "0001-01-01T00:00:00+00:00", None),
+    ("steps", {"rows": "x", "columns": {}}, TableSummary()),
+    ("steps", {"rows": 1, "columns": {"loss": {"last": "x"}}}, TableSummary()),
+    ("attempts", [{}], ()),
+    ("failure", {"type": 1}, None),
+    ("state", "resting", "running"),
+    ("path", "/etc", None),
+]
+
+
+@pytest.mark.parametrize(("field", "value", "read"), OPTIONAL, ids=[field for field, _, _ in OPTIONAL])
+def test_a_field_of_the_wrong_kind_is_as_if_it_were_not_there(root: Path, field: str, value: object, read: Any) -> None:
+    """The run is listed, with all its other fields."""
+    path = root / "c1" / "run.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "state": "running", "group": "g", field: value}))
+    info = find_run(str(root / "c1")).info
+    assert getattr(info, field) == (read if field != "path" else root / "c1")
+    assert (info.id, info.group) == ("c1", "g")
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
-    [
-        ("name", 5),
-        ("tags", [1]),
-        ("config", []),
-        ("created", "2026-11-23T10:15:00"),
-        ("created", "0001-01-01T00:00:00+00:00"),
-        ("heartbeat", "many"),
-        ("steps", {"rows": "x", "columns": {}}),
-        ("attempts", [{}]),
-        ("failure", {"type": 1}),
-    ],
+    [("id", 5), ("created", "2026-11-23T10:15:00"), ("created", "0001-01-01T00:00:00+00:00"), ("created", None)],
 )
-def test_a_field_of_the_wrong_kind_is_damage(root: Path, field: str, value: object) -> None:
-    """So that nothing after reading need doubt what it holds."""
-    import json
-
+def test_a_run_without_an_id_or_a_beginning_is_damaged(root: Path, field: str, value: object) -> None:
+    """These two every reader relies on."""
     path = root / "c1" / "run.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), field: value}))
-    with pytest.raises(CorruptRun, match="lacks or mistypes a field"):
+    with pytest.raises(CorruptRun, match=field):
         find_run(str(root / "c1"))
 
 

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+import stat
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, Final, TypeVar
 
 from neurockt.store.base import layout
+
+READ_LIMIT: Final = 2**30
+"""Bytes of a file that is read whole, at most: a larger one is not ours."""
+
+Kind = TypeVar("Kind")
+_FIELD: Final = re.compile(r"at `\$\.(\w+)")
 
 
 def temporary_path(path: Path) -> Path:
@@ -42,7 +51,7 @@ def fsync(descriptor: int) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):  # what those without fsync say
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):  # a file system without fsync
             raise
 
 
@@ -60,9 +69,80 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
+def publish_bytes(path: Path, data: bytes) -> None:
+    """Put a file with this content in place atomically."""
+
+    def write(temporary: Path) -> None:
+        temporary.write_bytes(data)
+
+    publish(path, write)
+
+
+def publish_json(path: Path, document: Any) -> None:
+    """Put a document in place atomically; it consists of what ``json_values.plain`` gives."""
+    import msgspec
+
+    publish_bytes(path, msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n")
+
+
+def read(path: Path) -> bytes:
+    """The whole content of a file. A pipe or a device in its place is not waited for.
+
+    Raises:
+        OSError: it cannot be read, is not a file, or is too large for one that neurockt reads whole.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if stat.S_ISDIR(status.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        if status.st_size > READ_LIMIT:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+        return file.read()
+
+
 def read_if_there(path: Path) -> bytes | None:
     """The whole content of a file, or None when there is none."""
     try:
-        return path.read_bytes()
+        return read(path)
     except FileNotFoundError:
         return None
+
+
+def read_json(path: Path) -> Any:
+    """The document in a file.
+
+    Raises:
+        OSError: as ``read``.
+        ValueError: it is not JSON.
+    """
+    import msgspec
+
+    data = read(path)
+    try:
+        return msgspec.json.decode(data)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def from_json(kind: type[Kind], document: Any, *, strict: bool = True) -> Kind:
+    """A dataclass from a document. A field that is missing or of another type is as if it were not there.
+
+    Args:
+        strict: False where a float may be the text ``NaN`` or ``Infinity``.
+
+    Raises:
+        ValueError: a field that has no default is missing or of another type.
+    """
+    import msgspec
+
+    while True:
+        try:
+            return msgspec.convert(document, kind, strict=strict)
+        except msgspec.ValidationError as error:
+            field = _FIELD.search(str(error))
+            if field is None or field[1] not in document:
+                raise ValueError(str(error)) from None
+            del document[field[1]]

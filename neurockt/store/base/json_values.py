@@ -1,4 +1,4 @@
-"""Values as strict JSON: what a config or a note holds, in types any language can read back."""
+"""Any value of Python as strict JSON: what a config or a note holds, in types that every language reads back."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import numbers
 import re
 import sys
 import types
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import suppress
+from datetime import date
+from itertools import islice
 from typing import Any, Final
 
 from neurockt.errors import UsageError
@@ -17,83 +20,168 @@ from neurockt.errors import UsageError
 TEXT_LIMIT: Final = 10_000
 """Characters kept of a value that has no JSON type of its own."""
 ARRAY_LIMIT: Final = 1_000
-"""Numbers of an array that is kept as such; a longer one is kept as its text."""
+"""Numbers of an array that is kept as numbers; a longer array is kept as its text."""
 DEPTH_LIMIT: Final = 64
-"""Levels of a nested value; deeper, and where a value holds itself, stands ``ELLIPSIS``."""
+"""Levels of a nested value. ``ELLIPSIS`` replaces what is deeper, and a value that contains itself."""
+SIZE_LIMIT: Final = 100_000
+"""Values in one value, each 100 characters of text counted as one. ``ELLIPSIS`` replaces the rest."""
+INTEGER_BITS: Final = 2048
+"""A longer integer is kept as hexadecimal text: Python reads no number of more than 4,300 digits."""
 ELLIPSIS: Final = "…"
 
-_SPECIAL: Final = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _ADDRESS: Final = re.compile(r" at 0x[0-9a-fA-F]+")
 _TEXTS: Final = (str, bytes, bytearray, memoryview, range)
 _NAMED: Final = (type, types.FunctionType, types.BuiltinFunctionType, types.MethodType)
 
 
 def plain(value: Any) -> Any:
-    """``value`` in JSON types: numbers, mappings, sequences and what has fields as such, everything else as its text.
+    """``value`` in JSON types; never raises. Numbers, mappings, sequences and objects with fields keep their structure.
 
-    What has fields are dataclasses, named tuples, namespaces, and the models of attrs, pydantic and OmegaConf. An enum
-    is its name, a class or function its dotted name. NaN and the infinities become the strings ``NaN``, ``Infinity``
-    and ``-Infinity``, since JSON has no such numbers.
+    Objects with fields are dataclasses, named tuples, namespaces, and the models of attrs, pydantic and OmegaConf. An
+    enum becomes its name, a class or function its dotted name, a date ISO 8601, everything else its text. NaN and the
+    infinities become the strings ``NaN``, ``Infinity`` and ``-Infinity``, since JSON has no such numbers.
     """
-    return _plain(value, ())
+    return _Plain().convert(value, ())
 
 
-def _plain(value: Any, within: tuple[int, ...]) -> Any:
-    """``value``, which the values of these identities hold."""
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, str):
-        return _encodable(value)
-    if isinstance(value, (int, numbers.Integral)):
-        return int(value)
-    if isinstance(value, (float, numbers.Real)):
-        return number(float(value))
-    if id(value) in within or len(within) >= DEPTH_LIMIT:
-        return ELLIPSIS
-    try:
+class _Plain:
+    """One conversion: counts what it has converted, so that no value takes for ever or fills the disk."""
+
+    def __init__(self) -> None:
+        self._left = SIZE_LIMIT
+
+    def convert(self, value: Any, within: tuple[int, ...]) -> Any:
+        """``value`` in JSON types; ``within`` has the identities of the values that contain it."""
+        self._left -= 1
+        if self._left < 0:
+            return ELLIPSIS
+        try:
+            return self._convert(value, within)
+        except Exception as error:  # a user's class may do anything
+            return self._text(_refusal(value, error), TEXT_LIMIT)
+
+    def _convert(self, value: Any, within: tuple[int, ...]) -> Any:
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, str):
+            return self._text(value)
+        if isinstance(value, (int, numbers.Integral)):
+            whole = int(value)
+            return whole if whole.bit_length() <= INTEGER_BITS else self._text(hex(whole), TEXT_LIMIT)
+        if isinstance(value, (float, numbers.Real)) and (real := _as_float(value)) is not None:
+            return number(real)
+        if id(value) in within or len(within) >= DEPTH_LIMIT:
+            return ELLIPSIS
         parts = _parts(value)
-    except Exception as error:  # a class of the user's own may do anything
-        return _encodable(f"{type(value).__qualname__} that cannot be read: {error!r}"[:TEXT_LIMIT])
-    inside = (*within, id(value))
-    if isinstance(parts, dict):
-        return {_encodable(_key(key)): _plain(item, inside) for key, item in parts.items()}
-    if isinstance(parts, list):
-        return [_plain(item, inside) for item in parts]
-    return _plain(parts, inside)
+        inside = (*within, id(value))
+        if isinstance(parts, Mapping):
+            return {name: self.convert(item, inside) for name, item in self._first(_with_text_keys(parts.items()))}
+        if isinstance(parts, str):
+            return self._text(parts, TEXT_LIMIT)
+        if isinstance(parts, Sequence) and not isinstance(parts, _TEXTS):
+            return [self.convert(item, inside) for item in self._first(parts)]
+        return self.convert(parts, inside)
+
+    def _first(self, items: Iterable[Any]) -> Iterator[Any]:
+        """The items, until the limit is reached; one more, so that the end shows."""
+        for item in items:
+            yield item
+            if self._left < 0:
+                return
+
+    def _text(self, text: str, limit: int | None = None) -> str:
+        """Text that UTF-8 can hold: lone surrogates become question marks."""
+        sound = str.encode(text, "utf-8", "replace").decode()
+        limit = 100 * self._left + TEXT_LIMIT if limit is None else limit
+        self._left -= min(len(sound), limit) // 100
+        return sound[:limit]
 
 
-def _key(key: Any) -> str:
-    return key.name if isinstance(key, enum.Enum) and not isinstance(key, str) else str(key)
+def _refusal(value: Any, error: Exception) -> str:
+    try:
+        return _ADDRESS.sub("", f"{type(value).__qualname__} that cannot be read: {error!r}")
+    except Exception:
+        return f"value that cannot be read: {type(error).__name__}"
 
 
-def _parts(value: Any) -> dict[Any, Any] | list[Any] | str | float | bool | None:
-    """What a value consists of, or the one thing that it comes to; everything else by its text."""
+def _as_float(value: Any) -> float | None:
+    """The number as a float; None where it is beyond the range of one."""
+    with suppress(OverflowError):
+        found = float(value)
+        if isinstance(value, float) or not math.isinf(found) or value == found:
+            return found
+    return None
+
+
+def _with_text_keys(items: Iterable[tuple[Any, Any]]) -> Iterator[tuple[str, Any]]:
+    """Keys as text that UTF-8 can hold; where several have one text, the later ones are numbered."""
+    counts: dict[str, int] = {}
+    for key, item in items:
+        text = key.name if isinstance(key, enum.Enum) and not isinstance(key, str) else str(key)
+        name = text = str.encode(text[:TEXT_LIMIT], "utf-8", "replace").decode()
+        while name in counts:
+            counts[text] += 1
+            name = f"{text} ({counts[text]})"
+        counts[name] = 1
+        yield name, item
+
+
+def _parts(value: Any) -> Any:
+    """What a value consists of: a mapping or a list, or one value that describes it; everything else its text."""
     if isinstance(value, _NAMED):
         return f"{value.__module__}.{value.__qualname__}"
     if isinstance(value, enum.Enum):
         return value.name
+    if isinstance(value, date):
+        return value.isoformat()
     fields = _fields(value)
     if fields is not None:
         return fields
     if isinstance(value, Set):
         return sorted(value, key=str)
     if isinstance(value, Sequence) and not isinstance(value, _TEXTS):
-        return list(value)
+        return value
+    with suppress(Exception):  # a tensor may refuse to give its numbers, but not its text
+        return _numbers(value)
+    return _ADDRESS.sub("", str(value))
+
+
+def _numbers(value: Any) -> Any:
+    """The content of an array or tensor that is not too large.
+
+    Raises:
+        TypeError: it is another kind of value.
+    """
+    if getattr(getattr(value, "dtype", None), "kind", "") in ("m", "M"):
+        value = value.astype(str)  # as integers, moments would mean nothing
     if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
         item = value.item()
         return str(value) if isinstance(item, type(value)) else item
     if hasattr(value, "tolist") and 0 < math.prod(getattr(value, "shape", (0,))) <= ARRAY_LIMIT:
-        return value.tolist()  # type: ignore[no-any-return]
-    return _ADDRESS.sub("", str(value)[:TEXT_LIMIT])
+        return value.tolist()
+    raise TypeError
 
 
-def _fields(value: Any) -> dict[Any, Any] | list[Any] | None:
+def as_text(value: Any) -> str | None:
+    """A name or a note as text, whatever it was given as; None stays None."""
+    found = plain(value)
+    return found if found is None or isinstance(found, str) else str(found)
+
+
+def as_texts(value: Any) -> tuple[str, ...]:
+    """Tags as text, from one or several, given as anything."""
+    found = plain(value)
+    items = found if isinstance(found, (list, dict)) else [found]
+    return tuple(str(item) for item in items if item is not None)
+
+
+def _fields(value: Any) -> Mapping[Any, Any] | list[Any] | None:
     """The content of a mapping or of what has fields, and of OmegaConf's lists; None for everything else."""
     if (container := _omegaconf(value)) is not None:
         return container
     kind = type(value)
     if isinstance(value, Mapping):
-        return dict(value.items())
+        return value
     names: Any = None
     if dataclasses.is_dataclass(value):
         names = [field.name for field in dataclasses.fields(value)]
@@ -134,30 +222,21 @@ def number(value: float | None) -> float | str | None:
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
-def from_number(value: float | str | None) -> float | None:
-    """A float back from JSON."""
-    if isinstance(value, str):
-        return _SPECIAL[value]
-    return None if value is None else float(value)
-
-
-def _encodable(text: str) -> str:
-    """Text that UTF-8 can hold: lone surrogates become question marks."""
-    return text.encode("utf-8", "replace").decode("utf-8")
-
-
 def mapping_of(config: Any) -> dict[str, Any]:
-    """A config as a dict: from a mapping, from what has fields as ``plain`` knows them, from anything with attributes.
+    """A config as a dict: from a mapping, from an object whose fields ``plain`` knows, from any object with attributes.
 
     Raises:
-        UsageError: it has none.
+        UsageError: it has none of these, or does not let them be read.
     """
     if config is None:
         return {}
-    fields = None if isinstance(config, type) else _fields(config)
-    if fields is None and not isinstance(config, (*_TEXTS, Set, Sequence)) and hasattr(config, "__dict__"):
-        fields = {key: item for key, item in vars(config).items() if not str(key).startswith("_")}
-    if not isinstance(fields, dict):
-        known = "a mapping, a dataclass, an argparse.Namespace or an object with attributes"
-        raise UsageError(f"config is {known}, not {type(config).__name__} {config!r:.60}")
-    return {_key(key): item for key, item in fields.items()}
+    try:
+        fields = None if isinstance(config, type) else _fields(config)
+        if fields is None and not isinstance(config, (*_TEXTS, Set, Sequence)) and hasattr(config, "__dict__"):
+            fields = {key: item for key, item in vars(config).items() if not str(key).startswith("_")}
+        if isinstance(fields, Mapping):
+            return dict(islice(_with_text_keys(fields.items()), SIZE_LIMIT))
+    except Exception as error:
+        raise UsageError(f"the config cannot be read: {_refusal(config, error)}") from error
+    known = "a mapping, a dataclass, an argparse.Namespace or an object with attributes"
+    raise UsageError(f"config must be {known}, not {type(config).__name__} {as_text(config)!r:.60}")

@@ -5,7 +5,6 @@ Beside ``run.json`` and not in it, which is read of ten thousand runs at a time.
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 import threading
@@ -94,42 +93,32 @@ def store_origin(
 
 
 def write_origin(run_dir: Path, attempt: int, origin: Origin, diff: str | None) -> None:
-    """Put the file in place, and before it the diff."""
+    """Put the file in place, and the diff before it."""
     path = origin_path(run_dir, attempt)
     path.parent.mkdir(exist_ok=True)
     if diff is not None:
-        text = diff.encode("utf-8", "replace")
-        files.publish(path.with_suffix(".diff"), lambda temporary: _write(temporary, text))
-    document = {"attempt": attempt, **to_json(origin)}
-    data = json.dumps(document, ensure_ascii=False, allow_nan=False, indent=1).encode() + b"\n"
-    files.publish(path, lambda temporary: _write(temporary, data))
-
-
-def _write(path: Path, data: bytes) -> None:
-    path.write_bytes(data)
+        files.publish_bytes(path.with_suffix(".diff"), diff.encode("utf-8", "replace"))
+    files.publish_json(path, {"attempt": attempt, **to_json(origin)})
 
 
 def to_json(origin: Origin) -> dict[str, Any]:
-    """The document that the file holds, but for the attempt's number."""
-    captured = origin.captured.isoformat() if origin.captured else None
-    git = vars(origin.git) if origin.git else None
-    document: dict[str, Any] = plain({**vars(origin), "captured": captured, "git": git})
+    """The document that the file holds, without the attempt's number."""
+    document: dict[str, Any] = plain(origin)
     return document
 
 
 def read_origin(run_dir: Path, attempt: int | None = None) -> Origin | None:
-    """Where an attempt came from, the latest there is for None; None where that is not known, or cannot be read.
+    """Where an attempt came from; by default the latest one. None where that is not known, or cannot be read.
 
-    A field that is missing, or holds something else than it should, is as if it were not known.
+    A field that is missing, or of another type, is as if it were not known.
     """
     path = _find(run_dir, attempt)
     if path is None:
         return None
     try:
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        return files.from_json(Origin, files.read_json(path))
+    except (OSError, ValueError):
         return None
-    return _from_json(document) if isinstance(document, dict) else None
 
 
 def read_diff(run_dir: Path, attempt: int | None = None) -> str | None:
@@ -192,60 +181,3 @@ def short_form(origin: Origin) -> dict[str, Any]:
         "slurm": dict(origin.slurm),
     }
     return {name: value for name, value in told.items() if value}
-
-
-def _from_json(document: Mapping[str, Any]) -> Origin:
-    git = document.get("git")
-    return Origin(
-        captured=_moment(document.get("captured")),
-        command=_texts(document.get("command")),
-        directory=_text(document.get("directory")) or "",
-        git=_git_from_json(git) if isinstance(git, dict) else None,
-        diff=_text(document.get("diff")),
-        host=_text(document.get("host")) or "",
-        system=_text(document.get("system")) or "",
-        cpus=_whole(document.get("cpus")),
-        python=_text(document.get("python")) or "",
-        executable=_text(document.get("executable")) or "",
-        torch=_text(document.get("torch")),
-        cuda=_text(document.get("cuda")),
-        gpus=_texts(document.get("gpus")),
-        world_size=_whole(document.get("world_size")),
-        slurm=_pairs(document.get("slurm")),
-        packages=_pairs(document.get("packages")),
-    )
-
-
-def _git_from_json(document: Mapping[str, Any]) -> GitState:
-    dirty = document.get("dirty")
-    return GitState(
-        root=_text(document.get("root")) or "",
-        commit=_text(document.get("commit")),
-        branch=_text(document.get("branch")),
-        dirty=dirty if isinstance(dirty, bool) else None,
-        remote=_text(document.get("remote")),
-    )
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _whole(value: Any) -> int | None:
-    return value if type(value) is int else None
-
-
-def _texts(value: Any) -> tuple[str, ...]:
-    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
-
-
-def _pairs(value: Any) -> dict[str, str]:
-    items = value.items() if isinstance(value, dict) else ()
-    return {name: item for name, item in items if isinstance(item, str)}
-
-
-def _moment(value: Any) -> datetime | None:
-    try:
-        return datetime.fromisoformat(value)
-    except (TypeError, ValueError):
-        return None

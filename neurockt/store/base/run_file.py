@@ -2,122 +2,64 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from neurockt.errors import CorruptRun, FormatTooNew, RunNotFound
-from neurockt.run_info import Attempt, ColumnSummary, Failure, RunInfo, State, TableSummary
+from neurockt.run_info import RunInfo, TableSummary
 from neurockt.store.base import files, layout
-from neurockt.store.base.json_values import from_number, number, plain
+from neurockt.store.base.json_values import as_text, as_texts, number, plain
+from neurockt.store.base.layout import TABLES
 
 
 def write_info(info: RunInfo) -> None:
-    """Replace the run's ``run.json``. What rank 0 of several says of itself, it says of the whole."""
+    """Replace the run's ``run.json``. Rank 0 of several writes that of the whole run too."""
     if info.rank == 0:
         _publish(replace(info, path=info.path.parent, rank=None))
     _publish(info)
 
 
 def _publish(info: RunInfo) -> None:
-    text = json.dumps(to_json(info), ensure_ascii=False, allow_nan=False, indent=1) + "\n"
-    files.publish(info.path / layout.RUN_FILE, lambda path: _write(path, text.encode()))
-
-
-def _write(path: Path, data: bytes) -> None:
-    path.write_bytes(data)
+    files.publish_json(info.path / layout.RUN_FILE, to_json(info))
 
 
 def read_info(run_dir: Path) -> RunInfo:
-    """The run's description as its file tells it.
+    """The run's description from its file. A field that cannot be read has its default, but for the id and the start.
 
     Raises:
-        RunNotFound: the directory is no run, or there is none.
+        RunNotFound: the directory is not a run, or does not exist.
         CorruptRun: its ``run.json`` cannot be read.
         FormatTooNew: a later neurockt wrote it.
     """
     path = run_dir / layout.RUN_FILE
     try:
-        document = json.loads(path.read_bytes())
+        document = files.read_json(path)
+        return from_json(run_dir, document)
     except (FileNotFoundError, NotADirectoryError):
-        what = "is no run: it has no run.json" if run_dir.is_dir() else "does not exist"
+        what = "is not a run: it has no run.json" if run_dir.is_dir() else "does not exist"
         raise RunNotFound(f"{run_dir} {what}; 'neurockt ls DIRECTORY' lists the runs in a directory") from None
     except OSError as error:
         raise CorruptRun(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise CorruptRun(
             f"{path} is damaged ({error}); the tables beside it are plain Parquet and can still be read"
         ) from None
-    try:
-        return from_json(run_dir, document)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise CorruptRun(f"{path} lacks or mistypes a field: {error!r}") from None
 
 
 def to_json(info: RunInfo) -> dict[str, Any]:
-    """The document that ``run.json`` holds."""
+    """The document that ``run.json`` holds: whatever was given as a name, a tag or a setting, in types of JSON."""
+    document = {name: value for name, value in vars(info).items() if name not in ("path", "config", *TABLES)}
     return {
         "format": layout.FORMAT_VERSION,
-        "id": info.id,
-        "name": plain(info.name),
-        "project": plain(info.project),
-        "group": plain(info.group),
-        "tags": plain(info.tags),
-        "notes": plain(info.notes),
+        **plain(document),
+        **{name: as_text(document[name]) for name in ("id", "name", "project", "group", "notes")},
+        "tags": as_texts(info.tags),
         "config": plain(info.config),
-        "state": info.state,
-        "created": _time(info.created),
-        "updated": _time(info.updated),
-        "ended": _time(info.ended),
-        "heartbeat": info.heartbeat,
-        "dropped": info.dropped,
-        "failure": plain(vars(info.failure)) if info.failure else None,
-        "rank": info.rank,
-        "ranks": info.ranks,
-        "attempts": [
-            {**vars(attempt), "started": _time(attempt.started), "ended": _time(attempt.ended)}
-            for attempt in info.attempts
-        ],
-        "steps": _table_to_json(info.steps),
-        "epochs": _table_to_json(info.epochs),
-        **({"system": _table_to_json(info.system)} if info.system.rows else {}),
+        **{table: _table_to_json(getattr(info, table)) for table in TABLES if table != "system" or info.system.rows},
     }
-
-
-def from_json(run_dir: Path, document: Any) -> RunInfo:
-    """The run that a ``run.json`` document describes."""
-    version = document["format"]
-    if version > layout.FORMAT_VERSION:
-        raise FormatTooNew(
-            f"{run_dir} has format {version}, this neurockt reads {layout.FORMAT_VERSION}: pip install -U neurockt"
-        )
-    failure = document["failure"]
-    return RunInfo(
-        path=run_dir,
-        id=_text(document["id"]),
-        created=_moment(document["created"]),
-        name=_text_or_none(document["name"]),
-        project=_text_or_none(document["project"]),
-        group=_text_or_none(document["group"]),
-        tags=tuple([_text(tag) for tag in document["tags"]]),
-        notes=_text_or_none(document["notes"]),
-        config=_mapping(document["config"]),
-        state=cast("State", _text(document["state"])),
-        ended=_moment_or_none(document["ended"]),
-        updated=_moment_or_none(document["updated"]),
-        heartbeat=_whole(document["heartbeat"]),
-        attempts=tuple([_attempt_from_json(attempt) for attempt in document["attempts"]]),
-        steps=_table_from_json(document["steps"]),
-        epochs=_table_from_json(document["epochs"]),
-        system=_table_from_json(document["system"]) if "system" in document else TableSummary(),
-        failure=Failure(*(_text(failure[key]) for key in ("type", "message", "traceback"))) if failure else None,
-        dropped=_whole(document["dropped"]),
-        rank=_whole_or_none(document.get("rank")),
-        ranks=_whole_or_none(document.get("ranks")),
-    )
 
 
 def _table_to_json(table: TableSummary) -> dict[str, Any]:
@@ -135,88 +77,37 @@ def _table_to_json(table: TableSummary) -> dict[str, Any]:
     }
 
 
-def _table_from_json(document: Any) -> TableSummary:
-    return TableSummary(
-        _whole(document["rows"]),
-        {
-            name: ColumnSummary(
-                _whole(column["count"]),
-                from_number(column["last"]),
-                _whole_or_none(column["last_at"]),
-                from_number(column["min"]),
-                _whole_or_none(column["min_at"]),
-                from_number(column["max"]),
-                _whole_or_none(column["max_at"]),
-            )
-            for name, column in document["columns"].items()
-        },
+def from_json(run_dir: Path, document: Any) -> RunInfo:
+    """The run that a ``run.json`` document describes.
+
+    Raises:
+        ValueError: it describes none.
+        FormatTooNew: a later neurockt wrote it.
+    """
+    version = document.get("format") if isinstance(document, dict) else None
+    if not isinstance(version, int):
+        raise ValueError("it does not have the fields of a run")
+    if version > layout.FORMAT_VERSION:
+        raise FormatTooNew(
+            f"{run_dir} has format {version}, this neurockt reads {layout.FORMAT_VERSION}: pip install -U neurockt"
+        )
+    info = files.from_json(RunInfo, {**document, "path": run_dir}, strict=False)
+    if not _is_moment(info.created):
+        raise ValueError("`created` is not a time with a time zone")
+    return replace(
+        info,
+        updated=info.updated if _is_moment(info.updated) else None,
+        ended=info.ended if _is_moment(info.ended) else None,
+        attempts=tuple(
+            [each for each in info.attempts if _is_moment(each.started) and _is_moment(each.ended or now())]
+        ),
     )
 
 
-def _attempt_from_json(document: Any) -> Attempt:
-    return Attempt(
-        number=_whole(document["number"]),
-        host=_text(document["host"]),
-        pid=_whole(document["pid"]),
-        process=_text(document["process"]),
-        started=_moment(document["started"]),
-        ended=_moment_or_none(document["ended"]),
-        cause=_text_or_none(document.get("cause")),
-        first_step=_whole(document.get("first_step", 1)),
-        first_epoch=_whole(document.get("first_epoch", 1)),
-        job=_text_or_none(document.get("job")),
-        restart=_whole(document.get("restart", 0)),
-        recorder=_whole(document.get("recorder", 1)),
-        script=_text(document.get("script", "")),
-        cgroup=_text(document.get("cgroup", "")),
-        oom_kills=_whole(document.get("oom_kills", 0)),
-    )
+def _is_moment(moment: datetime | None) -> bool:
+    return moment is not None and moment.tzinfo is not None and 1970 <= moment.year < 9999
 
 
 def now() -> datetime:
     """This moment, UTC, by the clock that rows take their time from."""
     return datetime.fromtimestamp(time.time(), timezone.utc)
-
-
-def _time(moment: datetime | None) -> str | None:
-    return moment.isoformat() if moment else None
-
-
-# What reading a field of run.json gives; a TypeError or ValueError where it holds something else.
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    raise TypeError(f"{value!r:.60} is no text")
-
-
-def _text_or_none(value: Any) -> str | None:
-    return None if value is None else _text(value)
-
-
-def _whole(value: Any) -> int:
-    if type(value) is int:
-        return value
-    raise TypeError(f"{value!r:.60} is no whole number")
-
-
-def _whole_or_none(value: Any) -> int | None:
-    return None if value is None else _whole(value)
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    if isinstance(value, dict):
-        return value
-    raise TypeError(f"{value!r:.60} is no mapping")
-
-
-def _moment(value: Any) -> datetime:
-    moment = datetime.fromisoformat(value)
-    if moment.tzinfo is None or not 1970 <= moment.year < 9999:
-        raise ValueError(f"{value!r} is no moment of this age with a time zone")
-    return moment
-
-
-def _moment_or_none(value: Any) -> datetime | None:
-    return None if value is None else _moment(value)

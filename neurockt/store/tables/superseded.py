@@ -6,7 +6,6 @@ is ever in no file; and a move that was interrupted can be completed from what i
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -33,15 +32,10 @@ def rewind(run_dir: Path, attempt: int, kept: Mapping[TableName, int]) -> None:
     staging = files.temporary_path(moving.with_name("rewind"))
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
-    note = json.dumps({"kept": dict(kept)}) + "\n"
-    files.publish(staging / layout.REWIND_FILE, lambda path: _write(path, note))
+    files.publish_json(staging / layout.REWIND_FILE, {"kept": dict(kept)})
     staging.rename(moving)  # from here on, whoever writes the run completes the move first
     files.sync_directory(moving.parent)
     complete_rewinds(run_dir)
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
 
 
 def complete_rewinds(run_dir: Path) -> None:
@@ -61,7 +55,7 @@ def read_kept(directory: Path) -> dict[TableName, int]:
     """
     path = directory / layout.REWIND_FILE
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))["kept"]
+        kept = files.read_json(path)["kept"]
         return {table: int(kept[table]) for table in layout.TABLES if table in kept}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CorruptRun(f"cannot read {path} ({error}), which tells from where on rows are superseded") from None

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import enum
+import itertools
 import json
 import math
 import subprocess
 import sys
+import tempfile
 from collections import ChainMap, OrderedDict, UserDict, deque, namedtuple
+from collections.abc import Callable
+from datetime import datetime, timezone
 from decimal import Decimal
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType, SimpleNamespace
@@ -19,11 +25,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from neurockt import open_run
 from neurockt.errors import UsageError
 from neurockt.monitor import Recorder
-from neurockt.store.base.json_values import ELLIPSIS, mapping_of, plain
+from neurockt.run_info import Attempt, RunInfo
+from neurockt.store.base.json_values import ELLIPSIS, SIZE_LIMIT, as_text, as_texts, mapping_of, plain
+from neurockt.store.base.run_file import read_info, write_info
 
 
 class Schedule(enum.Enum):
@@ -60,6 +70,58 @@ class Slots:
 class Rude:
     def __str__(self) -> str:
         raise RuntimeError("no")
+
+
+class Named:
+    def __str__(self) -> str:
+        return "1"
+
+
+class Lying(dict):
+    def items(self) -> Any:
+        return itertools.repeat(("a", 1))
+
+
+class Endless(list):
+    def __iter__(self) -> Any:
+        return itertools.count()
+
+
+class Number(int):
+    def __int__(self) -> int:
+        raise ValueError("no")
+
+
+class Text(str):
+    def encode(self, *_: Any) -> bytes:
+        raise ValueError("no")
+
+
+class Masked:
+    @property
+    def __class__(self) -> Any:
+        raise RuntimeError("no")
+
+
+class Disguised:
+    def __getattr__(self, name: str) -> Any:
+        raise OSError(self)
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no")
+
+
+class Shallow:
+    """Each look gives another one of these."""
+
+    def keys(self) -> list[str]:
+        return ["a", "b"]
+
+    def items(self) -> Any:
+        return ()
+
+    def __getitem__(self, key: str) -> Any:
+        return Shallow()
 
 
 class RudeMapping(UserDict):
@@ -123,6 +185,21 @@ class Keyed:
         (math.sqrt, "math.sqrt"),
         (plain, "neurockt.store.base.json_values.plain"),
         ("\ud800", "?"),
+        ({"\ud800": 1}, {"?": 1}),
+        (Fraction(1, 4), 0.25),
+        (Fraction(10**400), str(10**400)),
+        (np.longdouble("1e4000"), "1e+4000"),
+        (np.longdouble("inf"), "Infinity"),
+        (np.datetime64("2026-11-23T10:15:00.000000001"), "2026-11-23T10:15:00.000000001"),
+        (np.array(["2026-11-23"], "datetime64[D]"), ["2026-11-23"]),
+        (np.array(b"a"), "b'a'"),
+        (np.array([1 + 2j]), ["(1+2j)"]),
+        (datetime(2026, 11, 23, 10, 15), "2026-11-23T10:15:00"),
+        (Decimal("NaN"), "NaN"),
+        (torch.ones(2, device="meta"), "tensor(..., device='meta', size=(2,))"),
+        (torch.tensor(1.0, requires_grad=True), 1.0),
+        (torch.tensor([1.0], dtype=torch.bfloat16), [1.0]),
+        ({1: "a", "1": "b", Named(): "c", (): "d"}, {"1": "a", "1 (2)": "b", "1 (3)": "c", "()": "d"}),
     ],
 )
 def test_a_value_as_json(value: Any, expected: Any) -> None:
@@ -131,6 +208,11 @@ def test_a_value_as_json(value: Any, expected: Any) -> None:
     assert found == expected
     assert type(found) is type(expected)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_an_integer_that_python_would_not_read_is_text() -> None:
+    """Of more than 4,300 digits."""
+    assert plain(10**5000) == hex(10**5000)
 
 
 def test_text_says_the_same_in_every_process() -> None:
@@ -143,6 +225,93 @@ def test_long_arrays_and_texts_are_bounded() -> None:
     """A config is no place for data."""
     assert isinstance(plain(np.zeros(100_000)), str)
     assert len(plain(SimpleNamespace(a=Path("x" * 100_000)))["a"]) == 10_000
+
+
+HOSTILE = [Rude, Lying, Endless, lambda: Number(3), lambda: Text("a"), Masked, Disguised, Shallow]
+
+
+@pytest.mark.parametrize("make", HOSTILE)
+def test_no_value_costs_a_run(make: Callable[[], Any]) -> None:
+    """Whatever its methods do, something is kept in its place, in bounded time and space."""
+    found = plain({"lr": 0.1, "value": make(), "list": [make()]})
+    assert found["lr"] == 0.1
+    assert found["value"] is not None
+    assert len(json.dumps(found, allow_nan=False)) < 100 * SIZE_LIMIT
+
+
+@pytest.mark.parametrize("make", HOSTILE)
+def test_a_hostile_config_is_refused_or_kept(make: Callable[[], Any]) -> None:
+    """In the call that is given it."""
+    with contextlib.suppress(UsageError):
+        assert isinstance(mapping_of(make()), dict)
+
+
+def test_shared_values_do_not_multiply() -> None:
+    """Sixty lists of two references each are more values than there are atoms."""
+    doubled: Any = [1]
+    for _ in range(60):
+        doubled = [doubled, doubled]
+    assert ELLIPSIS in json.dumps(plain(doubled), ensure_ascii=False)
+    assert len(json.dumps(plain({"text": ["x" * 10**6] * 1000}))) < 200 * SIZE_LIMIT
+
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.text(st.characters(categories=["Cs", "Cc", "Lu"]))
+    | st.binary()
+    | st.complex_numbers()
+    | st.decimals()
+    | st.fractions()
+    | st.datetimes()
+    | st.integers().map(lambda power: 7 ** abs(power % 9000))
+    | st.from_regex(r"-?(nan|inf|null|true|1e999)", fullmatch=True),
+    lambda inner: (
+        st.lists(inner)
+        | st.dictionaries(st.text() | st.integers() | st.none() | st.floats(), inner)
+        | st.tuples(inner, inner)
+        | st.sets(st.text() | st.integers() | st.floats() | st.binary())
+        | inner.map(lambda value: SimpleNamespace(value=value))
+    ),
+    max_leaves=20,
+)
+
+
+@given(st.dictionaries(st.text(), VALUES), VALUES, VALUES, st.lists(VALUES, max_size=3))
+def test_what_is_written_is_read(config: dict[str, Any], name: Any, notes: Any, tags: list[Any]) -> None:
+    """Any value anywhere gives a run.json that neurockt and strict JSON read, equal to the value's plain form."""
+    with tempfile.TemporaryDirectory() as directory:
+        now = datetime.now(timezone.utc)
+        attempt = Attempt(1, "caf\udce9", 7, "", now)
+        written = RunInfo(
+            Path(directory), "id", now, name=name, notes=notes, tags=tuple(tags), config=config, attempts=(attempt,)
+        )
+        write_info(written)
+        read = read_info(Path(directory))
+        json.loads((Path(directory) / "run.json").read_bytes(), parse_constant=pytest.fail)
+    assert read.config == plain(config)
+    assert (read.name, read.notes, read.tags) == (as_text(name), as_text(notes), as_texts(tags))
+    assert read.attempts[0].host == "caf?"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(3, "3"), (0.1, "0.1"), (True, "True"), (None, None), (["a", 1], "['a', 1]"), (Path("a"), "a")]
+)
+def test_a_name_as_text(value: Any, text: str | None) -> None:
+    """A seed as a name, a fold as a group: kept as they print."""
+    assert as_text(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "texts"),
+    [((42, "baseline"), ("42", "baseline")), ("one", ("one",)), (None, ()), ({"b", "a"}, ("a", "b"))],
+)
+def test_tags_as_texts(value: Any, texts: tuple[str, ...]) -> None:
+    """One or several, of any kind."""
+    assert as_texts(value) == texts
 
 
 def test_what_holds_itself_ends() -> None:
@@ -162,7 +331,7 @@ def test_what_holds_itself_ends() -> None:
     assert plain([shared, shared]) == [[1], [1]]
 
 
-def test_a_class_that_refuses_is_told_of(tmp_path: Path) -> None:
+def test_a_class_that_refuses_is_named(tmp_path: Path) -> None:
     """And everything else of the config is kept."""
     config = {"lr": 0.1, "rude": Rude(), "mapping": RudeMapping(a=1)}
     recorder = Recorder(tmp_path, quiet=True, config=config)
@@ -236,7 +405,7 @@ def test_what_a_config_may_be(config: Any, expected: dict[str, Any]) -> None:
 @pytest.mark.parametrize("config", [3, "lr=0.1", ["lr"], {"lr"}, Slots()])
 def test_what_it_may_not_be(config: Any) -> None:
     """A clear error at once."""
-    with pytest.raises(UsageError, match="config is a mapping"):
+    with pytest.raises(UsageError, match="config must be a mapping"):
         Recorder(config=config)
 
 
