@@ -66,6 +66,11 @@ def test_the_reading_example_of_the_readme_runs() -> None:
     assert len(done.stdout.splitlines()) == len(list_runs(ROOT / "sample_runs"))
 
 
+def test_the_testing_example_of_the_readme_runs() -> None:
+    """Its assertion holds."""
+    exec(PYTHON[2], {})
+
+
 @pytest.mark.parametrize(("command", "output"), SESSIONS, ids=[command for command, _ in SESSIONS])
 def test_the_terminal_sessions_of_the_readme(command: str, output: str) -> None:
     """Run in the repository, each command prints exactly what the README shows."""
@@ -93,7 +98,7 @@ def test_the_syncs_of_the_readme(server: WandbServer, tmp_path: Path) -> None:
 
 def test_the_recorder_of_the_readme_swaps(server: WandbServer, tmp_path: Path) -> None:
     """The training loop of the README with those lines in place of its own: the run is in W&B as well."""
-    imported, made = PYTHON[2].strip().split("\n\n")
+    imported, made = PYTHON[3].strip().split("\n\n")
     script, count = re.subn(r"^recorder = .*$", f"{imported}\n{made}", PYTHON[0], flags=re.MULTILINE)
     assert count == 1
     (tmp_path / "train.py").write_text(script)

@@ -11,6 +11,7 @@ import neurockt
 import neurockt.errors
 import neurockt.monitor
 import neurockt.monitor.wandb
+import neurockt.testing
 import neurockt.torch
 
 
@@ -20,6 +21,10 @@ import neurockt.torch
         (neurockt, ["Run", "__version__", "list_runs", "open_run"]),
         (neurockt.monitor, ["Recorder", "RecorderHelper", "torch_mean"]),
         (neurockt.monitor.wandb, ["WandbRecorder"]),
+        (
+            neurockt.testing,
+            ["Timing", "fixed_clock", "record", "seal", "temporary_recorder", "writer_timing"],
+        ),
         (neurockt.torch, ["forward"]),
     ],
 )
