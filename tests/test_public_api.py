@@ -14,6 +14,8 @@ import neurockt.monitor.wandb
 import neurockt.testing
 import neurockt.torch
 
+RECORDER = {"config", "epoch", "finish", "is_writer", "metric", "resume", "run_dir", "step", "track_scalar"}
+
 
 @pytest.mark.parametrize(
     ("module", "names"),
@@ -71,3 +73,19 @@ def test_the_error_tree_is_drawn_as_it_is() -> None:
         if line.startswith("    ")
     }
     assert drawn == classes - {"NeurocktWarning"}
+
+
+@pytest.mark.parametrize(
+    ("owner", "members"),
+    [
+        (neurockt.monitor.Recorder, RECORDER),
+        (neurockt.monitor.wandb.WandbRecorder, RECORDER | {"url"}),
+        (neurockt.monitor.RecorderHelper, {"metric", "track_scalar"}),
+    ],
+)
+def test_the_public_members(owner: type, members: set[str]) -> None:
+    """What a completion shows is what a training script uses; the recorder's own parts are elsewhere."""
+    arguments = {neurockt.monitor.RecorderHelper: [neurockt.monitor.Recorder()]}
+    options = {neurockt.monitor.wandb.WandbRecorder: {"mode": "disabled"}}
+    made = owner(*arguments.get(owner, []), **options.get(owner, {}))
+    assert {name for name in dir(made) if not name.startswith("_")} == members

@@ -61,12 +61,12 @@ class RecorderHelper:
         torchmetrics = sys.modules.get("torchmetrics")
         if torchmetrics is not None and isinstance(function, torchmetrics.MetricCollection):
             if aggregator is None:
-                self._recorder.declare(self._recorder(train), name, CollectionCollector(name, function))
+                self._recorder(train).declare(name, CollectionCollector(name, function))
             else:
                 self._on_call(train, name, BatchCollectionCollector(name, function, aggregator), function)
             return function
         if torchmetrics is not None and isinstance(function, torchmetrics.Metric) and aggregator is None:
-            self._recorder.declare(self._recorder(train), name, MetricCollector(name, function))
+            self._recorder(train).declare(name, MetricCollector(name, function))
             return function
         torch = sys.modules.get("torch")
         if torch is not None and isinstance(function, torch.nn.Module):
@@ -79,7 +79,7 @@ class RecorderHelper:
 
     def _on_call(self, train: bool, name: str, collector: Collector, module: Any) -> None:
         block = self._recorder(train)
-        slot = self._recorder.declare(block, name, collector)
+        slot = block.declare(name, collector)
         module.register_forward_hook(_Hook(self._recorder, block, slot, collector, name))
 
 
@@ -99,10 +99,10 @@ class _Hook:
 
     def __reduce__(self) -> tuple[Callable[..., _Hook], tuple[Any, ...]]:
         """A pickled module records to the same column, if it is loaded where the run is recorded; else nowhere."""
-        return _hook_of, (self._recorder, self._block.table == "steps", self._name)
+        return _hook_of, (self._recorder, self._block.rows.table == "steps", self._name)
 
     def __call__(self, module: Any, inputs: Any, output: Any) -> None:
-        if self._recorder.open_block is self._block:
+        if self._block.is_open:
             self._block.keep(self._slot, self._collector, output)
 
 

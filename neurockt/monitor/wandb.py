@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from neurockt.errors import MissingExtra, NeurocktWarning
@@ -78,7 +78,7 @@ class WandbRecorder(Recorder):
             UsageError: an argument cannot be understood.
             MissingExtra: the W&B SDK is not installed.
         """
-        self._wanted = wanted = Wanted.find(
+        wanted = Wanted.find(
             settings,
             mode=mode,
             entity=entity,
@@ -104,8 +104,8 @@ class WandbRecorder(Recorder):
             quiet=quiet,
             **others,
         )
-        self._is_quiet = quiet
-        self._uploader: Uploader | None = None
+        self._upload = upload = _Upload(wanted, quiet=quiet, warn=self._session.faults.warn)
+        self._session.on_created, self._session.on_finished = upload.begin, upload.finish
         if ignored:
             warnings.warn(f"WandbRecorder does nothing about {', '.join(ignored)}", NeurocktWarning, stacklevel=2)
         if wanted.mode == ONLINE:
@@ -116,27 +116,37 @@ class WandbRecorder(Recorder):
         """Where W&B shows the run; None until it does."""
         return self._uploader.url if self._uploader else None
 
-    # Inside
+    @property
+    def _uploader(self) -> Uploader | None:
+        return self._upload.uploader
 
-    def _create(self) -> RunWriter:
-        writer = super()._create()
-        if writer.info.rank in (None, 0):  # the whole of a run whose ranks keep their own rows is one run in W&B
+
+class _Upload:
+    """What is done for W&B when a run begins and ends. It does not refer to the recorder, which may go before."""
+
+    def __init__(self, wanted: Wanted, *, quiet: bool, warn: Callable[[str], None]) -> None:
+        self.uploader: Uploader | None = None
+        self._wanted = wanted
+        self._is_quiet = quiet
+        self._warn = warn
+
+    def begin(self, writer: RunWriter) -> None:
+        """The run directory has been created."""
+        info = writer.info
+        if info.rank in (None, 0):  # the whole of a run whose ranks keep their own rows is one run in W&B
+            run_dir = info.path if info.rank is None else info.path.parent
             if self._wanted.mode != DISABLED:
-                self._wanted.write_wishes(self.run_dir, writer.info)
+                self._wanted.write_wishes(run_dir, info)
             if self._wanted.mode == ONLINE:
-                self._uploader = Uploader(self.run_dir, self._wanted.environment, self._faults.warn)
-        return writer
+                self.uploader = Uploader(run_dir, self._wanted.environment, self._warn)
 
-    def _finish(self, ending: Ending | None) -> None:
-        is_end = self.open_block is None
-        try:
-            super()._finish(ending)
-        finally:
-            if is_end and self._uploader is not None:
-                # a job that is being stopped has no time to wait; the process goes on as long as it is let
-                is_stopped = ending is not None and ending.state == "preempted"
-                seconds = 0.0 if is_stopped else self._wanted.finish_seconds or FINISH_SECONDS
-                self._uploader.finish(seconds, self._note)
+    def finish(self, ending: Ending | None) -> None:
+        """The run has ended."""
+        if self.uploader is not None:
+            # a job that is being stopped has no time to wait; the process goes on as long as it is let
+            is_stopped = ending is not None and ending.state == "preempted"
+            seconds = 0.0 if is_stopped else self._wanted.finish_seconds or FINISH_SECONDS
+            self.uploader.finish(seconds, self._note)
 
     def _note(self, text: str) -> None:
         if not self._is_quiet:

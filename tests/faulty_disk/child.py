@@ -11,7 +11,8 @@ from dataclasses import replace
 
 from live_run import LATE, PATIENCE, STEPS_AN_EPOCH, value_at
 
-from neurockt.monitor import Recorder, recorder
+from neurockt.monitor import Recorder
+from neurockt.monitor.lifetime import session
 from neurockt.store.journal import repair
 from neurockt.store.tables import parts
 from neurockt.store.writing import backlog, run_writer, table_writer, timing
@@ -111,7 +112,7 @@ def main(root: str, settings: dict[str, float]) -> None:
         module = next(module for module in MODULES if hasattr(module, name))
         setattr(module, name, value)
     timing.default = replace(QUICK, **settings)
-    recorder.RETRY_SECONDS = 0.01
+    session.RETRY_SECONDS = 0.01
     warnings.showwarning = lambda message, *rest: told.append(str(message))
     warnings.simplefilter("always")
     child = Child(root)

@@ -54,7 +54,7 @@ class SlowCollector:
 @pytest.fixture
 def collector(recorder: Recorder) -> SlowCollector:
     collector = SlowCollector()
-    recorder.declare(recorder(train=True), "slow", collector)
+    recorder(train=True).declare("slow", collector)
     return collector
 
 
@@ -103,7 +103,7 @@ def test_a_run_begins_with_its_first_row(recorder: Recorder, collector: SlowColl
 
 def test_what_waits_is_bounded(recorder: Recorder, collector: SlowCollector, monkeypatch: pytest.MonkeyPatch) -> None:
     """A device that falls far behind is waited for in the end."""
-    monkeypatch.setattr("neurockt.monitor.capture.block.WAITING_ROWS", 5)
+    monkeypatch.setattr("neurockt.monitor.lifetime.row_queue.WAITING_ROWS", 5)
     train(recorder, 6)
     assert len(rows(recorder)) == 5
 
@@ -124,16 +124,16 @@ def test_a_row_tells_the_epoch_it_ended_in(recorder: Recorder, collector: SlowCo
 def test_numbers_that_arrive_in_any_order_are_stored_in_order(delays: list[int], bound: int) -> None:
     """However late each is: every row has its own value, in order, and no more wait than may."""
     with tempfile.TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr("neurockt.monitor.capture.block.WAITING_ROWS", bound)
+        monkeypatch.setattr("neurockt.monitor.lifetime.row_queue.WAITING_ROWS", bound)
         recorder = Recorder(directory, quiet=True)
         collector = SlowCollector()
         block = recorder(train=True)
-        recorder.declare(block, "slow", collector)
+        block.declare("slow", collector)
         for step in range(len(delays)):
             for sent, number in enumerate(collector.sent):
                 number.arrived = number.arrived or sent + delays[sent] <= step
             train(recorder, 1)
-            assert len(block._waiting) <= bound
+            assert len(block.rows._waiting) <= bound
             assert recorder.step == step + 1
         recorder.finish()
         assert rows(recorder) == [float(step) for step in range(len(delays))]

@@ -168,7 +168,7 @@ def test_what_is_known_of_the_run_stays_unless_it_is_said_anew(tmp_path: Path) -
     def fail() -> None:
         recorder = Recorder(tmp_path, run_id="run", quiet=True, name="first", tags=["a"], config={"lr": 1, "seed": 3})
         train(recorder, "s", 1.0)
-        recorder._finish(Ending("failed"))
+        recorder._session.finish(Ending("failed"))
 
     live(fail)
     recorder = Recorder(tmp_path, run_id="run", quiet=True, notes="again", config={"lr": 2})
@@ -290,7 +290,7 @@ def test_each_recorder_of_a_job_continues_its_own_run(tmp_path: Path, in_job: Ca
         in_job(1, *arguments)
         made = [Recorder(tmp_path) for _ in range(3)]
         return [
-            (recorder._destination.takeover and recorder._destination.takeover.info.name, recorder.step)
+            (recorder._session.destination.takeover and recorder._session.destination.takeover.info.name, recorder.step)
             for recorder in made
         ]
 

@@ -82,7 +82,7 @@ def test_a_device_far_behind_is_waited_for_in_the_end(
     recorder: Recorder, device: SimulatedDevice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So that what is on its way takes bounded memory."""
-    monkeypatch.setattr("neurockt.monitor.capture.block.WAITING_ROWS", 5)
+    monkeypatch.setattr("neurockt.monitor.lifetime.row_queue.WAITING_ROWS", 5)
     loss, value = recorder.track_scalar("loss")(identity), device.tensor(0.0)
     for _ in range(12):
         value += 1

@@ -305,7 +305,7 @@ def test_an_error_ends_the_sampling_and_nothing_else(tmp_path: Path, soon: None)
     step()
     answers: Iterator[dict[str, float]] = iter([{}, {"a": 1.0}, {"a": 2.0, "b": 3.0}])
     recorder._writer.sample(lambda: next(answers), 0.01)
-    wait_until(lambda: recorder._faults._kept is not None, "the fault")
+    wait_until(lambda: recorder._session.faults._kept is not None, "the fault")
     step()
     with pytest.raises(StopIteration):
         recorder.finish()

@@ -2,101 +2,122 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from time import time_ns
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 from neurockt.errors import UsageError
 from neurockt.monitor.capture.collectors import Cell, Collector, ValueCollector
 from neurockt.monitor.capture.compiling import leave_uncompiled
+from neurockt.monitor.capture.mean import Aggregator
+from neurockt.monitor.capture.wrap import recorded
+from neurockt.monitor.names import check_metric_name
 from neurockt.store.journal.records import NO_ROW, NULL
 
 if TYPE_CHECKING:
-    from neurockt.monitor.recorder import Recorder
-    from neurockt.store.base.layout import TableName
-    from neurockt.store.writing.table_writer import TableWriter
+    from neurockt.monitor.lifetime.row_queue import RowQueue
+    from neurockt.monitor.lifetime.session import Session
 
-WAITING_ROWS: Final = 10_000
-"""Rows that may wait, for an accelerator or for a directory that cannot be created yet."""
+P = ParamSpec("P")
+R = TypeVar("R")
 
 ALL: Final = slice(None)
 """All of a list; made once, since a row that makes its own costs the loop one percent more."""
 
 
-def _detour(other: int, time_ns: int, slots: Any) -> None:
-    """Refuses a row as the writer refuses what is no number: it has to be reduced, or to wait, first."""
-    raise ValueError
+class Gate:
+    """Which block of a recorder is open.
+
+    The recorder and all that records to it hold the gate, and nothing else does: when it is gone, the run ends.
+    """
+
+    __slots__ = ("__weakref__", "block")
+
+    def __init__(self) -> None:
+        self.block: Block | Closed | None = CLOSED
+        """None between blocks; ``CLOSED`` where the session has to be asked before one can be opened."""
+
+
+class Closed:
+    """No block is open, and none may be opened without asking."""
+
+
+CLOSED: Final = Closed()
 
 
 class Block:
     """One of a recorder's two blocks, entered again and again: a training step, or a validation.
 
     Each collector has a slot. A slot that holds a float is a finished cell (``NULL`` when nothing was called), so the
-    usual row, one loss that was computed once, is stored as it stands. A slot that holds its collector asks for the
-    values to be reduced first.
+    usual row, one loss that was computed once, is stored as it is. A slot that holds its collector has values that must
+    be reduced first.
+
+    The block stays open until its row is stored. So one whose end was interrupted, by Ctrl-C for instance, is still
+    open when the next block is entered, which then removes what is left of it.
     """
 
-    def __init__(self, recorder: Recorder, table: TableName) -> None:
-        self.table = table
+    def __init__(self, session: Session, gate: Gate, rows: RowQueue) -> None:
         self.collectors: dict[str, Collector] = {}
         """By the name they were declared under, in that order."""
         self.slots: list[float | Collector] = []
         """One for each collector; always the same list."""
-        self.other = 1
-        """The other axis of the row that ends next: in `steps` the epoch, in `epochs` the step."""
-        self._recorder = recorder
+        self.rows = rows
+        self.outer: Block | None = None
+        """The other block, where this one was opened inside it; it is open again afterwards."""
+        self.has_inner = False
+        """Whether the other block was opened inside this one."""
+        self._session = session
+        self._gate = gate
+        self._declared_at: dict[str, int] = {}  # how many rows there were; mistakes raise in the first row after that
         self._blank: list[float | Collector] = []
         self._beginning: list[Collector] = []
-        self._writer: TableWriter | None = None
-        self._append: Callable[[int, int, Any], None] = _detour  # the writer's, while rows need no detour
-        self._waiting: deque[tuple[int, int, list[Cell]]] = deque()
-        self.before = 0
-        """The number of the last row there was before this recorder's first."""
-        self._unstored = 0
-        """Blocks that have ended on a rank that stores none."""
 
     @property
-    def rows(self) -> int:
-        """The number of the last block that has ended with a row."""
-        return (self._writer.last if self._writer else self.before + self._unstored) + len(self._waiting)
-
-    @property
-    def recorded(self) -> int:
-        """How many blocks of this recorder have ended with a row."""
-        return self.rows - self.before
-
-    def has_waiting(self) -> bool:
-        """Whether rows wait for their numbers, after those that have arrived were stored."""
-        self.flush(wait=False)
-        return bool(self._waiting)
-
-    def detour(self) -> None:
-        """Have the row of the block that ends next take the way that calls ``flush``."""
-        self._append = _detour
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The columns of the rows that end from here on."""
-        return tuple(column for collector in self.collectors.values() for column in collector.columns)
+    def is_open(self) -> bool:
+        """Whether values are collected now."""
+        return self._gate.block is self
 
     def declare(self, name: str, collector: Collector) -> int:
-        """Collect for this metric too, from the next row on; gives its slot."""
+        """Collect for this metric too, from the next row on; gives its slot.
+
+        Raises:
+            InvalidName: the name cannot be a column.
+            UsageError: a column of that name exists.
+        """
+        check_metric_name(name)
+        for other, existing in self.collectors.items():
+            for column in collector.columns:
+                check_metric_name(column)
+                if column in existing.columns:
+                    raise UsageError(f"{column!r} is recorded already, as part of {other!r}; choose another name")
         leave_uncompiled(Block.keep)
-        self.flush(wait=True)  # what waits has the columns of before
-        self._append = _detour
+        self.rows.flush(wait=True)
         self.collectors[name] = collector
-        self.refresh()
+        self.rows.set_columns(tuple(column for each in self.collectors.values() for column in each.columns))
+        self._refresh(name)
         return len(self.slots) - 1
 
-    def refresh(self) -> None:
-        """Look again at how each collector reduces its values; no block may be open."""
+    def decorator(self, name: str, aggregator: Aggregator | None) -> Callable[[Callable[P, R]], Callable[P, R]]:
+        """Makes functions record what they return inside this block, as a column of that name."""
+        known = self.collectors.get(name)
+        if isinstance(known, ValueCollector):  # a notebook cell that is run again, or two functions with one column
+            collector, slot = known, list(self.collectors).index(name)
+            collector.set_aggregator(aggregator)
+            self._refresh(name)
+        else:
+            collector = ValueCollector(name, aggregator)
+            slot = self.declare(name, collector)
+        return lambda function: recorded(function, self._gate, self, slot, collector)
+
+    def _refresh(self, name: str) -> None:
+        """Find out how each collector reduces its values; the one of that name is new, or reduces in another way."""
+        self._declared_at[name] = self.rows.recorded
         collectors = list(self.collectors.values())
         means = [isinstance(collector, ValueCollector) and collector.means for collector in collectors]
         self._blank = [NULL if mean else collector for collector, mean in zip(collectors, means, strict=True)]
         self._beginning = [collector for collector, mean in zip(collectors, means, strict=True) if not mean]
-        if self._recorder.open_block is self:
+        if self.is_open:
             self.slots.extend(self._blank[len(self.slots) :])
         else:
             self.slots[:] = self._blank
@@ -105,7 +126,7 @@ class Block:
         """Collect a value that cannot be its slot's only content: no plain float, or not the first.
 
         Several threads may call this at once. Nothing is called between taking the slot's content and replacing it, so
-        the interpreter does not switch threads there, and one of them alone finds the first value.
+        the interpreter does not switch threads there, and only one of them finds the first value.
         """
         slots = self.slots
         cell, slots[slot] = slots[slot], collector
@@ -114,135 +135,116 @@ class Block:
         collector.keep(value)
 
     def __enter__(self) -> None:
-        recorder = self._recorder
-        if recorder.open_block is not None and not recorder.may_open_block():
+        gate = self._gate
+        if gate.block is not None and not self._session.may_open(self, gate):
             return
         if self._beginning:
             for collector in self._beginning:
                 collector.begin()
-        recorder.open_block = self
+        gate.block = self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        recorder = self._recorder
-        if recorder.open_block is not self:
+        gate = self._gate
+        if gate.block is not self:
+            self._session.not_open(self, gate)
             return
-        recorder.open_block = None
-        slots = self.slots
         if kind is not None:
-            self._discard()  # a partial mean is a wrong mean
-            recorder.block_left(error)
+            self.close()  # a partial mean is a wrong mean
+            self._session.block_left(error)
             return
-        append = self._append  # called by a local name, which is faster than as what looks like a method
+        rows = self.rows
+        append = rows.fast_append
         now = time_ns()
         try:
-            append(self.other, now, slots)
-            slots[ALL] = self._blank
-        except NO_ROW:  # some slot wants reducing, or rows are waiting; nothing has been stored
-            self._reduce_and_store(now)
+            if append is not None:
+                try:
+                    append(rows.other, now, self.slots)
+                    self.slots[ALL] = self._blank
+                    gate.block = None
+                    return
+                except NO_ROW:  # a slot holds its collector; nothing has been stored
+                    pass
+            mistakes = self._reduce_and_store(now)
+        finally:
+            if gate.block is self:
+                self.close()
+        for name, mistake in mistakes.items():
+            if rows.recorded <= self._declared_at[name] + 1:
+                raise mistake
+            self._session.faults.warn_once(name, f"{mistake}; its value is null")
 
-    def _discard(self) -> None:
+    def close(self) -> None:
+        """Remove what was collected, and let another block open."""
         for cell in self.slots:
             if not isinstance(cell, float):
                 cell.begin()
         self.slots[:] = self._blank
+        outer, self.outer = self.outer, None
+        if outer is not None:
+            outer.has_inner = True
+            outer.rows.fast_append = None
+        if self.is_open:
+            self._gate.block = outer
 
-    def _reduce_and_store(self, now: int) -> None:
-        over_ranks = self._recorder.over_ranks
-        try:
-            row, wrong = self._row() if over_ranks is None else over_ranks.row(self.table, self.collectors, self.slots)
-        finally:
-            self.slots[:] = self._blank
+    def _reduce_and_store(self, now: int) -> dict[str, UsageError]:
+        over_ranks = self._session.over_ranks
+        if over_ranks is None:
+            row, mistakes = self._row()
+        else:
+            row, mistakes = over_ranks.row(self.rows.table, self.collectors, self.slots)
         if over_ranks is None or over_ranks.writes:
             self._store(now, row)
         else:
-            self._unstored += 1
-        if wrong is not None:
-            raise wrong
+            self.rows.count()
+        return mistakes
 
-    def _row(self) -> tuple[list[Cell], UsageError | None]:
-        """The row of the block that has ended, and what was wrong with it."""
+    def _row(self) -> tuple[list[Cell], dict[str, UsageError]]:
+        """The row of the block that has ended, and the user's mistakes by the metric's name."""
         row: list[Cell] = []
-        wrong: UsageError | None = None
-        for cell in self.slots:
+        mistakes: dict[str, UsageError] = {}
+        for name, cell in zip(self.collectors, self.slots, strict=True):
             if isinstance(cell, float):
                 row.append(cell)
                 continue
             try:
                 cell.take(row)
-            except UsageError as usage_error:
-                wrong = wrong or usage_error
+            except UsageError as mistake:
+                mistakes[name] = mistake
                 row.extend([NULL] * len(cell.columns))
-        return row, wrong
+        return row, mistakes
 
     def _store(self, now: int, row: list[Cell]) -> None:
-        if len(self._waiting) >= WAITING_ROWS:
-            self.flush(wait=True)
-        if len(self._waiting) >= WAITING_ROWS:
-            self._recorder.dropped += 1
-        else:
-            self._waiting.append((self.other, now, row))
-            self.flush(wait=False)
-
-    def flush(self, *, wait: bool) -> None:
-        """Store the rows whose numbers have arrived, in order; with ``wait``, all of them."""
-        recorder = self._recorder
-        amid, recorder.amid = recorder.amid, True
-        try:
-            self._flush(wait)
-        finally:
-            recorder.amid = amid
-        if recorder.called and not amid:
-            recorder.attend()
-
-    def _flush(self, wait: bool) -> None:
-        self._append = _detour
-        while self._waiting:
-            other, time_ns, row = self._waiting[0]
-            writer = self._writer = self._writer or self._recorder.start(self)
-            if not wait and not all(isinstance(cell, float) or cell.ready() for cell in row):
-                return
-            values = [cell if isinstance(cell, float) else cell.wait() for cell in row]
-            if writer is None:
-                return
-            if writer.columns != self.columns:
-                writer.set_columns(self.columns)
-            self._waiting.popleft()
-            writer.append(other, time_ns, values)
-            self._stored(writer.columns, values)
-        over_ranks = self._recorder.over_ranks
-        if over_ranks is not None and over_ranks.reduces:
-            return  # every row goes by the other ranks first
-        if self._writer is not None and self._writer.columns == self.columns:
-            self._append = self._writer.append
-
-    def _stored(self, columns: tuple[str, ...], values: list[float]) -> None:
-        """A row has been stored by way of the queue."""
+        self.rows.add(now, row)
 
 
 class ValidationBlock(Block):
     """The block of a validation: its row moves the training steps on to the next epoch, and is printed."""
 
     def __init__(
-        self, recorder: Recorder, steps: Block, on_row: Callable[[tuple[str, ...], list[float]], None] | None
+        self,
+        session: Session,
+        gate: Gate,
+        rows: RowQueue,
+        steps: RowQueue,
+        on_row: Callable[[tuple[str, ...], list[float]], None] | None,
     ) -> None:
-        """``on_row`` hears of each row as it is stored; with it, rows are waited for."""
-        super().__init__(recorder, "epochs")
+        """``on_row`` is called with each row before it is stored; with it, numbers are waited for."""
+        super().__init__(session, gate, rows)
         self._steps = steps
         self._on_row = on_row
 
-    def _reduce_and_store(self, now: int) -> None:
-        self.other = self._steps.rows
+    def _reduce_and_store(self, now: int) -> dict[str, UsageError]:
+        self.rows.other = self._steps.last
         try:
-            super()._reduce_and_store(now)
+            return super()._reduce_and_store(now)
         finally:
-            self._steps.other = self.rows + 1
+            self._steps.other = self.rows.last + 1
 
-    def flush(self, *, wait: bool) -> None:
-        super().flush(wait=wait or self._on_row is not None)
-        self._append = _detour  # every row is stored by way of the queue: there are few, and each tells the other axis
-
-    def _stored(self, columns: tuple[str, ...], values: list[float]) -> None:
+    def _store(self, now: int, row: list[Cell]) -> None:
         if self._on_row is not None:
-            self._on_row(columns, values)
+            values = [cell if isinstance(cell, float) else cell.wait() for cell in row]
+            self._on_row(self.rows.columns, values)
+            row = [*values]
+        super()._store(now, row)

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 from neurockt.store.journal.records import NULL
 
 if TYPE_CHECKING:
-    from neurockt.monitor.capture.block import Block
+    from neurockt.monitor.capture.block import Block, Gate
     from neurockt.monitor.capture.collectors import Collector
-    from neurockt.monitor.recorder import Recorder
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -24,7 +23,7 @@ R = TypeVar("R")
 _TEMPLATE: Final = """\
 def recorded({parameters}):
     value = function({arguments})
-    if recorder.open_block is block:
+    if gate.block is block:
         if type(value) is float and slots[slot] is NULL:
             slots[slot] = value
         else:
@@ -32,19 +31,17 @@ def recorded({parameters}):
     return value
 """
 
-_NAMES: Final = frozenset("function recorder block slots slot collector value NULL type float".split())
+_NAMES: Final = frozenset("function gate block slots slot collector value NULL type float".split())
 """A function with such a parameter gets the general wrapper."""
 
 
-def recorded(
-    function: Callable[P, R], recorder: Recorder, block: Block, slot: int, collector: Collector
-) -> Callable[P, R]:
-    """``function``, collecting what it returns while ``block`` is the recorder's open one."""
+def recorded(function: Callable[P, R], gate: Gate, block: Block, slot: int, collector: Collector) -> Callable[P, R]:
+    """``function``, collecting what it returns while ``block`` is open."""
     parameters, arguments, defaults = _parameters(function)
     namespace: dict[str, Any] = {
         **defaults,
         "function": function,
-        "recorder": recorder,
+        "gate": gate,
         "block": block,
         "slots": block.slots,
         "slot": slot,

@@ -18,31 +18,22 @@ _recorders: Final[WeakValueDictionary[int, Recorder]] = WeakValueDictionary()
 
 
 def remember(recorder: Recorder) -> None:
-    """Have a pickle of it find it again in this process, and a fork of this process leave its run alone."""
+    """Have a pickle of it find it again in this process."""
     _recorders[id(recorder)] = recorder
 
 
-def reduced(recorder: Recorder, run_dir: Path) -> tuple[Callable[..., Recorder], tuple[Any, ...]]:
-    """What a pickle holds of a recorder of the run in that directory."""
-    return _unpickled, (_PROCESS, id(recorder), run_dir.parent, run_dir.name)
+def reduced(
+    recorder: Recorder, make: Callable[..., Recorder], run_dir: Path
+) -> tuple[Callable[..., Recorder], tuple[Any, ...]]:
+    """What a pickle holds of a recorder of the run in that directory; ``make`` makes another one from its root."""
+    return _unpickled, (_PROCESS, id(recorder), make, run_dir.parent, run_dir.name)
 
 
-def _unpickled(process: bytes, key: int, root: Path, run_id: str) -> Recorder:
+def _unpickled(process: bytes, key: int, make: Callable[..., Recorder], root: Path, run_id: str) -> Recorder:
     """The recorder that was pickled, or one for the same run that records nothing."""
     known = _recorders.get(key) if process == _PROCESS else None
     if known is not None:
         return known
-    from neurockt.monitor.recorder import Recorder
-
-    recorder = Recorder(root)
-    recorder.record_nothing(run_id)
+    recorder = make(root)
+    recorder._session.record_elsewhere(run_id)
     return recorder
-
-
-def _after_fork() -> None:
-    """In a forked child a run that has begun is the parent's."""
-    for recorder in list(_recorders.values()):
-        recorder.disown()
-
-
-os.register_at_fork(after_in_child=_after_fork)

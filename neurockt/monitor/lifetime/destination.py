@@ -49,6 +49,10 @@ class Destination:
         """Where this process writes: the run, or its rank's directory within."""
         return self.run_dir if self.info.rank is None else rank_path(self.run_dir, self.info.rank)
 
+    def rename(self, run_id: str) -> None:
+        """The run has this id."""
+        self.info = replace(self.info, id=run_id)
+
     def look(self, *, writes: bool) -> Mapping[str, Any]:
         """See whether there is a run to continue; gives the config it has.
 

@@ -23,7 +23,8 @@ from neurockt.run_info import Failure, State
 from neurockt.store.owner.oom import oom_kills
 
 if TYPE_CHECKING:
-    from neurockt.monitor.recorder import Recorder
+    from neurockt.monitor.lifetime.interruptions import Interruptions
+    from neurockt.monitor.lifetime.session import Session
 
 FLUSH_SECONDS: Final = 1.0
 """How long a process that a signal ends waits for numbers that are on their way from an accelerator."""
@@ -47,32 +48,29 @@ class Ending(NamedTuple):
 class Watch:
     """What is heard of the end of the process, for one recorder, from its first row on."""
 
-    def __init__(self, recorder: Recorder, finish: Callable[[], None]) -> None:
-        """Hear of the end; ``finish`` is called when the interpreter exits."""
-        self._recorder = recorder
-        self._finish = finish
+    def __init__(self, session: Session) -> None:
+        self._session = session
         self._began = time.monotonic()
         self._earlier = getattr(sys, "last_value", None)
         self._thread = threading.current_thread()
         self._left = 0
         self._told: tuple[int, Ending] | None = None
-        atexit.register(finish)
+        atexit.register(session.at_exit)
         if _is_child():  # which may exit without the interpreter's exit handlers
-            sys.modules["multiprocessing.util"].Finalize(None, finish, exitpriority=0)
+            sys.modules["multiprocessing.util"].Finalize(None, session.at_exit, exitpriority=0)
         _watches.add(self)
         _hook()
 
     def listen(self) -> None:
         """Hear of signals too: there is a writer who can write them down."""
-        writer = self._recorder.writer
+        writer = self._session.writer
         if writer is not None:
             writer.cause = lambda: signals.heard_since(self._began)
         signals.listen(self)
 
     def close(self) -> None:
         """The run has ended."""
-        atexit.unregister(self._finish)
-        signals.attend()  # a signal may have come meanwhile, and have waited for the run to be sealed
+        atexit.unregister(self._session.at_exit)
         signals.forget(self)
         _watches.discard(self)
         if not _watches:
@@ -80,7 +78,7 @@ class Watch:
 
     def disown(self) -> None:
         """This process is a forked child: its end is not the run's."""
-        atexit.unregister(self._finish)
+        atexit.unregister(self._session.at_exit)
         _watches.discard(self)
 
     def block_left(self, error: BaseException) -> None:
@@ -130,12 +128,12 @@ class Watch:
 
     def _memory_ran_out(self) -> bool:
         """Whether the kernel has killed a process of this job for want of memory; its exception tells little."""
-        writer = self._recorder.writer
+        writer = self._session.writer
         attempt = writer.info.attempt if writer else None
         return attempt is not None and oom_kills(attempt.cgroup) > attempt.oom_kills
 
     def _rows(self) -> int:
-        return self._recorder.step + self._recorder.epoch
+        return self._session.steps.last + self._session.epochs.last
 
     def exits(self, status: Any) -> None:
         """``sys.exit`` has been called."""
@@ -156,23 +154,20 @@ class Watch:
 
     # As a listener of signals
 
-    def is_amid(self) -> bool:
-        """Whether rows are on their way to the writer, or the run is being sealed."""
-        return self._recorder.amid
+    @property
+    def interruptions(self) -> Interruptions:
+        """Whether the recorder is busy, and what waits until it is not."""
+        return self._session.interruptions
 
     def note(self) -> None:
         """Write the signal down in ``run.json``: should the process die without another word, readers know why."""
-        if self._recorder.writer is not None:
-            self._recorder.writer.note()
+        if self._session.writer is not None:
+            self._session.writer.note()
 
     def end(self) -> None:
         """Seal the run; the main thread stands still in its handler."""
         self.note()
-        self._recorder.end(self.at_finish(), FLUSH_SECONDS)
-
-    def call_attend(self) -> None:
-        """The main thread comes by when its next block ends."""
-        self._recorder.call()
+        self._session.seal(self.at_finish(), FLUSH_SECONDS)
 
 
 def exit_cause(status: Any) -> str:

@@ -20,9 +20,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import Any, Final, Protocol
 
+from neurockt.monitor.lifetime.interruptions import Interruptions
 from neurockt.store.owner.process import leave_signals_to_others
 
 SIGNALS: Final = tuple(signal.Signals[name] for name in ("SIGTERM", "SIGUSR1", "SIGUSR2"))
@@ -54,17 +56,15 @@ _DEFERRED: Final = 0xC0
 class Listener(Protocol):
     """A run that is being recorded."""
 
-    def is_amid(self) -> bool:
-        """Whether a signal that ends the process must wait until ``attend`` is called."""
+    @property
+    def interruptions(self) -> Interruptions:
+        """Whether a signal that ends the process must wait, and what it waits in."""
 
     def note(self) -> None:
         """Write down that the signal has come; called from another thread than the loop's, which may go on."""
 
     def end(self) -> None:
         """Seal the run: the loop has stopped for good."""
-
-    def call_attend(self) -> None:
-        """Have the main thread call ``attend`` soon: once it is no longer amid something, or when a block ends."""
 
 
 def listen(listener: Listener) -> None:
@@ -92,18 +92,6 @@ def heard_since(monotonic: float) -> str | None:
     if _heard is None or _heard[1] < monotonic or time.monotonic() - _heard[1] > OUTLIVED_SECONDS:
         return None
     return _heard[0]
-
-
-def attend() -> None:
-    """Do in the main thread what had to wait for it; anybody else's call does no harm."""
-    ears = _ears
-    if ears is None:
-        return
-    if ears.deferred:
-        signum, ears.deferred = ears.deferred, 0
-        signal.raise_signal(signum)
-    if ears.replaced and threading.current_thread() is threading.main_thread():
-        ears.install()
 
 
 def _hear(signum: int) -> None:
@@ -141,10 +129,6 @@ class _Ears:
 
     def __init__(self) -> None:
         self.listeners: list[Listener] = []
-        self.deferred = 0
-        """A signal that the main thread shall have again once it is no longer amid what cannot be left."""
-        self.replaced = False
-        """Whether handlers were put over ours."""
         self._handlers: dict[int, _Handler] = {}
         self._dying = False
         self._main = threading.get_ident()
@@ -173,7 +157,8 @@ class _Ears:
 
     def install(self) -> None:
         """Put our handlers over those that the user has put over them."""
-        self.replaced = False
+        if self is not _ears or threading.current_thread() is not threading.main_thread():
+            return
         for signum in list(self._handlers):
             if self._is_replaced(signum):
                 self._take(signum)
@@ -186,10 +171,9 @@ class _Ears:
         _hear(signum)
         if self._dying:
             return
-        if fatal and any(listener.is_amid() for listener in self.listeners):
-            self.deferred = signum
-            for listener in self.listeners:
-                listener.call_attend()
+        busy = next((each for each in self.listeners if each.interruptions.is_busy), None)
+        if fatal and busy is not None:
+            busy.interruptions.defer(partial(signal.raise_signal, signum))
             self._tell(signum | _DEFERRED)
             return
         self._dying = fatal
@@ -253,10 +237,9 @@ class _Ears:
                 else:
                     poked.add(signum)
                     due[signum] = time.monotonic() + STUCK_SECONDS
-            self.replaced = any(self._is_replaced(signum) for signum in list(self._handlers))
-            if self.replaced:
+            if any(self._is_replaced(signum) for signum in list(self._handlers)):
                 for listener in list(self.listeners):
-                    listener.call_attend()
+                    listener.interruptions.defer(self.install)
 
     def _hear_of(self, signum: int, kind: int, due: dict[int, float], poked: set[int]) -> None:
         if kind == _FATAL:

@@ -23,4 +23,4 @@ class TablePrinter:
         try:
             print(*lines, sep="\n", flush=True)
         except (OSError, ValueError) as error:
-            self._faults.tell("cannot print the table", error)
+            self._faults.report("cannot print the table", error)

@@ -41,8 +41,8 @@ class OverRanks:
 
     def row(
         self, table: TableName, collectors: Mapping[str, Collector], slots: list[float | Collector]
-    ) -> tuple[list[Cell], UsageError | None]:
-        """The row of a block that has ended, and what was wrong with it; without meaning where ``writes`` is false.
+    ) -> tuple[list[Cell], dict[str, UsageError]]:
+        """The row of a block that has ended, and the user's mistakes; without meaning where ``writes`` is false.
 
         Raises:
             UsageError: another rank has ended a block of the other table.
@@ -56,9 +56,9 @@ class OverRanks:
                 calls[name] = MetricCalls(collector.called(), collector.mergeable())
             elif self.reduces and distributed is not None and not isinstance(collector, TorchMetrics):
                 for part in value_collectors(collector):
-                    shares[part.columns[0]] = row.attempt(partial(self._share, part, cell), NOTHING)
+                    shares[part.columns[0]] = row.attempt(name, partial(self._share, part, cell), NOTHING)
             elif self.writes:
-                row.add(collector, partial(_alone, collector, cell))
+                row.add(name, collector, partial(_alone, collector, cell))
             else:
                 collector.begin()
         outcome = Outcome({}, ())
@@ -67,12 +67,12 @@ class OverRanks:
         for name in outcome.to_compute:
             metric = collectors[name]
             assert isinstance(metric, TorchMetrics)
-            row.add(metric, metric.compute)
+            row.add(name, metric, metric.compute)
         for name in calls.keys() - set(outcome.to_compute):
             collectors[name].begin()
         row.cells.update(outcome.values)
         columns = [column for collector in collectors.values() for column in collector.columns]
-        return [row.cells.get(column, NULL) for column in columns], row.wrong
+        return [row.cells.get(column, NULL) for column in columns], row.mistakes
 
     def _share(self, collector: ValueCollector, cell: float | Collector) -> Partial:
         if isinstance(cell, float):
@@ -81,23 +81,23 @@ class OverRanks:
 
 
 class _Row:
-    """Cells by column, and the first mistake."""
+    """Cells by column, and mistakes by metric."""
 
     def __init__(self) -> None:
         self.cells: dict[str, Cell] = {}
-        self.wrong: UsageError | None = None
+        self.mistakes: dict[str, UsageError] = {}
 
-    def attempt(self, action: Callable[[], Any], otherwise: Any) -> Any:
+    def attempt(self, name: str, action: Callable[[], Any], otherwise: Any) -> Any:
         """What an action gives; a mistake waits until the other ranks have had what they wait for."""
         try:
             return action()
-        except UsageError as error:
-            self.wrong = self.wrong or error
+        except UsageError as mistake:
+            self.mistakes[name] = mistake
             return otherwise
 
-    def add(self, collector: Collector, action: Callable[[], list[Cell]]) -> None:
+    def add(self, name: str, collector: Collector, action: Callable[[], list[Cell]]) -> None:
         """The cells of a collector's columns."""
-        self.cells.update(zip(collector.columns, self.attempt(action, []), strict=False))
+        self.cells.update(zip(collector.columns, self.attempt(name, action, []), strict=False))
 
 
 def _alone(collector: Collector, cell: float | Collector) -> list[Cell]:

@@ -1,0 +1,52 @@
+"""What arrives while the recorder is in the middle of something, and is done when that has ended."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from types import TracebackType
+
+
+class Interruptions:
+    """Actions that had to wait: a signal that would end the process while a row is stored, for one."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        """``wake`` has the recorder become busy soon, with its next row, so that ``run_deferred`` is called."""
+        self._wake = wake
+        self._depth = 0
+        self._deferred: deque[Callable[[], None]] = deque()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether rows are on their way to the writer, or the run is being sealed."""
+        return self._depth > 0
+
+    def busy(self) -> Interruptions:
+        """A context in which the recorder is busy; what was deferred runs when the outermost one ends."""
+        return self
+
+    def __enter__(self) -> None:
+        self._depth += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._depth -= 1
+        if self._deferred:
+            self.run_deferred()
+
+    def defer(self, action: Callable[[], None]) -> None:
+        """Run this once the recorder is not busy; from any thread or signal handler. One that waits already is kept."""
+        if action not in self._deferred:
+            self._deferred.append(action)
+        self._wake()
+
+    def run_deferred(self) -> None:
+        """Run what waits, unless the recorder is busy."""
+        while self._deferred and not self._depth:
+            self._deferred.popleft()()
+
+    def reset(self) -> None:
+        """An exception left the recorder in the middle of something: it is not busy any more."""
+        self._depth = 0
+        self.run_deferred()

@@ -1,0 +1,334 @@
+"""The inside of a Recorder: its run's writer, its life from the first row to the end, and the faults on the way.
+
+Nothing here refers to the Recorder, to its blocks or to their gate, but weakly: they may go while a run is recorded,
+which ends it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from enum import Enum, auto
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from neurockt.errors import RunInUse, UsageError
+from neurockt.monitor.capture.block import CLOSED, Block, Gate
+from neurockt.monitor.config import Config
+from neurockt.monitor.lifetime.destination import Destination
+from neurockt.monitor.lifetime.faults import Faults
+from neurockt.monitor.lifetime.interruptions import Interruptions
+from neurockt.monitor.lifetime.row_queue import RowQueue
+from neurockt.monitor.ranks.place import Recording, Reduction, find_place
+
+if TYPE_CHECKING:
+    from neurockt.monitor.lifetime.ending import Ending, Watch
+    from neurockt.monitor.ranks.rows import OverRanks
+    from neurockt.store.base.layout import TableName
+    from neurockt.store.writing.run_writer import RunWriter
+    from neurockt.store.writing.table_writer import TableWriter
+
+RETRY_SECONDS: Final = 10.0
+"""How often a run directory that could not be created is tried again."""
+
+
+class Life(Enum):
+    """The states that a session passes through."""
+
+    UNOPENED = auto()
+    """No block has been opened: which rank this is, is not settled."""
+    RECORDING = auto()
+    FINISHED = auto()
+    ELSEWHERE = auto()
+    """Another process records the run: this one is its forked child, or has loaded a pickle."""
+
+
+class Session:
+    """Records one run."""
+
+    def __init__(
+        self,
+        gate: Gate,
+        destination: Destination,
+        config: Config,
+        *,
+        reduction: Reduction | None,
+        recording: Recording,
+        system_seconds: float | None,
+        save_diff: bool,
+    ) -> None:
+        self.destination = destination
+        self.config = config
+        self.recording: Recording = recording
+        self.life = Life.UNOPENED
+        self.faults = Faults()
+        self.interruptions = Interruptions(self._wake)
+        self.steps = RowQueue("steps", self.interruptions, self._open_table, has_fast_path=True)
+        self.epochs = RowQueue("epochs", self.interruptions, self._open_table, has_fast_path=False)
+        self.over_ranks: OverRanks | None = None
+        """How blocks become rows where there are several ranks; None for one. Decided when the first block opens."""
+        self.writer: RunWriter | None = None
+        """Stores the rows; there is one from the first row on."""
+        self.on_created: Callable[[RunWriter], None] = lambda writer: None
+        """Called when the run directory has been created."""
+        self.on_finished: Callable[[Ending | None], None] = lambda ending: None
+        """Called when the run has ended."""
+        self._gate = weakref.ref(gate)
+        self._reduction = reduction
+        self._system_seconds = system_seconds
+        self._save_diff = save_diff
+        self._retry_at = 0.0
+        self._watch: Watch | None = None
+        _sessions.add(self)
+        weakref.finalize(gate, self._end_unreferenced).atexit = False
+        if recording == "first":
+            self._continue(destination.look(writes=self.is_writer))
+
+    @property
+    def run_id(self) -> str:
+        """The run's id."""
+        return self.destination.info.id
+
+    @property
+    def run_dir(self) -> Path:
+        """The run's directory."""
+        if self.recording == "all" and self.life is Life.UNOPENED:
+            self.find_rank()
+        return self.destination.run_dir
+
+    @property
+    def is_writer(self) -> bool:
+        """Whether this process stores rows and prints; until the first block opens, as it looks now."""
+        if self.over_ranks is not None:
+            return self.over_ranks.writes
+        return self.recording == "all" or self.life is not Life.UNOPENED or find_place().rank == 0
+
+    @property
+    def open_block(self) -> Block | None:
+        """The block that is open now."""
+        gate = self._gate()
+        return gate.block if gate is not None and isinstance(gate.block, Block) else None
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether a row of this recorder has ended: mistakes of the user's no longer raise."""
+        return bool(self.steps.recorded or self.epochs.recorded)
+
+    # Blocks
+
+    def may_open(self, block: Block, gate: Gate) -> bool:
+        """Whether a block can be opened, where that has to be asked.
+
+        Raises:
+            UsageError: the run has finished, or a block is open; it says what to do.
+        """
+        if self.life is Life.UNOPENED:
+            self.find_rank()
+            self.life = Life.RECORDING
+        if self.life is Life.FINISHED:
+            raise UsageError(f"the run {self.run_id} has finished; make a new Recorder() to record another")
+        if self.life is Life.ELSEWHERE:
+            return False
+        if isinstance(gate.block, Block):
+            self._open_inside(block, gate.block)
+        return True
+
+    def _open_inside(self, block: Block, outer: Block) -> None:
+        """A block is open: the user has nested two, or the end of the first was interrupted."""
+        if not self.has_rows:
+            kind = "training" if outer.rows is self.steps else "validation"
+            raise UsageError(f"blocks do not nest: a {kind} block is open; leave it before you open another")
+        self.interruptions.reset()
+        if block is outer:
+            block.has_inner = False
+            block.close()
+        else:
+            block.outer = outer
+            block.rows.fast_append = None
+
+    def not_open(self, block: Block, gate: Gate) -> None:
+        """A block ends that is not open."""
+        if self.life is Life.RECORDING:
+            self._report_nested(block)
+
+    def block_left(self, error: BaseException | None) -> None:
+        """An exception has left a block."""
+        if self._watch is not None and error is not None:
+            self._watch.block_left(error)
+
+    def _report_nested(self, block: Block) -> None:
+        kind = "training" if block.rows is self.steps else "validation"
+        self.faults.warn_once(
+            "nested", f"blocks do not nest: another block was opened inside a {kind} block; close one before the other"
+        )
+
+    # The run
+
+    def find_rank(self) -> None:
+        """Find out which rank this is, and with ``ranks="all"`` which run all of them record."""
+        separate = self.recording == "all"
+        place = find_place()
+        if self.over_ranks is None and (place.size > 1 or separate):
+            from neurockt.monitor.ranks.rows import OverRanks
+
+            if separate:
+                self._continue(self.destination.settle_rank(place))
+            self.over_ranks = OverRanks(place, separate=separate, reduction=self._reduction, warn=self.faults.warn)
+            self.steps.has_fast_path = not self.over_ranks.reduces  # every row goes by the other ranks first
+
+    def resume(self, step: int) -> None:
+        """Go on after this training step.
+
+        Raises:
+            UsageError: the run has finished, this attempt has recorded rows already, or a block is open.
+        """
+        if self.open_block is not None:
+            raise UsageError("resume() inside a block; call it before the first 'with recorder(...)'")
+        if self.life is Life.FINISHED:
+            raise UsageError(f"the run {self.run_id} has finished; make a new Recorder(run_id=...) to resume it")
+        if self.has_rows:
+            done = f"{self.steps.recorded:,} steps and {self.epochs.recorded:,} validations"
+            raise UsageError(f"resume() after {done}; call it before the first 'with recorder(...)'")
+        if step < 0:
+            raise UsageError(f"a step is 0 or above, not {step}")
+        if self.recording == "all" and self.life is Life.UNOPENED:
+            self.find_rank()
+        if self.destination.takeover is not None:
+            self.destination.takeover.resume(step)
+            self._count_on()
+
+    def _continue(self, config: Mapping[str, Any]) -> None:
+        """Go on with a run that is there already, if one is to be continued."""
+        self.config.data = {**config, **self.config.data}
+        self._count_on()
+
+    def _count_on(self) -> None:
+        """Count from the rows that are there already."""
+        takeover = self.destination.takeover
+        if takeover is not None:
+            self.steps.before, self.epochs.before = takeover.kept["steps"], takeover.kept["epochs"]
+            self.steps.other = self.epochs.last + 1
+
+    def _open_table(self, table: TableName) -> TableWriter | None:
+        """The writer of a table; creates the run directory. None where it cannot be created now."""
+        if self.writer is None and time.monotonic() >= self._retry_at:
+            self._begin()
+        return None if self.writer is None else self.writer.tables[table]
+
+    def _begin(self) -> None:
+        from neurockt.monitor.lifetime.ending import Watch
+
+        self._retry_at = time.monotonic() + RETRY_SECONDS
+        self._watch = self._watch or Watch(self)
+        try:
+            self.writer = self._create()
+            self._watch.listen()
+        except OSError as error:
+            do = "create" if self.destination.takeover is None else "continue"
+            self.faults.report(f"cannot {do} {self.destination.run_dir}; rows wait in memory", error)
+        except RunInUse:
+            self._close(Life.FINISHED)
+            raise
+
+    def _create(self) -> RunWriter:
+        from neurockt.monitor.context.origin import capture_origin
+        from neurockt.monitor.context.system import system_reader
+
+        columns = {queue.table: queue.columns for queue in (self.steps, self.epochs)}
+        writer = self.destination.create(columns, self.config, self.faults.report)
+        self._count_on()
+        self.config.on_change = writer.touch
+        writer.tell_origin(lambda: capture_origin(save_diff=self._save_diff))
+        if self._system_seconds and (read := system_reader()):
+            writer.sample(read, self._system_seconds)
+        self.on_created(writer)
+        return writer
+
+    # Its end
+
+    def finish(self, ending: Ending | None = None) -> None:
+        """End the run; without an ending, as ``finish()`` of the recorder does."""
+        if self.life not in (Life.UNOPENED, Life.RECORDING):
+            return
+        was_recording = self.life is Life.RECORDING
+        if ending is None and self._watch is not None:
+            ending = self._watch.at_finish()
+        self._retry_at = min(self._retry_at, time.monotonic())
+        try:
+            with self.interruptions.busy():
+                self.steps.flush(wait=True)
+                self.epochs.flush(wait=True)
+                self._close(Life.FINISHED)
+                self._seal(ending)
+        finally:
+            if self._watch is not None:
+                self._watch.close()
+            if was_recording:
+                self.on_finished(ending)
+        self._report_losses()
+
+    def at_exit(self) -> None:
+        """The interpreter exits."""
+        if (block := self.open_block) is not None:
+            block.close()
+        self.finish(self._watch.at_exit() if self._watch else None)
+
+    def seal(self, ending: Ending, seconds: float) -> None:
+        """Seal the run from another thread; the loop will not go on. Rows on their way have so many seconds."""
+        until = time.monotonic() + seconds
+        while any(queue.has_waiting() for queue in (self.steps, self.epochs)) and time.monotonic() < until:
+            time.sleep(0.005)
+        self._seal(ending)
+
+    def _seal(self, ending: Ending | None) -> None:
+        if self.writer is not None and ending is None:
+            self.writer.close()
+        elif self.writer is not None and ending is not None:
+            self.writer.close(ending.state, ending.failure, ending.cause)
+
+    def record_elsewhere(self, run_id: str | None = None) -> None:
+        """Record nothing from here on: another process records this run."""
+        if run_id is not None:
+            self.destination.rename(run_id)
+        self._close(Life.ELSEWHERE)
+
+    def disown(self) -> None:
+        """This process is a forked child: what is being recorded is its parent's."""
+        if self._watch is not None or self.open_block is not None:
+            self.record_elsewhere()
+        if self._watch is not None:
+            self._watch.disown()
+
+    def _close(self, life: Life) -> None:
+        self.life = life
+        if (gate := self._gate()) is not None:
+            gate.block = CLOSED
+
+    def _end_unreferenced(self) -> None:
+        """The recorder is gone, and all that could record to it."""
+        self.finish()
+
+    def _report_losses(self) -> None:
+        lost = self.writer.info.dropped if self.writer else self.steps.recorded + self.epochs.recorded
+        if lost and self.is_writer:
+            self.faults.warn(f"{self.destination.run_dir}: {lost:,} rows could not be stored and are lost")
+        if self.writer is not None and self.writer.unfinished:
+            self.faults.report(*self.writer.unfinished)
+        self.faults.raise_kept()
+
+    def _wake(self) -> None:
+        self.steps.fast_append = None
+
+
+_sessions: Final[weakref.WeakSet[Session]] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    """In a forked child a run that has begun is the parent's."""
+    for session in list(_sessions):
+        session.disown()
+
+
+os.register_at_fork(after_in_child=_after_fork)
