@@ -1,11 +1,15 @@
-"""`neurockt.torch.forward`: which tensors go in, what comes out, and the bar that a terminal shows."""
+"""`neurockt.torch.forward`: which tensors the model gets, what is yielded, and the bar that a terminal shows."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import pty
-import subprocess
 import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -14,7 +18,6 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from neurockt.errors import UsageError
-from neurockt.progress import line
 from neurockt.torch import forward
 
 ONE = torch.ones(4, 2)
@@ -29,7 +32,7 @@ class Two(nn.Module):
 
 
 class Open(nn.Module):
-    """Does not tell how many it takes."""
+    """Takes any number."""
 
     def forward(self, *tensors: torch.Tensor) -> int:
         return len(tensors)
@@ -60,7 +63,7 @@ def test_a_batch_that_is_one_tensor_goes_in_whole() -> None:
     assert targets == []
 
 
-def test_wrapped_models_are_looked_through() -> None:
+def test_wrapped_models_run() -> None:
     """Data parallelism, and compilation."""
     compiled = nn.Module()
     compiled._orig_mod = Two()
@@ -79,8 +82,8 @@ def test_a_forward_that_takes_anything_gets_all_but_the_last() -> None:
     ("batch", "message"),
     [({"x": ONE}, "not a dict"), ((ONE, "label"), "not a tuple of Tensor, str"), ((ONE,), "takes 2 tensors")],
 )
-def test_a_batch_that_does_not_fit_is_told(batch: Any, message: str) -> None:
-    """What was wanted and what came."""
+def test_a_batch_that_does_not_fit_is_an_error(batch: Any, message: str) -> None:
+    """The message names what was expected and what came."""
     with pytest.raises(UsageError, match=message):
         list(forward([batch], Two()))
 
@@ -91,42 +94,110 @@ def test_tensors_go_to_the_models_device() -> None:
     assert preds.device.type == labels.device.type == "meta"
 
 
-SLOW_LOOP = """
-import time, torch
-from neurockt.torch import forward
-def batches():
-    for _ in range(4):
-        time.sleep(0.15)
-        yield torch.ones(1)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_scripted_and_traced_models_run() -> None:
+    """Neither looks like Python code; both say how many tensors they take."""
+    for model in (torch.jit.script(nn.Linear(2, 3)), torch.jit.trace(nn.Linear(2, 3), ONE)):
+        ((preds, targets),) = forward([(ONE, ONE, ONE)], model)
+        assert preds.shape == (4, 3)
+        assert len(targets) == 2
+
+
 class Sized:
-    def __len__(self): return 4
-    def __iter__(self): return batches()
-for _ in forward(Sized(), torch.nn.Identity()):
-    pass
-print("done")
-"""
+    """Two batches, with the given ``len()``."""
+
+    def __init__(self, length: Callable[[], Any] = lambda: 2, seconds: float = 0.0) -> None:
+        self._length = length
+        self._seconds = seconds
+
+    def __len__(self) -> Any:
+        return self._length()
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        for _ in range(2):
+            time.sleep(self._seconds)
+            yield ONE
 
 
-def test_a_terminal_shows_a_bar_and_keeps_nothing_of_it() -> None:
-    """Drawn on stderr, erased at the end."""
+def shown_by_terminal(
+    monkeypatch: pytest.MonkeyPatch, length: Callable[[], Any] = lambda: 2, encoding: str = "utf-8"
+) -> str:
+    """What a terminal shows as stderr during a loop over two batches."""
     leader, follower = pty.openpty()
-    done = subprocess.run([sys.executable, "-c", SLOW_LOOP], stdout=subprocess.PIPE, stderr=follower, check=True)
-    os.close(follower)
-    shown = os.read(leader, 100_000).decode()
+    with os.fdopen(follower, "w", encoding=encoding) as terminal, os.fdopen(leader, "rb", buffering=0) as screen:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        assert len(list(forward(Sized(length, 0.11), nn.Identity()))) == 2  # drawn ten times a second at most
+        assert [thread for thread in threading.enumerate() if type(thread).__module__.startswith("tqdm")] == []
+        os.write(follower, b"end")  # else reading an empty terminal would wait
+        return screen.read(100_000).decode().removesuffix("end")
+
+
+def test_a_terminal_shows_a_bar_and_keeps_nothing_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawn on stderr with the number of batches, erased at the end; stale COLUMNS do not make it wrap."""
+    monkeypatch.setenv("COLUMNS", "500")
+    monkeypatch.setenv("LINES", "2")
+    shown = shown_by_terminal(monkeypatch)
+    assert "1/2 [" in shown
+    assert shown.endswith(" \r")
+    assert max(map(len, shown.split("\r"))) < 80
+
+
+@pytest.mark.parametrize("length", [lambda: 1 / 0, list, lambda: -1, lambda: 10**30, lambda: 0, lambda: 1, lambda: 9])
+def test_a_length_that_raises_or_is_wrong_costs_only_the_total(
+    monkeypatch: pytest.MonkeyPatch, length: Callable[[], Any]
+) -> None:
+    """All batches run, whatever ``len()`` does."""
+    assert shown_by_terminal(monkeypatch, length)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_the_bar_is_plain_ascii(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+    """Any locale can show it."""
+    assert "%|##" in shown_by_terminal(monkeypatch, encoding=encoding)
+
+
+class Tee:
+    """Has ``write`` and nothing else."""
+
+    def write(self, text: str) -> None:
+        raise AssertionError("nothing is drawn where it is not a terminal")
+
+
+class Notebook(Tee):
+    """Claims to be a terminal, but has no file descriptor."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("make", [lambda: None, Tee, Notebook, io.StringIO])
+@pytest.mark.parametrize("closed", [False, True])
+def test_training_runs_whatever_stderr_is(
+    monkeypatch: pytest.MonkeyPatch, make: Callable[[], Any], closed: bool
+) -> None:
+    """Missing, closed, or replaced by an object that lacks methods: no bar, but all batches."""
+    stream = make()
+    if closed and hasattr(stream, "close"):
+        stream.close()
+    monkeypatch.setattr(sys, "stderr", stream)
+    assert len(list(forward(Sized(), nn.Identity()))) == 2
+
+
+def test_a_terminal_that_goes_away_does_not_end_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bar is lost, the batches are not."""
+    leader, follower = pty.openpty()
+    terminal = os.fdopen(follower, "w")
+    monkeypatch.setattr(sys, "stderr", terminal)
+    batches = forward(Sized(), nn.Identity())
+    next(batches)
     os.close(leader)
-    assert done.stdout == b"done\n"
-    assert "2/4 [" in shown
-    assert shown.endswith("\r\x1b[2K")
+    assert len(list(batches)) == 1
+    monkeypatch.undo()
+    with contextlib.suppress(OSError):
+        terminal.close()
 
 
-def test_elsewhere_it_is_silent() -> None:
+def test_elsewhere_it_is_silent(capfd: pytest.CaptureFixture[str]) -> None:
     """A log file stays clean."""
-    done = subprocess.run([sys.executable, "-c", SLOW_LOOP], capture_output=True, check=True)
-    assert done.stderr == b""
-
-
-def test_the_bar() -> None:
-    """Count, bar, rate and the time left; without a total, count and rate."""
-    assert line(30, 120, 1.0) == " 30/120 [======>                 ] 30/s, 3.0s left"
-    assert line(120, 120, 1.0).startswith("120/120 [========================] 120/s")
-    assert line(5, None, 1.0) == "5  5/s"
+    assert len(list(forward(Sized(), nn.Identity()))) == 2
+    assert capfd.readouterr().err == ""
