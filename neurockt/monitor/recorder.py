@@ -87,8 +87,6 @@ class Recorder:
         """
         from neurockt.monitor.context.system import check_seconds
 
-        self.config = Config(config)
-        """The run's settings; add to it at any time."""
         reduction, recording = check_ranks(reduce, ranks)
         info = RunInfo(
             path=Path(),
@@ -105,7 +103,7 @@ class Recorder:
         self._session = session = Session(
             gate,
             Destination(directory, info, next(_numbers), is_named=run_id is not None),
-            self.config,
+            Config(config),
             reduction=reduction,
             recording=recording,
             system_seconds=check_seconds(system_seconds),
@@ -120,6 +118,16 @@ class Recorder:
     def run_dir(self) -> Path:
         """The run's directory; it is created by the first row. With ``ranks="first"`` it is rank 0's to know."""
         return self._session.run_dir
+
+    @property
+    def config(self) -> Config:
+        """The run's settings: a dict with attribute access. Change or assign it at any time."""
+        return self._session.config
+
+    @config.setter
+    def config(self, config: Any) -> None:
+        if config is not self.config:
+            self.config.replace(config)
 
     @property
     def is_writer(self) -> bool:

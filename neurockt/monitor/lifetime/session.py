@@ -201,7 +201,7 @@ class Session:
 
     def _continue(self, config: Mapping[str, Any]) -> None:
         """Go on with a run that is there already, if one is to be continued."""
-        self.config.data = {**config, **self.config.data}
+        self.config.replace({**config, **self.config})
         self._count_on()
 
     def _count_on(self) -> None:
@@ -239,7 +239,7 @@ class Session:
         columns = {queue.table: queue.columns for queue in (self.steps, self.epochs)}
         writer = self.destination.create(columns, self.config, self.faults.report)
         self._count_on()
-        self.config.on_change = writer.touch
+        self.config.call_on_change(writer.touch)
         writer.tell_origin(lambda: capture_origin(save_diff=self._save_diff))
         if self._system_seconds and (read := system_reader()):
             writer.sample(read, self._system_seconds)
