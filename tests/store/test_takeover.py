@@ -123,6 +123,7 @@ def elsewhere(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     path = tmp_path / "run"
     try:
         wait_until(lambda: (path / layout.RUN_FILE).exists() and read_info(path).heartbeat > 2, "its heart to beat")
+        wait_until(lambda: len(open_run(path).steps()) > 3, "its first rows")
         yield process
     finally:
         process.kill()
