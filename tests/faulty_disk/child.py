@@ -66,7 +66,7 @@ class Child:
         """Wait until parts hold all rows."""
         deadline = time.monotonic() + PATIENCE
         tables = self.recorder._writer.tables.values()
-        while any(table._sealed.last < table.last or table._frozen for table in tables):
+        while any(table._sealed.last < table.last or table._sealing_fd >= 0 for table in tables):
             assert time.monotonic() < deadline, "the rows were never sealed"
             for table in tables:
                 table.seal_soon()

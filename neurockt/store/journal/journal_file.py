@@ -30,7 +30,7 @@ class Reading:
 
     def __init__(self, read: Callable[[int, int], bytes], piece: int = PIECE_BYTES) -> None:
         """``read`` gives the bytes from an offset on, up to so many; fewer only at the end."""
-        self._read = read
+        self.read = read
         self._piece = piece
         self._decoder = JournalDecoder(verify=False)
         self.whole = False
@@ -50,7 +50,7 @@ class Reading:
         decoder, size = self._decoder, self._piece
         while not decoder.damaged:
             begun = decoder.offset
-            data = self._read(begun, size)
+            data = self.read(begun, size)
             if not data:
                 self.whole = True
                 return

@@ -25,9 +25,10 @@ PIECE_BYTES: Final = 2**20
 class Pace:
     """When a disk that has refused is tried again."""
 
-    def __init__(self, seconds: float) -> None:
-        """At once the first time, then after so many seconds."""
-        self._seconds = seconds
+    def __init__(self, seconds: float, longest: float | None = None) -> None:
+        """At once the first time, then after so many seconds; each time after twice as many, up to the longest."""
+        self._first = self._seconds = seconds
+        self._longest = seconds if longest is None else longest
         self._next = 0.0
 
     def is_time(self) -> bool:
@@ -36,13 +37,16 @@ class Pace:
 
     @contextmanager
     def trying(self) -> Iterator[None]:
-        """A try; where the disk refuses, which was told when that began, the next one has to wait."""
+        """A try; where it raises, the next one has to wait."""
         began = time.monotonic()
         try:
             yield
-        except OSError:
+        except Exception:
             ended = time.monotonic()
             self._next = ended + max(self._seconds, RETRY_SHARE * (ended - began))
+            self._seconds = min(2 * self._seconds, self._longest)
+            raise
+        self._seconds = self._first
 
 
 class Repaired(NamedTuple):

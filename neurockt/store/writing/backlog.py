@@ -42,32 +42,25 @@ class Backlog:
     """Framed rows in the order of their numbers; a number that is missing was dropped. Whoever uses it has a lock."""
 
     def __init__(self) -> None:
-        self.dropped = 0
-        """Rows that found no room."""
         self._sections: deque[_Section] = deque()
         self._bytes = 0
 
     @property
-    def rows(self) -> int:
-        """How many wait."""
-        return sum(section.end - section.first for section in self._sections)
+    def last(self) -> int:
+        """Number of the last row that waits; 0 where none does."""
+        return self._sections[-1].end - 1 if self._sections else 0
 
-    @property
-    def first(self) -> int | None:
-        """Number of the first row that waits."""
-        return self._sections[0].first if self._sections else None
-
-    def hold(self, columns: tuple[str, ...], number: int, frame: bytes) -> None:
-        """Add a row, or drop it where there is no room."""
+    def hold(self, columns: tuple[str, ...], number: int, frame: bytes) -> bool:
+        """Add a row; False where there is no room for it."""
         if self._bytes + len(frame) > BACKLOG_BYTES:
-            self.dropped += 1
-            return
+            return False
         last = self._sections[-1] if self._sections else None
         if last is None or last.columns != columns or last.end != number:
             last = _Section(columns, number, len(frame), bytearray())
             self._sections.append(last)
         last.data += frame
         self._bytes += len(frame)
+        return True
 
     def next_rows(self, size: int) -> Waiting | None:
         """The first rows that wait, of about so many bytes; None when there are none. They stay."""
@@ -87,8 +80,9 @@ class Backlog:
             if not section.data:
                 self._sections.popleft()
 
-    def give_up(self) -> None:
-        """What still waits is lost."""
-        self.dropped += self.rows
+    def give_up(self) -> int:
+        """Forget what still waits; gives the number of rows."""
+        rows = sum(section.end - section.first for section in self._sections)
         self._sections.clear()
         self._bytes = 0
+        return rows

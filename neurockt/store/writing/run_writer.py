@@ -220,7 +220,7 @@ class RunWriter:
             summary=summary,
             timing=self._timing,
             is_ours=self._is_ours,
-            on_trouble=self._table_trouble,
+            on_fault=self._row_refused,
         )
 
     def _write_info(self) -> None:
@@ -269,5 +269,5 @@ class RunWriter:
     def _tell_fault(self, what: str, error: BaseException) -> None:
         self._on_fault(f"{self.path}: {what}", error)
 
-    def _table_trouble(self, error: OSError) -> None:
+    def _row_refused(self, error: OSError) -> None:
         self._on_fault(f"{self.path}: a row could not be written; rows wait in memory until the disk takes them", error)

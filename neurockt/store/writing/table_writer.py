@@ -1,14 +1,14 @@
 """One table being written: rows go to the journal at once, and from there to the parts in the background.
 
-Two threads meet here. The training loop calls ``append`` and ``set_columns``; the run's background thread calls the
-rest. ``append`` takes no lock, which would cost the loop a tenth of its time: it raises ``_busy`` before it looks up
-the journal's descriptor and lowers it when the write is done; the background thread exchanges the descriptor, or has
-the loop do so before its next row, and lets the old journal be until no write to it can be under way. Everything rarer
-than a row is done under ``_lock``, under which the background thread never touches the disk.
+Two threads meet here. The training loop calls ``append``, ``set_columns`` and ``skip``; the run's background thread
+calls the rest. ``append`` takes no lock, which would cost the loop a tenth of its time. It notes which descriptor it
+writes to, in ``_writing``. The background thread exchanges the descriptor whenever it likes, and leaves the old one
+alone until the loop is not writing to it. Everything rarer than a row is done under ``_lock``, under which the
+background thread never touches the disk.
 
 A row that the disk refuses waits in the backlog, and so does every row after it. From then on the disk is the
-background thread's alone: it takes the journal's descriptor from the loop, puts the file in order, writes what waits,
-and gives the loop a descriptor again. FORMAT.md section 6 says what that leaves on disk.
+background thread's alone: the loop has no descriptor until the background thread has put the file in order and written
+what waits. FORMAT.md section 6 says what that leaves on disk.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ import errno
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from os import write
 from pathlib import Path
 from threading import RLock
+from typing import Final
 from zlib import crc32
 
 from neurockt.run_info import TableSummary
@@ -34,6 +35,11 @@ from neurockt.store.journal.records import CRC_SIZE, MAGIC, columns_record, pack
 from neurockt.store.writing.backlog import Backlog, Waiting
 from neurockt.store.writing.sealed_rows import SealedRows
 from neurockt.store.writing.timing import Timing
+
+LOCK_SECONDS: Final = 0.2
+"""How long the background thread waits for the loop. A signal handler may hold the loop anywhere, for any time."""
+LONGEST_SEAL_RETRY: Final = 32
+"""Sealings that fail one after the other are tried after twice the time each, up to this multiple."""
 
 
 class TableWriter:
@@ -49,59 +55,54 @@ class TableWriter:
         summary: TableSummary | None = None,
         timing: Timing | None = None,
         is_ours: Callable[[], bool] = lambda: True,
-        on_trouble: Callable[[OSError], None] = lambda error: None,
+        on_fault: Callable[[OSError], None] = lambda error: None,
     ) -> None:
-        """Start the journal; if the disk refuses it, rows wait until it does not.
+        """Create the journal; if the disk refuses it, rows wait until it does not.
 
         Args:
             last: number of the last row there is already.
-            summary: what the rows there are already come to.
+            summary: of the rows there are already.
             timing: how often it is sealed, and how soon a disk that failed is tried again.
             is_ours: asked before files are changed by their names: whether no other process has taken the run over.
-            on_trouble: hears of a write that was refused.
+            on_fault: called with the error when a row could not be written.
         """
         self.last = last
         """Number of the last row appended: the step in `steps`, the epoch in `epochs`, the sample in `system`."""
         self.columns = tuple(columns)
+        self.dropped = 0
+        """Rows that are lost: the disk refused them for too long, or lost them, or they were skipped."""
         self._parts = run_dir / table
         self._journal = layout.journal_path(run_dir, table)
         self._next_journal = layout.next_journal_path(run_dir, table)
         self._timing = timing or Timing()
         self._is_ours = is_ours
-        self._on_trouble = on_trouble
+        self._on_fault = on_fault
         self._sealed = SealedRows(run_dir, table, last, summary or TableSummary())
         self._sealed_at = time.monotonic()
-        self._seal_again_at = 0.0
-        self._synced = last
-        self._first: int | None = None  # what the header of the journal in use says; tells it from every other
-        self._frozen = False  # the journal is being sealed, and rows go to its successor
-        self._frozen_fd = -1
-        self._frozen_last = last
-        self._offer: list[int] | None = None  # the successor's descriptor, until one of the two threads has taken it
-        self._loop_left = True  # the loop can no longer be writing to the frozen journal
-        self._busy = False  # the loop is writing; or its last write was interrupted, or refused
+        self._seal_pace = repair.Pace(self._timing.seal_retry, LONGEST_SEAL_RETRY * self._timing.seal_retry)
+        self._last_synced = last
+        self._fd = -1  # the active journal; -1 where rows wait
+        self._writing: int | None = None  # what the loop writes to, or did when a signal handler raised
+        self._first: int | None = None  # what the header of the active journal says; tells it from every other
+        self._summarised = journal_file.Reading(self._read_active)  # the active journal, as far as the summary has it
+        self._sealing_fd = -1  # the journal that is being sealed
+        self._sealing_last = last
+        self._sealing_summarised = self._summarised
         self._waiting = False  # rows are not written now, but wait
+        self._last_written = last  # while rows wait: number of the last row that was written
         self._backlog = Backlog()
-        self._written = last  # while rows wait: number of the last row that was written
-        self._lost = 0  # rows that had been written, and are not there any more
-        self._sick = -1  # a descriptor that was taken from the loop
-        self._pace = repair.Pace(self._timing.retry)
-        self._lock = RLock()  # a signal handler may finish the run amid whatever the loop does
+        self._failed_fd = -1  # the active journal's, taken from the loop
+        self._retry_pace = repair.Pace(self._timing.retry)
+        self._closing = False
+        self._lock = RLock()  # a signal handler may finish the run in the middle of whatever the loop does
         self._take_columns(columns)
-        self._fd = -1
-        header = MAGIC + columns_record(self.columns, last + 1)
         try:
             self._parts.mkdir(exist_ok=True)
-            self._fd = journal_file.create(self._journal, header)
+            self._fd = journal_file.create(self._journal, MAGIC + columns_record(self.columns, last + 1))
             self._first = last + 1
         except OSError as error:
             self._wait()
-            on_trouble(error)
-
-    @property
-    def dropped(self) -> int:
-        """Rows lost because the disk refused them for too long, or lost them."""
-        return self._backlog.dropped + self._lost + self._sealed.lost
+            on_fault(error)
 
     # The training loop's side
 
@@ -109,188 +110,235 @@ class TableWriter:
         """Store one row; when this returns it is the kernel's, and outlives the process.
 
         Args:
-            other: the other axis (the epoch in `steps`, the step in `epochs` and in `system`).
+            other: the other index (the epoch in `steps`, the step in `epochs` and in `system`).
             time_ns: nanoseconds since 1970, UTC.
             values: one float a column.
 
         Raises:
-            struct.error, ValueError: the values are others than a number a column; nothing has been stored.
+            struct.error, ValueError: the values are not one number for each column; nothing has been stored.
         """
-        if self._busy and self._held(other, time_ns, values):
-            return
+        if self._writing is not None:
+            with self._lock:
+                self._settle()
         number = self.last + 1
         pack = self._pack  # called by a local name, which is faster than as what looks like a method
         payload = pack(number, other, time_ns, values)
         frame = payload + pack_crc(crc32(payload))
-        self._busy = True  # stays so if a signal handler raises before the write is accounted for
+        # no call between reading the descriptor and noting it: the interpreter does not switch threads there
+        self._writing = fd = self._fd  # stays so if a signal handler raises before the write is accounted for
         try:
-            if write(self._fd, frame) == self._row_bytes:
+            if write(fd, frame) == self._row_bytes:
                 self.last = number
-                self._busy = False
+                self._writing = None
                 return
         except OSError as error:
             self._refused(frame, error)
         else:
             self._refused(frame, journal_file.disk_full())
 
-    def _held(self, other: int, time_ns: int, values: Sequence[float]) -> bool:
-        """Where rows wait, let this one wait too; else make good for a write that was interrupted."""
+    def _refused(self, frame: bytes, error: OSError) -> None:
         with self._lock:
-            self._settle()
-            if self._waiting:
-                payload = self._pack(self.last + 1, other, time_ns, values)
-                self._hold(payload + pack_crc(crc32(payload)))
-            return self._waiting
+            is_new = self._fd >= 0  # otherwise whoever took the descriptor has reported why
+            self._wait()
+            self.dropped += not self._backlog.hold(self.columns, self.last + 1, frame)
+            self.last += 1
+            self._writing = None
+        if is_new:
+            self._on_fault(error)
 
     def _wait(self) -> None:
         """Rows wait from here on."""
-        self._busy = self._waiting = True
-        self._written = self.last
+        self._withdraw()
+        if not self._waiting:
+            self._waiting = True
+            self._last_written = self.last
 
-    def _hold(self, frame: bytes) -> None:
-        self._backlog.hold(self.columns, self.last + 1, frame)
-        self.last += 1
+    def _withdraw(self) -> None:
+        """Take the journal from the loop: the next row will be refused, and wait."""
+        if self._fd >= 0:
+            self._failed_fd, self._fd = self._fd, -1
 
-    def _refused(self, frame: bytes, error: OSError) -> None:
+    def set_columns(self, columns: Sequence[str]) -> None:
+        """Rows from here on have these columns."""
+        self._begin_section(columns)
+
+    def skip(self, rows: int) -> None:
+        """So many rows were lost before they got here: they are counted in ``dropped``, and keep their numbers."""
+        self._begin_section(self.columns, rows)
+
+    def _begin_section(self, columns: Sequence[str], skipped: int = 0) -> None:
+        """Have a columns record before the next row."""
         with self._lock:
-            told = self._fd < 0  # whoever took the descriptor has told why
-            self._wait()
-            self._hold(frame)
-        if not told:
-            self._on_trouble(error)
+            self._settle()
+            self._writing = self._fd  # as in ``append``
+            if self._fd < 0:
+                self._wait()
+            self.last += skipped
+            self.dropped += skipped
+            self._take_columns(columns)
+            try:
+                if self._fd >= 0:  # else it is written with the rows that wait
+                    journal_file.write_all(self._fd, columns_record(self.columns, self.last + 1))
+                self._writing = None
+                return
+            except OSError as error:
+                fault = error
+                self._wait()
+                self._writing = None
+        self._on_fault(fault)
 
     def _take_columns(self, columns: Sequence[str]) -> None:
         self.columns = tuple(columns)
         self._pack = row_packer(len(self.columns))
         self._row_bytes = row_struct(len(self.columns)).size + CRC_SIZE
 
-    def set_columns(self, columns: Sequence[str]) -> None:
-        """Rows from here on have these columns."""
-        with self._lock:
-            self._settle()
-            self._take_columns(columns)
-        self._begin_section()
-
-    def skip(self, rows: int) -> None:
-        """So many rows were lost before they got here: they are counted in ``dropped``, and keep their numbers."""
-        with self._lock:
-            self._settle()
-            self.last += rows
-            self._lost += rows
-        self._begin_section()
-
-    def _begin_section(self) -> None:
-        """Rows from here on follow a columns record."""
-        with self._lock:
-            if self._waiting:
-                return
-            self._busy = True
-            try:
-                journal_file.write_all(self._fd, columns_record(self.columns, self.last + 1))
-                self._busy = False
-                return
-            except OSError as error:
-                told, trouble = self._fd < 0, error
-                self._wait()
-        if not told:
-            self._on_trouble(trouble)
-
     def _settle(self) -> None:
-        """Make good for a write that a signal handler interrupted, if one did: the file tells whether it was done."""
-        if self._busy and not self._waiting:
+        """Find out whether a write that a signal handler interrupted was done, so that no row gets its number twice."""
+        fd = self._writing
+        if fd is None:
+            return
+        self._take_columns(self.columns)
+        self.last = max(self.last, self._backlog.last)
+        if fd >= 0:
             try:
-                end = repair.cut(self._fd)
+                end = repair.cut(fd)
                 self.last = max(self.last, end.next - 1)
-                if end.columns != self.columns:
-                    journal_file.write_all(self._fd, columns_record(self.columns, self.last + 1))
-                self._busy = False
+                if fd == self._fd and end != (self.columns, self.last + 1):
+                    journal_file.write_all(fd, columns_record(self.columns, self.last + 1))
             except OSError:
-                self._wait()
+                self.last += 1  # it may have been written
+                if fd == self._fd:
+                    self._wait()
+        self._writing = None
 
-    # The background thread's side: when the disk has refused
+    # The background thread's side
+
+    @contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        """Keep the loop out of everything but ``append``.
+
+        Raises:
+            TimeoutError: it could not be kept out in time. Not at the end, when it does nothing more.
+        """
+        held = self._lock.acquire(timeout=LOCK_SECONDS)
+        if not held and not self._closing:
+            raise TimeoutError(errno.ETIMEDOUT, "the training loop is held up in the middle of a row")
+        try:
+            yield
+        finally:
+            if held:
+                self._lock.release()
+
+    def _has_left(self, fd: int) -> bool:
+        """Whether the loop has stopped writing to a descriptor that was taken from it, now or within a moment."""
+        for _ in range(100):
+            if self._writing != fd:
+                return True
+            time.sleep(0.0001)
+        return False
+
+    @property
+    def _active(self) -> Path:
+        """The active journal."""
+        return self._next_journal if self._sealing_fd >= 0 else self._journal
+
+    def _read_active(self, offset: int, size: int) -> bytes:
+        return journal_file.read_named(self._active, offset, size)
+
+    def _lose(self, rows: int) -> None:
+        """Rows that had been stored are gone."""
+        if rows > 0:
+            with self._exclusive():
+                self.dropped += rows
+            self._sealed.recount()
+            self._sealing_summarised = journal_file.Reading(self._sealing_summarised.read)
+            self._summarised = journal_file.Reading(self._read_active)
+
+    # When the disk has refused
 
     def retry(self) -> None:
         """Write what waits, if something does and it is time to try again."""
-        if (self._waiting or self._fd < 0) and self._pace.is_time() and self._is_ours():
-            with self._pace.trying():
+        if self._fd < 0 and self._retry_pace.is_time() and self._is_ours():
+            with suppress(OSError), self._retry_pace.trying():  # reported when it began
                 self._recover()
-
-    def _withdraw(self) -> None:
-        """Take the journal from the loop: the next row will be refused, and wait."""
-        with self._lock:
-            if self._fd >= 0:
-                self._sick, self._fd = self._fd, -1
 
     def _recover(self) -> None:
         """Put the journal's file in order, write what waits, and give the loop the file again."""
-        self._withdraw()
-        if self._busy and not self._waiting:
-            return  # the loop may be amid its last write to it
+        if self._writing == self._failed_fd >= 0:
+            return  # the loop may still be in its last write to it
         end, newest = self._repair()
-        with self._lock:
-            written = self._written if self._waiting else self.last
-            self._lost += max(0, written - newest)
-            self._written = newest
+        with self._exclusive():
+            written = self._last_written if self._waiting else self.last
+            self._last_written = newest
             self.last = max(self.last, newest)  # the row of an interrupted write is there
             self._backlog.forget_until(newest)  # as is one whose write failed after all was done
+        self._lose(written - newest)
         while True:
-            with self._lock:
+            with self._exclusive():
                 rows = self._backlog.next_rows(repair.PIECE_BYTES)
                 if rows is None:
                     rows = Waiting(self.columns, self.last + 1, b"", 0)
                     if (rows.columns, rows.first) == end:
-                        self._fd, self._sick = self._sick, -1
-                        if self._waiting:
-                            self._busy = self._waiting = False
+                        self._fd, self._failed_fd = self._failed_fd, -1
+                        self._waiting = False
                         return
             head = b"" if (rows.columns, rows.first) == end else columns_record(rows.columns, rows.first)
-            journal_file.write_all(self._sick, head + rows.data)
+            journal_file.write_all(self._failed_fd, head + rows.data)
             end = JournalEnd(rows.columns, rows.first + rows.rows)
-            with self._lock:
-                self._written = end.next - 1
+            with self._exclusive():
+                self._last_written = end.next - 1
                 self._backlog.forget_until(end.next - 1)
 
     def _repair(self) -> tuple[JournalEnd, int]:
-        """Open the journal in use again; gives its end, and the number of the newest row that is stored anywhere."""
-        path, old = self._next_journal if self._frozen else self._journal, self._sick
-        self._sick, self._first, end, newest = repair.repair(path, self._parts, old, self._first, self._next_end)
+        """Open the active journal again; gives its end, and the number of the newest row that is stored anywhere."""
+        old = self._failed_fd
+        repaired = repair.repair(self._active, self._parts, old, self._first, self._next_end)
+        self._failed_fd, self._first, end, newest = repaired
         if old >= 0:
             os.close(old)
-        return end, max(newest, self._sealed.last, self._frozen_last)
+        self._summarised = journal_file.Reading(self._read_active)
+        if self._sealing_fd >= 0:
+            sealing = self._content(self._sealing_fd)
+            for _ in sealing:
+                pass
+            newest = max(newest, sealing.next - 1)
+        return end, max(newest, self._sealed.last)
 
     def _next_end(self) -> JournalEnd:
         """What the next row to be written fits."""
-        with self._lock:
+        with self._exclusive():
             rows = self._backlog.next_rows(0)
             return JournalEnd(rows.columns, rows.first) if rows else JournalEnd(self.columns, self.last + 1)
 
-    # The background thread's side: fsync and sealing
+    # Fsync and sealing
 
     def sync(self) -> None:
         """Put the rows so far on stable storage; a journal that is not where it was is taken from the loop."""
         last, fd = self.last, self._fd
-        if fd < 0 or self._waiting:
+        if fd < 0:
             return
         try:
             if os.fstat(fd).st_nlink == 0 and self._is_ours():
-                raise FileNotFoundError(errno.ENOENT, "it was removed; it is made again", str(self._journal))
-            if last != self._synced:
+                raise FileNotFoundError(errno.ENOENT, "it was removed; it is made again", str(self._active))
+            if last != self._last_synced:
+                if self._sealing_fd >= 0:
+                    files.fsync(self._sealing_fd)
                 files.fsync(fd)
-                self._synced = last
+                self._last_synced = last
         except OSError:
-            self._withdraw()  # the kernel takes what it could not write for written: it has to be written again
+            with self._exclusive():
+                self._withdraw()  # the kernel takes what it could not write for written: it has to be written again
             raise
 
     def seal_if_due(self) -> None:
         """Seal a journal that has grown long or old."""
         rows = self.last - self._sealed.last
-        if (rows or self._frozen) and self._fd >= 0 and not self._waiting and time.monotonic() >= self._seal_again_at:
+        if (rows or self._sealing_fd >= 0) and self._fd >= 0 and self._seal_pace.is_time():
             old = time.monotonic() - self._sealed_at >= self._timing.seal
-            due = self._frozen or self._sealed.last == 0 or old or rows >= self._timing.seal_rows
+            due = self._sealing_fd >= 0 or self._sealed.last == 0 or old or rows >= self._timing.seal_rows
             if (due or os.fstat(self._fd).st_size >= self._timing.seal_bytes) and self._is_ours():
-                self._seal_again_at = time.monotonic() + self._timing.seal_retry
-                self.seal()
-                self._seal_again_at = 0.0
+                with self._seal_pace.trying():
+                    self.seal()
 
     def seal_soon(self) -> None:
         """Have ``seal_if_due`` seal, however young the journal is."""
@@ -299,26 +347,43 @@ class TableWriter:
     def seal(self) -> None:
         """Move the journal's rows into the parts. Whatever interrupts it, every row is in one place at least.
 
-        The loop is turned to a new journal; the old one's rows are appended to the parts; then the new journal takes
+        The loop is given a new journal; the old one's rows are appended to the parts; then the new journal takes
         the old one's name, which drops the old rows in one rename.
         """
-        if not self._frozen and not self._freeze():
+        if self._sealing_fd < 0 and not self._switch():
             return
-        if not self._loop_has_left():
-            return  # amid a slow write, or interrupted in one: the next call goes on
-        content = self._content(self._frozen_fd)
+        if not self._has_left(self._sealing_fd):
+            return  # in a slow write, or interrupted in one: the next call goes on
+        content = self._content(self._sealing_fd)
         for rows in content:
-            self._sealed.add(rows, join=False)
-        if not content.whole:
+            self._lose(self._sealed.add(rows, join=False))
+        lost = self._sealing_last - max(content.next - 1, self._sealed.last)
+        if content.damaged or lost > 0:
             self._put_aside()
         os.replace(self._next_journal, self._journal)
-        os.close(self._frozen_fd)
-        self._frozen_fd = -1
-        self._frozen = False
-        self._offer = None
-        self._lost += max(0, self._frozen_last - max(content.next - 1, self._sealed.last))
+        os.close(self._sealing_fd)
+        self._sealing_fd = -1
+        self._lose(lost)
         files.sync_directory(self._journal.parent)
         self._sealed_at = time.monotonic()
+
+    def _switch(self) -> bool:
+        """Give the loop a new journal, so that the one before can be sealed; False where that has to wait."""
+        columns, first = self.columns, self.last + 1
+        fd = journal_file.create(self._next_journal, MAGIC + columns_record(columns, first))
+        with suppress(TimeoutError), self._exclusive():
+            if self._fd >= 0 and self.columns == columns:
+                self._sealing_last = self.last
+                self._sealing_fd, self._fd = self._fd, fd
+                self._first = first
+                self._sealing_summarised = self._summarised
+                self._sealing_summarised.read = partial(journal_file.read_either, self._sealing_fd, self._journal)
+                self._summarised = journal_file.Reading(self._read_active)
+                return True
+        os.close(fd)
+        with suppress(OSError):
+            self._next_journal.unlink()
+        return False
 
     def _content(self, fd: int) -> journal_file.Reading:
         """What a journal holds that the loop does not write to; by its name where the descriptor is dead."""
@@ -327,81 +392,33 @@ class TableWriter:
     def _put_aside(self) -> None:
         """Keep a journal that the disk has damaged."""
         if kept := journal_file.put_aside(self._journal):
-            self._on_trouble(OSError(errno.EIO, f"the journal was damaged on disk; it is kept as {kept}"))
-
-    def _freeze(self) -> bool:
-        """Turn the loop to a new journal; False where that has to wait.
-
-        A loop that does nothing but record is amid a write whenever this thread comes to look: it turns itself, where
-        it next asks for a row to be packed. The journal is offered in a list, and turned to by whoever takes it out;
-        not under the lock, since a signal handler may hold the loop there while the run is sealed.
-        """
-        if self._offer == []:
-            return self._frozen  # else the loop is held up between taking it and turning to it
-        with self._lock:
-            columns, first, pack = self.columns, self.last + 1, self._pack
-        fd = journal_file.create(self._next_journal, MAGIC + columns_record(columns, first))
-        self._offer = offer = [fd]
-
-        def turn_and_pack(number: int, other: int, time_ns: int, values: Sequence[float]) -> bytes:
-            self._pack = pack
-            if not self._waiting:
-                self._turn(offer, first)
-            return pack(number, other, time_ns, values)
-
-        for _ in range(100):
-            with self._lock:
-                if self._waiting or self._fd < 0 or self.columns != columns:
-                    break
-                if not self._busy:
-                    self._turn(offer, first)
-                elif offer:
-                    self._pack = turn_and_pack
-                if self._frozen:
-                    break
-            time.sleep(0.0001)
-        with self._lock:
-            if self._pack is turn_and_pack:
-                self._pack = pack
-        if _take_from(offer) < 0:
-            return self._frozen
-        self._offer = None
-        os.close(fd)
-        with suppress(OSError):
-            self._next_journal.unlink()
-        return False
-
-    def _turn(self, offer: list[int], first: int) -> None:
-        """Rows from here on go to the journal that is offered, if it still is; not amid a write."""
-        if (fd := _take_from(offer)) >= 0:
-            self._frozen_last = self.last
-            self._frozen_fd, self._fd = self._fd, fd
-            self._first = first
-            self._loop_left = False
-            self._frozen = True
-
-    def _loop_has_left(self) -> bool:
-        """Whether the loop can no longer be writing to the frozen journal."""
-        for _ in range(100):
-            if self._loop_left:
-                break
-            self._loop_left = not self._busy or self._waiting or self.last > self._frozen_last
-            time.sleep(0.0001)
-        return self._loop_left
+            self._on_fault(OSError(errno.EIO, f"the journal was damaged on disk; it is kept as {kept}"))
 
     def summary(self) -> TableSummary:
-        """What the columns came to, rows that are still in the journals included."""
-        journals = [self._journal, self._next_journal] if self._frozen else [self._journal]
-        return self._sealed.summary([] if self.last == self._sealed.last else journals)
+        """Of all rows, those in the journals included; only what is new is read. As last known where the disk fails."""
+        with suppress(OSError):
+            if self._sealing_fd >= 0:
+                self._sealed.count(self._sealing_summarised)
+            self._sealed.count(self._summarised)
+        return self._sealed.summary
+
+    # The end
 
     def abandon(self) -> None:
         """Write nothing more to the run, which is another process's now; rows from here on go nowhere."""
         nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-        with self._lock:
-            self._fd = nowhere  # the loop may be writing to the journal of before: that stays open
-            if self._waiting:
-                self._busy = self._waiting = False
-            self._backlog.give_up()
+        self._closing = True
+        with self._exclusive():
+            self._withdraw()  # it stays open: the loop may be writing to it
+            self._fd = nowhere
+            self._waiting = False
+            self.dropped += self._backlog.give_up()
+
+    def release(self) -> None:
+        """Close the files as they are; the loop must have ended."""
+        for fd in {self._fd, self._failed_fd, self._sealing_fd} - {-1}:
+            os.close(fd)
+        self._fd = self._failed_fd = self._sealing_fd = -1
 
     def close(self) -> None:
         """Seal what is left and remove the journal; the loop must have ended.
@@ -409,41 +426,31 @@ class TableWriter:
         Raises:
             OSError: the disk still refuses; the rows are in the journals, but for those that waited: they are dropped.
         """
-        with self._lock:
-            self._settle()
-            self._busy = self._waiting
-            if journal_file.is_removed(self._fd):
-                self._withdraw()
+        self._closing = True
         try:
-            if self._waiting or self._fd < 0:
-                with suppress(OSError):  # told when it began
+            with self._exclusive():
+                self._settle()
+                if journal_file.is_removed(self._fd):
+                    self._withdraw()
+            if self._fd < 0:
+                with suppress(OSError):  # reported when it began
                     self._recover()
-            if self._frozen:
+            if self._sealing_fd >= 0:
                 self.seal()
             self._seal_last()
         finally:
-            self._backlog.give_up()
-            for fd in {self._fd, self._sick, self._frozen_fd} - {-1}:
-                os.close(fd)
-            self._fd = self._sick = self._frozen_fd = -1
+            self.dropped += self._backlog.give_up()
+            self.release()
 
     def _seal_last(self) -> None:
-        content = self._content(max(self._fd, self._sick))
+        content = self._content(max(self._fd, self._failed_fd))
         for rows in content:
-            self._sealed.add(rows, join=True)
+            self._lose(self._sealed.add(rows, join=True))
         newest = max(content.next - 1, self._sealed.last)
-        self._lost += max(0, (self._written if self._waiting else self.last) - newest)
+        self._lose((self._last_written if self._waiting else self.last) - newest)
         self._backlog.forget_until(newest)
         self._next_journal.unlink(missing_ok=True)  # begun, and given up
         if content.damaged:
             self._put_aside()
         else:
             self._journal.unlink(missing_ok=True)
-
-
-def _take_from(offer: list[int]) -> int:
-    """The descriptor that is offered, for whoever asks first; -1 for the other."""
-    try:
-        return offer.pop()
-    except IndexError:
-        return -1

@@ -1,0 +1,134 @@
+"""An exception that a signal handler raises in the middle of a row: no other row is lost, stored twice or mixed up."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from neurockt import Run
+from neurockt.store.base import layout
+from neurockt.store.writing import backlog, table_writer
+from neurockt.store.writing.table_writer import TableWriter
+
+FILES = {table_writer.__file__, backlog.__file__}
+
+
+class Interrupt(BaseException):
+    """What the handler raises."""
+
+
+def interrupt_at(operation: int, action: Callable[[], object]) -> bool:
+    """Do something, and raise before its n-th bytecode operation in the writer; whether there were so many."""
+    left = operation
+
+    def trace(frame: FrameType, event: str, _: Any) -> Any:
+        nonlocal left
+        if frame.f_code.co_filename not in FILES:
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            left -= 1
+            if not left:
+                raise Interrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        action()
+    except Interrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+def break_journal(run_dir: Path) -> None:
+    """Have the next write to the active journal fail: its descriptor is that of a full device from now on."""
+    for link in Path("/proc/self/fd").iterdir():
+        if link.exists() and link.resolve().name.startswith("steps.journal") and run_dir in link.resolve().parents:
+            full = os.open("/dev/full", os.O_RDWR)
+            os.dup2(full, int(link.name), inheritable=False)
+            os.close(full)
+
+
+def check(run_dir: Path, interrupted: set[int], recorded: int) -> None:
+    """Rows are numbered upwards, and each that was not interrupted is there once, in order."""
+    rows = Run(run_dir).steps()
+    numbers, values = rows["step"].to_pylist(), [int(value) for value in rows["loss"].to_pylist()]
+    assert numbers == sorted(set(numbers))
+    assert values == sorted(set(values))
+    assert set(range(recorded)) - interrupted <= set(values)
+    assert rows["epoch"].to_pylist() == values  # each row is of one piece
+
+
+@pytest.mark.parametrize("between", ["nothing", "seal", "fail", "columns", "fail and columns"])
+def test_a_row_that_is_interrupted_anywhere_harms_no_other(tmp_path: Path, between: str) -> None:
+    """Whatever the background thread, the disk or the user does before the next row."""
+    interrupted: set[int] = set()
+    count = itertools.count()
+    table = TableWriter(tmp_path, "steps", ["loss"])
+
+    def append() -> None:
+        value = next(count)
+        interrupted.add(value)
+        table.append(value, 0, [float(value)] * len(table.columns))
+        interrupted.discard(value)
+
+    append()
+    operation = 0
+    while True:
+        operation += 1
+        if "fail" in between and operation % 3 == 0:
+            break_journal(tmp_path)
+        if not interrupt_at(operation, append):
+            break
+        if between == "seal":
+            table.seal()
+        if "columns" in between:
+            table.set_columns(["loss"] if len(table.columns) == 2 else ["loss", "other"])
+        append()
+        table.retry()
+        append()
+    assert operation > 50
+    table.retry()
+    table.close()
+    check(tmp_path, interrupted, next(count))
+    assert not list(tmp_path.glob("*.damaged"))
+    assert not layout.journal_path(tmp_path, "steps").exists()
+
+
+@pytest.mark.parametrize("what", ["columns", "skip"])
+def test_a_change_that_is_interrupted_anywhere_harms_no_row(tmp_path: Path, what: str) -> None:
+    """The rows after it have the columns and the numbers that the writer says they have."""
+    table = TableWriter(tmp_path, "steps", ["loss"])
+    count = itertools.count()
+    numbers = []
+
+    def append() -> None:
+        value = next(count)
+        table.append(value, 0, [float(value)] * len(table.columns))
+        numbers.append(table.last)
+
+    def change(operation: int) -> None:
+        if what == "skip":
+            table.skip(2)
+        else:
+            table.set_columns(["loss", *(f"other{number}" for number in range(operation % 3))])
+
+    for operation in itertools.count(1):
+        append()
+        if not interrupt_at(operation, partial(change, operation)):
+            break
+        append()
+    table.close()
+    check(tmp_path, set(), next(count))
+    assert Run(tmp_path).steps()["step"].to_pylist() == numbers
