@@ -18,11 +18,12 @@ from tests.benchmarks.harness import Effort, Figure, Measure, progress
 from tests.benchmarks.table import machine, table_lines
 
 FAMILIES = (
-    *("blocked", "total", "stall", "growth", "disk", "kills", "reading", "imports", "listing", "viewer", "leet"),
-    *("wandb_live", "wandb_sync"),
+    *("blocked", "total", "stall", "growth", "torchmetric", "disk", "kills", "reading", "imports", "listing"),
+    *("columns", "viewer", "leet", "wandb_live", "wandb_sync"),
 )
 """The modules here with ``MEASURES``, in the order of the table."""
-ON_REQUEST = ("accelerator", "peers", "leet_long")
+PEERS = ("accelerator", "peers", "leet_long")
+ON_REQUEST = (*PEERS, "soak")
 """The same, measured only when they are asked for."""
 
 
@@ -42,8 +43,8 @@ def main() -> None:
         return
     names = arguments.only or list(usual)
     if arguments.peers:
-        names += on_request
-    effort = Effort(arguments.rounds, arguments.quick)
+        names += measures_of(PEERS)
+    effort = Effort(arguments.rounds, arguments.quick, arguments.minutes)
     figures: list[Figure] = []
     for name in dict.fromkeys(names):
         for figure in {**usual, **on_request}[name].run(effort):
@@ -63,12 +64,15 @@ def _arguments(names: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--only", metavar="NAME", nargs="+", choices=names, help="only these measures")
     parser.add_argument("--rounds", metavar="N", type=int, default=5, help="rounds of each measure (default: 5)")
     parser.add_argument("--quick", action="store_true", help="fewer steps and kills where there are many")
+    parser.add_argument("--minutes", metavar="M", type=float, default=60.0, help="how long to soak (default: 60)")
     parser.add_argument("--peers", action="store_true", help="measure the other recorders, and LEET at length, too")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--list", action="store_true", help="list the measures")
     arguments = parser.parse_args()
     if arguments.rounds < 1:
         parser.error("--rounds must be 1 or more")
+    if arguments.minutes < 0.5:
+        parser.error("--minutes must be 0.5 or more")
     return arguments
 
 

@@ -25,6 +25,8 @@ class Effort:
 
     rounds: int
     quick: bool
+    minutes: float = 60.0
+    """Of what takes as long as it is given."""
 
     def of(self, full: int, quick: int) -> int:
         """The number to use of two."""

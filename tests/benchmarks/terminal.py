@@ -45,8 +45,8 @@ class Terminal:
         """Start it."""
         environment = {**environment, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
         self.begun = time.perf_counter()
-        self._pid, self._fd = pty.fork()
-        if self._pid == 0:
+        self.pid, self._fd = pty.fork()
+        if self.pid == 0:
             os.execvpe(command[0], command, environment)
         fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
 
@@ -129,7 +129,7 @@ class Terminal:
         return sum(_ticks(pid) for pid in self._family()) / os.sysconf("SC_CLK_TCK")
 
     def _family(self) -> Iterator[int]:
-        pids = [self._pid]
+        pids = [self.pid]
         for pid in pids:
             yield pid
             for task in Path(f"/proc/{pid}/task").glob("*/children"):
@@ -137,14 +137,14 @@ class Terminal:
 
     def close(self) -> None:
         """End the program."""
-        os.kill(self._pid, signal.SIGTERM)
+        os.kill(self.pid, signal.SIGTERM)
         try:
             while self.text(5.0):
                 pass
         except EOFError:
             pass
-        os.kill(self._pid, signal.SIGKILL)
-        os.waitpid(self._pid, 0)
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
         os.close(self._fd)
 
 
