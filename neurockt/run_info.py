@@ -29,10 +29,12 @@ class ColumnSummary:
 
 @dataclass(frozen=True)
 class TableSummary:
-    """How many rows a table has, and what each of its metrics came to, in the order of the columns."""
+    """How many rows a table has, and a summary of each of its metrics, in the order of the columns."""
 
     rows: int = 0
     columns: Mapping[str, ColumnSummary] = field(default_factory=dict)
+    last: int | None = None
+    """Number of the last row; it is above ``rows`` where rows are missing. None where that is not known."""
 
 
 @dataclass(frozen=True)

@@ -116,7 +116,7 @@ def _ranks(found: Run) -> str | None:
         return None
     whole = found.state
     others = [f"rank {rank} {state}" for rank, state in states.items() if state != whole]
-    return ", ".join([f"{len(states)}; rows are their means", *others])
+    return "; ".join([str(len(states)), *([", ".join(others)] if others else [])])
 
 
 def _description(info: RunInfo, ranks: str | None) -> Iterator[str]:

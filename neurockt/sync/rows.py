@@ -14,7 +14,7 @@ from datetime import datetime, timedelta, timezone
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final
 
-from neurockt.store.base.layout import KEY, TableName
+from neurockt.store.base.layout import AXES, KEY, RANK, TableName
 from neurockt.store.reading.run import Run
 
 if TYPE_CHECKING:
@@ -81,9 +81,13 @@ class RunRows:
         outlines = {table: run.outline(table) for table in LOGGED}
         self.names = name_columns(list(outlines["steps"].metrics), list(outlines["epochs"].metrics))
         """What each metric of each table is called in W&B."""
-        self.total = sum(outline.total for outline in outlines.values())
+        if run.ranks:  # the rows of one number are one line
+            self._last = {table: run.settled(table) for table in LOGGED}
+            self.total = sum(_count_numbers(run, table, self._last[table]) for table in LOGGED)
+        else:
+            self._last = {table: int(max(outlines[table].axes[KEY[table]][1], default=0)) for table in LOGGED}
+            self.total = sum(outline.total for outline in outlines.values())
         """Rows there are, those that wait included."""
-        self._last = {table: int(max(outlines[table].axes[KEY[table]][1], default=0)) for table in LOGGED}
 
     def after(self, place: Place) -> Iterator[Lines]:
         """The lines after a place, some at a time."""
@@ -143,10 +147,25 @@ class RunRows:
         size = max(256, min(WINDOW_ROWS, WINDOW_VALUES // (len(names) + 3)))
         while after < self._last[table]:
             until = min(after + size, self._last[table])
-            rows = self._run.window(table, after=after, until=until)
+            rows = _mean_of_ranks(self._run.window(table, after=after, until=until), KEY[table])
             after = until
             if len(rows):
                 yield _Window(table, rows, names, self._created)
+
+
+def _count_numbers(run: Run, table: TableName, last: int) -> int:
+    _, pieces = run.batches(table, [KEY[table]])
+    return sum(sum(number <= last for number in piece[0].unique().to_pylist()) for piece in pieces)
+
+
+def _mean_of_ranks(rows: pa.Table, key: str) -> pa.Table:
+    """The rows of several ranks as one a number: of each metric the mean of the values there are, the first axes."""
+    if RANK not in rows.column_names:
+        return rows
+    names = [name for name in rows.column_names if name not in (RANK, key)]
+    kinds = [(name, "first" if name in AXES else "mean") for name in names]
+    means = rows.group_by(key, use_threads=False).aggregate(kinds)
+    return means.select([f"{name}_{kind}" for name, kind in kinds] + [key]).rename_columns([*names, key])
 
 
 class _Window:

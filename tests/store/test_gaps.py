@@ -82,7 +82,7 @@ def test_every_way_of_reading_copes_with_a_gap(tmp_path: Path, table: TableWrite
     by_index.refresh()
     found = [by_index.read(group, ["loss"])["loss"] for group in range(len(by_index.groups))]
     assert [block.at(index) for block in found for index in range(len(block.values))] == NUMBERS
-    assert all(by_index.place_of(number) in (index, None) for index, number in enumerate(NUMBERS))
+    assert all(by_index.position_of(number) in (index, None) for index, number in enumerate(NUMBERS))
     table.skip(1)
     append(table, 1)
     assert follower.new_rows()["step"].to_pylist() == [33]

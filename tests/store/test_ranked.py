@@ -6,8 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+from datetime import datetime, timezone
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -16,7 +18,11 @@ from neurockt import list_runs, open_run
 from neurockt.cli import main
 from neurockt.errors import ColumnNotFound, RunInUse, RunNotFound, UsageError
 from neurockt.monitor import Recorder
+from neurockt.run_info import RunInfo
+from neurockt.store.base import layout
+from neurockt.store.base.run_file import write_info
 from neurockt.store.recovery.sealing import seal_run
+from neurockt.store.tables import parts
 
 RANKS = """
 import os, signal, sys
@@ -85,21 +91,28 @@ def test_ranks_meet_in_one_directory_without_talking(ranked_run: Path) -> None:
     assert plain["loss"].to_pylist()[:2] == [13.0, 23.0]
 
 
-def test_the_whole_is_the_mean_of_the_ranks(ranked_run: Path) -> None:
-    """By step; null is left out, NaN is not, and after a rank's death the others go on."""
-    rows = open_run(ranked_run).steps().to_pylist()
-    assert [row["step"] for row in rows] == list(range(1, 41))
-    assert [row["epoch"] for row in rows] == [1] * 20 + [2] * 20
-    for row in rows:
-        step = row["step"]
-        if step == 7:
+def test_the_whole_has_the_rows_of_all_ranks(ranked_run: Path) -> None:
+    """By step, then by rank; a rank that has died ends early, and a metric of one rank is null in the others."""
+    run = open_run(ranked_run)
+    rows = run.steps()
+    assert rows.column_names == ["rank", "step", "epoch", "time", "loss", "extra"]
+    assert rows.schema.field("rank").type == pa.int64()
+    expected = [(step, rank) for step in range(1, 41) for rank in range(4) if rank != 2 or step <= 30]
+    assert list(zip(rows["step"].to_pylist(), rows["rank"].to_pylist(), strict=True)) == expected
+    for row in rows.to_pylist():
+        step, rank = row["step"], row["rank"]
+        if (step, rank) == (7, 3):
             assert row["loss"] != row["loss"]
         else:
-            there = [0] if step == 5 else [0, 1, 3] if step > 30 else [0, 1, 2, 3]
-            assert row["loss"] == pytest.approx(10 * step + sum(there) / len(there), abs=1e-12)
-        assert row["extra"] == step
-    assert rows[0]["time"] == open_run(ranked_run / "rank-000").steps()["time"][0].as_py()
-    assert open_run(ranked_run).epochs()["acc"].to_pylist() == pytest.approx([0.15, 0.4 / 3])
+            assert row["loss"] == (None if step == 5 and rank else 10 * step + rank)
+        assert row["extra"] == (step if rank == 1 else None)
+        assert row["epoch"] == 1 + (step > 20)
+    assert run.epochs().select(["rank", "epoch", "acc"]).to_pydict() == {
+        "rank": [0, 1, 2, 3, 0, 1, 3],
+        "epoch": [1, 1, 1, 1, 2, 2, 2],
+        "acc": [0.0, 0.1, 0.2, 0.3, 0.0, 0.1, 0.3],
+    }
+    assert run.steps(["loss", "rank"]).slice(0, 2).to_pydict() == {"loss": [10.0, 11.0], "rank": [0, 1]}
 
 
 def test_one_rank_is_a_run_of_its_own(ranked_run: Path) -> None:
@@ -118,28 +131,57 @@ def test_one_rank_is_a_run_of_its_own(ranked_run: Path) -> None:
         run.steps(["los"])
 
 
-def test_every_way_to_read_gives_the_same_means(ranked_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """steps, batches, window, last_rows, follow, rows, outline and the summary agree, however small the pieces."""
+def test_every_way_to_read_gives_the_same_rows(ranked_run: Path) -> None:
+    """steps, batches, window, last_rows, follow, rows, outline and the summary agree."""
     run = open_run(ranked_run)
     whole = run.steps()
-    monkeypatch.setattr("neurockt.store.reading.ranks.SPAN", 16)
     schema, pieces = run.batches("steps")
     assert _same(pa.concat_tables(list(pieces)), whole)
     assert schema == whole.schema
-    assert _same(run.window("steps", after=10, until=20), whole.slice(10, 10))
-    assert _same(run.last_rows("steps", 3), whole.slice(37))
+    assert _same(run.window("steps", after=10, until=20), whole.slice(40, 40))
+    assert _same(run.last_rows("steps", 3), whole.slice(147))
     assert _same(run.follow().steps, whole)
     assert len(run.follow().steps) == 0
     rows = run.rows("steps")
     assert rows.refresh()
     assert not rows.refresh()
-    assert rows.groups.starts == (0, 16, 32, 40)
-    assert rows.read(1, ["loss"])["loss"].values.tolist() == whole["loss"].to_pylist()[16:32]
-    assert rows.place_of(33) == 32
+    assert rows.columns == tuple(whole.column_names)
+    assert rows.groups.starts == (0, 150)
+    assert rows.read(0, ["rank"])["rank"].values.tolist() == whole["rank"].to_pylist()
+    assert rows.position_of(33) == whole["step"].to_pylist().index(33)
+    assert rows.bounds(0, "loss") == (10.0, 403.0)
     outline = run.outline("steps")
-    assert (outline.total, outline.axes["step"][1].tolist(), list(outline.metrics)) == (40, [40], ["loss", "extra"])
+    assert (outline.total, max(outline.axes["step"][1]), list(outline.metrics)) == (150, 40, ["loss", "extra"])
     summary = run.current_info().steps
-    assert (summary.rows, summary.columns["loss"].last, summary.columns["extra"].count) == (40, 400 + 4 / 3, 40)
+    loss, extra = summary.columns["loss"], summary.columns["extra"]
+    assert (summary.rows, loss.last, loss.count, loss.min, loss.max, extra.last) == (40, 400, 147, 10, 403, 40)
+
+
+def test_long_ranks_are_read_piece_by_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In row groups of three, and in groups of 64 numbers, the order is the same."""
+    monkeypatch.setattr("neurockt.store.tables.parts.row_group_rows", lambda columns: 3)
+    counts = (200, 150, 7)
+    for rank, count in enumerate(counts):
+        path = layout.rank_path(tmp_path, rank)
+        now = datetime.now(timezone.utc)
+        (path / "steps").mkdir(parents=True)
+        write_info(RunInfo(path=path, id="long", created=now, rank=rank, ranks=3, state="finished"))
+        numbers = np.arange(1, count + 1)
+        columns = {"step": numbers, "epoch": np.ones_like(numbers), "time": numbers, "loss": numbers / 2}
+        table = pa.table([pa.array(column) for column in columns.values()], names=list(columns))
+        parts.append(path, "steps", table.cast(parts.table_schema(["loss"])))
+    run = open_run(tmp_path)
+    expected = sorted((step, rank) for rank, count in enumerate(counts) for step in range(1, count + 1))
+    table = run.steps(["step", "rank"])
+    assert list(zip(*table.to_pydict().values(), strict=True)) == expected
+    monkeypatch.setattr("neurockt.store.tables.parts.ROW_GROUP_ROWS", 192)
+    rows = run.rows("steps")
+    rows.refresh()
+    found = [rows.read(group, ["step", "rank"]) for group in range(len(rows.groups))]
+    assert len(found) == 4
+    each = [np.concatenate([blocks[name].values for blocks in found]).tolist() for name in ("step", "rank")]
+    assert list(zip(*each, strict=True)) == expected
+    assert [rows.position_of(number) for number in (1, 8, 151, 999)] == [0, 21, 307, 356]
 
 
 def _same(left: pa.Table, right: pa.Table) -> bool:
@@ -151,7 +193,7 @@ def test_the_command_line_shows_the_whole_or_one_rank(ranked_run: Path, capsys: 
     """show says which rank has died; show and export take --rank."""
     assert main(["show", str(ranked_run)]) == 0
     shown = capsys.readouterr().out
-    assert "ranks     4; rows are their means, rank 2 killed" in shown
+    assert "ranks     4; rank 2 killed" in shown
     assert "40 steps, 2 epochs" in shown
     assert main(["show", str(ranked_run), "--rank", "2"]) == 0
     assert "30 steps, 1 epochs" in capsys.readouterr().out
@@ -159,32 +201,34 @@ def test_the_command_line_shows_the_whole_or_one_rank(ranked_run: Path, capsys: 
     assert main([*export, "--rank", "3"]) == 0
     assert capsys.readouterr().out.splitlines()[1] == "1,13.0"
     assert main(export) == 0
-    assert capsys.readouterr().out.splitlines()[1] == "1,11.5"
+    assert capsys.readouterr().out.splitlines()[1:3] == ["1,10.0", "1,11.0"]
     assert main([*export, "--rank", "4"]) == 1
     assert "no rank 4" in capsys.readouterr().err
 
 
-def test_a_live_run_ends_with_its_slowest_rank(tmp_path: Path) -> None:
-    """While a rank is behind, rows that it may still record are not read; when it is dead, they are; seal tells all."""
+def test_a_live_run_is_followed_rank_by_rank(tmp_path: Path) -> None:
+    """Rows of a rank that goes ahead are given at once; settled are those of the slowest that lives."""
     fast, slow = start(tmp_path, 0, "wait", job="78"), start(tmp_path, 1, "wait", job="78")
     run_dir = tmp_path / "slurm-78-0"
     for process in (fast, slow):
         assert process.stdout is not None
         assert process.stdout.readline() == "here\n"
     run = open_run(run_dir)
-    assert len(run.follow().steps) == 35
+    assert len(run.follow().steps) == 70
     fast.communicate("on\n", timeout=30)
     assert run.rank(0).state == "finished"
-    assert (run.state, len(run.follow().steps), len(run.steps())) == ("running", 0, 35)
+    new = run.follow().steps
+    assert (new["step"].to_pylist(), new["rank"].to_pylist()) == ([36, 37, 38, 39, 40], [0] * 5)
+    assert (run.state, run.settled("steps"), len(run.steps())) == ("running", 35, 75)
     with pytest.raises(RunInUse):
         seal_run(run_dir)
     slow.kill()
     slow.communicate(timeout=30)
-    assert (run.state, run.follow().steps["step"].to_pylist()) == ("finished", [36, 37, 38, 39, 40])
+    assert (run.state, run.settled("steps"), len(run.follow().steps)) == ("finished", 40, 0)
     assert run.rank_states() == {0: "finished", 1: "killed"}
-    assert seal_run(run_dir).steps in (0, 35)  # the rank may have come to seal them itself
+    assert seal_run(run_dir).steps in (0, 35)  # the rank may have sealed them itself
     assert pq.read_table(run_dir / "rank-001" / "steps").num_rows == 35
-    assert len(run.steps()) == 40
+    assert len(run.steps()) == 75
 
 
 RESTARTED = """
@@ -207,10 +251,10 @@ def test_a_restarted_job_continues_each_rank(tmp_path: Path) -> None:
     for process in [start(tmp_path, rank, job="79") for rank in range(4)]:
         process.communicate(timeout=60)
     run = open_run(tmp_path / "slurm-79-0")
-    assert len(run.follow().steps) == 40
+    assert len(run.follow().steps) == 150
     rows = run.rows("steps")
     rows.refresh()
-    before = run.rewinds()
+    before = run.rewind_token
     restarted = [
         start(tmp_path, rank, job="79", script=RESTARTED, SLURM_RESTART_COUNT="1", TORCHELASTIC_RUN_ID="another")
         for rank in range(4)
@@ -220,10 +264,12 @@ def test_a_restarted_job_continues_each_rank(tmp_path: Path) -> None:
     assert [process.returncode for process in restarted] == [0] * 4
     new = run.follow()
     assert (new.rewound, new.kept) == (True, (25, 1))
-    assert (new.steps["step"].to_pylist(), new.steps["loss"].to_pylist()) == ([26, 27, 28], [1000.0] * 3)
+    steps = [step for step in (26, 27, 28) for _ in range(4)]
+    assert (new.steps["step"].to_pylist(), new.steps["loss"].to_pylist()) == (steps, [1000.0] * 12)
     assert rows.refresh()
-    assert (rows.rewinds, rows.groups.total) == (1, 28)
-    assert run.rewinds() != before
+    assert rows.rewinds > 0
+    assert rows.groups.total == 4 * 28
+    assert run.rewind_token != before
     (info,) = list_runs(tmp_path)
     assert (info.state, info.ranks, [attempt.restart for attempt in info.attempts]) == ("finished", 4, [0, 1])
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from neurockt import open_run
@@ -98,7 +99,7 @@ def test_a_step_is_found_by_its_number(writer: Writer) -> None:
     writer.seal()
     writer.write(8.0, 9.0)
     reader = reader_of(writer)
-    assert [reader.place_of(number) for number in (1, 4, 7, 8, 9, 100)] == [0, 3, 6, 7, 8, 8]
+    assert [reader.position_of(number) for number in (1, 4, 7, 8, 9, 100)] == [0, 3, 6, 7, 8, 8]
 
 
 def test_bounds_come_without_reading_rows(writer: Writer) -> None:
@@ -117,7 +118,7 @@ def test_what_cannot_be_read_is_null_and_named(writer: Writer) -> None:
     writer.seal()
     part = layout.part_path(writer.recorder.run_dir, "steps", 0)
     reader = reader_of(writer)
-    chunk = reader._opened[1][0].metadata.row_group(1).column(3)
+    chunk = pq.read_metadata(part).row_group(1).column(3)
     data = bytearray(part.read_bytes())
     data[chunk.data_page_offset + chunk.total_compressed_size - 3] ^= 0xFF
     part.write_bytes(bytes(data))

@@ -89,7 +89,7 @@ def test_every_way_of_reading_takes_it(path: Path, table: TableWriter) -> None:
     by_place = run.rows("system")
     by_place.refresh()
     assert by_place.columns == (*AXES, "cpu_percent")
-    assert by_place.place_of(5) == 4
+    assert by_place.position_of(5) == 4
     with pytest.raises(ColumnNotFound, match="did you mean 'sample'"):
         run.system(["sampel"])
 

@@ -120,7 +120,7 @@ class TableRows:
 
     def row_of_number(self, number: int) -> int | None:
         """The row of that step or epoch, else of the next one; None where only reading tells."""
-        place = self._groups.place_of(number)
+        place = self._groups.position_of(number)
         return None if place is None else self.row_of(place)
 
     def cells(self, row: int, columns: range) -> Sequence[Cell] | None:

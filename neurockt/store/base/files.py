@@ -71,11 +71,7 @@ def sync_directory(directory: Path) -> None:
 
 def publish_bytes(path: Path, data: bytes) -> None:
     """Put a file with this content in place atomically."""
-
-    def write(temporary: Path) -> None:
-        temporary.write_bytes(data)
-
-    publish(path, write)
+    publish(path, lambda temporary: temporary.write_bytes(data))
 
 
 def publish_json(path: Path, document: Any) -> None:

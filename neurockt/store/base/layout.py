@@ -23,6 +23,9 @@ KEY: Final[dict[TableName, str]] = {"steps": "step", "epochs": "epoch", "system"
 AXES: Final = ("step", "epoch", "time")
 """The recorder's own columns, in every table. No metric may take these names."""
 
+RANK: Final = "rank"
+"""The column that says whose row it is, in the tables of a run whose ranks keep their own rows."""
+
 _RANK: Final = re.compile(r"rank-(?:\d{3}|[1-9]\d{3,6})")
 
 DAMAGED: Final = ".damaged"

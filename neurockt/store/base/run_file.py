@@ -65,6 +65,7 @@ def to_json(info: RunInfo) -> dict[str, Any]:
 def _table_to_json(table: TableSummary) -> dict[str, Any]:
     return {
         "rows": table.rows,
+        "last": table.last,
         "columns": {
             name: {
                 **vars(column),

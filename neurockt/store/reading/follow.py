@@ -1,11 +1,13 @@
-"""What is new in a table since last asked, at the price of what is new.
+"""New rows of a table since the last call, at the price of the new rows.
 
-A run that is resumed from a checkpoint is rewound: rows that were given out are superseded, and others come in their
-place. The follower says so, and goes on from the last row that stays.
+A run that is resumed from a checkpoint is rewound: rows that were returned are superseded, and others follow in their
+place. The follower reports it, and goes on from the last row that is still valid. A file that the file system refuses,
+as during a file server's fail-over, is waited for.
 """
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Final
 
@@ -15,24 +17,27 @@ from neurockt.errors import CorruptRun
 from neurockt.store.base import layout
 from neurockt.store.base.layout import TableName
 from neurockt.store.journal.records import JournalDecoder, Rows, rows_after
-from neurockt.store.reading.table_reader import Damage, TableReader
-from neurockt.store.tables.parts import rows_to_table
+from neurockt.store.reading.table_reader import Damage, TableReader, unreachable
+from neurockt.store.tables import arrays, parts
 from neurockt.store.tables.superseded import read_kept
 
 HEADER_BYTES: Final = 64
-"""The start of a journal tells it from every other of its table: it holds the number of its first row."""
+"""The start of a journal identifies it among those of its table: it contains the number of its first row."""
+PATIENCE_SECONDS: Final = 120.0
+"""How long to wait for a file that the file system refuses, before the rows after its own are returned."""
 
 
 class TableFollower:
-    """Reads a table's new rows: from the journal where it left off, from the parts when the journal has moved on."""
+    """Reads a table's new rows: from the journal where it stopped, from the parts when the journal has been sealed."""
 
     def __init__(self, run_dir: Path, table: TableName, *, after: int = 0) -> None:
         self.last = after
-        """Number of the last row given out."""
+        """Number of the last row returned."""
         self.rewound_to: int | None = None
-        """Where rows that had been given out were superseded when last asked: the number of the last one that stays."""
+        """Last valid row, if the last call found returned rows superseded."""
         self.damaged: list[Damage] = []
-        """What could not be read, when more than the journal's new rows was last looked at."""
+        """What could not be read when the last call looked further than the journal's new rows."""
+        self._refused_since: float | None = None
         self._run_dir = run_dir
         self._table = table
         self._key = layout.KEY[table]
@@ -41,23 +46,31 @@ class TableFollower:
         self._superseded: frozenset[str] | None = None
 
     def new_rows(self) -> pa.Table:
-        """The rows after the last one given out; empty when there are none.
+        """The rows after the last one returned; empty when there are none, or while the file system refuses to read.
 
-        Where the run was rewound past that one, ``rewound_to`` is set, and they are those after the last that stays.
+        Where the run was rewound past that one, ``rewound_to`` is set, and they are those after the last valid row.
         """
         self.rewound_to = None
+        try:
+            table = self._consistent_rows()
+        except OSError as error:
+            self.damaged = [Damage(self._run_dir, unreachable(error), passing=True)]
+            self._decoders = {}  # they may be past rows that have not been returned
+            return parts.table_schema((), self._key).empty_table()
+        if len(table):
+            self.last = int(arrays.numbers(table[self._key])[-1])
+        return table
+
+    def _consistent_rows(self) -> pa.Table:
         while True:
             superseded = layout.superseded_names(self._run_dir)
             self._go_back(superseded)
             table = self._new_rows()
             if layout.superseded_names(self._run_dir) == superseded:
-                break
-        if len(table):
-            self.last = table[self._key][-1].as_py()
-        return table
+                return table
 
     def _go_back(self, superseded: frozenset[str]) -> None:
-        """Forget the rows that have been superseded since ``superseded`` was last looked at."""
+        """Forget the rows that have been superseded since the last call."""
         before, self._superseded = self._superseded, superseded
         if before is None or before == superseded:
             return
@@ -73,35 +86,45 @@ class TableFollower:
 
     def _new_rows(self) -> pa.Table:
         known, self._decoders = self._decoders, {}
-        batches = [
-            *self._replay(layout.next_journal_path(self._run_dir, self._table), known),
-            *self._replay(layout.journal_path(self._run_dir, self._table), known),
-        ]
+        refused = False
+        batches: list[Rows] = []
+        for path in (
+            layout.next_journal_path(self._run_dir, self._table),
+            layout.journal_path(self._run_dir, self._table),
+        ):
+            try:
+                batches += self._replay(path, known)
+            except FileNotFoundError:
+                pass
+            except OSError:
+                refused = True
         rows = rows_after(sorted(batches, key=lambda batch: int(batch.data["number"][0])), self.last)
         contiguous = self._follow_each_other(rows) if rows else not self._parts_changed()
-        if contiguous and not any(decoder.damaged for decoder in self._decoders.values()):
-            table = rows_to_table(rows, self._key)
-        else:
-            reader = TableReader(self._run_dir, self._table)
-            table = reader.read(after=self.last)
-            self.damaged = reader.damaged
-        return table
+        if contiguous and not refused and not any(decoder.damaged for decoder in self._decoders.values()):
+            self.damaged = [damage for damage in self.damaged if not damage.passing]
+            return parts.rows_to_table(rows, self._key)
+        reader = TableReader(self._run_dir, self._table)
+        table = reader.read(after=self.last)
+        self.damaged = reader.damaged
+        if not any(damage.passing for damage in reader.damaged):
+            self._refused_since = None
+            return table
+        self._decoders, self._parts = {}, None
+        self._refused_since = self._refused_since or time.monotonic()
+        return table if time.monotonic() - self._refused_since >= PATIENCE_SECONDS else table.slice(0, 0)
 
     def _follow_each_other(self, rows: list[Rows]) -> bool:
-        """Whether no number is left out after the last row given out; else only the parts can tell why."""
+        """Whether no number is missing after the last row returned; else the parts have to be read."""
         first, last = int(rows[0].data["number"][0]), int(rows[-1].data["number"][-1])
         return first == self.last + 1 and last == self.last + sum(map(len, rows))
 
     def _replay(self, path: Path, known: dict[bytes, JournalDecoder]) -> list[Rows]:
-        """The rows that have come to a journal since it was last looked at, under whichever name it had then."""
-        try:
-            with path.open("rb") as file:
-                header = file.read(HEADER_BYTES)
-                decoder = self._decoders.setdefault(header, known.get(header) or JournalDecoder())
-                file.seek(decoder.offset)
-                return decoder.feed(file.read())
-        except FileNotFoundError:
-            return []
+        """The new rows of a journal since the last call, whichever name it had then."""
+        with path.open("rb") as file:
+            header = file.read(HEADER_BYTES)
+            decoder = self._decoders.setdefault(header, known.get(header) or JournalDecoder())
+            file.seek(decoder.offset)
+            return decoder.feed(file.read())
 
     def _parts_changed(self) -> bool:
         existing = layout.part_paths(self._run_dir, self._table)

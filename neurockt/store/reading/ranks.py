@@ -1,38 +1,29 @@
-"""A run whose ranks each keep their own rows, read as one: a row is the mean of its row in each rank, by number.
+"""A run whose ranks each keep their own rows, read as one: the rows of all ranks, ordered by step, then by rank.
 
-While ranks are alive, the whole ends with the slowest of them, so that no row changes once it has been read. A rank
-that has ended does not hold the others up: rows that it has not recorded are the mean of the others.
+Nothing is averaged and nothing withheld: each rank's directory is read as a run, and its rows get the column ``rank``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
-from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from neurockt.errors import CorruptRun, NeurocktError
-from neurockt.run_info import RunInfo, State, TableSummary
+from neurockt.errors import NeurocktError
+from neurockt.run_info import ColumnSummary, RunInfo, TableSummary
 from neurockt.store.base import layout
-from neurockt.store.base.layout import TABLES, TableName
-from neurockt.store.base.origin import Origin
-from neurockt.store.base.run_file import read_info
-from neurockt.store.owner.liveness import Liveness
+from neurockt.store.base.layout import RANK, TABLES, TableName
 from neurockt.store.reading.follow import TableFollower
-from neurockt.store.reading.random_access import Block, Groups, RowReader, to_block
+from neurockt.store.reading.random_access import Block, Groups, RowReader, concatenated
 from neurockt.store.reading.run import Run
 from neurockt.store.reading.table_reader import TableReader
-from neurockt.store.tables import parts
-from neurockt.store.tables.outline import Extremes, Outline, outline_of
-from neurockt.store.tables.summary import summarise_rows
-from neurockt.store.tables.superseded import read_kept
-
-SPAN: Final = parts.ROW_GROUP_ROWS
-"""Numbers of rows that are averaged at a time."""
+from neurockt.store.tables import arrays, parts
+from neurockt.store.tables.outline import Outline, outline_of
+from neurockt.store.tables.summary import join
 
 
 class RankedRun(Run):
@@ -40,241 +31,219 @@ class RankedRun(Run):
 
     @property
     def info(self) -> RunInfo:
-        """What rank 0 says; still *running* when it has finished before another."""
+        """What rank 0 wrote of the run; *running* while any rank is."""
         info = super().info
         if info.state == "finished" and "running" in self.rank_states().values():
             return replace(info, state="running", ended=None)
         return info
 
-    def rank_states(self) -> dict[int, State]:
-        """How each rank that has recorded stands."""
-        return states(self.path, self._liveness)
-
     def current_info(self) -> RunInfo:
-        """``info``, with what the columns of the whole come to: ``run.json`` tells it of rank 0 alone."""
-        info = self.info
-        return info.with_tables({table: self._summary(table) for table in TABLES})
-
-    def _summary(self, table: TableName) -> TableSummary:
-        summary = TableSummary()
-        for rows in self.batches(table)[1]:
-            summary = summarise_rows(rows, layout.KEY[table], onto=summary)
-        return summary
+        """``info`` with the summaries over all ranks; the last value is that of the lowest rank that has the metric."""
+        each = []
+        for rank in self.ranks:
+            try:
+                each.append(self.rank(rank).current_info())
+            except NeurocktError:
+                continue  # it is reported where its rows are read
+        return self.info.with_tables({table: _together([getattr(info, table) for info in each]) for table in TABLES})
 
     def follower(self, table: TableName, *, after: int = 0) -> TableFollower:
-        return MeanFollower(self.path, table, self._liveness, after=after)
+        return RankedFollower(self.path, table, after=after)
 
     def rows(self, table: TableName) -> RowReader:
-        return MeanRows(self.path, table, self._liveness)
-
-    def origin(self, attempt: int | None = None) -> Origin | None:
-        return self._first.origin(attempt)
-
-    def diff(self, attempt: int | None = None) -> str | None:
-        return self._first.diff(attempt)
+        return RankedRows(self.path, table, max(1, super().info.ranks or 1))
 
     @property
-    def _first(self) -> Run:
-        """Rank 0, or the first one that has recorded: as for where it came from, they are alike."""
-        ranks = self.ranks
-        return self.rank(ranks[0]) if ranks else Run(self.path)
+    def rewind_token(self) -> frozenset[str]:
+        ranks = layout.rank_paths(self.path).items()
+        return frozenset(f"{rank}/{name}" for rank, path in ranks for name in layout.superseded_names(path))
 
-    def rewinds(self) -> frozenset[str]:
-        return frozenset(f"{rank}/{name}" for rank, names in rewinds(self.path).items() for name in names)
+    def settled(self, table: TableName) -> int:
+        last = {rank: self.rank(rank).settled(table) for rank in self.ranks}
+        states = self.rank_states()
+        live = [number for rank, number in last.items() if number and states[rank] == "running"]
+        return min(live) if live else max(last.values(), default=0)
 
     def _reader(self, table: TableName) -> TableReader:
-        return MeanReader(self.path, table, self._liveness)
+        return RankedReader(self.path, table)
 
 
-def states(run_dir: Path, liveness: Liveness) -> dict[int, State]:
-    """How each rank of a run stands; one that cannot be read counts as killed."""
-    found: dict[int, State] = {}
-    for rank, path in layout.rank_paths(run_dir).items():
-        try:
-            found[rank] = liveness.infer(read_info(path)).state
-        except NeurocktError:
-            found[rank] = "killed"
-    return found
+def _together(tables: Sequence[TableSummary]) -> TableSummary:
+    """One summary of the same table in several ranks; the rows are those of the rank with most."""
+    columns: dict[str, ColumnSummary] = {}
+    for name in dict.fromkeys(name for table in tables for name in table.columns):
+        for summary in (table.columns[name] for table in tables if name in table.columns):
+            known = columns.get(name, ColumnSummary())
+            columns[name] = join(
+                known, replace(summary, last=known.last, last_at=known.last_at) if known.count else summary
+            )
+    last = [table.last for table in tables if table.last is not None]
+    return TableSummary(max((table.rows for table in tables), default=0), columns, max(last, default=None))
 
 
-def rewinds(run_dir: Path) -> dict[int, frozenset[str]]:
-    """What each rank has superseded."""
-    return {rank: layout.superseded_names(path) for rank, path in layout.rank_paths(run_dir).items()}
+class RankedReader(TableReader):
+    """One table of all ranks."""
 
+    def batches(
+        self, columns: Sequence[str] | None = None, *, after: int = 0, until: int | None = None
+    ) -> tuple[pa.Schema, Iterator[pa.Table]]:
+        """As of one rank, with the column ``rank``."""
+        readers = self._readers()
+        snapshots = {rank: reader.snapshot() for rank, reader in readers.items()}
+        known = dict.fromkeys(name for snapshot in snapshots.values() for name in snapshot.columns)
+        wanted = self._schema(known if any(snapshots.values()) else None, columns)
+        inner = pa.schema([field for field in wanted if field.name != RANK])
+        if self._key not in inner.names:
+            inner = inner.append(self._fields(()).field(self._key))
 
-class MeanReader(TableReader):
-    """One table of the whole."""
+        def pieces() -> Iterator[pa.Table]:
+            each = {rank: readers[rank].pieces(snapshots[rank], inner, after, until) for rank in readers}
+            yield from merged(each, wanted, self._key)
+            self.damaged = [damage for reader in readers.values() for damage in reader.damaged]
 
-    def __init__(self, run_dir: Path, table: TableName, liveness: Liveness) -> None:
-        super().__init__(run_dir, table)
-        self._liveness = liveness
-
-    def last_number(self) -> int:
-        """The number of the last row there is: that of the slowest rank alive, else of the one that came furthest."""
-        alive, last = states(self._run_dir, self._liveness), {}
-        for rank, reader in self._readers().items():
-            last[rank] = reader.last_number()
-        recording = [number for rank, number in last.items() if number and alive[rank] == "running"]
-        return min(recording) if recording else max(last.values(), default=0)
+        return wanted, pieces()
 
     def outline(self) -> Outline:
-        """All rows as one group. What a mean comes to, no footer tells: its extremes are unknown."""
-        outlines = [reader.outline() for reader in self._readers().values()]
-        last = self.last_number()
-        names = dict.fromkeys(name for outline in outlines for name in outline.metrics)
-        there = [outline for outline in outlines if outline.total]
-        if not last or not there:
-            return outline_of([], [], self._key)
-        axes = {
-            name: (
-                np.array([min(int(outline.axes[name][0].min()) for outline in there)]),
-                np.array([max(int(outline.axes[name][1].max()) for outline in there)]),
-            )
-            for name in self._axes
-        }
-        axes[self._key] = axes[self._key][0], np.array([last])
-        gapless = all(outline.total == int(outline.axes[self._key][1].max()) for outline in there)
-        total = last if gapless else len(self.read([self._key], until=last))
-        return Outline(np.array([total]), axes, dict.fromkeys(names, Extremes(np.full(1, np.nan), np.full(1, np.nan))))
+        """The row groups of the ranks, one rank after the other."""
+        snapshots = [reader.snapshot() for reader in self._readers().values()]
+        footers = [part.metadata for snapshot in snapshots for _, part in snapshot.parts]
+        return outline_of(footers, [rows for snapshot in snapshots for rows in snapshot.rows], self._key)
+
+    def last_number(self) -> int:
+        return max((reader.last_number() for reader in self._readers().values()), default=0)
+
+    def _fields(self, metrics: Iterable[str]) -> pa.Schema:
+        schema = parts.table_schema((name for name in metrics if name != RANK), self._key)
+        return schema.insert(0, pa.field(RANK, pa.int64(), nullable=False))
 
     def _readers(self) -> dict[int, TableReader]:
         return {rank: TableReader(path, self._table) for rank, path in layout.rank_paths(self._run_dir).items()}
 
-    def _plan(
-        self, columns: Sequence[str] | None, after: int, until: int | None, *, whole: bool
-    ) -> tuple[pa.Schema, Iterator[pa.Table]]:
-        self.damaged = []
-        last = self.last_number()
-        until = last if until is None else min(last, until)
-        readers = {reader: parts.metric_columns(reader.batches()[0]) for reader in self._readers().values()}
-        known = dict.fromkeys(name for metrics in readers.values() for name in metrics)
-        names = [*self._axes, *known] if columns is None else list(columns)
-        if known:
-            self._check(names, known)
-        schema = parts.table_schema((name for name in names if name not in self._axes), self._key)
-        wanted = pa.schema([schema.field(name) for name in names])
-        return wanted, self._means(readers, wanted, after, until)
 
-    def _means(
-        self, readers: Mapping[TableReader, Sequence[str]], wanted: pa.Schema, after: int, until: int
-    ) -> Iterator[pa.Table]:
-        while after < until:
-            span = min(until, after + SPAN)
-            each = []
-            for reader, metrics in readers.items():
-                names = [*self._axes, *(name for name in parts.metric_columns(wanted) if name in metrics)]
-                each.append(reader.read(names, after=after, until=span))
-                self.damaged += [damage for damage in reader.damaged if damage not in self.damaged]
-            rows = mean_of([rows for rows in each if len(rows)], wanted, self._key)
-            if len(rows):
-                yield rows
-            after = span
+def merged(each: Mapping[int, Iterator[pa.Table]], wanted: pa.Schema, key: str) -> Iterator[pa.Table]:
+    """The rows of several ranks by number, then by rank. All rows of one number are in one piece.
 
-
-def mean_of(each: Sequence[pa.Table], wanted: pa.Schema, key: str) -> pa.Table:
-    """Rows by their number: of a metric the mean over the tables that have a value, of the axes what the first says.
-
-    NaN is a value, null is none.
+    Holds one piece of each rank.
     """
-    if not each:
-        return pa.Table.from_batches([], wanted)
-    numbers = [rows[key].to_numpy() for rows in each]
-    union = np.unique(np.concatenate(numbers))
-    places = [np.searchsorted(union, number) for number in numbers]
-    arrays = []
-    for field in wanted:
-        if field.name in layout.axes(key):
-            axis = np.zeros(len(union), np.int64)
-            for rows, place in zip(reversed(each), reversed(places), strict=True):
-                axis[place] = to_block(rows[field.name]).values
-            arrays.append(parts.to_array(axis, field.type))
-        else:
-            arrays.append(_mean(each, places, len(union), field.name))
-    return pa.Table.from_arrays(arrays, schema=wanted)
+    waiting: dict[int, pa.Table] = {}
+    inner = wanted.append(pa.field(key, pa.int64()))  # to sort by
+    while True:
+        for rank, pieces in each.items():
+            if rank not in waiting and (piece := next((piece for piece in pieces if len(piece)), None)) is not None:
+                waiting[rank] = piece
+        if not waiting:
+            return
+        end = min(int(arrays.numbers(rows[key])[-1]) for rows in waiting.values())
+        ready = []
+        for rank in sorted(waiting):
+            rows = waiting.pop(rank)
+            count = parts.rows_until(rows, key, end)
+            if count < len(rows):
+                waiting[rank] = rows.slice(count)
+            column = arrays.to_array(np.full(count, rank, np.int64), pa.int64())
+            ready.append(parts.with_columns(rows.slice(0, count).append_column(RANK, column), inner))
+        together = pa.concat_tables(ready)
+        order = np.argsort(arrays.numbers(together.column(len(wanted))), kind="stable")
+        yield together.select(range(len(wanted))).take(arrays.to_array(order.astype(np.int64), pa.int64()))
 
 
-def _mean(each: Sequence[pa.Table], places: Sequence[npt.NDArray[Any]], count: int, name: str) -> pa.Array:
-    total, having = np.zeros(count), np.zeros(count, np.int64)
-    for rows, place in zip(each, places, strict=True):
-        if name in rows.schema.names:
-            block = to_block(rows[name])
-            there = slice(None) if block.missing is None else ~block.missing
-            total[place[there]] += block.values[there]
-            having[place[there]] += 1
-    return parts.to_array(total / np.maximum(having, 1), pa.float64(), missing=having == 0)
+class RankedFollower(TableFollower):
+    """The new rows of all ranks: of each those that it has recorded since."""
 
-
-class MeanFollower(TableFollower):
-    """The new rows of the whole."""
-
-    def __init__(self, run_dir: Path, table: TableName, liveness: Liveness, *, after: int = 0) -> None:
+    def __init__(self, run_dir: Path, table: TableName, *, after: int = 0) -> None:
         super().__init__(run_dir, table, after=after)
-        self._liveness = liveness
-        self._rewinds = rewinds(run_dir)
+        self._after = after
+        self._followers: dict[int, TableFollower] = {}
 
     def new_rows(self) -> pa.Table:
+        """Where a rank was rewound, ``rewound_to`` holds for all of them, and the later rows of all are given again."""
         self.rewound_to = None
-        before, self._rewinds = self._rewinds, rewinds(self._run_dir)
-        if self._rewinds != before:
-            self._go_back_where_ranks_did(before)
-        reader = MeanReader(self._run_dir, self._table, self._liveness)
-        rows = reader.read(after=self.last)
-        self.damaged = reader.damaged
-        if len(rows):
-            self.last = rows[self._key][-1].as_py()
-        return rows
+        while True:
+            for rank, path in layout.rank_paths(self._run_dir).items():
+                if rank not in self._followers:
+                    after = self._after if self.rewound_to is None else min(self._after, self.rewound_to)
+                    self._followers[rank] = TableFollower(path, self._table, after=after)
+            before = {rank: follower.last for rank, follower in self._followers.items()}
+            tables = {rank: follower.new_rows() for rank, follower in self._followers.items()}
+            kept = [follower.rewound_to for follower in self._followers.values() if follower.rewound_to is not None]
+            if not kept:
+                break
+            self.rewound_to = min(kept if self.rewound_to is None else [*kept, self.rewound_to])
+            for rank, last in before.items():
+                path = layout.rank_path(self._run_dir, rank)
+                self._followers[rank] = TableFollower(path, self._table, after=min(last, self.rewound_to))
+        self.damaged = [damage for follower in self._followers.values() for damage in follower.damaged]
+        self.last = max((follower.last for follower in self._followers.values()), default=self._after)
+        metrics = dict.fromkeys(name for rows in tables.values() for name in parts.metric_columns(rows.schema))
+        schema = RankedReader(self._run_dir, self._table)._fields(metrics)
+        return pa.concat_tables(
+            [pa.Table.from_batches([], schema), *merged({r: iter([t]) for r, t in tables.items()}, schema, self._key)]
+        )
 
-    def _go_back_where_ranks_did(self, before: Mapping[int, frozenset[str]]) -> None:
-        """Forget the rows that a rank has superseded since: their means are to change."""
-        for rank, names in self._rewinds.items():
-            for directory in layout.superseded_paths(layout.rank_path(self._run_dir, rank)).values():
-                if directory.name in names - before.get(rank, frozenset()):
-                    try:
-                        kept = read_kept(directory).get(self._table, self.last)
-                    except CorruptRun:
-                        kept = 0
-                    if kept < self.last:
-                        self.last = self.rewound_to = kept
 
+class RankedRows(RowReader):
+    """Any rows of all ranks by their position. A group holds the rows of a span of numbers."""
 
-class MeanRows(RowReader):
-    """Any rows of the whole by their place. A group holds the rows of so many numbers."""
-
-    def __init__(self, run_dir: Path, table: TableName, liveness: Liveness) -> None:
+    def __init__(self, run_dir: Path, table: TableName, ranks: int) -> None:
         super().__init__(run_dir, table)
-        self._liveness = liveness
-        self._last = 0
-        self._rewinds = rewinds(run_dir)
+        self._span = max(64, parts.ROW_GROUP_ROWS // ranks)
+        self._readers: dict[int, RowReader] = {}
+        self._kept: dict[tuple[int, int], dict[str, Block]] = {}
 
     def refresh(self) -> bool:
-        before = self.groups.total, self.columns, self.rewinds
-        if (found := rewinds(self._run_dir)) != self._rewinds:
-            self._rewinds, self._last, self.groups = found, 0, Groups()
-            self.rewinds += 1
-        reader = self._reader()
-        self.columns = tuple(reader.batches()[0].names)
-        starts = list(self.groups.starts)
-        begun = self._last % SPAN  # the last group grows
-        if begun:
-            starts.pop()
-        after = self._last - begun
-        last = reader.last_number()
-        while after < last:
-            self._last = min(last, after + SPAN)
-            starts.append(starts[-1] + len(reader.read([self.key], after=after, until=self._last)))
-            after = self._last
-        if len(starts) > 1 or not begun:
-            ends = [min(self._last, (group + 1) * SPAN) for group in range(len(starts) - 1)]
-            self.groups = Groups(tuple(starts), tuple((group * SPAN + 1, end) for group, end in enumerate(ends)))
-        self.damaged = {damage.path: damage.what for damage in reader.damaged}
-        return (self.groups.total, self.columns, self.rewinds) != before
+        before = self.groups, self.columns, self.rewinds
+        for rank, path in layout.rank_paths(self._run_dir).items():
+            self._readers.setdefault(rank, RowReader(path, self._table))
+        self._readers = dict(sorted(self._readers.items()))
+        rewinds = sum(reader.rewinds for reader in self._readers.values())
+        changed = [reader.refresh() for reader in self._readers.values()]
+        if not any(changed):
+            return False
+        self.rewinds += sum(reader.rewinds for reader in self._readers.values()) - rewinds
+        self._kept.clear()
+        last = max((reader.groups.numbers[-1][1] for reader in self._readers.values() if len(reader.groups)), default=0)
+        ends = [min(last, begin + self._span) for begin in range(0, last, self._span)]
+        starts = (0, *(self.count_until(end) for end in ends))
+        if starts[: len(self.groups)] != self.groups.starts[:-1]:
+            self.rewinds += 1  # a rank that was behind has recorded rows among those known
+        self.groups = Groups(starts, tuple((end - (end - 1) % self._span, end) for end in ends))
+        metrics = dict.fromkeys(chain.from_iterable(reader.columns for reader in self._readers.values()))
+        self.columns = (RANK, *(name for name in metrics if name != RANK))
+        self.damaged = {path: why for reader in self._readers.values() for path, why in reader.damaged.items()}
+        return (self.groups, self.columns, self.rewinds) != before
+
+    def count_until(self, number: int) -> int:
+        return sum(reader.count_until(number) for reader in self._readers.values())
 
     def read(self, group: int, columns: Sequence[str]) -> dict[str, Block]:
-        rows = self._reader().read(list(columns), after=group * SPAN, until=min(self._last, (group + 1) * SPAN))
-        return {name: to_block(rows[name]) for name in columns}
+        first, last = self.groups.numbers[group]
+        names = list(dict.fromkeys([self.key, *(name for name in columns if name != RANK)]))
+        pieces: dict[str, list[Block]] = {name: [] for name in [*names, RANK]}
+        for rank, reader in self._readers.items():
+            begin, end = reader.count_until(first - 1), reader.count_until(last)
+            pieces[RANK].append(Block(np.full(end - begin, rank, np.int64)))
+            while begin < end:
+                inner = reader.groups.of(begin)
+                span = reader.groups.span(inner)
+                stop = min(end, span.stop)
+                blocks = self._blocks(rank, inner, names)
+                for name in names:
+                    pieces[name].append(blocks[name].part(begin - span.start, stop - span.start))
+                begin = stop
+        found = {name: concatenated(blocks) for name, blocks in pieces.items()}
+        order = np.argsort(found[self.key].values, kind="stable")
+        return {name: found[name].take(order) for name in columns}
+
+    def _blocks(self, rank: int, group: int, names: Sequence[str]) -> dict[str, Block]:
+        """A group of a rank: several of ours lie in it, so that the latest one is kept."""
+        known = self._kept.get((rank, group), {})
+        lacking = [name for name in names if name not in known]
+        if lacking:
+            self._kept = {key: blocks for key, blocks in self._kept.items() if key[0] != rank}
+            self._kept[rank, group] = known = {**known, **self._readers[rank].read(group, lacking)}
+        return known
 
     def bounds(self, group: int, column: str) -> tuple[float, float]:
-        return -np.inf, np.inf  # only reading would tell
-
-    def _reader(self) -> MeanReader:
-        return MeanReader(self._run_dir, self._table, self._liveness)
+        values = self.read(group, [column])[column].values
+        real = values[~np.isnan(values)]
+        return (float(real.min()), float(real.max())) if len(real) else (np.nan, np.nan)

@@ -131,12 +131,13 @@ class Run:
     def current_info(self) -> RunInfo:
         """``info``, with the rows counted in that have come since a live or dead process last wrote ``run.json``."""
         info = self.info
-        if info.state not in ("running", "killed") or info.dropped:
+        if info.state not in ("running", "killed"):
             return info
         from neurockt.store.tables.summary import summarise_rows
 
         def counted(table: TableName, summary: TableSummary) -> TableSummary:
-            return summarise_rows(self._read(table, None, after=summary.rows), KEY[table], onto=summary)
+            after = summary.rows if summary.last is None else summary.last
+            return summarise_rows(self._read(table, None, after), KEY[table], onto=summary)
 
         return info.with_tables({table: counted(table, getattr(info, table)) for table in TABLES})
 
@@ -168,9 +169,17 @@ class Run:
 
         return RowReader(self.path, table)
 
-    def rewinds(self) -> frozenset[str]:
-        """Something else each time the run is rewound: a reader who keeps what it read then has to read it again."""
+    @property
+    def rewind_token(self) -> frozenset[str]:
+        """Changes with every rewind; a reader that keeps what it has read must then read again."""
         return superseded_names(self.path)
+
+    def settled(self, table: TableName) -> int:
+        """The number of the last row that no row can come before any more; 0 for none.
+
+        The last row, but where ranks keep their own rows that of the slowest live rank.
+        """
+        return self._reader(table).last_number()
 
     def superseded(self, table: TableName = "steps") -> dict[int, pa.Table]:
         """The rows that were moved out of a table because the run was resumed from a checkpoint before them.
@@ -202,7 +211,7 @@ class Run:
     def ranks(self) -> tuple[int, ...]:
         """The ranks that keep their own rows; none where one process wrote the run for all.
 
-        The rows of a run that has some are the means of its ranks' rows, by number.
+        The tables of a run that has some hold the rows of all of them, by step and then by the column ``rank``.
         """
         return tuple(rank_paths(self.path))
 

@@ -7,7 +7,7 @@ same order misses none, and drops what it sees twice.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -30,6 +30,8 @@ class Damage:
 
     path: Path
     what: str
+    passing: bool = False
+    """Whether it may be readable again: the file system refuses it, as during a file server's fail-over."""
 
     def __str__(self) -> str:
         return f"{self.path}: {self.what}"
@@ -50,6 +52,30 @@ class Journals:
         return bool(self.successor) and int(self.successor[0].data["number"][0]) > max(self.next, number + 1)
 
 
+@dataclass(frozen=True)
+class Snapshot:
+    """The files of a table at one moment."""
+
+    parts: list[tuple[Path, pq.ParquetFile]]
+    rows: list[Rows]
+    """The rows of the journals that follow those of the parts."""
+
+    def __bool__(self) -> bool:
+        return bool(self.parts or self.rows)
+
+    @property
+    def columns(self) -> dict[str, None]:
+        """The metrics, in the order in which they appeared."""
+        known = dict.fromkeys(name for _, part in self.parts for name in parts.metric_columns(part.schema_arrow))
+        return known | dict.fromkeys(name for batch in self.rows for name in batch.columns)
+
+    def last_number(self, key: str) -> int:
+        """The number of the last row; 0 where there is none."""
+        if self.rows:
+            return int(self.rows[-1].data["number"][-1])
+        return max((parts.footer_last(part.metadata, key) or 0 for _, part in self.parts), default=0)
+
+
 class TableReader:
     """Reads one table of one run. Never writes, never waits, never fails on a file that is being written."""
 
@@ -59,84 +85,81 @@ class TableReader:
         self._run_dir = run_dir
         self._table = table
         self._key = layout.KEY[table]
-        self._axes = layout.axes(self._key)
 
     def read(self, columns: Sequence[str] | None = None, *, after: int = 0, until: int | None = None) -> pa.Table:
         """The rows there are now: parts and journal joined, each row once, in order.
 
         Args:
-            columns: those wanted, in that order; default step, epoch, time and every metric.
+            columns: these alone, in that order; default step, epoch, time and every metric.
             after: only rows numbered above this; row groups that hold none are not read.
-            until: only rows numbered up to this; likewise.
+            until: only rows numbered up to this.
 
         Raises:
             ColumnNotFound: the table has rows, and no such column.
         """
-        schema, pieces = self._plan(columns, after, until, whole=True)
+        schema, pieces = self.batches(columns, after=after, until=until)
         return pa.concat_tables([pa.Table.from_batches([], schema), *pieces])
 
-    def batches(self, columns: Sequence[str] | None = None, *, after: int = 0) -> tuple[pa.Schema, Iterator[pa.Table]]:
+    def batches(
+        self, columns: Sequence[str] | None = None, *, after: int = 0, until: int | None = None
+    ) -> tuple[pa.Schema, Iterator[pa.Table]]:
         """What ``read`` gives, a row group at a time, so that memory stays bounded; each piece has the schema."""
-        return self._plan(columns, after, None, whole=False)
+        snapshot = self.snapshot()
+        wanted = self._schema(snapshot.columns if snapshot else None, columns)
+        return wanted, self.pieces(snapshot, wanted, after, until)
 
     def outline(self) -> Outline:
-        """What the rows there are now hold, row group by row group, from the footers; the journal's rows come last."""
-        opened, rows = self._snapshot()
-        return outline_of([part.metadata for _, part in opened], rows, self._key)
+        """What each row group holds, from the footers; the journal's rows come last."""
+        snapshot = self.snapshot()
+        return outline_of([part.metadata for _, part in snapshot.parts], snapshot.rows, self._key)
 
-    def _plan(
-        self, columns: Sequence[str] | None, after: int, until: int | None, *, whole: bool
-    ) -> tuple[pa.Schema, Iterator[pa.Table]]:
-        """The schema of the rows there are now, and the pieces they are read in."""
-        opened, rows = self._snapshot()
-        rows = rows_until(rows_after(rows, after), until)
-        known = dict.fromkeys(name for _, part in opened for name in parts.metric_columns(part.schema_arrow))
-        known.update(dict.fromkeys(name for batch in rows for name in batch.columns))
-        names = [*self._axes, *known] if columns is None else list(columns)
-        if opened or rows:
-            self._check(names, known)
-        schema = parts.table_schema((name for name in names if name not in self._axes), self._key)
-        wanted = pa.schema([schema.field(name) for name in names])
-        return wanted, self._pieces(opened, rows, wanted, after, until, whole=whole)
+    def _schema(self, known: dict[str, None] | None, columns: Sequence[str] | None) -> pa.Schema:
+        """The schema of the columns wanted, of a table with these metrics; None for a table without rows."""
+        schema = self._fields(known or ())
+        if columns is None:
+            return schema
+        there = set(schema.names)
+        for name in columns:
+            if name not in there and known is not None:
+                close = difflib.get_close_matches(name, schema.names, 1)
+                hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(schema.names)}"
+                raise ColumnNotFound(f"no column {name!r} in {self._table} of {self._run_dir}; {hint}")
+        if not there.issuperset(columns):
+            schema = self._fields(dict.fromkeys(name for name in columns if name not in there))
+        return pa.schema([schema.field(name) for name in columns])
 
-    def _pieces(
-        self,
-        opened: Sequence[tuple[Path, pq.ParquetFile]],
-        rows: list[Rows],
-        wanted: pa.Schema,
-        after: int,
-        until: int | None,
-        *,
-        whole: bool,
-    ) -> Iterator[pa.Table]:
-        for path, part in opened:
-            yield from self._read_part(path, part, wanted, after, until, whole=whole)
-        if rows:
+    def _fields(self, metrics: Iterable[str]) -> pa.Schema:
+        return parts.table_schema(metrics, self._key)
+
+    def pieces(self, snapshot: Snapshot, wanted: pa.Schema, after: int, until: int | None) -> Iterator[pa.Table]:
+        """The rows of a snapshot above ``after`` and up to ``until``, with these columns; null where it lacks one."""
+        for path, part in snapshot.parts:
+            yield from self._read_part(path, part, wanted, after, until)
+        if rows := rows_until(rows_after(snapshot.rows, after), until):
             metrics = parts.metric_columns(wanted)
             yield parts.rows_to_table(rows, self._key, metrics).select(wanted.names)
 
     def journal_rows(self) -> list[Rows]:
         """The rows that are not in a part yet."""
-        return self._snapshot()[1]
+        return self.snapshot().rows
 
     def last_number(self) -> int:
         """The number of the last row there is; 0 where there is none."""
-        opened, rows = self._snapshot()
-        return int(rows[-1].data["number"][-1]) if rows else self._last_number(opened)
+        return self.snapshot().last_number(self._key)
 
     def last_time(self) -> datetime | None:
-        """When the last row was recorded; of the parts the footer tells."""
-        opened, rows = self._snapshot()
-        if rows:
-            return datetime.fromtimestamp(int(rows[-1].data["time"][-1]) / 1e9, timezone.utc)
-        for _, part in reversed(opened):
+        """When the last row was recorded, for the parts from the footer."""
+        snapshot = self.snapshot()
+        if snapshot.rows:
+            return datetime.fromtimestamp(int(snapshot.rows[-1].data["time"][-1]) / 1e9, timezone.utc)
+        for _, part in reversed(snapshot.parts):
             metadata = part.metadata
             if metadata.num_rows:
-                last = metadata.row_group(metadata.num_row_groups - 1).column(self._axes.index("time"))
+                last = metadata.row_group(metadata.num_row_groups - 1).column(layout.axes(self._key).index("time"))
                 return cast("datetime", last.statistics.max)
         return None
 
-    def _snapshot(self) -> tuple[list[tuple[Path, pq.ParquetFile]], list[Rows]]:
+    def snapshot(self) -> Snapshot:
         """The parts, and the rows of the journals that follow them: all from before a rewind, or all from after it."""
         while True:
             superseded = layout.superseded_names(self._run_dir)
@@ -144,27 +167,19 @@ class TableReader:
             if layout.superseded_names(self._run_dir) == superseded:
                 return snapshot
 
-    def _look(self) -> tuple[list[tuple[Path, pq.ParquetFile]], list[Rows]]:
-        """The parts, and the rows of the journals that follow them; in the order that misses none."""
+    def _look(self) -> Snapshot:
+        """The parts, and the rows of the journals that follow them, read in the order that misses none."""
         self.damaged = []
         journals = self._read_journals()
-        opened = list(self._open_parts())
-        last = self._last_number(opened)
+        opened = list(self.open_parts())
+        last = Snapshot(opened, []).last_number(self._key)
         rows = journals.rows
         if any(damage.path.suffix == ".parquet" for damage in self.damaged) or not journals.gap_after(last):
-            rows = [*rows, *journals.successor]  # where a part cannot be read, it may hold what seems to be missing
+            rows = [*rows, *journals.successor]  # a part that cannot be read may hold the rows that seem to be missing
         else:
             path = layout.next_journal_path(self._run_dir, self._table)
             self.damaged.append(Damage(path, "left out: rows that came before it are missing"))
-        return opened, rows_after(rows, last)
-
-    def _check(self, names: Sequence[str], known: dict[str, None]) -> None:
-        there = [*self._axes, *known]
-        for name in names:
-            if name not in there:
-                close = difflib.get_close_matches(name, there, 1)
-                hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(there)}"
-                raise ColumnNotFound(f"no column {name!r} in {self._table} of {self._run_dir}; {hint}")
+        return Snapshot(opened, rows_after(rows, last))
 
     def _read_journals(self) -> Journals:
         successor = JournalDecoder()
@@ -179,7 +194,7 @@ class TableReader:
         try:
             data = files.read_if_there(path)
         except OSError as error:
-            self.damaged.append(Damage(path, f"cannot be read, left out ({error.strerror})"))
+            self.damaged.append(Damage(path, unreachable(error), passing=True))
             return []
         if data is None:
             return []
@@ -188,58 +203,63 @@ class TableReader:
             self.damaged.append(Damage(path, f"damaged after byte {decoder.offset}; the rows before it are read"))
         return rows
 
-    def _open_parts(self) -> Iterator[tuple[Path, pq.ParquetFile]]:
-        for path in layout.part_paths(self._run_dir, self._table):
+    def open_parts(self) -> Iterator[tuple[Path, pq.ParquetFile]]:
+        """The parts that can be opened, in order."""
+        try:
+            paths = layout.part_paths(self._run_dir, self._table)
+        except OSError as error:
+            self.damaged.append(Damage(self._run_dir / self._table, unreachable(error), passing=True))
+            return
+        for path in paths:
             try:
                 yield path, parts.open_part(path, self._key)
             except FileNotFoundError:
                 return  # it is being superseded, as are those after it
             except (pa.ArrowException, OSError) as error:
-                self.damaged.append(Damage(path, f"no readable Parquet file, left out ({_first_line(error)})"))
-
-    def _last_number(self, opened: Sequence[tuple[Path, pq.ParquetFile]]) -> int:
-        numbers = [parts.footer_last(part.metadata, self._key) for _, part in opened]
-        return max((number for number in numbers if number is not None), default=0)
+                self.damaged.append(
+                    damage_of(path, error, f"not a readable Parquet file, left out ({first_line(error)})")
+                )
 
     def _read_part(
-        self, path: Path, part: pq.ParquetFile, wanted: pa.Schema, after: int, until: int | None, *, whole: bool
+        self, path: Path, part: pq.ParquetFile, wanted: pa.Schema, after: int, until: int | None
     ) -> Iterator[pa.Table]:
-        names = [name for name in wanted.names if name in part.schema_arrow.names]
+        known = set(part.schema_arrow.names)
+        names = [name for name in wanted.names if name in known]
         groups = range(part.num_row_groups)
-        cut = bool(after) or until is not None
-        if cut:
+        if cut := bool(after) or until is not None:
             names = list(dict.fromkeys([*names, self._key]))
             groups = parts.groups_between(part.metadata, self._key, after, until)
-        with part:
-            if cut and not groups:
-                return
-            if whole:
-                try:
-                    rows = part.read_row_groups(groups, names) if cut else part.read(names)
-                    yield self._cut(rows, wanted, after, until)
-                    return
-                except (pa.ArrowException, OSError):
-                    pass  # the row groups one by one: most of them can be read
-            lost, reason = 0, ""
-            for group in groups:
-                try:
-                    rows = part.read_row_group(group, names)
-                except (pa.ArrowException, OSError) as error:
-                    lost += part.metadata.row_group(group).num_rows
-                    reason = _first_line(error)
-                else:
-                    yield self._cut(rows, wanted, after, until)
-        if reason:
-            self.damaged.append(Damage(path, f"{lost:,} of its rows cannot be read, the others are ({reason})"))
-
-    def _cut(self, rows: pa.Table, wanted: pa.Schema, after: int, until: int | None) -> pa.Table:
-        """The rows above ``after`` and up to ``until``, with the columns wanted."""
-        if until is not None:
-            rows = rows.slice(0, parts.rows_until(rows, self._key, until))
-        if after and len(rows):
-            rows = rows.slice(parts.rows_until(rows, self._key, after))
-        return parts.with_columns(rows, wanted)
+        lost = 0
+        fault: Exception | None = None
+        for group in groups:
+            try:
+                rows = parts.read_group(path, part, group, names, self._key, use_threads=True)
+            except (pa.ArrowException, OSError) as error:
+                lost += part.metadata.row_group(group).num_rows
+                fault = error
+            else:
+                if cut:
+                    end = len(rows) if until is None else parts.rows_until(rows, self._key, until)
+                    begin = parts.rows_until(rows, self._key, after)
+                    rows = rows.slice(begin, end - begin)
+                yield parts.with_columns(rows, wanted)
+        if fault is not None:
+            what = f"{lost:,} of its rows cannot be read, the others are ({first_line(fault)})"
+            self.damaged.append(damage_of(path, fault, what))
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an error says, in one line."""
     return str(error).partition("\n")[0]
+
+
+def unreachable(error: OSError) -> str:
+    """What to report of a file that the file system does not let us read."""
+    return f"cannot be read now ({error.strerror or first_line(error)})"
+
+
+def damage_of(path: Path, error: Exception, what: str) -> Damage:
+    """An error that has a number comes from the file system, and may pass; one without is about the bytes."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return Damage(path, unreachable(error), passing=True)
+    return Damage(path, what)

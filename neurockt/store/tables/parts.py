@@ -6,19 +6,21 @@ rewound; so the plain Parquet files are one clean series at every moment, for re
 
 from __future__ import annotations
 
+import os
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from neurockt.store.base import files, layout
 from neurockt.store.base.layout import TableName
 from neurockt.store.journal.records import NULL_BITS, Rows
+from neurockt.store.tables.arrays import numbers, to_array
 
 ROW_GROUP_ROWS: Final = 65_536
 """Rows in a full row group: small enough for a reader to fetch only what it shows."""
@@ -76,19 +78,10 @@ def _batch_to_table(batch: Rows, key: str, schema: pa.Schema) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def to_array(values: npt.NDArray[Any], kind: pa.DataType, missing: npt.NDArray[np.bool_] | None = None) -> pa.Array:
-    """A contiguous array as Arrow, without a copy. ``pa.array`` would import pandas, and hold up the loop for that."""
-    valid = None
-    if missing is not None and missing.any():
-        valid = pa.py_buffer(np.packbits(~missing, bitorder="little"))
-    return pa.Array.from_buffers(kind, len(values), [valid, pa.py_buffer(values)])
-
-
 def with_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """The table with the columns of ``schema``, in that order; those it lacks are null."""
-    arrays = [
-        table[field.name] if field.name in table.schema.names else pa.nulls(len(table), field.type) for field in schema
-    ]
+    known = set(table.schema.names)
+    arrays = [table[field.name] if field.name in known else pa.nulls(len(table), field.type) for field in schema]
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
@@ -99,13 +92,43 @@ def open_part(path: Path, key: str) -> pq.ParquetFile:
         pa.ArrowException, OSError: it is no Parquet file, or none that a part can be.
     """
     try:
-        part = pq.ParquetFile(path, page_checksum_verification=True)
+        part = _open(path)
     except UnicodeDecodeError as error:
         raise pa.ArrowInvalid(f"a column's name is damaged: {error}") from None
     if problem := _footer_problem(part, key):
         part.close()
         raise pa.ArrowInvalid(problem)
     return part
+
+
+def read_group(
+    path: Path,
+    part: pq.ParquetFile,
+    group: int,
+    columns: Sequence[str] | None,
+    key: str,
+    *,
+    use_threads: bool = False,
+) -> pa.Table:
+    """A row group of a part. Where the open file fails, as after a file server's fail-over, it is opened again by name.
+
+    Raises:
+        pa.ArrowException, OSError: it cannot be read.
+    """
+    try:
+        return part.read_row_group(group, columns, use_threads=use_threads)
+    except OSError as error:
+        if error.errno is None:
+            raise  # the bytes are wrong
+        part, known = open_part(path, key), part.metadata
+        if group >= part.num_row_groups or group_numbers(part.metadata, group, key) != group_numbers(known, group, key):
+            raise
+        return part.read_row_group(group, columns, use_threads=use_threads)
+
+
+def _open(path: Path) -> pq.ParquetFile:
+    """Arrow takes the name of a file only where it is UTF-8, but opens one by its bytes."""
+    return pq.ParquetFile(pa.OSFile(os.fsencode(path)), page_checksum_verification=True)
 
 
 def _footer_problem(part: pq.ParquetFile, key: str) -> str:
@@ -206,12 +229,7 @@ def append(run_dir: Path, table: TableName, new: pa.Table, *, join: bool = False
 
 def rows_until(rows: pa.Table, key: str, number: int) -> int:
     """How many rows, from the first, are not numbered above ``number``."""
-    until = 0
-    for chunk in rows[key].chunks:
-        # ``to_numpy`` would import pandas, and hold up the loop for that
-        numbers = np.frombuffer(chunk.buffers()[1], np.int64)[chunk.offset : chunk.offset + len(chunk)]
-        until += int(np.searchsorted(numbers, number, side="right"))
-    return until
+    return int(np.searchsorted(numbers(rows[key]), number, side="right"))
 
 
 def _room_and_last(part: Path, key: str) -> tuple[int, int]:
@@ -226,23 +244,18 @@ def _room_and_last(part: Path, key: str) -> tuple[int, int]:
 
 
 def _grow(path: Path, key: str, new: pa.Table, join: bool) -> None:
-    old = pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) if path.exists() else None
-    try:
-        known = metric_columns(old.schema_arrow) if old else []
-        names = [*known, *(name for name in metric_columns(new.schema) if name not in known)]
-        schema = table_schema(names, key)
-        size = row_group_rows(len(names))
-        kept = _groups_to_keep(old.metadata, size, join) if old else 0
+    old = _open(path) if path.exists() else None
+    names = dict.fromkeys([*(metric_columns(old.schema_arrow) if old else ()), *metric_columns(new.schema)])
+    schema = table_schema(names, key)
+    size = row_group_rows(len(names))
+    kept = _groups_to_keep(old.metadata, size, join) if old else 0
 
-        def write(temporary: Path) -> None:
-            with open_writer(temporary, schema) as writer:
-                for group in _regroup(old, kept, new, schema, size):
-                    writer.write_table(group, row_group_size=size)
+    def write(temporary: Path) -> None:
+        with open_writer(temporary, schema) as writer:
+            for group in _regroup(old, kept, new, schema, size):
+                writer.write_table(group, row_group_size=size)
 
-        files.publish(path, write)
-    finally:
-        if old is not None:
-            old.close()
+    files.publish(path, write)
 
 
 def _groups_to_keep(metadata: pq.FileMetaData, size: int, join: bool) -> int:
@@ -273,20 +286,25 @@ def _regroup(old: pq.ParquetFile | None, kept: int, new: pa.Table, schema: pa.Sc
         yield rest.slice(start, size).combine_chunks()
 
 
-def open_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+@contextmanager
+def open_writer(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
     """A writer of a Parquet file with these columns, encoded as the parts are."""
     metrics = metric_columns(schema)
-    axes = [name for name in schema.names if name not in metrics]
-    return pq.ParquetWriter(
-        path,
-        schema,
-        compression="zstd",
-        use_dictionary=False,
-        write_statistics=True,
-        write_page_checksum=True,
-        column_encoding={
-            **dict.fromkeys(axes, "DELTA_BINARY_PACKED"),
-            **dict.fromkeys(metrics, "BYTE_STREAM_SPLIT"),
-        },
-        store_schema=True,
-    )
+    axes = [name for name, kind in zip(schema.names, schema.types, strict=True) if kind != _FLOAT]
+    with (
+        pa.OSFile(os.fsencode(path), "wb") as file,
+        pq.ParquetWriter(
+            file,
+            schema,
+            compression="zstd",
+            use_dictionary=False,
+            write_statistics=True,
+            write_page_checksum=True,
+            column_encoding={
+                **dict.fromkeys(axes, "DELTA_BINARY_PACKED"),
+                **dict.fromkeys(metrics, "BYTE_STREAM_SPLIT"),
+            },
+            store_schema=True,
+        ) as writer,
+    ):
+        yield writer

@@ -1,4 +1,4 @@
-"""What the columns of a table came to: last, smallest and largest value, and where; computed away from the loop."""
+"""Summaries of the columns of a table: last, smallest and largest value, and their rows; computed outside the loop."""
 
 from __future__ import annotations
 
@@ -16,34 +16,40 @@ from neurockt.run_info import ColumnSummary, TableSummary
 from neurockt.store.base import layout
 from neurockt.store.base.layout import TableName
 from neurockt.store.journal.records import NULL, NULL_BITS, Rows
-from neurockt.store.tables import parts
+from neurockt.store.tables import arrays, parts
 
 
 def summarise(batches: Sequence[Rows], *, onto: TableSummary) -> TableSummary:
-    """``onto`` with these journal rows added; they follow the ones it tells of."""
+    """``onto`` with these journal rows added; they follow those it summarises."""
     for batch in batches:
         onto = _add(onto, batch.columns, batch.data["number"], batch.data["values"])
     return onto
 
 
 def summarise_parts(run_dir: Path, table: TableName) -> TableSummary:
-    """What a table's parts come to, read row group by row group; what cannot be read is left out."""
-    summary = TableSummary()
+    """The summary of a table's parts, read row group by row group; what cannot be read is left out."""
+    summary, key = TableSummary(), layout.KEY[table]
     for path in layout.part_paths(run_dir, table):
-        with suppress(pa.ArrowException, OSError), parts.open_part(path, layout.KEY[table]) as part:
+        with suppress(pa.ArrowException, OSError):
+            part = parts.open_part(path, key)
             for group in range(part.num_row_groups):
-                summary = summarise_rows(part.read_row_group(group), layout.KEY[table], onto=summary)
+                with suppress(pa.ArrowException, OSError):
+                    rows = parts.read_group(path, part, group, None, key)
+                    summary = summarise_rows(rows, key, onto=summary)
+            summary = replace(summary, last=parts.footer_last(part.metadata, key) or summary.last)
     return summary
 
 
 def summarise_rows(rows: pa.Table, key: str, *, onto: TableSummary) -> TableSummary:
-    """``onto`` with these rows of the table numbered by ``key`` added; they follow the ones it tells of."""
+    """``onto`` with these rows of the table numbered by ``key`` added; they follow those it summarises."""
     names = parts.metric_columns(rows.schema)
     values = np.empty((len(rows), len(names)))
     for index, name in enumerate(names):
-        values[:, index] = rows[name].to_numpy()
-        values[rows[name].is_null().to_numpy(), index] = NULL
-    return _add(onto, names, rows[key].to_numpy(), values)
+        column = rows[name]
+        values[:, index] = arrays.numbers(column)
+        if (missing := arrays.missing(column)) is not None:
+            values[missing, index] = NULL
+    return _add(onto, names, arrays.numbers(rows[key]), values)
 
 
 def _add(
@@ -51,8 +57,8 @@ def _add(
 ) -> TableSummary:
     columns = dict(onto.columns)
     for name, later in _summarise_rows(names, numbers, values):
-        columns[name] = _join(columns.get(name, ColumnSummary()), later)
-    return TableSummary(onto.rows + len(numbers), columns)
+        columns[name] = join(columns.get(name, ColumnSummary()), later)
+    return TableSummary(onto.rows + len(numbers), columns, int(numbers[-1]) if len(numbers) else onto.last)
 
 
 def _summarise_rows(
@@ -89,7 +95,7 @@ def _summarise_rows(
     return summaries
 
 
-def _join(earlier: ColumnSummary, later: ColumnSummary) -> ColumnSummary:
+def join(earlier: ColumnSummary, later: ColumnSummary) -> ColumnSummary:
     """Two summaries of the same column as one; on a tie the earlier row keeps the extreme."""
     joined = replace(earlier, count=earlier.count + later.count)
     if later.count:

@@ -99,15 +99,11 @@ def _split(path: Path, key: str, last: int, rest: Path) -> None:
 
     Where some of its rows cannot be read, the whole file is kept beside ``rest`` too.
     """
-    with pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as part:
-        if not _copy(part, rest, key, last, None):
-            aside = rest.with_name(rest.name + layout.DAMAGED)
-            files.publish(aside, lambda temporary: _copy_file(path, temporary))
-        _copy(part, path, key, 0, last)
-
-
-def _copy_file(source: Path, target: Path) -> None:
-    shutil.copyfile(source, target)
+    part = parts.open_part(path, key)
+    if not _copy(part, rest, key, last, None):
+        aside = rest.with_name(rest.name + layout.DAMAGED)
+        files.publish(aside, lambda temporary: shutil.copyfile(path, temporary))
+    _copy(part, path, key, 0, last)
 
 
 def _copy(part: pq.ParquetFile, target: Path, key: str, after: int, until: int | None) -> bool:

@@ -89,7 +89,7 @@ class RunSeries:
 
     def _begin(self) -> None:
         """Know nothing but what ``run.json`` tells: the run has been opened, or was rewound since it was read."""
-        self._rewinds = self.run.rewinds()
+        self._rewinds = self.run.rewind_token
         info = self.run.info
         self.begin = info.created.timestamp()
         """Where relative time begins."""
@@ -136,7 +136,7 @@ class RunSeries:
 
         A run that was resumed from a checkpoint has other rows past that: then all is read once more.
         """
-        if self.run.rewinds() != self._rewinds:
+        if self.run.rewind_token != self._rewinds:
             self._begin()
             self.outline()
         self._read_ends()
@@ -262,7 +262,7 @@ class RunSeries:
                     continue  # nobody has asked for this table yet
                 table.follower = self.run.follower(name, after=min(reached, default=0))
             rows = table.follower.new_rows()
-            if self.run.rewinds() != self._rewinds:
+            if self.run.rewind_token != self._rewinds:
                 return True  # what is known is not the run any more: the next read begins again
             if len(rows):
                 self._know(name, [column for column in rows.schema.names if column not in layout.axes(KEY[name])])

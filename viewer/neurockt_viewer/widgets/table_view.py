@@ -355,7 +355,7 @@ class TableView(Jobs):
             return
 
         def find(reader: RowReader, tell: Tell) -> Callable[[], None]:
-            row = rows.row_of(reader.place_of(int(number)))
+            row = rows.row_of(reader.position_of(int(number)))
             return lambda: self._go(row, "")
 
         self.begin(f"going to {self._key} {int(number):,}", find)
