@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from neurockt.cli import output
-from neurockt.cli.ls import count
+from neurockt.cli import output, parsing
 from neurockt.errors import MissingExtra
 from neurockt.store.base.layout import default_root
 
@@ -19,11 +17,13 @@ _EXAMPLE = """\
 """
 
 
-def add_parser(subparsers: output.Subparsers[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
     """Add the command."""
-    parser = output.add_command(subparsers, "demo", "train a small model and record it", _EXAMPLE, _DESCRIPTION)
-    parser.add_argument("--epochs", metavar="N", type=count, default=EPOCHS, help=f"how long (default: {EPOCHS})")
-    parser.add_argument("--root", metavar="ROOT", type=Path, help="where to record (default: $NEUROCKT_DIR, else runs)")
+    parser = parsing.add_command(subparsers, "demo", "train a small model and record it", _EXAMPLE, _DESCRIPTION)
+    parser.add_argument("--epochs", metavar="N", type=parsing.count, default=EPOCHS, help=f"default: {EPOCHS}")
+    parser.add_argument(
+        "--root", metavar="ROOT", type=parsing.path, help="where to record (default: $NEUROCKT_DIR, else runs)"
+    )
     parser.set_defaults(run=run)
 
 

@@ -15,12 +15,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from neurockt.cli import WrongUsage, output
-from neurockt.cli.ls import split_names
-from neurockt.cli.show import add_rank_argument, add_run_argument, find
+from neurockt.cli import WrongUsage, output, parsing
 from neurockt.errors import NeurocktError
 from neurockt.formatting import clean
-from neurockt.query.fields import unquoted
+from neurockt.query.fields import split_names, unquoted
 from neurockt.store.base import files
 from neurockt.store.base.json_values import number
 from neurockt.store.base.layout import TABLES
@@ -40,15 +38,15 @@ _EXAMPLE: Final = """\
 """
 
 
-def add_parser(subparsers: output.Subparsers[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
     """Add the command."""
-    parser = output.add_command(subparsers, "export", "write a run's rows as CSV, JSON lines or Parquet", _EXAMPLE)
-    add_run_argument(parser)
+    parser = parsing.add_command(subparsers, "export", "write a run's rows as CSV, JSON lines or Parquet", _EXAMPLE)
+    parsing.add_run_argument(parser)
     parser.add_argument("--table", choices=TABLES, default="steps", help="which rows (default: steps)")
     parser.add_argument(
         "--format", choices=("csv", "jsonl", "parquet"), help="default: by the ending of FILE, else csv"
     )
-    add_rank_argument(parser)
+    parsing.add_rank_argument(parser)
     parser.add_argument("--columns", metavar="NAMES", help="only these, in this order, with commas between them")
     parser.add_argument("-o", "--output", metavar="FILE", help="where to write (default: stdout)")
     parser.add_argument("--force", action="store_true", help="replace FILE if it exists")
@@ -64,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     if target is not None:
         _check_target(target, force=arguments.force)
     columns = [unquoted(name) for name in split_names(arguments.columns)] if arguments.columns is not None else None
-    found = find(arguments)
+    found = parsing.find(arguments)
     schema, batches = found.batches(arguments.table, columns)
     if target is None:
         _WRITERS[kind](sys.stdout, schema, batches)
@@ -100,7 +98,7 @@ def _write_text(path: Path, kind: str, schema: pa.Schema, batches: Batches) -> N
 def _write_csv(file: TextIO, schema: pa.Schema, batches: Batches) -> None:
     writer = csv.writer(file, lineterminator="\n")
     names = schema.names
-    writer.writerow([clean(name) for name in names] if file.isatty() else names)
+    writer.writerow([clean(name) for name in names] if output.is_terminal(file) else names)
     for columns in _columns(batches):
         writer.writerows(zip(*columns, strict=True))
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from neurockt.catalogue import list_runs
-from neurockt.cli import output
-from neurockt.query.fields import Field, field_value, flat_config, parse_field, sort_runs
+from neurockt.cli import output, parsing
+from neurockt.query.fields import Field, field_value, flat_config, parse_field, sort_runs, split_names
 from neurockt.query.filter import parse
 from neurockt.run_info import RunInfo
 from neurockt.store.base.layout import default_root
@@ -35,9 +35,9 @@ _EXAMPLE: Final = """\
 """
 
 
-def add_parser(subparsers: output.Subparsers[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
     """Add the command."""
-    parser = output.add_command(subparsers, "ls", "list, filter and sort runs", _EXAMPLE, _DESCRIPTION)
+    parser = parsing.add_command(subparsers, "ls", "list, filter and sort runs", _EXAMPLE, _DESCRIPTION)
     parser.add_argument("root", metavar="ROOT", nargs="?", help="directory of runs (default: $NEUROCKT_DIR, else runs)")
     parser.add_argument(
         "-f",
@@ -49,7 +49,7 @@ def add_parser(subparsers: output.Subparsers[argparse.ArgumentParser]) -> None:
     parser.add_argument("-s", "--sort", metavar="FIELD", help="sort by a field; those without a value come last")
     parser.add_argument("-r", "--reverse", action="store_true", help="the other way round")
     parser.add_argument("-c", "--columns", metavar="FIELDS", help="fields to show, with commas between them")
-    parser.add_argument("-n", "--limit", metavar="N", type=count, help="at most N: the newest, or the first")
+    parser.add_argument("-n", "--limit", metavar="N", type=parsing.count, help="at most N: the newest, or the first")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
@@ -85,30 +85,6 @@ def _list(arguments: argparse.Namespace) -> int:
     else:
         output.note(f"none of the {len(everything):,} runs in {root} fits" if everything else f"no runs in {root}")
     return 0
-
-
-def count(text: str) -> int:
-    """A number of things, for argparse."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is not 1 or more")
-    return number
-
-
-def split_names(text: str) -> list[str]:
-    """Names with commas between them; a comma within quotes or parentheses belongs to the name."""
-    names, depth, quoted, escaped = [""], 0, False, False
-    for character in text:
-        if character == "," and not depth and not quoted:
-            names.append("")
-            continue
-        if character == '"' and not escaped:
-            quoted = not quoted
-        elif not quoted:
-            depth = max(0, depth + (character == "(") - (character == ")"))
-        escaped = character == "\\" and not escaped
-        names[-1] += character
-    return [name.strip() for name in names]
 
 
 def default_columns(runs: Sequence[RunInfo]) -> list[Field]:

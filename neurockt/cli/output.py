@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-import shutil
+import os
 import sys
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 from neurockt.formatting import clean, clip, display_width, format_ago, format_duration, format_number, pad
 from neurockt.query.fields import Field, Kind
 from neurockt.run_info import RunInfo
 from neurockt.store.base.json_values import plain
 from neurockt.store.base.run_file import to_json
-
-Subparsers = argparse._SubParsersAction  # argparse has no public name for it
 
 GAP: Final = "  "
 """What stands between two columns."""
@@ -26,17 +24,26 @@ WHOLE: Final = 1_000_000
 """Characters of a value that is not cut."""
 
 
-def add_command(
-    subparsers: Subparsers[argparse.ArgumentParser], name: str, summary: str, example: str, description: str = ""
-) -> argparse.ArgumentParser:
-    """The parser of a command, with an example at the end of its help."""
-    return subparsers.add_parser(
-        name,
-        help=summary,
-        description=description or f"{summary[0].upper()}{summary[1:]}.",
-        epilog=f"example:\n{example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a person sees the stream; False where it is closed or missing, or was replaced by something else."""
+    try:
+        return stream is not None and stream.isatty()
+    except (AttributeError, ValueError):
+        return False
+
+
+def terminal_width(stream: TextIO | None) -> int:
+    """Columns of the terminal behind a stream; ``$COLUMNS``, else 80, where it has no size.
+
+    The terminal is asked first: an exported ``COLUMNS`` keeps the size that a window had once.
+    """
+    with suppress(AttributeError, ValueError, OSError):
+        if stream is not None and (columns := os.get_terminal_size(stream.fileno()).columns) > 0:
+            return columns
+    with suppress(ValueError):
+        if 0 < (columns := int(os.environ.get("COLUMNS", ""))) < 10_000:
+            return columns
+    return 80
 
 
 def note(message: str) -> None:
@@ -99,12 +106,12 @@ def table_lines(
     header = [clean(name, WHOLE) for name in header]
     widest_cells = [max(map(display_width, column), default=0) for column in zip(*rows, strict=True)]
     widths = [max(display_width(name), widest) for name, widest in zip(header, widest_cells, strict=True)]
-    if sys.stdout.isatty():
+    if is_terminal(sys.stdout):
         smallest = [
             width if name in uncut else max(cells, SMALLEST_WIDTH) if number else SMALLEST_WIDTH
             for name, width, cells, number in zip(header, widths, widest_cells, right, strict=True)
         ]
-        widths = _fit(widths, smallest, shutil.get_terminal_size().columns)
+        widths = _fit(widths, smallest, terminal_width(sys.stdout))
         if len(widths) < len(header):
             note(f"too narrow for {', '.join(header[len(widths) :])}; a wider terminal or a pipe shows all")
     for row in [header, *rows]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from neurockt.catalogue import find_run, run_paths
-from neurockt.cli import output
+from neurockt.cli import output, parsing
 from neurockt.errors import NeurocktError, RunInUse
 from neurockt.store.base import layout
 from neurockt.store.base.layout import TABLES, default_root
@@ -31,9 +31,9 @@ _EXAMPLE = """\
 """
 
 
-def add_parser(subparsers: output.Subparsers[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
     """Add the command."""
-    parser = output.add_command(subparsers, "seal", "turn dead runs' journals into Parquet", _EXAMPLE, _DESCRIPTION)
+    parser = parsing.add_command(subparsers, "seal", "turn dead runs' journals into Parquet", _EXAMPLE, _DESCRIPTION)
     parser.add_argument(
         "targets",
         metavar="RUN|ROOT",

@@ -5,12 +5,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from neurockt.catalogue import find_run
-from neurockt.cli import output
-from neurockt.cli.ls import count
+from neurockt.cli import output, parsing
 from neurockt.formatting import (
     clean,
     clean_block,
@@ -44,41 +41,27 @@ _EXAMPLE = """\
 """
 
 
-def add_parser(subparsers: output.Subparsers[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
     """Add the command."""
-    parser = output.add_command(subparsers, "show", "show one run: table, config and summary", _EXAMPLE)
-    add_run_argument(parser)
+    parser = parsing.add_command(subparsers, "show", "show one run: table, config and summary", _EXAMPLE)
+    parsing.add_run_argument(parser)
     parser.add_argument(
-        "--steps", metavar="N", nargs="?", type=count, const=STEPS_SHOWN, help=f"also its last N steps ({STEPS_SHOWN})"
+        "--steps",
+        metavar="N",
+        nargs="?",
+        type=parsing.count,
+        const=STEPS_SHOWN,
+        help=f"also its last N steps ({STEPS_SHOWN})",
     )
     parser.add_argument("--traceback", action="store_true", help="where the exception that ended it came from")
-    add_rank_argument(parser)
+    parsing.add_rank_argument(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
 
-def add_run_argument(parser: argparse.ArgumentParser) -> None:
-    """The argument that names one run."""
-    parser.add_argument("run_named", metavar="RUN", help="its directory, its id, the beginning of its id, or its name")
-    parser.add_argument(
-        "--root", metavar="ROOT", type=Path, help="where to look for it (default: $NEUROCKT_DIR, else runs)"
-    )
-
-
-def add_rank_argument(parser: argparse.ArgumentParser) -> None:
-    """The argument that names one rank of a run whose ranks keep their own rows."""
-    parser.add_argument("--rank", metavar="N", type=int, help="of a run whose ranks keep their own rows: one rank's")
-
-
-def find(arguments: argparse.Namespace) -> Run:
-    """The run, or the rank of it, that the arguments name."""
-    found = find_run(arguments.run_named, arguments.root)
-    return found if arguments.rank is None else found.rank(arguments.rank)
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Show the run."""
-    found = find(arguments)
+    found = parsing.find(arguments)
     ask_scheduler([found.info])
     epochs = found.epochs()
     steps = found.last_rows("steps", arguments.steps) if arguments.steps else None

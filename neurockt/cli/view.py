@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from neurockt.cli import ls, output
+from neurockt.cli import ls, output, parsing
 from neurockt.errors import MissingExtra, RunNotFound
 from neurockt.store.base.layout import default_root
 
@@ -17,9 +17,9 @@ _EXAMPLE = """\
 """
 
 
-def add_parser(subparsers: output.Subparsers[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
     """Add the command."""
-    parser = output.add_command(subparsers, "view", "look at runs in the terminal, live", _EXAMPLE)
+    parser = parsing.add_command(subparsers, "view", "look at runs in the terminal, live", _EXAMPLE)
     parser.add_argument(
         "path", metavar="PATH", nargs="?", help="a directory of runs, or one run (default: $NEUROCKT_DIR, else runs)"
     )
@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
         what = "is a file" if path.exists() else "does not exist"
         raise RunNotFound(f"{path} {what}; name a directory that holds runs, or a run")
     if why := _why_not_interactive():
-        output.note(f"{why}: this is the plain list")
+        output.note(f"{why}: printing the plain list")
         return ls.run(
             argparse.Namespace(
                 root=str(path), filter="", sort=None, reverse=False, columns=None, limit=None, json=False
@@ -51,6 +51,6 @@ def run(arguments: argparse.Namespace) -> int:
 def _why_not_interactive() -> str:
     """Why nobody could use the viewer here; empty where one can. Textual draws on stderr."""
     for name, stream in (("stdin", sys.stdin), ("stdout", sys.stdout), ("stderr", sys.stderr)):
-        if not stream.isatty():
-            return f"{name} is no terminal"
+        if not output.is_terminal(stream):
+            return f"{name} is not a terminal"
     return "TERM is dumb" if os.environ.get("TERM") == "dumb" else ""

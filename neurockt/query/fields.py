@@ -110,6 +110,22 @@ def parse_field(text: str) -> Field:
     return named(name)
 
 
+def split_names(text: str) -> list[str]:
+    """Names with commas between them; a comma within quotes or parentheses belongs to the name."""
+    names, depth, quoted, escaped = [""], 0, False, False
+    for character in text:
+        if character == "," and not depth and not quoted:
+            names.append("")
+            continue
+        if character == '"' and not escaped:
+            quoted = not quoted
+        elif not quoted:
+            depth = max(0, depth + (character == "(") - (character == ")"))
+        escaped = character == "\\" and not escaped
+        names[-1] += character
+    return [name.strip() for name in names]
+
+
 def field_value(info: RunInfo, name: str) -> Any:
     """What a run has under a field's name; None where it has nothing."""
     return parse_field(name).value(info)

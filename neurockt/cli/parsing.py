@@ -1,0 +1,57 @@
+"""Parsers of the commands, and the arguments that several of them have."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from neurockt.catalogue import find_run
+from neurockt.store.reading.run import Run
+
+Subparsers = argparse._SubParsersAction  # argparse has no public name for it
+
+
+def add_command(
+    subparsers: Subparsers[argparse.ArgumentParser], name: str, summary: str, example: str, description: str = ""
+) -> argparse.ArgumentParser:
+    """The parser of a command, with an example at the end of its help."""
+    return subparsers.add_parser(
+        name,
+        help=summary,
+        description=description or f"{summary[0].upper()}{summary[1:]}.",
+        epilog=f"example:\n{example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def add_run_argument(parser: argparse.ArgumentParser) -> None:
+    """The argument that names one run."""
+    parser.add_argument("run_named", metavar="RUN", help="its directory, its id, the beginning of its id, or its name")
+    parser.add_argument(
+        "--root", metavar="ROOT", type=path, help="where to look for it (default: $NEUROCKT_DIR, else runs)"
+    )
+
+
+def add_rank_argument(parser: argparse.ArgumentParser) -> None:
+    """The argument that names one rank of a run whose ranks keep their own rows."""
+    parser.add_argument("--rank", metavar="N", type=int, help="one rank of a run whose ranks keep their own rows")
+
+
+def find(arguments: argparse.Namespace) -> Run:
+    """The run, or the rank of it, that the arguments name."""
+    found = find_run(str(path(arguments.run_named)), arguments.root)
+    return found if arguments.rank is None else found.rank(arguments.rank)
+
+
+def count(text: str) -> int:
+    """A number of things, for argparse."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not 1 or more")
+    return number
+
+
+def path(text: str) -> Path:
+    """A path, for argparse. ``~`` is expanded also where quotes kept the shell from it."""
+    return Path(os.path.expanduser(text))  # noqa: PTH111  (Path.expanduser fails for a user who does not exist)
