@@ -1,21 +1,24 @@
-"""``neurockt sync``: runs to Weights & Biases, each row exactly once, and proved to be there."""
+"""``neurockt sync``: uploads runs to Weights & Biases, each row exactly once, and asks the server to prove it."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from neurockt.cli import output
-from neurockt.cli.ls import count
+from neurockt.cli import output, parsing
 from neurockt.errors import MissingExtra
+from neurockt.formatting import clean, clip
 from neurockt.store.base.layout import default_root
 
 if TYPE_CHECKING:
+    from tqdm import tqdm
+
     from neurockt.sync.batch import Batch
     from neurockt.sync.options import Outcome
 
@@ -23,12 +26,14 @@ JOBS: Final = 4
 WATCH_SECONDS: Final = 60.0
 SHOWN_IN_A_REASON: Final = 8
 """Runs that are named where several failed for the same reason."""
+LABEL_WIDTH: Final = 28
+SHOWN_BARS: Final = 20
 
 _DESCRIPTION = """\
 Upload runs to Weights & Biases.
 
-Only what W&B lacks is sent. A run counts as complete once the server was asked, and has all of its rows, the right
-last step and the right state. Interrupted at any moment, the next sync goes on from there; two at once do no harm.
+Only what W&B lacks is sent. A run counts as complete once the server shows all of its rows, the right last step and
+the right state. Interrupted at any moment, the next sync goes on from there; two at once do no harm.
 """
 _EXAMPLE = """\
   neurockt sync runs
@@ -37,34 +42,43 @@ _EXAMPLE = """\
 """
 
 
-def add_parser(subparsers: output.Subparsers[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
     """Add the command."""
-    parser = output.add_command(subparsers, "sync", "upload runs to Weights & Biases", _EXAMPLE, _DESCRIPTION)
+    parser = parsing.add_command(subparsers, "sync", "upload runs to Weights & Biases", _EXAMPLE, _DESCRIPTION)
     parser.add_argument(
-        "paths", metavar="PATH", nargs="*", help="runs, or directories of runs (default: $NEUROCKT_DIR, else runs)"
+        "paths",
+        metavar="PATH",
+        nargs="*",
+        type=parsing.path,
+        help="runs, or directories of runs (default: $NEUROCKT_DIR, else runs)",
     )
-    parser.add_argument("--running", action="store_true", help="also runs that still train, as far as they are")
+    parser.add_argument("--running", action="store_true", help="also upload what there is of runs that still train")
     parser.add_argument(
         "--watch",
         metavar="SECONDS",
         nargs="?",
         type=_seconds,
         const=WATCH_SECONDS,
-        help=f"keep doing it, every so many seconds ({WATCH_SECONDS:.0f})",
+        help=f"repeat every SECONDS (default: {WATCH_SECONDS:.0f}) until interrupted; each line is about one pass",
     )
-    parser.add_argument("--dry-run", action="store_true", help="say what would be sent, and send nothing")
+    parser.add_argument("--dry-run", action="store_true", help="print what would be sent, and send nothing")
     parser.add_argument("--verify", action="store_true", help="compare everything with the server, and send nothing")
     parser.add_argument("--project", metavar="NAME", help="W&B project (default: the run's)")
     parser.add_argument("--entity", metavar="NAME", help="W&B user or team (default: yours)")
-    parser.add_argument("--jobs", metavar="N", type=count, default=JOBS, help=f"runs at a time ({JOBS})")
+    parser.add_argument(
+        "--jobs", metavar="N", type=parsing.count, default=JOBS, help=f"runs at a time (default: {JOBS})"
+    )
     parser.add_argument("--files", action="store_true", help="attach the Parquet files as an artifact")
     parser.add_argument(
         "--replace",
         action="store_true",
-        help="upload a run anew that was resumed from an earlier checkpoint, then delete the old upload",
+        help="upload a run again that was resumed from an earlier checkpoint, then delete the old upload",
     )
     parser.add_argument(
-        "--patience", metavar="SECONDS", type=_seconds, help="how long to go on while the server does not answer (120)"
+        "--patience",
+        metavar="SECONDS",
+        type=_seconds,
+        help="how long to repeat a request while the server does not answer (default: 120)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
@@ -76,7 +90,7 @@ def _seconds(text: str) -> float:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < 1e6:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
     return seconds
 
 
@@ -84,18 +98,17 @@ def run(arguments: argparse.Namespace) -> int:
     """Upload the runs."""
     try:
         from neurockt.sync.account import find_account
+        from neurockt.sync.artifact import check_sdk
         from neurockt.sync.batch import TURN_ROWS, Batch
         from neurockt.sync.client import PATIENCE_SECONDS, Client
         from neurockt.sync.options import Options
-        from neurockt.sync.sdk import sdk_version
     except ImportError as error:
         if error.name != "requests":
             raise
-        raise MissingExtra("W&B needs its SDK: pip install 'neurockt[wandb]'") from error
-    sdk_version()
-    from neurockt.progress import Bars
-
-    bars = Bars()
+        raise MissingExtra("sync needs the package requests: pip install 'neurockt[wandb]'") from error
+    if arguments.files:
+        check_sdk()
+    bars = _Bars()
     client = Client(find_account(), patience=arguments.patience or PATIENCE_SECONDS, on_wait=bars.note)
     options = Options(
         entity=arguments.entity,
@@ -107,54 +120,102 @@ def run(arguments: argparse.Namespace) -> int:
         replace=arguments.replace,
         turn_rows=TURN_ROWS if arguments.watch else None,
     )
-    paths = [Path(path) for path in arguments.paths] or [default_root()]
     try:
         batch = Batch(
-            paths,
+            arguments.paths or [default_root()],
             client,
-            client.greet()[0],
+            client.greet(),
             options,
-            jobs=max(1, arguments.jobs),
-            on_run=bars.update,
-            on_outcome=lambda outcome: bars.finish(outcome.path),
+            jobs=arguments.jobs,
+            on_begin=bars.begin,
+            on_rows=bars.update,
+            on_outcome=bars.finish,
         )
         if arguments.watch:
-            return _watch(batch, bars.begin, arguments)
-        bars.begin(len(batch.find()[0]))
+            _watch(batch, bars, arguments)
         outcomes = batch.sync()
     finally:
         bars.close()
         client.close()
-    _tell(outcomes, arguments)
+    _report(outcomes, arguments)
     return int(any(outcome.status == "failed" for outcome in outcomes))
 
 
-def _watch(batch: Batch, begin: Callable[[int], None], arguments: argparse.Namespace) -> int:
-    """Sync until interrupted; a pass in which nothing happened says nothing."""
-    told: dict[Path, tuple[str, str | None, int]] = {}
+def _watch(batch: Batch, bars: _Bars, arguments: argparse.Namespace) -> None:
+    """Sync until interrupted. A pass that changed nothing prints nothing."""
+    reported: dict[Path, tuple[str, str | None, int]] = {}
     while True:
         started = time.monotonic()
         outcomes = batch.sync()
-        news = [
-            outcome
-            for outcome in outcomes
-            if told.get(outcome.path) != (outcome.status, outcome.reason, outcome.rows) and outcome.status != "pending"
-        ]
-        told = {outcome.path: (outcome.status, outcome.reason, outcome.rows) for outcome in outcomes}
-        if news:
+        bars.close()
+        before, reported = reported, {each.path: (each.status, each.reason, each.rows) for each in outcomes}
+        if any(reported[each.path] != before.get(each.path) and each.status != "pending" for each in outcomes):
             if not arguments.json:
                 print(f"{datetime.now():%Y-%m-%d %H:%M:%S}  ", end="")
-            _tell(outcomes, arguments)
+            _report(outcomes, arguments)
             sys.stdout.flush()
         time.sleep(max(0.0, arguments.watch - (time.monotonic() - started)))
 
 
-def _tell(outcomes: Sequence[Outcome], arguments: argparse.Namespace) -> None:
-    if arguments.json:
-        from neurockt.sync.batch import to_json
+class _Bars:
+    """A progress bar for the pass, and one for each run that is being sent; on a terminal only. Thread-safe."""
 
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pass: tqdm[Any] | None = None
+        self._runs: dict[Path, tqdm[Any]] = {}
+
+    def begin(self, total: int) -> None:
+        """A pass over ``total`` runs begins."""
+        if output.is_terminal(sys.stderr):
+            self._pass = _bar("runs", total)
+
+    def update(self, path: Path, label: str, done: int, total: int) -> None:
+        """``done`` rows of a run have been sent, of ``total``."""
+        with self._lock:
+            if self._pass is not None:
+                bar = self._runs.get(path)
+                if bar is None:
+                    bar = self._runs[path] = _bar(clip(clean(label), LABEL_WIDTH), total)
+                bar.total = total
+                bar.update(done - bar.n)
+
+    def finish(self, outcome: Outcome) -> None:
+        """A run is done."""
+        with self._lock:
+            if outcome.path in self._runs:
+                self._runs.pop(outcome.path).close()
+            if self._pass is not None:
+                self._pass.set_postfix_str("", refresh=False)
+                self._pass.update()
+
+    def note(self, text: str) -> None:
+        """Show beside the bar why nothing happens for a while."""
+        with self._lock:
+            if self._pass is not None:
+                self._pass.set_postfix_str(clean(text))
+
+    def close(self) -> None:
+        """Erase the bars."""
+        with self._lock:
+            for bar in [*self._runs.values(), *([self._pass] if self._pass is not None else [])]:
+                bar.close()
+            self._runs, self._pass = {}, None
+
+
+def _bar(name: str, total: int) -> tqdm[Any]:
+    from tqdm import tqdm
+
+    # tqdm itself draws nothing on a terminal that tells no size
+    width = output.terminal_width(sys.stderr) - 1
+    return tqdm(desc=name, total=total, leave=False, ncols=width, nrows=SHOWN_BARS, unit_scale=True)
+
+
+def _report(outcomes: Sequence[Outcome], arguments: argparse.Namespace) -> None:
+    if arguments.json:
         counts = {status: sum(outcome.status == status for outcome in outcomes) for status in _STATUSES}
-        output.print_json({**counts, "runs": [to_json(outcome) for outcome in outcomes]})
+        runs = [{**vars(outcome), "path": str(outcome.path)} for outcome in outcomes]
+        output.print_json({**counts, "runs": runs})
         return
     for outcome in outcomes:
         if arguments.dry_run and outcome.status == "pending":
@@ -170,14 +231,19 @@ _STATUSES = ("complete", "running", "pending", "failed")
 
 def _verdict(outcomes: Sequence[Outcome], arguments: argparse.Namespace) -> str:
     """One line such as ``412 of 415 complete, 3 failed:``."""
+    from neurockt.sync.options import STILL_RUNNING
+
     number = {status: sum(outcome.status == status for outcome in outcomes) for status in _STATUSES}
+    training = sum(outcome.reason == STILL_RUNNING for outcome in outcomes)
     parts = [f"{number['complete']:,} of {len(outcomes):,} complete"]
-    if number["running"]:
-        parts.append(f"{number['running']:,} running")
-    if number["pending"]:
-        parts.append(f"{number['pending']:,} {'to be sent' if arguments.dry_run else 'still running'}")
-    if number["failed"]:
-        parts.append(f"{number['failed']:,} failed:")
+    for count, what in (
+        (number["running"], "running"),
+        (number["pending"] - training, "to be sent"),
+        (training, "still running"),
+        (number["failed"], "failed:"),
+    ):
+        if count:
+            parts.append(f"{count:,} {what}")
     text = ", ".join(parts)
     sent = sum(outcome.sent for outcome in outcomes)
     return text if number["failed"] or not sent or arguments.dry_run else f"{text}; {sent:,} rows sent"

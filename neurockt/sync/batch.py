@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from neurockt.catalogue import run_paths
 from neurockt.errors import NeurocktError, RunNotFound
@@ -19,12 +19,9 @@ from neurockt.sync.upload import Upload
 TURN_ROWS: Final = 200_000
 """Rows that one run may send in a pass of ``--watch`` while others wait."""
 
-OnRun = Callable[[Path, str, int, int], None]
-"""Hears that a run, of that name, has sent so many rows of so many."""
-
 
 class Batch:
-    """Runs below some paths, looked at again and again."""
+    """The runs below some paths. Each pass looks for them again, over the same connections."""
 
     def __init__(
         self,
@@ -34,7 +31,8 @@ class Batch:
         options: Options,
         *,
         jobs: int = 1,
-        on_run: OnRun = lambda path, label, done, total: None,
+        on_begin: Callable[[int], None] = lambda total: None,
+        on_rows: Callable[[Path, str, int, int], None] = lambda path, label, done, total: None,
         on_outcome: Callable[[Outcome], None] = lambda outcome: None,
     ) -> None:
         """Nothing is read or sent yet.
@@ -42,37 +40,26 @@ class Batch:
         Args:
             paths: runs, and directories of runs.
             jobs: how many runs are uploaded at a time.
-            on_run: hears of progress, from several threads.
-            on_outcome: hears of each run when it is done with; likewise.
+            on_begin: called with the number of runs when a pass begins.
+            on_rows: called from several threads with a run, its label, the rows sent so far, and all its rows.
+            on_outcome: called from several threads when a run is done.
         """
         self._paths = list(paths)
         self._client = client
         self._entity = entity
         self._options = options
         self._jobs = jobs
-        self._on_run = on_run
+        self._on_begin = on_begin
+        self._on_rows = on_rows
         self._on_outcome = on_outcome
-        self._runs: dict[Path, Run] = {}  # kept, since liveness is told from what was seen before
-        self._lost: Unreachable | None = None
-
-    def find(self) -> tuple[list[Path], list[Outcome]]:
-        """The runs there are now, and what is wrong with the paths that hold none."""
-        found: dict[Path, None] = {}
-        failed = []
-        for path in self._paths:
-            try:
-                paths = run_paths(path)
-                if not paths and path.joinpath("steps").is_dir():
-                    raise RunNotFound(f"{path} has no run.json")
-                found.update(dict.fromkeys(paths))
-            except NeurocktError as error:
-                failed.append(_failed(path, error))
-        return list(found), failed
+        self._live: dict[Path, Run] = {}  # kept from pass to pass: liveness follows from what was seen before
+        self._unreachable: Unreachable | None = None
 
     def sync(self) -> list[Outcome]:
-        """Sync each run once; gives what became of them, in their order."""
-        paths, failed = self.find()
-        self._lost = None
+        """Sync each run once; gives the outcome of each, in the order of the paths."""
+        paths, failed = self._find()
+        self._on_begin(len(paths))
+        self._unreachable = None
         outcomes: dict[Path, Outcome] = {}
         waiting: queue.SimpleQueue[Path] = queue.SimpleQueue()
         for path in paths:
@@ -94,38 +81,46 @@ class Batch:
         except BaseException:
             self._client.stopped.set()
             raise
+        self._live = {path: run for path, run in self._live.items() if path in outcomes}
         return [*(outcomes[path] for path in paths if path in outcomes), *failed]
+
+    def _find(self) -> tuple[list[Path], list[Outcome]]:
+        """The runs there are now, and the paths that hold none."""
+        found: dict[Path, None] = {}
+        failed = []
+        for path in self._paths:
+            try:
+                paths = run_paths(path)
+                if not paths and path.joinpath("steps").is_dir():
+                    raise RunNotFound(f"{path} has no run.json")
+                found.update(dict.fromkeys(paths))
+            except (NeurocktError, OSError) as error:
+                failed.append(_failed(path, error))
+        return list(found), failed
 
     def _sync_one(self, path: Path) -> Outcome:
         name = label = path.name
         try:
-            if self._lost is not None:
-                raise self._lost
-            run = self._runs.get(path)
-            if run is None:
-                run = self._runs[path] = open_run(path)
-
-            def report(done: int, total: int) -> None:
-                self._on_run(path, label, done, total)
-
-            upload = Upload(run, self._client, self._entity, self._options, report)
+            if self._unreachable is not None:
+                raise self._unreachable
+            run = self._live.get(path) or open_run(path)
+            upload = Upload(
+                run, self._client, self._entity, self._options, lambda *rows: self._on_rows(path, label, *rows)
+            )
             name, label = upload.info.id, upload.info.label
+            if upload.is_live:
+                self._live[path] = run
             outcome = upload.run()
             if outcome.status == "complete":
-                self._runs.pop(path, None)
+                self._live.pop(path, None)
             return outcome
         except Unreachable as error:
-            self._lost = error
+            self._unreachable = error
             return _failed(path, error, name, label)
-        except Exception as error:  # whatever a damaged run brings about, the others go on
+        except Exception as error:  # whatever a damaged run causes, the others go on
             return _failed(path, error, name, label)
 
 
 def _failed(path: Path, error: Exception, name: str = "", label: str = "") -> Outcome:
-    told = str(error) if isinstance(error, NeurocktError) else f"{type(error).__name__}: {error}"
-    return Outcome(path, name or path.name, label or path.name, "failed", reason=told)
-
-
-def to_json(outcome: Outcome) -> dict[str, Any]:
-    """An outcome as the command prints it."""
-    return {**vars(outcome), "path": str(outcome.path)}
+    reason = str(error) if isinstance(error, (NeurocktError, OSError)) else f"{type(error).__name__}: {error}"
+    return Outcome(path, name or path.name, label or path.name, "failed", reason=reason)

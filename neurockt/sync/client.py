@@ -11,17 +11,19 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import requests
+from requests.adapters import HTTPAdapter
 
 from neurockt.errors import SyncFailed
 from neurockt.formatting import clean
 from neurockt.sync.account import Account
 
+CONNECTIONS: Final = 16
+"""Connections kept open, at most."""
 CONNECT_SECONDS: Final = 6.0
 READ_SECONDS: Final = 60.0
 """How long one request may take to connect, and to be answered."""
@@ -34,9 +36,7 @@ LONGEST_PAUSE_SECONDS: Final = 15.0
 
 BUSY: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Answers after which the same request is sent again."""
-HISTORY: Final = "wandb-history.jsonl"
-SYSTEM: Final = "wandb-events.jsonl"
-SUMMARY: Final = "wandb-summary.json"
+_NOT_WANDB: Final = "does not answer as a W&B server does; check WANDB_BASE_URL, and proxies in between"
 
 
 class Unreachable(SyncFailed):
@@ -49,32 +49,6 @@ class Refused(SyncFailed):
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
         self.status = status
-
-
-@dataclass(frozen=True)
-class ServerRun:
-    """A run as the server has it."""
-
-    storage_id: str
-    """The server's own name for it."""
-    run_id: str
-    state: str
-    rows: int
-    """Lines of its history, as far as the server has counted."""
-    last_step: int
-    """``_step`` of the last row, -1 where there is none."""
-    last_line: str
-    config: dict[str, Any]
-    tags: tuple[str, ...] = ()
-    name: str = ""
-    summary: dict[str, Any] = field(default_factory=dict)
-    samples: int = 0
-    """Lines of its system metrics."""
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether count and last row agree; a server may be some seconds behind itself."""
-        return self.rows == self.last_step + 1
 
 
 class Client:
@@ -99,17 +73,15 @@ class Client:
         """Once set, nothing is waited for any more."""
         self._patience = patience
         self._on_wait = on_wait
-        self._local = threading.local()
-        self._sessions: list[requests.Session] = []
+        self._session = _session(account.url)
 
     def close(self) -> None:
         """Wait for nothing any more, and close the connections."""
         self.stopped.set()
-        for session in self._sessions:
-            session.close()
+        self._session.close()
 
-    def greet(self) -> tuple[str, tuple[str, ...]]:
-        """The user's default entity, and all of theirs; proves that the server answers and takes the key.
+    def greet(self) -> str:
+        """The user's default entity; proves that the server answers and takes the key.
 
         Raises:
             SyncFailed: not within ``GREETING_SECONDS``, or the key is refused.
@@ -118,7 +90,7 @@ class Client:
 
         def ask() -> None:
             try:
-                result.append(self._graphql(_VIEWER, {}, min(self._patience, GREETING_SECONDS - 2)))
+                result.append(self.graphql(_VIEWER, {}, min(self._patience, GREETING_SECONDS - 2)))
             except SyncFailed as error:
                 result.append(error)
 
@@ -132,85 +104,41 @@ class Client:
         viewer = answer.get("viewer")
         if not viewer:
             raise Refused(self._wrong_key(), 401)
-        edges = (viewer.get("teams") or {}).get("edges") or []
-        names = [viewer.get("entity"), *(edge["node"]["name"] for edge in edges)]
-        mine = tuple(dict.fromkeys(name for name in names if name))
-        return viewer.get("entity") or viewer.get("username") or "", mine
+        return str(viewer.get("entity") or viewer.get("username") or "")
 
-    def find(self, entity: str, project: str, run_id: str) -> ServerRun | None:
-        """The run of that id; None where there is none."""
-        data = self._graphql(_RUN, {"entity": entity, "project": project, "name": run_id})
-        found = (data.get("project") or {}).get("run")
-        return _server_run(found) if found else None
+    def graphql(self, query: str, variables: dict[str, Any], patience: float | None = None) -> dict[str, Any]:
+        """The data that answers a query.
 
-    def rows(self, entity: str, project: str, run_id: str, first: int, count: int) -> list[dict[str, Any]]:
-        """Rows of a run's history, from the one whose ``_step`` is ``first``."""
-        given = {"entity": entity, "project": project, "run": run_id, "pageSize": count}
-        data = self._graphql(_HISTORY, {**given, "minStep": first, "maxStep": first + count})
-        found = (data.get("project") or {}).get("run") or {}
-        return [json.loads(line) if isinstance(line, str) else line for line in found.get("history") or []]
+        Raises:
+            SyncFailed: as for ``post``; also where the server does not know what is asked for.
+        """
+        name = query.split("(", 1)[0].split()[1].rstrip("{")
+        answer = self.post("/graphql", {"query": query, "variables": variables, "operationName": name}, patience)
+        data = answer.get("data") or {}
+        if not isinstance(data, dict):
+            raise Refused(f"{self.host} {_NOT_WANDB}", 200)
+        if answer.get("errors") and not any(data.values()):
+            raise Refused(f"{self.host} does not answer {name}: {_first_message(answer)}", 200)
+        return data
 
-    def upsert(self, entity: str, project: str, run_id: str, about: dict[str, Any]) -> ServerRun:
-        """Create a run or renew what is told of it; gives it as it is now."""
-        data = self._graphql(_UPSERT, {"entity": entity, "project": project, "name": run_id, **about})
-        bucket = (data.get("upsertBucket") or {}).get("bucket")
-        if not bucket:
-            raise Refused(f"{self.host} did not take the run and did not say why", 200)
-        return _server_run(bucket)
-
-    def delete(self, storage_id: str) -> None:
-        """Remove a run from the server for good."""
-        self._graphql(_DELETE, {"id": storage_id})
-
-    def send(
-        self,
-        entity: str,
-        project: str,
-        run_id: str,
-        start: int = 0,
-        lines: Sequence[str] = (),
-        *,
-        file: str = HISTORY,
-        summary: dict[str, Any] | None = None,
-        exit_code: int | None = None,
-    ) -> None:
-        """Put lines of the history at their places, from ``start`` on; with nothing to put, a sign of life.
+    def post(self, path: str, document: Any, patience: float | None = None) -> dict[str, Any]:
+        """Send a JSON document; gives the answer. The same request is repeated while the server is busy or silent.
 
         Args:
-            file: what the lines are of instead, ``SYSTEM``.
-            summary: the last value of each metric.
-            exit_code: ends the run.
+            patience: for how many seconds; default the client's.
+
+        Raises:
+            Refused: the server refuses the request, or its answer is not W&B's.
+            Unreachable: no answer in time.
         """
-        pieces: dict[str, Any] = {}
-        if lines:
-            pieces[file] = {"offset": start, "content": lines}
-        if summary is not None:
-            pieces[SUMMARY] = {"offset": 0, "content": [json.dumps(summary)]}
-        document: dict[str, Any] = {"files": pieces} if pieces else {}
-        if exit_code is not None:
-            document |= {"complete": True, "exitcode": exit_code}
-        path = "/".join(quote(part, safe="") for part in (entity, project, run_id))
-        self._post(f"/files/{path}/file_stream", document, self._patience)
-
-    # Inside
-
-    def _graphql(self, query: str, variables: dict[str, Any], patience: float | None = None) -> dict[str, Any]:
-        name = query.split("(", 1)[0].split()[1].rstrip("{")
-        document = {"query": query, "variables": variables, "operationName": name}
-        answer = self._post("/graphql", document, self._patience if patience is None else patience)
-        if answer.get("errors") and not (answer.get("data") and any(answer["data"].values())):
-            raise Refused(_first_message(answer), 200)
-        return answer.get("data") or {}
-
-    def _post(self, path: str, document: Any, patience: float) -> dict[str, Any]:
         body = json.dumps(document).encode()
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + (self._patience if patience is None else patience)
         pause = FIRST_PAUSE_SECONDS
         while True:
             asked = 0.0
             left = max(1.0, deadline - time.monotonic())
             try:
-                response = self._session().post(
+                response = self._session.post(
                     self.account.url + path,
                     data=body,
                     headers={"Content-Type": "application/json"},
@@ -237,17 +165,6 @@ class Client:
             self.stopped.wait(wait)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
-    def _session(self) -> requests.Session:
-        if not hasattr(self._local, "session"):
-            made = self._local.session = requests.Session()
-            # looked up once: at each request it would take a tenth of the time of all of it
-            made.trust_env = False
-            made.proxies.update(requests.utils.get_environ_proxies(self.account.url))
-            made.verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
-            self._sessions.append(made)
-        session: requests.Session = self._local.session
-        return session
-
     def _no_answer(self, why: str) -> str:
         return (
             f"cannot reach {self.host} ({why}): is this machine online? Behind a proxy, set HTTPS_PROXY; "
@@ -270,13 +187,25 @@ class Client:
         return Refused(f"{self.host}: {message} (status {status})".replace(self.account.key, "***"), status)
 
 
+def _session(url: str) -> requests.Session:
+    """Connections to the server, shared by all threads and kept for the next request."""
+    session = requests.Session()
+    # looked up once: at each request it would take a tenth of the time of all of it
+    session.trust_env = False
+    session.proxies.update(requests.utils.get_environ_proxies(url))
+    session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, HTTPAdapter(pool_maxsize=CONNECTIONS, pool_block=True))
+    return session
+
+
 def _json(response: requests.Response) -> dict[str, Any]:
     try:
         answer = response.json()
     except ValueError:
         answer = None
     if not isinstance(answer, dict):
-        raise Refused("the answer is not W&B's; look at WANDB_BASE_URL, and at proxies on the way", 200)
+        raise Refused(f"{urlsplit(response.url).netloc} {_NOT_WANDB}", 200)
     return answer
 
 
@@ -308,55 +237,6 @@ def _seconds(text: str | None) -> float:
         return 0.0
 
 
-def _server_run(found: dict[str, Any]) -> ServerRun:
-    tail = json.loads(found.get("historyTail") or "[]")
-    last = tail[-1] if tail else ""
-    line = last if isinstance(last, str) else json.dumps(last)
-    keys = found.get("historyKeys") or {}
-    step = json.loads(line).get("_step", -1) if line else keys.get("lastStep", -1)
-    return ServerRun(
-        storage_id=found.get("id") or "",
-        run_id=found.get("name") or "",
-        state=found.get("state") or "",
-        rows=found.get("historyLineCount") or 0,
-        samples=found.get("eventsLineCount") or 0,
-        last_step=-1 if step is None else step,
-        last_line=line,
-        config=json.loads(found.get("config") or "{}") or {},
-        tags=tuple(found.get("tags") or ()),
-        name=found.get("displayName") or "",
-        summary=json.loads(found.get("summaryMetrics") or "{}") or {},
-    )
-
-
 _VIEWER: Final = """query Viewer {
-  viewer { id entity username teams { edges { node { name } } } }
-}"""
-
-_RUN_FIELDS: Final = (
-    "id name displayName state config tags historyLineCount historyTail historyKeys summaryMetrics eventsLineCount"
-)
-
-_RUN: Final = f"""query Run($project: String!, $entity: String!, $name: String!) {{
-  project(name: $project, entityName: $entity) {{ run(name: $name) {{ {_RUN_FIELDS} }} }}
-}}"""
-
-_HISTORY: Final = """query HistoryPage($entity: String!, $project: String!, $run: String!, \
-$minStep: Int64!, $maxStep: Int64!, $pageSize: Int!) {
-  project(name: $project, entityName: $entity) {
-    run(name: $run) { history(minStep: $minStep, maxStep: $maxStep, samples: $pageSize) }
-  }
-}"""
-
-_UPSERT: Final = """mutation UpsertBucket($name: String, $project: String, $entity: String, $groupName: String, \
-$displayName: String, $notes: String, $config: JSONString, $host: String, $jobType: String, $tags: [String!]) {
-  upsertBucket(input: {name: $name, modelName: $project, entityName: $entity, groupName: $groupName, \
-displayName: $displayName, notes: $notes, config: $config, host: $host, jobType: $jobType, tags: $tags}) {
-    bucket { id name displayName config historyLineCount project { name entity { name } } }
-    inserted
-  }
-}"""
-
-_DELETE: Final = """mutation DeleteRun($id: ID!) {
-  deleteRun(input: {id: $id}) { clientMutationId }
+  viewer { id entity username }
 }"""

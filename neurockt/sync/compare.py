@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from neurockt.formatting import clean
-from neurockt.sync.client import Client, ServerRun
 from neurockt.sync.describe import CONFIG_KEY, Description
+from neurockt.sync.project import Project, ServerRun
 from neurockt.sync.rows import START, Place, RunRows
 
 PAGE_ROWS: Final = 5_000
@@ -47,9 +47,7 @@ def lacking(
 
 
 def difference(
-    client: Client,
-    entity: str,
-    project: str,
+    project: Project,
     there: ServerRun,
     rows: RunRows,
     described: Description,
@@ -73,16 +71,16 @@ def difference(
             if here != found:
                 return f"its {what} in W&B is {clean(found)}, not {clean(here)}"
         assert told is not None, "the config was compared"
-    return _first_difference(_server_rows(client, entity, project, there), rows, there.rows, report)
+    return _first_difference(_server_rows(project, there), rows, there.rows, report)
 
 
 def _plain_config(described: Description) -> dict[str, Any]:
     return {key: {"value": value} for key, value in described.config.items()}
 
 
-def _server_rows(client: Client, entity: str, project: str, there: ServerRun) -> Iterator[dict[str, Any]]:
+def _server_rows(project: Project, there: ServerRun) -> Iterator[dict[str, Any]]:
     for first in range(0, there.rows, PAGE_ROWS):
-        yield from client.rows(entity, project, there.run_id, first, PAGE_ROWS)
+        yield from project.rows(there.run_id, first, PAGE_ROWS)
 
 
 def _first_difference(

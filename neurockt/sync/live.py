@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS: Final = 10.0
 """How often new rows are sent."""
-SDK_LOOK_SECONDS: Final = 60.0
-"""The same where each time W&B's SDK has to be started."""
 RETRY_SECONDS: Final = 30.0
 LONGEST_RETRY_SECONDS: Final = 300.0
 """How long to leave a server alone that did not take the rows: at first, and at last."""
@@ -90,7 +88,7 @@ class Live:
                 if is_orphan:  # before the look: a process that dies closes our stdin while it still seems to live
                     return False
                 # where ranks keep their own rows, others may not have ended yet
-                pause = RANKS_SECONDS if is_last else _look_seconds()
+                pause = RANKS_SECONDS if is_last else LOOK_SECONDS
                 retry, is_lost = RETRY_SECONDS, False
             self._wait(pause)
 
@@ -108,7 +106,7 @@ class Live:
             if self._has_ended():
                 client.stopped.set()
         if self._entity is None:
-            self._entity = client.greet()[0]
+            self._entity = client.greet()
         self._run = self._run or open_run(self._run_dir)  # kept, since liveness is told from what was seen before
         return Upload(self._run, client, self._entity, Options(running=True)).run()
 
@@ -121,12 +119,6 @@ class Live:
             time.sleep(seconds)
         while not self._has_ended() and (left := until - time.monotonic()) > 0:
             self._ended.wait(min(left, PARENT_SECONDS))
-
-
-def _look_seconds() -> float:
-    from neurockt.sync.sdk import is_needed
-
-    return SDK_LOOK_SECONDS if is_needed("auto") else LOOK_SECONDS
 
 
 def _reason(error: Exception) -> str:

@@ -9,6 +9,9 @@ from typing import Final, Literal
 SETTLE_SECONDS: Final = 30.0
 """How long the server may take to show what it was sent; it answers some seconds late at times."""
 
+STILL_RUNNING: Final = "still running; --running uploads what there is"
+"""Why a run is pending that was left alone."""
+
 Status = Literal["complete", "running", "pending", "failed"]
 """*complete*: all of it is proved to be in W&B; *running*: all there is so far of a run that still trains; *pending*:
 there is more to send, and this sync was not to."""
@@ -28,9 +31,6 @@ class Options:
     turn_rows: int | None = None
     """Rows that a run may send before the others get their turn; None for all."""
     settle: float = SETTLE_SECONDS
-    through: Literal["auto", "bulk", "public"] = "auto"
-    """Which way rows go: lines put at their places, or W&B's own ``run.log``. By itself the faster one, as long as the
-    installed SDK is of a version whose protocol is known."""
 
 
 @dataclass(frozen=True)

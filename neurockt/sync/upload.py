@@ -18,8 +18,8 @@ from neurockt.run_info import RunInfo
 from neurockt.store.base import layout
 from neurockt.store.base.layout import superseded_names
 from neurockt.store.reading.run import Run
-from neurockt.sync import files, sdk
-from neurockt.sync.client import SYSTEM, Client, Refused, ServerRun
+from neurockt.sync import artifact
+from neurockt.sync.client import Client, Refused
 from neurockt.sync.compare import difference, lacking, same_row
 from neurockt.sync.describe import (
     CONFIG_KEY,
@@ -31,7 +31,8 @@ from neurockt.sync.describe import (
     wandb_config,
 )
 from neurockt.sync.ledger import Entry, Ledger, digest
-from neurockt.sync.options import Options, Outcome, Status
+from neurockt.sync.options import STILL_RUNNING, Options, Outcome, Status
+from neurockt.sync.project import SYSTEM, Project, ServerRun
 from neurockt.sync.rows import START, Place, RunRows
 from neurockt.sync.system import SystemLines
 
@@ -74,15 +75,16 @@ class Upload:
         self.ledger = Ledger(run.path, identity(self.info))
         wishes = self.ledger.wishes()
         self._wishes = wishes
-        self.entity = options.entity or wishes.entity or client.account.entity or entity
-        self.project = safe_project(options.project or wishes.project or self.info.project or client.account.project)
-        self._destination = f"{client.account.url}/{self.entity}/{self.project}"
+        entity = options.entity or wishes.entity or client.account.entity or entity
+        name = safe_project(options.project or wishes.project or self.info.project or client.account.project)
+        self._project = Project(client, entity, name)
+        self._destination = f"{client.account.url}/{entity}/{name}"
         self._stamp = digest(document + self.info.state.encode())
         self._entry = self.ledger.read(self._destination) or Entry("")
         self._sent = 0
         self._last_line = (0, "")
         """How many rows there were with the last line that was sent, and that line: it need not be read again."""
-        self._system: SystemLines | None = None  # W&B's own ``run.log`` has no way for them
+        self._system = SystemLines(run, self.info.created)
 
     @property
     def is_live(self) -> bool:
@@ -108,13 +110,12 @@ class Upload:
             SyncFailed: the server did not take it, or does not show it.
         """
         if self.is_live and not self._options.running:
-            return self._outcome("pending", reason="still running; --running takes it as far as it is")
+            return self._outcome("pending", reason=STILL_RUNNING)
         if self.is_proved and not self._options.verify:
             return self._outcome("complete", self._entry.place.rows)
         self.info = self._run.current_info()
         rows = RunRows(self._run, complete=not self.is_live, created=self.info.created)
-        if not sdk.is_needed(self._options.through):
-            self._system = SystemLines(self._run, self.info.created)
+        self._system = SystemLines(self._run, self.info.created)
         if self._run.damaged:
             raise SyncFailed(f"{self._run.damaged[0]}; a dead run's journal is put in order by 'neurockt seal'")
         described = describe(self.info, rows.names, self._wishes.job_type)
@@ -126,12 +127,12 @@ class Upload:
         if self._options.dry_run:
             return self._outcome("pending", start.rows, rows.total - start.rows, reason="dry run")
         is_there = there is not None and start.rows == rows.total and self._is_told(there, described)
-        is_there = is_there and (self._system is None or samples >= self._system.total)
+        is_there = is_there and samples >= self._system.total
         if is_there:
             end = start
-            if self.is_live and not sdk.is_needed(self._options.through):
+            if self.is_live:
                 # W&B takes a run that it does not hear of for crashed
-                self._client.send(self.entity, self.project, run_id)
+                self._project.send(run_id)
         else:
             run_id, end = self._send(rows, described, run_id, start, samples)
         return self._finish(rows, described, run_id, end)
@@ -142,10 +143,12 @@ class Upload:
         """The run's id in W&B, and the run if it is there."""
         candidates = run_ids(self.info, self._entry.generation, self._wishes.run_id)
         for candidate in dict.fromkeys([*filter(None, [self._entry.run_id]), *candidates]):
-            there = self._client.find(self.entity, self.project, candidate)
+            there = self._project.find(candidate)
             if there is None or _identity_of(there) == identity(self.info):
                 return candidate, there
-        raise SyncFailed(f"other runs of {self.project} have its ids {' and '.join(candidates)}; use another --project")
+        raise SyncFailed(
+            f"other runs of {self._project.name} have its ids {' and '.join(candidates)}; use another --project"
+        )
 
     def _start(self, rows: RunRows, run_id: str, there: ServerRun | None) -> tuple[Place, ServerRun | None, str]:
         """From where to send, to which id."""
@@ -190,7 +193,7 @@ class Upload:
         deadline = time.monotonic() + min(RESEND_SECONDS, self._options.settle)
         while not there.is_settled and time.monotonic() < deadline:
             self._client.stopped.wait(LONGEST_PAUSE_SECONDS / 4)
-            there = self._client.find(self.entity, self.project, run_id) or there
+            there = self._project.find(run_id) or there
         return there
 
     @staticmethod
@@ -209,8 +212,6 @@ class Upload:
         Returns:
             the id they went to, and the place after the last row.
         """
-        if sdk.is_needed(self._options.through):
-            return run_id, self._send_publicly(rows, described, run_id, start)
         try:
             self._tell(described, run_id)
         except Refused as error:
@@ -235,15 +236,15 @@ class Upload:
             "jobType": described.job_type,
             "host": described.host,
         }
-        self._client.upsert(self.entity, self.project, run_id, about)
+        self._project.upsert(run_id, about)
 
     def _explained(self, error: Refused, run_id: str) -> SyncFailed:
         if error.status == DELETED:
             return SyncFailed(f"{error}; the id {run_id} was deleted in W&B: --replace gives it another")
         if error.status in (403, 404):
             return SyncFailed(
-                f"{error}; W&B has no entity {self.entity!r}, or you may not write to its project {self.project!r}: "
-                "say --entity and --project"
+                f"{error}; W&B has no entity {self._project.entity!r}, or you may not write to its project "
+                f"{self._project.name!r}: name others with --entity and --project"
             )
         return error
 
@@ -262,12 +263,12 @@ class Upload:
 
     def _send_system(self, run_id: str, after: int) -> None:
         """Send what the machine did, after so many samples."""
-        for start, lines in self._system.after(after) if self._system else ():
-            self._client.send(self.entity, self.project, run_id, start, lines, file=SYSTEM)
+        for start, lines in self._system.after(after):
+            self._project.send(run_id, start, lines, file=SYSTEM)
 
     def _put(self, run_id: str, start: int, lines: list[str]) -> None:
         try:
-            self._client.send(self.entity, self.project, run_id, start, lines)
+            self._project.send(run_id, start, lines)
         except Refused as error:
             if error.status != TOO_LARGE or len(lines) == 1:
                 raise
@@ -278,14 +279,7 @@ class Upload:
     def _end(self, described: Description, run_id: str, end: Place, *, is_last: bool) -> None:
         summary = {**described.summary, "_step": end.rows - 1} if end.rows else described.summary
         exit_code = described.exit_code if is_last else None
-        self._client.send(self.entity, self.project, run_id, summary=summary, exit_code=exit_code)
-
-    def _send_publicly(self, rows: RunRows, described: Description, run_id: str, start: Place) -> Place:
-        target = sdk.Target(self._client.account, self.entity, self.project, run_id)
-        self._report(start.rows, rows.total)
-        end = sdk.send(target, described, rows, start, lambda done: self._report(done, rows.total))
-        self._sent += end.rows - start.rows
-        return end
+        self._project.send(run_id, summary=summary, exit_code=exit_code)
 
     # Believe only what the server says
 
@@ -303,14 +297,15 @@ class Upload:
         self._note(entry)
         if is_last and not self.is_live:
             if self._options.files and not entry.files:
-                listing = files.listing(self._run.path)
-                files.attach(sdk.Target(self._client.account, self.entity, self.project, run_id), self._run.path)
+                listing = artifact.listing(self._run.path)
+                project = self._project
+                artifact.attach(self._client.account, project.entity, project.name, run_id, self._run.path)
                 self._tell(described, run_id)
                 self._end(described, run_id, end, is_last=True)
                 self._prove(rows, described, run_id, end, is_last=True)
                 entry = replace(entry, files=listing)
             if entry.superseded:
-                self._client.delete(entry.superseded)
+                self._project.delete(entry.superseded)
                 entry = replace(entry, superseded=None)
             self._note(entry)
             return self._outcome("complete", end.rows, self._sent, run_id=run_id)
@@ -324,9 +319,9 @@ class Upload:
         if end.rows:
             is_known = self._last_line[0] == end.rows
             last_line = self._last_line[1] if is_known else rows.line(end.rows - 1, self._entry.place)
-        samples = self._system.total if self._system and is_last else 0
+        samples = self._system.total if is_last else 0
         while True:
-            there = self._client.find(self.entity, self.project, run_id)
+            there = self._project.find(run_id)
             exact = is_last and not self.is_live
             lack = lacking(there, end, described, last_line, samples=samples, exact=exact)
             if there is not None and lack is None:
@@ -345,9 +340,6 @@ class Upload:
         self, rows: RunRows, described: Description, run_id: str, start: Place, end: Place, *, is_last: bool
     ) -> None:
         """Send again what the server does not show."""
-        if sdk.is_needed(self._options.through):
-            self._send_publicly(rows, described, run_id, start)
-            return
         again = self._send_rows(rows, run_id, start, end.rows - start.rows)
         if is_last:
             self._send_system(run_id, 0)
@@ -358,7 +350,7 @@ class Upload:
         if there is None:
             raise SyncFailed("it is not in W&B; 'neurockt sync' without --verify uploads it")
         there = self._settled(there.run_id, there)
-        problem = difference(self._client, self.entity, self.project, there, rows, described, self._report)
+        problem = difference(self._project, there, rows, described, self._report)
         if problem:
             raise SyncFailed(problem)
         return self._outcome("running" if self.is_live else "complete", there.rows, run_id=there.run_id)
@@ -367,7 +359,7 @@ class Upload:
         self, status: Status, rows: int = 0, sent: int = 0, *, run_id: str = "", reason: str | None = None
     ) -> Outcome:
         run_id = run_id or self._entry.run_id
-        url = f"{self._client.account.app_url}/{self.entity}/{self.project}/runs/{run_id}" if run_id else None
+        url = f"{self._project.url}/runs/{run_id}" if run_id else None
         return Outcome(self._run.path, self.info.id, self.info.label, status, rows, sent, url, reason)
 
 

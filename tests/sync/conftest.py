@@ -111,7 +111,7 @@ def sync(root: Path, server: WandbServer) -> Iterator[Sync]:
         client = Client(find_account(), patience=patience)
         clients.append(client)
         chosen = Options(**{"settle": 60.0, **options})
-        return Batch(paths or [root], client, client.greet()[0], chosen, jobs=jobs).sync()
+        return Batch(paths or [root], client, client.greet(), chosen, jobs=jobs).sync()
 
     yield run
     for client in clients:

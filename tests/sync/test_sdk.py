@@ -1,4 +1,4 @@
-"""W&B's own SDK: as the way that rows go where its version is unknown, for artifacts, and as a second witness."""
+"""W&B's own SDK: it attaches files, and reads back what was sent."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from wandb_server import Fault, WandbServer, wait_until
+from wandb_server import WandbServer, wait_until
 
 import neurockt
 from neurockt.monitor import Recorder
-from neurockt.sync import rows, sdk
 
 from .conftest import Done, MakeRun, Sync
 
@@ -58,92 +58,27 @@ def test_the_sdk_reads_back_what_was_sent(server: WandbServer, root: Path, sync:
     assert told == {"name": "n", "state": "finished", "tags": ["t"], "last": len(values)}
 
 
-def test_the_way_through_the_sdk(server: WandbServer, make_run: MakeRun, sync: Sync, tmp_path: Path) -> None:
-    """The same rows at the same places with the same description; only ``_runtime`` is the SDK's own."""
-    path = make_run(steps=200, config={"lr": 0.1, "nested": {"a": [1, None]}}, tags=("t",), notes="n", group="g")
-    assert sync(project="bulk")[0].status == "complete"
-    (outcome,) = sync(project="public", through="public")
-    assert (outcome.status, outcome.rows, outcome.sent) == ("complete", 220, 220)
-    bulk, slow = (server.runs[("tester", project, path.name)] for project in ("bulk", "public"))
-    assert (bulk.is_exact, slow.is_exact) == (True, True)
-    assert [without_runtime(row) for row in slow.rows] == [without_runtime(row) for row in bulk.rows]
-    for what in ("display_name", "tags", "notes", "group", "state", "exit_code", "host"):
-        assert getattr(slow, what) == getattr(bulk, what), what
-    ours = {name: value for name, value in slow.config.items() if name != "_wandb"}
-    assert ours == {name: value for name, value in bulk.config.items() if name != "_wandb"}
-    assert axes(slow.config) == axes(bulk.config) == {"train_loss": "step", "acc": "epoch"}
-    assert set(slow.files) <= {"config.yaml", "wandb-summary.json"}, "nothing of this machine"
-    assert server.requested("otel") == 0
-    assert list((tmp_path / "here").iterdir()) == []
-    assert sync(project="public")[0].sent == 0
-
-
-def without_runtime(row: dict[str, object]) -> dict[str, object]:
-    return {name: value for name, value in row.items() if name != "_runtime"}
-
-
-def axes(config: dict[str, object]) -> dict[str, str]:
-    metrics = config["_wandb"]["value"]["m"]
-    return {metric["1"]: metrics[metric["5"] - 1]["1"] for metric in metrics if "5" in metric}
-
-
-def test_an_unknown_version_goes_through_the_sdk(
-    server: WandbServer, make_run: MakeRun, sync: Sync, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("version", ["0.15.0", "0.99.0", None])
+def test_rows_need_no_version_of_the_sdk(
+    version: str | None,
+    server: WandbServer,
+    make_run: MakeRun,
+    sync: Sync,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
-    """The protocol that we speak is that of versions it was compared with; what is sent is proved either way."""
-    monkeypatch.setattr(sdk, "sdk_version", lambda: "0.99.0")
+    """An old SDK, a new one, or none: rows go to the server directly, and what it shows decides."""
+    (tmp_path / "site").mkdir()
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    if version:
+        (tmp_path / "site" / f"wandb-{version}.dist-info").mkdir()
+        (tmp_path / "site" / f"wandb-{version}.dist-info" / "METADATA").write_text(f"Name: wandb\nVersion: {version}\n")
     make_run(steps=50)
     (outcome,) = sync()
     assert (outcome.status, outcome.rows) == ("complete", 55)
     assert server.only_run.is_exact
-    assert server.requested("CreateRunFiles") > 0, "the SDK was there"
-
-
-def test_the_way_through_the_sdk_goes_on_where_another_stopped(
-    server: WandbServer, make_run: MakeRun, sync: Sync, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Rows that are there are not sent again, whichever way they came."""
-    monkeypatch.setattr(rows, "BATCH_ROWS", 200)
-    make_run(steps=500, every=10**9)
-    assert sync(turn_rows=200)[0].status == "pending"
-    (outcome,) = sync(through="public")
-    assert (outcome.status, outcome.sent) == ("complete", 300)
-    assert server.only_run.is_exact
-
-
-def test_what_the_sdk_loses_quietly_is_found_out(server: WandbServer, make_run: MakeRun, sync: Sync) -> None:
-    """After such an answer it drops all rows and says that it is done; the server shows otherwise."""
-    path = make_run(steps=100)
-    server.faults = [Fault("status", status=404, times=1000)]
-    (outcome,) = sync(through="public", settle=1.0)
-    assert outcome.status == "failed"
-    assert "does not show it: it has 0 of 110 rows" in (outcome.reason or "")
-    assert not (path / "wandb.json").exists()
-    server.faults = []
-    (outcome,) = sync(through="public")
-    assert (outcome.status, outcome.rows) == ("complete", 110)
-    assert server.only_run.is_exact
-
-
-def test_the_process_of_the_sdk_may_be_killed(server: WandbServer, make_run: MakeRun, sync: Sync) -> None:
-    """SIGKILL amid the rows: the run fails with a sentence, and the next sync completes it."""
-    make_run(steps=4_000, every=10**9)
-    killed = []
-
-    def kill(run: object) -> None:
-        if not killed:
-            killed.extend(helpers())
-            for pid in killed:
-                os.kill(pid, signal.SIGKILL)
-
-    server.on_history = kill
-    (outcome,) = sync(through="public")
-    assert killed
-    assert outcome.status == "failed"
-    assert "SDK" in (outcome.reason or "")
-    server.on_history = lambda run: None
-    assert sync(through="public")[0].status == "complete"
-    assert server.only_run.is_exact
+    assert server.requested("CreateRunFiles") == 0, "the SDK was not there"
 
 
 def helpers() -> list[int]:
@@ -155,24 +90,45 @@ def helpers() -> list[int]:
             parent = int((status.parent / "stat").read_text().rsplit(")", 1)[1].split()[1])
         except OSError:
             continue
-        if b"neurockt.sync.sdk_worker" in words and parent == os.getpid():
+        if b"neurockt.sync.artifact" in words and parent == os.getpid():
             found.append(int(status.parent.name))
     return found
 
 
-def test_a_missing_sdk_is_a_sentence(
+def test_only_files_need_the_sdk(
     server: WandbServer, make_run: MakeRun, neurockt: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It says what to install."""
-    import importlib.metadata
-
-    def absent(name: str) -> str:
-        raise importlib.metadata.PackageNotFoundError(name)
-
+    """Without it, --files is refused in a sentence that names what to install."""
     make_run()
-    monkeypatch.setattr(importlib.metadata, "version", absent)
-    done = neurockt("sync")
-    assert (done.status, done.err) == (1, "neurockt: W&B needs its SDK: pip install 'neurockt[wandb]'\n")
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if not (Path(path) / "wandb").is_dir()])
+    monkeypatch.setattr(sys, "meta_path", [*(finder for finder in sys.meta_path if not hasattr(finder, "MAPPING"))])
+    monkeypatch.delitem(sys.modules, "wandb", raising=False)
+    done = neurockt("sync", "--files")
+    assert (done.status, done.err) == (
+        1,
+        "neurockt: attaching files needs the W&B SDK: pip install 'neurockt[wandb]'\n",
+    )
+
+
+def test_the_process_that_attaches_may_be_killed(server: WandbServer, make_run: MakeRun, sync: Sync) -> None:
+    """SIGKILL of the SDK's process: the run fails with a sentence, and the next sync attaches the files."""
+    make_run(steps=100)
+    sync()
+    attaching = server.artifacts.resolve
+
+    def kill(*request: Any) -> Any:
+        for pid in helpers():
+            os.kill(pid, signal.SIGKILL)
+        return attaching(*request)
+
+    server.artifacts.resolve = kill  # type: ignore[method-assign]
+    (outcome,) = sync(files=True)
+    assert outcome.status == "failed"
+    assert "SDK" in (outcome.reason or "")
+    server.artifacts.resolve = attaching  # type: ignore[method-assign]
+    assert sync(files=True)[0].status == "complete"
+    assert len(server.artifacts.committed) == 1
+    assert server.only_run.is_exact
 
 
 def test_files_are_attached_once(server: WandbServer, make_run: MakeRun, sync: Sync, tmp_path: Path) -> None:

@@ -1,0 +1,64 @@
+"""``neurockt sync --watch``: many passes over the same runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import threading
+from pathlib import Path
+
+from real_terminal import RealTerminal
+from wandb_server import WandbServer
+
+from neurockt.sync.account import find_account
+from neurockt.sync.batch import Batch
+from neurockt.sync.client import Client
+from neurockt.sync.options import Options
+
+from .conftest import MakeRun
+
+
+def open_descriptors() -> int:
+    """Of this process; those of the server in it too."""
+    return len(os.listdir("/proc/self/fd"))
+
+
+def test_passes_open_no_more_connections(server: WandbServer, make_run: MakeRun, root: Path) -> None:
+    """Every pass over runs that still train uses the connections of the one before; the end closes all."""
+    for name in "abc":
+        make_run(run_id=name, finish=False)
+    client = Client(find_account())
+    before, threads = open_descriptors(), threading.active_count()
+    batch = Batch([root], client, client.greet(), Options(running=True), jobs=3)
+    counts = []
+    for _ in range(6):
+        assert [outcome.status for outcome in batch.sync()] == ["running"] * 3
+        counts.append(open_descriptors())
+    client.close()
+    assert max(counts[2:]) <= counts[1]
+    server.stop()
+    assert open_descriptors() <= before
+    assert threading.active_count() <= threads
+
+
+def test_the_reports_of_a_watch_stay_on_the_terminal(server: WandbServer, make_run: MakeRun, root: Path) -> None:
+    """The bars of one pass are erased, and nothing else; what is counted is counted anew in each."""
+    make_run(steps=100, run_id="a")
+    watch = [sys.executable, "-m", "neurockt", "sync", root, "--watch", "0.2"]
+    with RealTerminal(*watch, width=100, height=20) as terminal:
+        terminal.wait_for("1 of 1 complete; 110 rows sent")
+        make_run(steps=200, run_id="b")
+        terminal.wait_for("2 of 2 complete; 220 rows sent")
+        make_run(steps=300, run_id="c")
+        terminal.wait_for("3 of 3 complete; 330 rows sent")
+        terminal.press("ctrl+c")
+        assert terminal.wait() == 130
+        lines = [line for line in terminal.lines if line.strip("^C ")]
+    assert [line[21:].rstrip() for line in lines] == [
+        "1 of 1 complete; 110 rows sent",
+        "2 of 2 complete; 220 rows sent",
+        "3 of 3 complete; 330 rows sent",
+    ]
+    totals = re.findall(rb"runs: .* [\d.]+/([\d.]+) ", terminal.written)
+    assert set(totals) <= {b"1.00", b"2.00", b"3.00"}
