@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from neurockt.errors import NeurocktError, NeurocktWarning, RunNotFound
@@ -20,18 +22,18 @@ def list_runs(root: str | os.PathLike[str] | None = None, *, liveness: Liveness 
     """The runs in a directory, oldest first, from their ``run.json`` files alone.
 
     Args:
-        root: a directory of runs, or one run; default ``$NEUROCKT_DIR``, else ``runs``.
-        liveness: what a reader who looks again and again has seen of their heartbeats.
+        root: a directory of runs, or one run; default ``$NEUROCKT_DIR``, else ``runs``. Runs in directories within it
+            are listed too, as in ``runs/PROJECT/RUN``.
+        liveness: the heartbeats that a reader who looks repeatedly has seen.
 
     A run that cannot be read is left out, with a ``NeurocktWarning`` that names it.
 
     Raises:
         RunNotFound: there is no such directory.
     """
-    directory = layout.default_root() if root is None else Path(root)
     liveness = liveness or Liveness()
     runs = []
-    for path in run_paths(directory):
+    for path in run_paths(layout.default_root() if root is None else root):
         try:
             runs.append(liveness.infer(read_info(path)))
         except RunNotFound:
@@ -41,31 +43,55 @@ def list_runs(root: str | os.PathLike[str] | None = None, *, liveness: Liveness 
     return sorted(runs, key=lambda info: (info.created, info.id))
 
 
-def run_paths(directory: Path) -> list[Path]:
-    """The run directories in a directory, or the directory itself when it is one."""
+def run_paths(root: str | os.PathLike[str]) -> list[Path]:
+    """The run directories in a directory and in the directories within it, or the directory itself when it is a run.
+
+    What may be a run, but cannot be looked into, is among them.
+
+    Raises:
+        RunNotFound: there is no such directory, or it cannot be listed.
+    """
+    directory = layout.expanded(root)
     if _may_be_run(directory):
         return [directory]
     try:
-        with os.scandir(directory) as entries:
-            names = sorted(entry.name for entry in entries if entry.is_dir())
-    except (FileNotFoundError, NotADirectoryError):
+        entries = _directories(directory)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         raise RunNotFound(
             f"no directory {directory}; name one that holds runs, or set {layout.ROOT_VARIABLE}"
         ) from None
     except OSError as error:
         raise RunNotFound(f"cannot list {directory}: {error.strerror}") from error
-    return [directory / name for name in names if _may_be_run(f"{directory}/{name}")]
+    paths: list[Path] = []
+    for entry in entries:
+        if _may_be_run(entry):
+            paths.append(Path(entry))
+        else:
+            with suppress(OSError):  # it has been removed, or is not ours to list
+                paths += [Path(inner) for inner in _directories(entry) if _may_be_run(inner)]
+    return paths
+
+
+def _directories(path: str | Path) -> list[str]:
+    """The directories in one, by name; also what cannot be looked at, which may be one. None that is hidden."""
+    with os.scandir(path) as entries:
+        return sorted(entry.path for entry in entries if not entry.name.startswith(".") and _may_be_directory(entry))
+
+
+def _may_be_directory(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError as error:
+        return error.errno != errno.ELOOP
 
 
 def _may_be_run(path: str | Path) -> bool:
-    """Whether it has a ``run.json``, or one that the disk does not let us see: who reads it is told why."""
+    """Whether it has a ``run.json``, or one that the file system does not let us see: reading it gives the reason."""
     try:
-        os.stat(f"{path}/{layout.RUN_FILE}")  # noqa: PTH116  (a Path takes longer than the look)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError:
-        return True
-    except ValueError:  # no path at all
+        os.stat(f"{path}/{layout.RUN_FILE}")  # noqa: PTH116  (a Path takes longer than the call)
+    except OSError as error:
+        return error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
+    except ValueError:  # the system has no such names
         return False
     return True
 
@@ -74,14 +100,14 @@ def find_run(reference: str, root: Path | None = None) -> Run:
     """A run by its path, its id, its name, or the only id that begins so.
 
     Raises:
-        RunNotFound: none fits, or several do; the message says which are near.
+        RunNotFound: none matches, or several do; the message names similar ones.
     """
-    root = root or layout.default_root()
-    for path in (Path(reference), root / reference):
+    root = layout.expanded(root) if root else layout.default_root()
+    for path in (layout.expanded(reference), root / reference):
         if _may_be_run(path):
             return open_run(path)
-    if os.sep in reference or not root.is_dir():
-        return open_run(Path(reference))  # says what is wrong with that path
+    if os.sep in reference or not os.path.isdir(root):  # noqa: PTH112  (never raises)
+        return open_run(reference)  # raises what is wrong with that path
     runs = list_runs(root)
     fitting = [run for run in runs if run.name == reference] or [run for run in runs if run.id.startswith(reference)]
     if len(fitting) == 1:
@@ -89,7 +115,7 @@ def find_run(reference: str, root: Path | None = None) -> Run:
     if fitting:
         ids = ", ".join(run.id for run in fitting[:5])
         raise RunNotFound(f"{len(fitting)} runs in {root} are called {reference!r}: {ids}; use the id")
-    import difflib  # what lists runs is in a hurry; who mistyped is not
+    import difflib  # only needed for a mistake
 
     names = [name for run in runs for name in (run.id, run.name) if name]
     close = difflib.get_close_matches(reference, names, 1, 0.4)
@@ -98,22 +124,26 @@ def find_run(reference: str, root: Path | None = None) -> Run:
 
 
 class RunWatcher:
-    """The runs in a directory, looked at again and again; a ``run.json`` that has not changed is not read again."""
+    """The runs in a directory, read repeatedly; a ``run.json`` that has not changed is not read again.
+
+    What the file system refuses for a while, as during a file server's fail-over, stays as it was last read.
+    """
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         """Nothing is read before the first ``look``."""
-        self.root = Path(root)
+        self.root = layout.expanded(root)
         self.total = 0
-        """Run directories there were at the last look, those that cannot be read included."""
+        """Run directories at the last look, with those that cannot be read."""
         self.problems: dict[Path, str] = {}
         """The runs that cannot be read, and why."""
         self._liveness = Liveness()
+        self._paths: list[Path] = []
         self._read: dict[Path, tuple[tuple[int, int, int], RunInfo]] = {}
         self._seen: dict[Path, RunInfo] = {}
 
     @property
     def runs(self) -> list[RunInfo]:
-        """The runs as they were when last looked at, oldest first."""
+        """The runs as they were last read, oldest first."""
         return sorted(self._seen.values(), key=lambda info: (info.created, info.id))
 
     def look(self, pause: float = 0.1) -> Iterator[bool]:
@@ -125,31 +155,38 @@ class RunWatcher:
         Raises:
             RunNotFound: there is no such directory any more.
         """
-        paths = run_paths(self.root)
-        self.total = len(paths)
-        changed = self._forget({*self._read, *self.problems}.difference(paths))
+        self.problems.pop(self.root, None)
+        try:
+            self._paths = run_paths(self.root)
+        except RunNotFound as error:
+            if not (self._paths and isinstance(error.__cause__, OSError)):
+                raise
+            self.problems[self.root] = str(error)
+        self.total = len(self._paths)
+        changed = self._forget({*self._read, *self.problems}.difference(self._paths, [self.root]))
         paused = time.monotonic()
-        for path in reversed(paths):
+        for path in reversed(self._paths):
             changed |= self._look_at(path)
             if time.monotonic() - paused >= pause:
                 yield changed
                 changed, paused = False, time.monotonic()
-        ask_scheduler(self._seen.values())  # what it says is there at a later look
+        ask_scheduler(self._seen.values())  # its answer is there at a later look
         yield changed
 
     def _look_at(self, path: Path) -> bool:
+        known = self._read.get(path)
         try:
             status = (path / layout.RUN_FILE).stat()
             signature = status.st_ino, status.st_size, status.st_mtime_ns
-            known = self._read.get(path)
             if known is None or known[0] != signature:
                 known = signature, read_info(path)
                 self._read[path] = known
         except (RunNotFound, FileNotFoundError):
             return self._forget({path})
         except (NeurocktError, OSError) as error:
-            forgotten = self._forget({path})
-            self.problems[path] = str(error)
+            passing = isinstance(error, OSError) or isinstance(error.__cause__, OSError)
+            forgotten = not (known and passing) and self._forget({path})
+            self.problems[path] = f"cannot read {path}: {error.strerror}" if isinstance(error, OSError) else str(error)
             return forgotten
         self.problems.pop(path, None)
         info = self._liveness.infer(known[1])

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
+import tempfile
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -11,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from neurockt.catalogue import find_run, list_runs
-from neurockt.errors import CorruptRun, FormatTooNew, NeurocktWarning, RunNotFound
+from neurockt import open_run
+from neurockt.catalogue import RunWatcher, find_run, list_runs
+from neurockt.errors import CorruptRun, FormatTooNew, NeurocktError, NeurocktWarning, RunNotFound
 from neurockt.run_info import RunInfo, TableSummary
 from neurockt.store.base.layout import default_root
 from neurockt.store.base.run_file import write_info
@@ -160,3 +164,126 @@ def test_a_directory_that_cannot_be_listed_is_an_error(root: Path) -> None:
     with pytest.raises(RunNotFound, match="cannot list"):
         list_runs(root / "empty")
     (root / "empty").chmod(0o755)
+
+
+def bad_entries(root: Path) -> None:
+    """Everything that a directory of runs may hold beside runs."""
+    (root / "loop").symlink_to("loop")
+    (root / "looping").mkdir()
+    (root / "looping" / "run.json").symlink_to("run.json")
+    for name in ("directory", "pipe", "huge"):
+        (root / name).mkdir()
+    (root / "directory" / "run.json").mkdir()
+    os.mkfifo(root / "pipe" / "run.json")
+    with (root / "huge" / "run.json").open("wb") as file:
+        file.truncate(2**40)
+    (root / "device").mkdir()
+    (root / "device" / "run.json").symlink_to("/dev/zero")
+
+
+def test_one_bad_entry_does_not_hide_the_others(root: Path) -> None:
+    """Links that lead nowhere are passed over; what may be a run is named, and nothing is waited for."""
+    bad_entries(root)
+    with pytest.warns(NeurocktWarning) as warned:
+        found = list_runs(root)
+    assert [info.id for info in found] == ["d", "c1", "c2", "a"]
+    named = sorted(str(warning.message).split(str(root) + "/")[1].partition("/")[0] for warning in warned)
+    assert named == ["device", "directory", "huge", "pipe"]
+    watcher = RunWatcher(root)
+    list(watcher.look())
+    assert len(watcher.runs) == 4
+    assert {path.name for path in watcher.problems} == set(named)
+    with pytest.warns(NeurocktWarning):
+        assert find_run("first", root).info.id == "d"
+
+
+PRIVATE = """
+import os, sys, warnings
+from neurockt.catalogue import RunWatcher, find_run, list_runs
+find_run("two", sys.argv[1])  # loads what it needs
+os.setgroups([]); os.setgid(3333); os.setuid(3333)
+warnings.simplefilter("always")
+print(*[info.id for info in list_runs(sys.argv[1])])
+watcher = RunWatcher(sys.argv[1])
+list(watcher.look())
+print(len(watcher.runs), *sorted(path.name for path in watcher.problems))
+print(find_run("first", watcher.root).info.id)
+print(list_runs(sys.argv[1] + "/private"))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become a user who may not read a directory")
+def test_a_private_directory_hides_nothing_but_itself() -> None:
+    """Neither as such nor behind a link; it is named, since it may be a run."""
+    with tempfile.TemporaryDirectory() as directory:
+        world = Path(directory)
+        world.chmod(0o755)
+        root = world / "runs"
+        for id in ("one", "two"):
+            (root / id).mkdir(parents=True)
+            write_info(RunInfo(path=root / id, id=id, created=CREATED, name="first" if id == "one" else None))
+        (root / "private").mkdir(mode=0o700)
+        (world / "other").mkdir(mode=0o700)
+        (world / "other" / "run").mkdir()
+        (root / "link").symlink_to(world / "other" / "run")
+        done = subprocess.run([sys.executable, "-c", PRIVATE, str(root)], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[:3] == ["one two", "2 link private", "one"], done.stderr
+    assert done.stdout.splitlines()[3] == "[]"
+    assert done.stderr.count("Permission denied") == 2 + 2 + 1
+
+
+def test_runs_one_level_down_are_listed(root: Path) -> None:
+    """As runs/PROJECT/RUN is; not deeper, not in hidden directories, and not the ranks of a run."""
+    for path in ("project/e", "project/f", "deep/er/g", ".hidden/h", "a/rank-000"):
+        (root / path).mkdir(parents=True)
+        write_info(RunInfo(path=root / path, id=Path(path).name, created=CREATED))
+    assert {info.id for info in list_runs(root)} == {"a", "c1", "c2", "d", "e", "f"}
+    assert find_run("f", root).path == root / "project" / "f"
+    watcher = RunWatcher(root)
+    list(watcher.look())
+    assert len(watcher.runs) == 6
+
+
+@pytest.mark.parametrize("name", ["~", "~/", "~/x"])
+def test_a_tilde_is_the_home_directory(
+    root: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """In each function that takes a path, and in the variable."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(home))
+    (home / "x").symlink_to(root)
+    monkeypatch.setenv("NEUROCKT_DIR", name)
+    assert len(list_runs(name)) == len(list_runs()) == 4
+    assert find_run("first").info.id == find_run("first", Path(name)).info.id == "d"
+    assert open_run("~/x/a").info.id == find_run("~/x/a").info.id == "a"
+    watcher = RunWatcher(name)
+    list(watcher.look())
+    assert len(watcher.runs) == 4
+
+
+BAD_PATHS = ["~nobody-of-that-name/x", "x" * 5000, "a\0b", "\ud800", "/proc/self/mem/x", "", "." * 300 + "/x"]
+
+
+@pytest.mark.parametrize("path", BAD_PATHS, ids=[f"{path!r:.20}" for path in BAD_PATHS])
+def test_a_path_that_cannot_be_is_a_sentence(root: Path, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Never a traceback."""
+    for call in (
+        list_runs,
+        open_run,
+        find_run,
+        lambda path: find_run(path, root),
+        lambda path: list(RunWatcher(path).look()),
+    ):
+        if path:
+            with pytest.raises(NeurocktError):
+                call(path)
+    monkeypatch.setattr("os.environ", {**os.environ, "NEUROCKT_DIR": path})
+    monkeypatch.chdir(root / "empty")
+    with pytest.raises(NeurocktError):
+        list_runs()
+
+
+def test_a_directory_of_any_bytes_is_read(root: Path) -> None:
+    """Names need not be UTF-8."""
+    (root / "a").rename(root / "caf\udce9")
+    assert {info.id for info in list_runs(root)} == {"a", "c1", "c2", "d"}

@@ -87,7 +87,14 @@ def read(path: Path) -> bytes:
     Raises:
         OSError: it cannot be read, is not a file, or is too large for one that neurockt reads whole.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except ValueError as error:  # the system has no such names
+        raise FileNotFoundError(errno.ENOENT, str(error)) from None
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENAMETOOLONG):
+            raise FileNotFoundError(errno.ENOENT, error.strerror) from None
+        raise
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(descriptor)
         if stat.S_ISDIR(status.st_mode):

@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import Final, Literal
 
+from neurockt.errors import UsageError
+
 FORMAT_VERSION: Final = 1
 """Version of the run directory this package writes; it reads this one and every earlier one."""
 
@@ -39,8 +41,20 @@ DEFAULT_ROOT: Final = "runs"
 
 
 def default_root() -> Path:
-    """Where runs are when nobody says: ``$NEUROCKT_DIR``, else ``./runs``."""
-    return Path(os.environ.get(ROOT_VARIABLE) or DEFAULT_ROOT)
+    """The directory of runs unless another is named: ``$NEUROCKT_DIR``, else ``./runs``."""
+    return expanded(os.environ.get(ROOT_VARIABLE) or DEFAULT_ROOT)
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """A path that a user has given, with ``~`` replaced by the home directory.
+
+    Raises:
+        UsageError: there is no such home directory.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise UsageError(f"cannot find the home directory in {os.fspath(path)!r}; write the path out") from None
 
 
 SUPERSEDED: Final = "superseded"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -39,7 +40,7 @@ def read_info(run_dir: Path) -> RunInfo:
         document = files.read_json(path)
         return from_json(run_dir, document)
     except (FileNotFoundError, NotADirectoryError):
-        what = "is not a run: it has no run.json" if run_dir.is_dir() else "does not exist"
+        what = "is not a run: it has no run.json" if os.path.isdir(run_dir) else "does not exist"  # noqa: PTH112
         raise RunNotFound(f"{run_dir} {what}; 'neurockt ls DIRECTORY' lists the runs in a directory") from None
     except OSError as error:
         raise CorruptRun(f"cannot read {path}: {error.strerror}") from error

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from neurockt.errors import NeurocktWarning, RunNotFound
 from neurockt.run_info import RunInfo, State, TableSummary
-from neurockt.store.base.layout import KEY, TABLES, TableName, rank_paths, superseded_names, superseded_paths
+from neurockt.store.base.layout import KEY, TABLES, TableName, expanded, rank_paths, superseded_names, superseded_paths
 from neurockt.store.base.run_file import read_info
 from neurockt.store.owner.liveness import Liveness
 
@@ -268,14 +268,14 @@ def open_run(path: str | os.PathLike[str]) -> Run:
     """A run opened for reading, live or not.
 
     Args:
-        path: the run directory.
+        path: the run directory; ``~`` is the home directory.
 
     Raises:
-        RunNotFound: it is no run directory.
+        RunNotFound: it is not a run directory.
         CorruptRun: its ``run.json`` cannot be read.
         FormatTooNew: a later neurockt wrote it.
     """
-    directory = Path(path)
+    directory = expanded(path)
     if read_info(directory).keeps_ranks:
         from neurockt.store.reading.ranks import RankedRun
 
