@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
@@ -34,8 +34,6 @@ pack_crc: Final = _CRC.pack
 
 NO_ROW: Final = (struct.error, ValueError)
 """What packing a row raises where its values are no numbers, or not as many as there are columns."""
-UNROLLED_COLUMNS: Final = 16
-"""Rows of so many columns are packed by code of their own; for more of them that is no faster."""
 
 
 def is_null(value: float) -> bool:
@@ -50,24 +48,6 @@ def row_struct(columns: int) -> struct.Struct:
     the number is the sample, the other axis the step, and the first column is the epoch.
     """
     return struct.Struct(f"<QQq{columns}d")
-
-
-def row_packer(columns: int) -> Callable[[int, int, int, Sequence[float]], bytes]:
-    """Packs a row without its checksum from its number, the other axis, its time and its values.
-
-    What it gives raises one of ``NO_ROW`` where the values are others than so many numbers.
-    """
-    pack = row_struct(columns).pack
-    if not 0 < columns <= UNROLLED_COLUMNS:
-        return lambda number, other, time, values: pack(number, other, time, *values)
-    # a call with as many arguments as there are columns takes a third of the time of one with *values
-    names = ", ".join(f"value{column}" for column in range(columns))
-    body = f"    ({names},) = values\n    return pack(number, other, time, {names})"
-    source = f"def packed(number, other, time, values):\n{body}"
-    namespace: dict[str, Any] = {"pack": pack}
-    exec(source, namespace)  # noqa: S102  (as dataclasses do)
-    packed: Callable[[int, int, int, Sequence[float]], bytes] = namespace["packed"]
-    return packed
 
 
 def columns_record(columns: Sequence[str], first: int) -> bytes:

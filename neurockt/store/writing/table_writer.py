@@ -31,7 +31,7 @@ from neurockt.store.base import files, layout
 from neurockt.store.base.layout import TableName
 from neurockt.store.journal import journal_file, repair
 from neurockt.store.journal.journal_file import JournalEnd
-from neurockt.store.journal.records import CRC_SIZE, MAGIC, columns_record, pack_crc, row_packer, row_struct
+from neurockt.store.journal.records import CRC_SIZE, MAGIC, columns_record, pack_crc, row_struct
 from neurockt.store.writing.backlog import Backlog, Waiting
 from neurockt.store.writing.sealed_rows import SealedRows
 from neurockt.store.writing.timing import Timing
@@ -122,7 +122,7 @@ class TableWriter:
                 self._settle()
         number = self.last + 1
         pack = self._pack  # called by a local name, which is faster than as what looks like a method
-        payload = pack(number, other, time_ns, values)
+        payload = pack(number, other, time_ns, *values)
         frame = payload + pack_crc(crc32(payload))
         # no call between reading the descriptor and noting it: the interpreter does not switch threads there
         self._writing = fd = self._fd  # stays so if a signal handler raises before the write is accounted for
@@ -189,8 +189,9 @@ class TableWriter:
 
     def _take_columns(self, columns: Sequence[str]) -> None:
         self.columns = tuple(columns)
-        self._pack = row_packer(len(self.columns))
-        self._row_bytes = row_struct(len(self.columns)).size + CRC_SIZE
+        row = row_struct(len(self.columns))
+        self._pack = row.pack
+        self._row_bytes = row.size + CRC_SIZE
 
     def _settle(self) -> None:
         """Find out whether a write that a signal handler interrupted was done, so that no row gets its number twice."""
