@@ -29,9 +29,9 @@ async def until(holds: Callable[[], object]) -> None:
 
 
 async def typed(pilot: Pilot[Any], text: str) -> None:
-    """Type characters, of which ``\\r`` is Enter, as fast as a terminal hands them on, and wait once."""
+    """Type characters, Enter (``\\r``) and Escape (``\\x1b``) among them, as fast as a terminal can, and wait once."""
     for character in text:
-        key = "enter" if character == "\r" else _character_to_key(character)
+        key = {"\r": "enter", "\x1b": "escape"}.get(character) or _character_to_key(character)
         pilot.app.post_message(events.Key(key, character))
     await pilot.pause()
 

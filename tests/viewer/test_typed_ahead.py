@@ -1,16 +1,21 @@
-"""What is typed in one go with the key that opens a line or a prompt is for that line or prompt."""
+"""Keys typed in one go do what they do one by one, though they open and close lines, prompts and screens."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from real_terminal import NEUROCKT, RealTerminal
+from textual.widgets import Input
 from viewing import rows, text, titles, typed, until
 
 from neurockt_viewer.app import ViewerApp
+from neurockt_viewer.screens.help import HelpScreen
+from neurockt_viewer.screens.prompts import Ask
 from neurockt_viewer.screens.run import RunScreen
 from neurockt_viewer.screens.runs import RunsScreen
 from neurockt_viewer.widgets.chart_grid import ChartGrid
+from neurockt_viewer.widgets.table_view import TableView
 
 SAMPLES = Path(__file__).parents[2] / "sample_runs"
 
@@ -50,3 +55,85 @@ async def test_in_the_tables_and_charts_of_a_run() -> None:
         for step in 512, 34, 890:
             await typed(pilot, f":{step}\r")
             await until(lambda step=step: f"at step {step} · row {step} of 900" in text(app))
+
+
+ESCAPE = "\x1b"
+BEHIND: dict[str, tuple[type, str]] = {
+    # in the list of runs
+    f"e{ESCAPE}{ESCAPE}{ESCAPE}": (RunsScreen, ""),
+    "e\r\r": (RunScreen, ""),
+    f"b{ESCAPE}{ESCAPE}\r": (RunScreen, ""),
+    f"?{ESCAPE}{ESCAPE}j": (RunsScreen, ""),
+    f"/sgd{ESCAPE}{ESCAPE}{ESCAPE}": (RunsScreen, "12 runs"),
+    "/sgd\r\r": (RunScreen, "sgd"),
+    # over a run, from which Escape leads back
+    f"\r{ESCAPE}{ESCAPE}{ESCAPE}": (RunsScreen, "12 runs"),
+    f"\r{ESCAPE}\r2": (RunScreen, "of"),
+    f"\r2:{ESCAPE}{ESCAPE}": (RunsScreen, ""),
+    f"\r2e{ESCAPE}?": (HelpScreen, ""),
+    # over a comparison
+    f"  c{ESCAPE}{ESCAPE}": (RunsScreen, "12 runs"),
+    "  c2e\r\r": (object, ""),
+}
+
+
+@pytest.mark.parametrize("keys", BEHIND, ids=ascii)
+async def test_keys_behind_a_key_that_closes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keys: str) -> None:
+    """They are for the screen that is seen then: none ends the viewer, or closes a screen that it was not meant for."""
+    screen, shown = BEHIND[keys]
+    monkeypatch.chdir(tmp_path)
+    app = ViewerApp(SAMPLES)
+    async with app.run_test(size=(160, 48)) as pilot:
+        await until(lambda: isinstance(app.screen, RunsScreen) and len(rows(app.screen, "#runs")) == 12)
+        await typed(pilot, keys)
+        await until(lambda: isinstance(app.screen, screen) and shown in text(app))
+        await pilot.pause()
+        assert isinstance(app.screen, screen)
+        assert any(isinstance(each, RunsScreen) for each in app.screen_stack), "it is never left"
+    assert app.fault is None
+    assert app.return_code in (None, 0)
+
+
+async def test_the_keys_of_a_prompt_that_refuses_stay_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Enter, Enter and letters behind them, where the first Enter is refused."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs.csv").touch()
+    app = ViewerApp(SAMPLES)
+    async with app.run_test(size=(160, 48)) as pilot:
+        await until(lambda: isinstance(app.screen, RunsScreen) and len(rows(app.screen, "#runs")) == 12)
+        await typed(pilot, "e\r\rx\r")
+        await until(lambda: isinstance(app.screen, Ask) and "end the name in" in text(app))
+        assert app.screen.query_one(Input).value == "runs.csvx"
+
+
+async def test_keys_typed_before_the_first_screen(tmp_path: Path) -> None:
+    """They wait for it: a filter typed as the viewer starts is the filter."""
+    app = ViewerApp(SAMPLES)
+    async with app.run_test(size=(160, 48)) as pilot:
+        await typed(pilot, "/sgd\r")
+        await until(lambda: "5 of 12 runs" in text(app))
+
+
+async def test_a_step_typed_before_the_table_is_read_opens_no_tab() -> None:
+    """The prompt is there at once, and takes the digits."""
+    app = ViewerApp(SAMPLES / "adamw-0.003-late")
+    async with app.run_test(size=(140, 40)) as pilot:
+        await typed(pilot, "2:312")
+        await until(lambda: isinstance(app.screen, Ask))
+        await until(lambda: app.screen.query_one(Input).value == "312")
+        await until(lambda: app.screen_stack[-2].query_one(TableView).rows)
+        await typed(pilot, "\r")
+        await until(lambda: "at step 312 · row 312 of 900" in text(app))
+
+
+def test_escape_and_a_letter_in_one_packet(home: Path) -> None:
+    """A terminal hands them on as Alt and the letter; they are Escape and the letter."""
+    with RealTerminal(*NEUROCKT, "view", SAMPLES) as terminal:
+        terminal.wait_for("12 runs")
+        terminal.press("e")
+        terminal.wait_for("export to")
+        terminal.press(f"{ESCAPE}o")
+        terminal.wait_for(lambda shown: "export to" not in shown and "space show or hide" in shown)
+        terminal.press(f"{ESCAPE}q")
+        assert terminal.wait() == 0
+        assert terminal.is_restored

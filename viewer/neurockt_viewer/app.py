@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import gc
+import time
 import warnings
+from collections import deque
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from textual import events
+from textual import events, on
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.dom import DOMNode
 from textual.filter import LineFilter
+from textual.message import Message
 from textual.screen import Screen
 from textual.theme import Theme
 
@@ -30,6 +34,14 @@ GARBAGE_THRESHOLD: Final = 20_000
 look through everything, 100 ms, falls into every few of them."""
 FREEZE_SECONDS: Final = (0.5, 2.0, 10.0)
 """When, after the start, what has been loaded by then is left out of such looks from then on: it stays anyway."""
+INTERRUPTING_KEYS: Final = ("ctrl+c", "ctrl+q", "ctrl+z")
+"""Keys that wait for no other key."""
+ROUNDS: Final = 2
+"""How often the message queues are gone through after a key: its effects, and the effects of these."""
+SETTLING_SECONDS: Final = 2.0
+"""How long a key waits at most for the one before it."""
+PROBE_SECONDS: Final = 0.05
+"""How often it is checked, while a key waits, that the widget that is to answer is still there."""
 CLIPBOARD_LIMIT: Final = 100_000
 """Characters that go to the clipboard; terminals drop more."""
 
@@ -63,6 +75,15 @@ LIGHT = Theme(
 )
 
 
+class Probe(Message):
+    """Arrives at the app when the messages before it have been handled on its way."""
+
+    def __init__(self, rounds: int) -> None:
+        """To be sent ``rounds`` times."""
+        super().__init__()
+        self.rounds = rounds
+
+
 class ViewerApp(App[None]):
     """Browses the runs of a directory, or one run."""
 
@@ -83,11 +104,18 @@ class ViewerApp(App[None]):
         super().__init__()
         self.path = path
         self.settings = settings if settings is not None else load_settings()
+        self._typed: deque[events.Key] = deque()
+        """Keys to be handed on; the first has been, and its effects are not all there yet."""
+        self._handed_on = 0.0
+        """When the first was handed on."""
+        self._probe = Probe(0)
+        self._probed: DOMNode = self
+        """Who the latest probe was sent to."""
         self.fault: BaseException | None = None
         """What the viewer failed of."""
         self.animation_level = "none"
 
-    def on_mount(self) -> None:
+    async def on_mount(self) -> None:
         """Show the runs, or the run."""
         warnings.simplefilter("ignore", NeurocktWarning)  # the screens tell what cannot be read
         self.register_theme(DARK)
@@ -101,11 +129,11 @@ class ViewerApp(App[None]):
         if (self.path / RUN_FILE).exists():
             from neurockt_viewer.screens.run import RunScreen
 
-            self.push_screen(RunScreen(self.path))
+            await self.push_screen(RunScreen(self.path))
         else:
             from neurockt_viewer.screens.runs import RunsScreen
 
-            self.push_screen(RunsScreen(self.path, self.settings))
+            await self.push_screen(RunsScreen(self.path, self.settings))
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Textual's own, and after them the one that nothing harmful passes."""
@@ -132,20 +160,57 @@ class ViewerApp(App[None]):
         await self.run_action(action, node)
 
     async def on_event(self, event: events.Event) -> None:
-        """Note on a key, before Textual hands it on, who has the keys at that moment."""
-        if isinstance(event, events.Key) and not event.is_forwarded:
-            event.set_sender(self.focused or self.screen)
-        await super().on_event(event)
+        """Hand a key on only when what the key before it does is done.
 
-    async def on_key(self, event: events.Key) -> None:
-        """What was typed before a line or a prompt had the keys, but after the key that opens it, is for that one.
-
-        A key comes here once whoever it was handed to had no use for it. By then a key before it may have given the
-        keys to another.
+        A key may open or close a screen, a prompt or a line. What is typed behind it is for what has the keyboard then.
         """
-        if event._sender is not (self.focused or self.screen):
-            event.prevent_default()
-            await self.on_event(events.Key(event.key, event.character))
+        if not isinstance(event, events.Key) or event.is_forwarded or event.key in INTERRUPTING_KEYS:
+            await super().on_event(event)
+            return
+        waiting = len(self._typed)
+        if event.key.startswith("alt+") and event.is_printable and event.character:
+            # Escape and a letter at once, which Textual takes for Alt
+            self._typed += [events.Key("escape", "\x1b"), events.Key(event.character, event.character)]
+        else:
+            self._typed.append(event)
+        if not waiting:
+            await self._hand_on()
+        elif waiting == 1:
+            await self._look_after_probe()
+
+    async def _hand_on(self) -> None:
+        """Hand the first key on, and follow its effects."""
+        self._handed_on = time.monotonic()
+        await super().on_event(self._typed[0])
+        self._send_probe(ROUNDS)
+        if len(self._typed) > 1:
+            await self._look_after_probe()
+
+    def _send_probe(self, rounds: int) -> None:
+        """Send a message the way that a key's effects go: from what has the keyboard up to here."""
+        self._probe, self._probed = Probe(rounds), self.focused or self.screen
+        self._probed.post_message(self._probe)
+
+    @on(Probe)
+    async def _receive_probe(self, probe: Probe) -> None:
+        if probe is self._probe:
+            if probe.rounds > 1:
+                self._send_probe(probe.rounds - 1)
+            else:
+                await self._next_key()
+
+    async def _look_after_probe(self) -> None:
+        """Go on without an answer where the probed widget has been removed, or takes too long."""
+        if len(self._typed) > 1:
+            if not self._probed.is_attached or time.monotonic() - self._handed_on > SETTLING_SECONDS:
+                await self._next_key()
+            else:
+                self.set_timer(PROBE_SECONDS, self._look_after_probe)
+
+    async def _next_key(self) -> None:
+        self._typed.popleft()
+        if self._typed and self.is_running:
+            await self._hand_on()
 
     def action_help(self) -> None:
         """Show the keys."""

@@ -100,7 +100,12 @@ class RunScreen(Screen[None]):
         """Show the charts, and begin to look how the run stands."""
         self._say()
         self._look()
-        self.call_after_refresh(self.action_tab, 0)
+        self.call_after_refresh(self._show_first_tab)
+
+    async def _show_first_tab(self) -> None:
+        """Show the charts, unless a key has already chosen another tab."""
+        if not self._tabs:
+            await self.action_tab(0)
 
     def on_unmount(self) -> None:
         """Let the thread end."""

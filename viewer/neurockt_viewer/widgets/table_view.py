@@ -335,7 +335,7 @@ class TableView(Jobs):
 
     async def action_jump(self) -> None:
         """Ask for a step, or an epoch, and go there."""
-        if self._rows is not None and len(self._rows):
+        if self._rows is None or len(self._rows):
             hint = "a number, or a part of the table such as 50%"
             await self.app.push_screen(Ask(f"go to {self._key}", hint=hint, check=self._jump))
 
@@ -348,7 +348,7 @@ class TableView(Jobs):
         number, share = parse_target(answer)
         rows = self._rows
         if rows is None:
-            return
+            raise ValueError("the table is still being read; press Enter again")
         row = round(number / 100 * (len(rows) - 1)) if share else rows.row_of_number(int(number))
         if row is not None:
             self.grid.move_to(row=row)
