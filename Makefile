@@ -1,25 +1,43 @@
-# Two commands for a fresh machine: `make demo` and `make test`. Both make the environment once and reuse it.
+# For a fresh machine: `make demo`, `make check` and `make test`. They make the environment once and reuse it.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint bench samples pictures clean
+JOBS ?= 2
+
+.PHONY: demo check test lint lowest bench samples pictures clean
 
 demo: $(READY)
 	$(BIN)/neurockt demo
 	$(BIN)/neurockt ls
 	@if [ -t 0 ] && [ -t 1 ]; then $(BIN)/neurockt view; fi
 
+# Lint, types, contracts and the fast tests: under a minute.
+check: lint
+	$(BIN)/pytest --quiet -m 'not slow' -n $(JOBS)
+
+# Everything. Tests that measure time, memory or processes run after the others, one at a time.
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest -m 'not alone' -n $(JOBS)
+	$(BIN)/pytest -m alone
 
 lint: $(READY)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The fast tests of what works without torch, with the lowest versions that pyproject.toml allows.
+lowest: $(READY)
+	$(BIN)/pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .lowest
+	$(BIN)/uv pip install --quiet --python .lowest --resolution lowest-direct '.[viewer,wandb,system]'
+	$(BIN)/uv pip freeze --quiet --python .lowest --exclude neurockt > .lowest/constraints.txt
+	$(BIN)/uv pip install --quiet --python .lowest --constraint .lowest/constraints.txt \
+		$$(grep -E '^(pytest|hypothesis|pyte|omegaconf)' tests/requirements.txt) packaging
+	.lowest/bin/pytest --quiet -m 'not slow and not alone' -n $(JOBS) $(WITHOUT_TORCH)
 
 bench: $(READY)
 	$(BIN)/python -m tests.benchmarks
@@ -39,4 +57,4 @@ $(READY): pyproject.toml tests/requirements.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) .lowest
