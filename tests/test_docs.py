@@ -47,6 +47,7 @@ def test_the_readme_has_something_to_check() -> None:
     assert len(SESSIONS) > 2
 
 
+@pytest.mark.slow
 def test_the_training_loop_of_the_readme_runs(tmp_path: Path) -> None:
     """Copied into a file it trains, prints its table and leaves a finished run."""
     script = tmp_path / "train.py"
@@ -71,6 +72,7 @@ def test_the_testing_example_of_the_readme_runs() -> None:
     exec(PYTHON[2], {})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("command", "output"), SESSIONS, ids=[command for command, _ in SESSIONS])
 def test_the_terminal_sessions_of_the_readme(command: str, output: str) -> None:
     """Run in the repository, each command prints exactly what the README shows."""
@@ -85,6 +87,7 @@ def test_the_terminal_sessions_of_the_readme(command: str, output: str) -> None:
     assert done.stdout.rstrip().splitlines() == output.rstrip().splitlines(), done.stderr
 
 
+@pytest.mark.slow
 def test_the_syncs_of_the_readme(server: WandbServer, tmp_path: Path) -> None:
     """One after the other on a copy of the sample runs, with a server: each prints exactly what the README shows."""
     assert len(SYNCS) == 3
@@ -96,6 +99,7 @@ def test_the_syncs_of_the_readme(server: WandbServer, tmp_path: Path) -> None:
     assert all(run.is_exact for run in server.runs.values())
 
 
+@pytest.mark.slow
 def test_the_recorder_of_the_readme_swaps(server: WandbServer, tmp_path: Path) -> None:
     """The training loop of the README with those lines in place of its own: the run is in W&B as well."""
     imported, made = PYTHON[3].strip().split("\n\n")

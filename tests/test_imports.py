@@ -30,6 +30,7 @@ def test_this_test_can_fail() -> None:
     assert "numpy" in loaded_by("import numpy")
 
 
+@pytest.mark.slow
 def test_recording_loads_neither_torch_nor_a_user_interface(tmp_path: object) -> None:
     """The first row loads pyarrow; recording floats never loads torch; growing a part does not load pandas either.
 

@@ -132,6 +132,7 @@ def shown_by_terminal(
         return screen.read(100_000).decode().removesuffix("end")
 
 
+@pytest.mark.slow
 def test_a_terminal_shows_a_bar_and_keeps_nothing_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawn on stderr with the number of batches, erased at the end; stale COLUMNS do not make it wrap."""
     monkeypatch.setenv("COLUMNS", "500")
@@ -197,6 +198,7 @@ def test_a_terminal_that_goes_away_does_not_end_training(monkeypatch: pytest.Mon
         terminal.close()
 
 
+@pytest.mark.slow
 def test_elsewhere_it_is_silent(capfd: pytest.CaptureFixture[str]) -> None:
     """A log file stays clean."""
     assert len(list(forward(Sized(), nn.Identity()))) == 2

@@ -14,6 +14,7 @@ from neurockt import list_runs, open_run
 from .conftest import Done
 
 
+@pytest.mark.slow
 def test_the_demo_prints_its_table_and_leaves_a_finished_run(neurockt: Callable[..., Done], tmp_path: Path) -> None:
     """A line for each epoch, a model that learns, and the commands to go on with."""
     done = neurockt("demo", "--epochs", "2")
@@ -29,6 +30,7 @@ def test_the_demo_prints_its_table_and_leaves_a_finished_run(neurockt: Callable[
     assert f"neurockt show runs/{info.id}" in done.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missing", ["torch", "torchmetrics", "sklearn"])
 def test_without_its_extra_the_demo_says_what_to_install(missing: str, tmp_path: Path) -> None:
     """A sentence, and nothing on disk."""

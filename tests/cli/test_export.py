@@ -136,6 +136,7 @@ def test_a_live_run_is_exported_as_of_now(neurockt: Command, live_run: Path) -> 
     assert neurockt("export", "live", "--columns", "step,loss").out == "step,loss\n1,1.0\n2,0.5\n"
 
 
+@pytest.mark.slow
 def test_a_wide_table(neurockt: Command, tmp_path: Path) -> None:
     """A thousand columns."""
     record(tmp_path / "runs", {f"m{index}": [float(index)] for index in range(1000)}, run_id="wide")

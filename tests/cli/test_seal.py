@@ -14,6 +14,8 @@ import pytest
 
 from .conftest import Done
 
+pytestmark = pytest.mark.slow
+
 Command = Callable[..., Done]
 
 KILLED = """

@@ -120,6 +120,7 @@ def test_a_row_tells_the_epoch_it_ended_in(recorder: Recorder, collector: SlowCo
     assert run.epochs()["step"].to_pylist() == [1]
 
 
+@pytest.mark.slow
 @given(delays=st.lists(st.integers(0, 12), min_size=1, max_size=40), bound=st.integers(1, 8))
 def test_numbers_that_arrive_in_any_order_are_stored_in_order(delays: list[int], bound: int) -> None:
     """However late each is: every row has its own value, in order, and no more wait than may."""

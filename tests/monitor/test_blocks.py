@@ -56,6 +56,7 @@ def test_nan_infinities_ints_and_bools_are_kept_exactly(recorder: Recorder) -> N
     assert math.copysign(1, values[4]) == -1.0
 
 
+@pytest.mark.slow
 def test_a_thousand_columns_with_names_in_any_script(recorder: Recorder) -> None:
     """A wide row keeps its columns apart and in order."""
     names = [f"损失/{index} é😀" for index in range(1000)]

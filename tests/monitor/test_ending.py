@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from monitor.scripts import BEGIN, ENVIRONMENT, TEN, Script
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("ending", "status", "told"),

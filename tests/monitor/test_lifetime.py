@@ -17,6 +17,8 @@ from neurockt.errors import UsageError
 from neurockt.monitor import Recorder
 from neurockt.store.base.layout import RUN_FILE
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = """
 import sys
 from neurockt.monitor import Recorder

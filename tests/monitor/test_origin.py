@@ -22,6 +22,8 @@ from neurockt.monitor.context.git import Git
 from neurockt.monitor.context.origin import installed_packages
 from neurockt.store.base.origin import Origin, origin_path, read_origin
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = """
 import sys
 from neurockt.monitor import Recorder

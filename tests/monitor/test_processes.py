@@ -14,6 +14,8 @@ import pytest
 from neurockt import open_run
 from neurockt.monitor import Recorder
 
+pytestmark = pytest.mark.slow
+
 
 def run_script(path: Path, text: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     """Run a script from a file, as multiprocessing needs it."""

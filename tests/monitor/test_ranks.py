@@ -16,6 +16,8 @@ from neurockt.errors import UsageError
 from neurockt.monitor import Recorder
 from neurockt.monitor.ranks.place import Place, find_place, launch_id
 
+pytestmark = pytest.mark.slow
+
 LAUNCHERS = ("RANK", "WORLD_SIZE", "SLURM_", "OMPI_", "PMI_", "TORCHELASTIC_", "LOCAL_", "MASTER_")
 
 

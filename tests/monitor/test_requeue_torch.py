@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 
 from neurockt import list_runs, open_run
 
@@ -68,6 +69,7 @@ def attempt(root: Path, number: int, last: int) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.slow
 def test_a_job_that_is_killed_and_requeued_records_one_series(tmp_path: Path, kills: int) -> None:
     """Each step once, with the values of the attempt that trained it last: those of a job that was never killed."""
     chance = random.Random(5)

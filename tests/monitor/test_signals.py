@@ -11,6 +11,8 @@ from monitor.scripts import TEN, Script
 
 from neurockt import open_run
 
+pytestmark = pytest.mark.slow
+
 SIGNALS = ["SIGTERM", "SIGUSR1", "SIGUSR2"]
 
 # Signals

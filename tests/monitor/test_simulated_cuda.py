@@ -45,6 +45,7 @@ def test_reading_a_number_is_what_the_simulation_refuses(device: SimulatedDevice
     assert kept.plain.tolist() == [0.0, 0.0]
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(paces=st.lists(st.integers(0, 60), min_size=1, max_size=60))
 def test_recording_never_waits_and_every_row_has_its_own_numbers(paces: list[int]) -> None:

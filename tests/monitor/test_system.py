@@ -29,6 +29,8 @@ pytest.importorskip("pynvml")
 
 from neurockt.monitor.context.system import system_reader
 
+pytestmark = pytest.mark.slow
+
 HOST = ["cpu_percent", "machine_cpu_percent", "memory_gib", "machine_memory_percent"]
 
 PREAMBLE = """

@@ -75,6 +75,7 @@ def test_a_module_pickled_and_loaded_where_the_run_is_recorded_goes_on(recorder:
     assert column(recorder, "mse") == [4.0]
 
 
+@pytest.mark.slow
 def test_a_module_loaded_in_another_process_computes_and_records_nothing(recorder: Recorder, tmp_path: Path) -> None:
     """The recorder that comes with it opens blocks in vain, and the run's files stay as they are."""
     criterion = RecorderHelper(recorder).track_scalar(mse=nn.MSELoss())["mse"]
@@ -124,6 +125,7 @@ def graph_breaks(recorder: Recorder, function: Any, steps: int = 12) -> tuple[in
     return sum(counters["graph_break"].values()), counters["stats"]["unique_graphs"]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")  # the compiler looks, and hides the warning
 @pytest.mark.parametrize("aggregator", [None, lambda values: sum(values) / len(values)])
 def test_a_compiled_model_whose_loss_is_decorated_breaks_its_graph_once(recorder: Recorder, aggregator: Any) -> None:
@@ -136,6 +138,7 @@ def test_a_compiled_model_whose_loss_is_decorated_breaks_its_graph_once(recorder
     assert column(recorder, "loss")[12:24] == [step * 2.0 for step in range(12)]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")
 def test_a_compiled_caller_of_a_decorated_module_breaks_its_graph_too(recorder: Recorder) -> None:
     """One break a function from the compiled one down to the decorated one, or to the helper's forward hook."""

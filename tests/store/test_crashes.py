@@ -77,6 +77,7 @@ def assert_sealed(path: Path) -> None:
     assert not list(path.rglob("*.tmp"))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_parts")
 def test_a_sealing_killed_before_any_of_its_operations(tmp_path: Path) -> None:
     """Whatever it leaves reads as if nothing had happened, and 'neurockt seal' puts it in order."""
@@ -87,6 +88,7 @@ def test_a_sealing_killed_before_any_of_its_operations(tmp_path: Path) -> None:
     assert until_it_survives(tmp_path, seal, assert_sealed) >= 4
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_parts")
 def test_a_seal_command_killed_before_any_of_its_operations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sealing a dead run may be interrupted and repeated."""

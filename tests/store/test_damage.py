@@ -70,6 +70,7 @@ def put_a_directory(part: Path) -> None:
     part.mkdir()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage",
     [
@@ -124,6 +125,7 @@ def test_a_damaged_row_group_does_not_take_the_others_with_it(long_run: Path) ->
     assert run.damaged == ()
 
 
+@pytest.mark.slow
 @given(data=st.data())
 @settings(max_examples=100)
 def test_a_byte_flipped_in_the_pages_of_a_part_makes_no_wrong_row(copied_run: Path, data: st.DataObject) -> None:

@@ -18,6 +18,8 @@ from live_run import check_epochs, check_steps, value_at
 from neurockt import open_run
 from neurockt.store.recovery.sealing import seal_run
 
+pytestmark = pytest.mark.slow
+
 ERRORS = (errno.ENOSPC, errno.EIO, errno.ESTALE, errno.EDQUOT, errno.EROFS)
 
 

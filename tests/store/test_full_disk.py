@@ -17,6 +17,8 @@ from neurockt import open_run
 from neurockt.store.base import layout
 from neurockt.store.recovery.sealing import seal_run
 
+pytestmark = pytest.mark.slow
+
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 from zlib import crc32
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,6 +23,8 @@ from neurockt.store.journal.records import (
     pack_crc,
     row_struct,
 )
+
+pytestmark = pytest.mark.slow
 
 Row = tuple[tuple[str, ...], int, int, int, tuple[int, ...]]
 """Columns, number, other axis, time, and the bits of each value."""

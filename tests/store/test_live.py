@@ -22,6 +22,8 @@ from neurockt.store.journal.records import NULL_BITS
 from neurockt.store.recovery.sealing import seal_run
 from neurockt.store.tables import parts
 
+pytestmark = pytest.mark.slow
+
 KILLS = 20
 """How many runs to kill unless ``--kills`` says so."""
 

@@ -98,6 +98,7 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run.path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("read", READERS)
 def test_a_finished_run_is_read_to_the_last_bit(finished_run: Path, read: Read) -> None:
     """The same rows, types and order as neurockt gives: null, NaN, -0.0 and the infinities included."""
@@ -112,6 +113,7 @@ def test_a_finished_run_is_read_to_the_last_bit(finished_run: Path, read: Read) 
     check_epochs(epochs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("read", READERS)
 def test_a_live_run_is_a_clean_prefix_that_grows(tmp_path: Path, read: Read) -> None:
     """Never a gap, a row twice or a wrong one, while the last part grows, is replaced, fills up and has a successor."""
@@ -213,6 +215,7 @@ def test_duckdb_reads_all_runs_at_once(two_runs: None) -> None:
     assert [name.split("/")[1] for name in united["filename"].to_pylist()] == ["first", "first", "second", "second"]
 
 
+@pytest.mark.slow
 def test_duckdb_unites_a_live_run_with_a_finished_one(tmp_path: Path, two_runs: None) -> None:
     """The columns of both, while one of them grows."""
     with LiveRun(tmp_path / "runs") as live:

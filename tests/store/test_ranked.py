@@ -81,6 +81,7 @@ def ranked_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "slurm-77-0"
 
 
+@pytest.mark.slow
 def test_ranks_meet_in_one_directory_without_talking(ranked_run: Path) -> None:
     """The job step names the run; it is listed once, and each rank is laid out as a run."""
     assert sorted(path.name for path in ranked_run.iterdir()) == [*(f"rank-00{rank}" for rank in range(4)), "run.json"]
@@ -246,6 +247,7 @@ recorder.finish()
 """
 
 
+@pytest.mark.slow
 def test_a_restarted_job_continues_each_rank(tmp_path: Path) -> None:
     """All ranks of a requeued job resume from the checkpoint, whatever launches them; readers see the whole rewound."""
     for process in [start(tmp_path, rank, job="79") for rank in range(4)]:

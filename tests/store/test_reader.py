@@ -140,6 +140,7 @@ def test_following_gives_what_is_new_since_last_asked(recording: Recording) -> N
     assert [numbers(table) for table in run.follow()] == [[], []]
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.sampled_from(["write", "write", "burst", "seal", "seal", "column", "look"]), max_size=30),
     st.lists(st.booleans(), min_size=1, max_size=7),

@@ -98,6 +98,7 @@ def losses(reader: RowReader) -> list[int | float | None]:
     return [block.at(index) for block in blocks for index in range(len(block.values))]
 
 
+@pytest.mark.slow
 def test_readers_never_see_anything_but_a_clean_series(dead_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While a run is taken over, rewound and recorded to again and again, a look is at the rows 1 to n, once each."""
     monkeypatch.setattr(timing, "default", Timing(tick=0.005, seal=0.0))

@@ -174,6 +174,7 @@ def test_a_sealed_run_keeps_the_word(tmp_path: Path, programs: Path, scheduler: 
     assert (info.state, info.cause) == ("killed", "node failure")
 
 
+@pytest.mark.slow
 def test_the_commands_ask_and_do_not_wait(tmp_path: Path, programs: Path) -> None:
     """``show`` and ``seal`` tell what the scheduler says; ``ls`` goes by the runs alone, and never asks."""
 

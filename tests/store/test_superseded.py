@@ -25,6 +25,8 @@ from neurockt.store.owner import liveness
 from neurockt.store.recovery.sealing import seal_run
 from neurockt.store.tables import parts
 
+pytestmark = pytest.mark.slow
+
 STEPS = 30
 """Steps of the run, in parts of nine; a validation after every fourth."""
 

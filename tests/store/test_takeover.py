@@ -25,6 +25,8 @@ from neurockt.store.recovery.sealing import seal_run
 from neurockt.store.writing import timing
 from neurockt.store.writing.timing import Timing
 
+pytestmark = pytest.mark.slow
+
 RACER = """
 import sys
 from neurockt.errors import RunInUse

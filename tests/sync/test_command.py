@@ -113,6 +113,7 @@ def test_what_cannot_be_is_refused(words: list[str], server: WandbServer, neuroc
     assert "Traceback" not in done.err
 
 
+@pytest.mark.slow
 def test_several_runs_go_at_a_time(server: WandbServer, make_run: MakeRun, neurockt: Neurockt, root: Path) -> None:
     """--jobs: one that hangs does not hold up the others."""
     for name in "abc":
@@ -127,6 +128,7 @@ def test_several_runs_go_at_a_time(server: WandbServer, make_run: MakeRun, neuro
     assert all(run.is_exact for run in server.runs.values())
 
 
+@pytest.mark.slow
 def test_bars_are_drawn_on_a_terminal_and_erased(server: WandbServer, make_run: MakeRun, root: Path) -> None:
     """One for the whole and one for each run under way, with its name; what is left is the result."""
     for name in "ab":
@@ -166,6 +168,7 @@ def test_names_from_a_run_do_nothing_to_the_terminal(
         assert not set(done.out + done.err) & set("\x1b\x07\u202e")
 
 
+@pytest.mark.slow
 def test_no_network_is_told_within_15_seconds(server: WandbServer, make_run: MakeRun, root: Path) -> None:
     """Not even a connection that nobody takes, or a name that nobody resolves, is waited for any longer."""
     path = make_run()
@@ -204,6 +207,7 @@ def test_a_busy_server_is_told_while_it_is_waited_for(server: WandbServer) -> No
     assert told == [f"waiting 1 s for 127.0.0.1:{server.port}: it answers 429"]
 
 
+@pytest.mark.slow
 def test_200_000_rows(server: WandbServer, make_run: MakeRun, neurockt: Neurockt, root: Path) -> None:
     """Each once, in order, and verified."""
     make_run(steps=200_000, every=50_000)

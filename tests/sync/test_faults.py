@@ -24,6 +24,7 @@ def small_and_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upload, "RESEND_SECONDS", 0.3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize(
     "fault",
@@ -45,6 +46,7 @@ def test_what_passes_is_got_over(place: str, fault: Fault, server: WandbServer, 
     assert len(server.only_run.rows) == 220
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 410, 422, 501])
 def test_what_is_refused_is_told_and_made_up_for(

@@ -17,6 +17,8 @@ import neurockt
 
 from .conftest import MakeRun, Sync
 
+pytestmark = pytest.mark.slow
+
 
 def start_sync(root: Path, *options: str) -> subprocess.Popen[bytes]:
     """The command, in a process of its own."""

@@ -21,6 +21,8 @@ from neurockt.monitor import Recorder
 
 from .conftest import Done, MakeRun, Sync
 
+pytestmark = pytest.mark.slow
+
 READ = """
 import json, sys
 from wandb import Api

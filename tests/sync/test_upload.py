@@ -119,6 +119,7 @@ def test_without_the_ledger_the_server_is_asked_and_nothing_sent(
     assert server.requested("file_stream") == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [1, 70_000])
 def test_runs_of_one_row_and_of_many(steps: int, server: WandbServer, make_run: MakeRun, sync: Sync) -> None:
     """More rows than are read at a time, and fewer than there are validations."""

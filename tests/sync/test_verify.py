@@ -10,6 +10,7 @@ from wandb_server import StoredRun, WandbServer
 from .conftest import MakeRun, Sync
 
 
+@pytest.mark.slow
 def test_what_is_there_is_verified(server: WandbServer, make_run: MakeRun, sync: Sync) -> None:
     """Many pages of rows, in two tables; nothing is sent or written."""
     path = make_run(steps=12_000)
@@ -54,6 +55,7 @@ def rename(run: StoredRun) -> None:
     run.display_name = "another"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "told"),
     [

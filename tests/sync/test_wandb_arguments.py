@@ -48,6 +48,7 @@ def test_modes_that_send_nothing(
         assert (run.entity, run.name) == ("tester", recorder.run_dir.name)
 
 
+@pytest.mark.slow
 def test_where_the_run_is_to_go_is_honoured(server: WandbServer, make_recorder: MakeWandbRecorder) -> None:
     """Entity, id and job type have no place in a run directory, and are kept beside it for every sync."""
     recorder = make_recorder(project="p", entity="team", id="chosen", job_type="train")
@@ -57,6 +58,7 @@ def test_where_the_run_is_to_go_is_honoured(server: WandbServer, make_recorder: 
     assert (run.entity, run.project, run.name, run.job_type) == ("team", "p", "chosen", "train")
 
 
+@pytest.mark.slow
 def test_arguments_before_settings_before_the_environment(
     server: WandbServer, make_recorder: MakeWandbRecorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,6 +75,7 @@ def test_arguments_before_settings_before_the_environment(
     assert info.tags == ("from", "environment")
 
 
+@pytest.mark.slow
 def test_a_key_and_a_server_may_come_from_settings(
     server: WandbServer, make_recorder: MakeWandbRecorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,8 @@ from neurockt.sync import client
 
 from .conftest import MakeWandbRecorder, Sync
 
+pytestmark = pytest.mark.slow
+
 
 def test_workers_of_a_data_loader_are_no_runs(server: WandbServer, tmp_path: Path) -> None:
     """Spawned ones import the script, forked ones hold the recorder: there is one run, sent by one process."""

@@ -20,6 +20,8 @@ from neurockt.sync import live
 
 from .conftest import MakeWandbRecorder, Sync
 
+pytestmark = pytest.mark.slow
+
 
 def the_process(recorder: WandbRecorder) -> subprocess.Popen[bytes]:
     """The one that sends the run."""

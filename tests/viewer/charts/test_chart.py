@@ -176,6 +176,7 @@ async def test_hostile_names_are_shown_and_do_nothing() -> None:
         assert not {"\x1b", "\x07", "\u202e", "\r", "\n"} & set(text(chart).replace("\n", ""))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(10, 3), (1, 1), (20, 5), (40, 10), (200, 60), (24, 6)])
 @pytest.mark.parametrize("keys", ["", "iYs", "XYs", "plus"])
 async def test_every_size_is_drawn(size: tuple[int, int], keys: str) -> None:

@@ -97,6 +97,7 @@ async def test_every_metric_has_a_chart_with_all_its_values(run_dir: Path) -> No
         assert pilot.app.focused is grid.charts[0]
 
 
+@pytest.mark.slow
 async def test_arrows_go_from_chart_to_chart_and_enter_shows_one_large(run_dir: Path) -> None:
     """Escape brings all of them back, with the keys where they were."""
     async with shown(run_dir) as (pilot, grid):
@@ -139,6 +140,7 @@ async def test_a_search_narrows_as_it_is_typed(run_dir: Path) -> None:
         assert not grid.query_one(Input).has_focus
 
 
+@pytest.mark.slow
 async def test_training_and_validation_share_a_chart_on_request(run_dir: Path) -> None:
     """And are apart again the second time."""
     async with shown(run_dir) as (pilot, grid):

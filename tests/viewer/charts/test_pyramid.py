@@ -19,6 +19,7 @@ def values_of(found: list[float], first: int) -> Values:
     return Values(numbers, numbers, numbers * 10, np.array(found, np.float64))
 
 
+@pytest.mark.slow
 @given(st.lists(value, max_size=120), st.lists(st.integers(1, 40), max_size=10), st.sampled_from([1, 2, 8, 32]))
 def test_entries_are_those_of_the_values(found: list[float], cuts: list[int], stretch: int) -> None:
     """However they are cut as they come in."""
