@@ -27,10 +27,10 @@ class Entry:
 
     run_id: str
     """Its id there."""
+    rows: int = 0
+    """Number of rows that the server was seen to have."""
     place: Place = START
-    """The rows that the server was seen to have."""
-    line: str = ""
-    """Digest of the last of them: a run that was rewound has another row in its place."""
+    """The place before the last of them: the next sync reads from there."""
     state: str = ""
     """The state that the server was seen to have; *finished* or *failed* for a run that is complete there."""
     stamp: str = ""

@@ -55,39 +55,51 @@ START: Final = Place()
 
 
 @dataclass(frozen=True)
+class Row:
+    """One row and its position in the order."""
+
+    before: Place
+    after: Place
+    line: str
+
+
+@dataclass(frozen=True)
 class Lines:
     """Lines that follow each other."""
 
     start: int
     lines: list[str]
-    end: Place
-    """The place after the last of them."""
+    last: Row
 
 
 class RunRows:
-    """The rows that one look at a run found, and their order; what comes later waits for the next look."""
+    """The rows that a run has now, in their order. Rows that come later are not among them."""
 
-    def __init__(self, run: Run, *, complete: bool, created: datetime) -> None:
-        """Look at the run.
+    def __init__(self, run: Run, *, complete: bool, created: datetime, known: Place = START) -> None:
+        """Count the rows.
 
         Args:
-            complete: nothing more will come. Else a step waits for the validation before it, and a validation
+            complete: no more rows will come. Otherwise a step waits for the validation before it, and a validation
                 for the step before it, so that neither is overtaken.
             created: when the run began.
+            known: a place in the order; of a run with several ranks, only the rows after it are read.
         """
         self._run = run
         self._complete = complete
         self._created = (created - _EPOCH) // _MICROSECOND
         outlines = {table: run.outline(table) for table in LOGGED}
         self.names = name_columns(list(outlines["steps"].metrics), list(outlines["epochs"].metrics))
-        """What each metric of each table is called in W&B."""
+        """The name in W&B of each metric of each table."""
         if run.ranks:  # the rows of one number are one line
             self._last = {table: run.settled(table) for table in LOGGED}
-            self.total = sum(_count_numbers(run, table, self._last[table]) for table in LOGGED)
+            after = {"steps": known.step, "epochs": known.epoch}
+            self.total = known.rows + sum(
+                count_numbers(run, table, after[table], self._last[table]) for table in LOGGED
+            )
         else:
             self._last = {table: int(max(outlines[table].axes[KEY[table]][1], default=0)) for table in LOGGED}
             self.total = sum(outline.total for outline in outlines.values())
-        """Rows there are, those that wait included."""
+        """Number of rows, with those that wait."""
 
     def after(self, place: Place) -> Iterator[Lines]:
         """The lines after a place, some at a time."""
@@ -100,31 +112,22 @@ class RunRows:
                 lines.append(line)
                 size += len(line)
                 if len(lines) >= BATCH_ROWS or size >= BATCH_BYTES:
-                    place = segment.place_at(index, place, start + len(lines))
-                    yield Lines(start, lines, place)
-                    lines, size, start = [], 0, place.rows
+                    last = segment.row(index, place, start + len(lines) - 1)
+                    yield Lines(start, lines, last)
+                    lines, size, start = [], 0, last.after.rows
+            ending = segment, place
             place = segment.place_at(segment.end - 1, place, start + len(lines))
         if lines:
-            yield Lines(start, lines, place)
+            segment, before = ending
+            yield Lines(start, lines, segment.row(segment.end - 1, before, place.rows - 1))
 
-    def place(self, rows: int, known: Place) -> Place | None:
-        """The place after so many rows; None where there are fewer. A place known to be before it saves reading."""
-        place = known if known.rows <= rows else Place()
-        if place.rows == rows:
-            return place
+    def row(self, number: int, known: Place) -> Row | None:
+        """One row, from 0; None where there is none. A place known to be before it saves reading."""
+        place = known if known.rows <= number else START
         for segment in self._segments(place):
-            wanted = rows - place.rows
-            if wanted <= len(segment):
-                return segment.place_at(segment.begin + wanted - 1, place, rows)
+            if number - place.rows < len(segment):
+                return segment.row(segment.begin + number - place.rows, place, number)
             place = segment.place_at(segment.end - 1, place, place.rows + len(segment))
-        return None
-
-    def line(self, number: int, known: Place) -> str | None:
-        """One line, from 0; None where there is none."""
-        place = self.place(number, known)
-        if place is not None:
-            for segment in self._segments(place):
-                return segment.window.line(segment.begin, number)
         return None
 
     def _segments(self, place: Place) -> Iterator[_Segment]:
@@ -147,18 +150,21 @@ class RunRows:
         size = max(256, min(WINDOW_ROWS, WINDOW_VALUES // (len(names) + 3)))
         while after < self._last[table]:
             until = min(after + size, self._last[table])
-            rows = _mean_of_ranks(self._run.window(table, after=after, until=until), KEY[table])
+            rows = mean_of_ranks(self._run.window(table, after=after, until=until), KEY[table])
             after = until
             if len(rows):
                 yield _Window(table, rows, names, self._created)
 
 
-def _count_numbers(run: Run, table: TableName, last: int) -> int:
-    _, pieces = run.batches(table, [KEY[table]])
-    return sum(sum(number <= last for number in piece[0].unique().to_pylist()) for piece in pieces)
+def count_numbers(run: Run, table: TableName, after: int, last: int) -> int:
+    """How many numbers have rows, above ``after`` and up to ``last``."""
+    import pyarrow.compute as pc
+
+    _, pieces = run.batches(table, [KEY[table]], after=after)
+    return sum(pc.sum(pc.less_equal(piece[0].unique(), last)).as_py() or 0 for piece in pieces)
 
 
-def _mean_of_ranks(rows: pa.Table, key: str) -> pa.Table:
+def mean_of_ranks(rows: pa.Table, key: str) -> pa.Table:
     """The rows of several ranks as one a number: of each metric the mean of the values there are, the first axes."""
     if RANK not in rows.column_names:
         return rows
@@ -225,6 +231,11 @@ class _Segment:
         if self.window.table == "steps":
             return Place(rows, self.window.steps[index], before.epoch)
         return Place(rows, before.step, self.window.epochs[index])
+
+    def row(self, index: int, before: Place, number: int) -> Row:
+        """One of these rows, the ``number``-th of the run, where ``before`` is the place before them all."""
+        previous = self.place_at(index - 1, before, number) if index > self.begin else before
+        return Row(previous, self.place_at(index, before, number + 1), self.window.line(index, number))
 
 
 class _Validations:

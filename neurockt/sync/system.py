@@ -1,4 +1,4 @@
-"""What the machine did, as lines of the run's system metrics in W&B: one a sample, each at its place."""
+"""Samples of the machine as lines of the run's system metrics in W&B: one a sample, each at its position."""
 
 from __future__ import annotations
 
@@ -7,39 +7,46 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Final
 
+from neurockt.store.base.layout import KEY
 from neurockt.store.reading.run import Run
-from neurockt.sync.rows import encode
+from neurockt.sync.rows import count_numbers, encode, mean_of_ranks
 
 LINES: Final = 5_000
 """Lines given out at a time, at most."""
+_KEY: Final = KEY["system"]
 
 
 class SystemLines:
-    """The samples that one look at a run found; what comes later waits for the next look."""
+    """The samples that a run has now. Of several ranks, the mean of each sample that all of them have."""
 
     def __init__(self, run: Run, created: datetime) -> None:
-        """Look at the run, which began then."""
+        """Count the samples of a run that began at ``created``."""
         self._run = run
         self._created = created
-        self.total = run.outline("system").total
+        outline = run.outline("system")
+        self._last = run.settled("system")
+        self.total = count_numbers(run, "system", 0, self._last) if run.ranks else outline.total
+        """Number of samples."""
 
     def after(self, count: int) -> Iterator[tuple[int, list[str]]]:
-        """The lines after so many, some at a time, and where they belong."""
-        lines = islice(self._lines(), count, self.total)
+        """The lines after the first ``count``, some at a time, and the position of the first of them."""
+        is_gapless = self.total == self._last  # then the earlier ones need not be read
+        lines = self._lines(count if is_gapless else 0)
+        lines = islice(lines, 0 if is_gapless else count, None)
         while some := list(islice(lines, LINES)):
             yield count, some
             count += len(some)
 
-    def _lines(self) -> Iterator[str]:
-        _, batches = self._run.batches("system")
+    def _lines(self, after: int) -> Iterator[str]:
+        _, batches = self._run.batches("system", after=after)
         for batch in batches:
-            for row in batch.to_pylist():
-                yield self._line(row)
+            for row in mean_of_ranks(batch, _KEY).to_pylist():
+                if row.pop(_KEY) <= self._last:
+                    yield self._line(row)
 
     def _line(self, row: dict[str, Any]) -> str:
         moment = row.pop("time")
-        for axis in ("sample", "step", "epoch"):
-            row.pop(axis)
-        told = {f"system.{name}": value for name, value in row.items() if value is not None}
+        del row["step"], row["epoch"]
+        metrics = {f"system.{name}": value for name, value in row.items() if value is not None}
         runtime = (moment - self._created).total_seconds()
-        return encode({"_wandb": True, "_timestamp": moment.timestamp(), "_runtime": runtime, **told})
+        return encode({"_wandb": True, "_timestamp": moment.timestamp(), "_runtime": runtime, **metrics})

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from wandb_server import Fault, StoredRun, WandbServer
 
-from neurockt.sync import client, rows, upload
+from neurockt.sync import client, rows, sending
 
 from .conftest import Done, MakeRun, Sync
 
@@ -21,7 +21,7 @@ def small_and_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lines go in many small requests, and nobody waits for long."""
     monkeypatch.setattr(rows, "BATCH_ROWS", 40)
     monkeypatch.setattr(client, "FIRST_PAUSE_SECONDS", 0.02)
-    monkeypatch.setattr(upload, "RESEND_SECONDS", 0.3)
+    monkeypatch.setattr(sending, "RESEND_SECONDS", 0.3)
 
 
 @pytest.mark.slow

@@ -235,7 +235,7 @@ def test_one_bad_run_does_not_stop_the_others(server: WandbServer, make_run: Mak
     (make_run(steps=5, run_id="b") / "run.json").write_text("{")
     (make_run(steps=5, run_id="c") / "steps" / "part-00000.parquet").write_bytes(b"PAR1 nonsense")
     make_run(steps=5, run_id="d")
-    with pytest.warns(match="no readable Parquet"):
+    with pytest.warns(match="not a readable Parquet"):
         outcomes = {outcome.id: outcome for outcome in sync()}
     assert [outcomes[name].status for name in "abcd"] == ["complete", "failed", "failed", "complete"]
     assert "damaged" in (outcomes["b"].reason or "")

@@ -16,7 +16,7 @@ from neurockt.sync.batch import Batch
 from neurockt.sync.client import Client
 from neurockt.sync.options import Options
 
-from .conftest import MakeRun
+from .conftest import MakeRun, Sync
 
 
 def open_descriptors() -> int:
@@ -62,3 +62,18 @@ def test_the_reports_of_a_watch_stay_on_the_terminal(server: WandbServer, make_r
     ]
     totals = re.findall(rb"runs: .* [\d.]+/([\d.]+) ", terminal.written)
     assert set(totals) <= {b"1.00", b"2.00", b"3.00"}
+
+
+def test_a_pass_reads_only_what_is_new(server: WandbServer, make_run: MakeRun, sync: Sync) -> None:
+    """Rows that W&B was seen to have are not read again, however long the run is: their file may even be damaged."""
+    path = make_run(steps=100, run_id="run")
+    sync()
+    make_run(steps=20, run_id="run", resume=100, finish=False)
+    (part, *_) = sorted(path.glob("steps/*.parquet"))
+    data = bytearray(part.read_bytes())
+    data[4:400] = bytes(396)
+    part.write_bytes(data)
+    (outcome,) = sync(running=True)
+    assert (outcome.status, outcome.rows, outcome.sent) == ("running", 132, 22)
+    assert sync(running=True)[0].status == "running"
+    assert server.only_run.is_exact

@@ -1,0 +1,163 @@
+"""Sends one run to one id in W&B, and believes only what the server shows of it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Final
+
+from neurockt.errors import SyncFailed
+from neurockt.sync.client import Client, Refused
+from neurockt.sync.compare import lacking
+from neurockt.sync.describe import Description, wandb_config
+from neurockt.sync.project import SYSTEM, Project, ServerRun
+from neurockt.sync.rows import START, Place, Row, RunRows
+from neurockt.sync.system import SystemLines
+
+RESEND_SECONDS: Final = 3.0
+"""What the server does not show after so long is sent again. That changes nothing if it was there after all."""
+RESENDS: Final = 3
+FIRST_PAUSE_SECONDS: Final = 0.05
+LONGEST_PAUSE_SECONDS: Final = 1.0
+
+TOO_LARGE: Final = 413
+
+Report = Callable[[int, int], None]
+"""Called with the number of rows sent so far, and of all rows."""
+
+
+class Sending:
+    """A run on its way to an id of a project."""
+
+    def __init__(
+        self,
+        client: Client,
+        project: Project,
+        run_id: str,
+        described: Description,
+        rows: RunRows,
+        system: SystemLines,
+        last: Row | None,
+        report: Report,
+    ) -> None:
+        """Nothing is sent yet.
+
+        Args:
+            last: the last row that the server has; None for none.
+        """
+        self.run_id = run_id
+        self.last = last
+        """The last row that the server has, or was sent."""
+        self.sent = 0
+        """Number of rows sent."""
+        self._client = client
+        self._project = project
+        self._described = described
+        self._rows = rows
+        self._system = system
+        self._report = report
+
+    @property
+    def end(self) -> Place:
+        """The place after the last row that was sent."""
+        return self.last.after if self.last else START
+
+    @property
+    def is_all(self) -> bool:
+        """Whether all rows there are have been sent."""
+        return self.end.rows >= self._rows.total
+
+    def describe(self) -> None:
+        """Create the run, or update what W&B knows of it beside the rows."""
+        described = self._described
+        about = {
+            "displayName": described.name,
+            "config": json.dumps(wandb_config(described), allow_nan=False),
+            "tags": described.tags,
+            "notes": described.notes,
+            "groupName": described.group,
+            "jobType": described.job_type,
+            "host": described.host,
+        }
+        self._project.upsert(self.run_id, about)
+
+    def send_rest(self, limit: int | None, samples: int) -> None:
+        """Send the rows after the last one, and what belongs to the end.
+
+        Args:
+            limit: send about that many rows; None for all.
+            samples: system samples that the server has.
+        """
+        self._send_rows(self.end, limit)
+        if self.is_all:
+            self._send_system(samples)
+        self.finish()
+
+    def finish(self) -> None:
+        """Send the summary; and the exit code, where all rows were sent and the run has ended."""
+        summary = self._described.summary
+        if self.end.rows:
+            summary = {**summary, "_step": self.end.rows - 1}
+        self._project.send(self.run_id, summary=summary, exit_code=self._described.exit_code if self.is_all else None)
+
+    def prove(self, settle: float) -> ServerRun:
+        """The run as the server shows it, once that is what was sent; what it lacks is sent again.
+
+        Args:
+            settle: seconds that the server may take to show it.
+
+        Raises:
+            SyncFailed: it does not.
+        """
+        started = sent_at = time.monotonic()
+        resends, pause = 0, FIRST_PAUSE_SECONDS
+        line = self.last.line if self.last else None
+        samples = self._system.total if self.is_all else 0
+        exact = self.is_all and self._described.exit_code is not None
+        while True:
+            there = self._project.find(self.run_id)
+            lack = lacking(there, self.end, self._described, line, samples=samples, exact=exact)
+            if there is not None and lack is None:
+                return there
+            now = time.monotonic()
+            if now - started > settle or self._client.stopped.is_set():
+                raise SyncFailed(f"W&B took everything and does not show it: {lack}; the next sync sends it again")
+            if now - sent_at > min(RESEND_SECONDS, settle / 4) and resends < RESENDS:
+                self._resend(min(there.rows, there.last_step + 1) if there and not resends else 0)
+                resends, sent_at, pause = resends + 1, time.monotonic(), FIRST_PAUSE_SECONDS
+            self._client.stopped.wait(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+    def _resend(self, count: int) -> None:
+        """Send again what follows the first ``count`` rows."""
+        row = self._rows.row(count - 1, START) if count else None
+        start = row.after if row else START
+        self._send_rows(start, self.end.rows - start.rows)
+        if self.is_all:
+            self._send_system(0)
+        self.finish()
+
+    def _send_rows(self, start: Place, limit: int | None) -> None:
+        self._report(start.rows, self._rows.total)
+        for batch in self._rows.after(start) if limit != 0 else ():
+            self._put(batch.start, batch.lines)
+            self.sent += len(batch.lines)
+            self.last = batch.last
+            self._report(self.end.rows, self._rows.total)
+            if limit is not None and self.end.rows - start.rows >= limit:
+                break
+
+    def _put(self, start: int, lines: list[str]) -> None:
+        try:
+            self._project.send(self.run_id, start, lines)
+        except Refused as error:
+            if error.status != TOO_LARGE or len(lines) == 1:
+                raise
+            half = len(lines) // 2
+            self._put(start, lines[:half])
+            self._put(start + half, lines[half:])
+
+    def _send_system(self, after: int) -> None:
+        for start, lines in self._system.after(after):
+            self._project.send(self.run_id, start, lines, file=SYSTEM)
