@@ -156,12 +156,15 @@ class RunWatcher:
             RunNotFound: there is no such directory any more.
         """
         self.problems.pop(self.root, None)
+        known = self._paths
         try:
             self._paths = run_paths(self.root)
         except RunNotFound as error:
-            if not (self._paths and isinstance(error.__cause__, OSError)):
+            if not (known and isinstance(error.__cause__, OSError)):
                 raise
             self.problems[self.root] = str(error)
+        if self._paths == [self.root] != known and known:  # it may be a run, for all that can be seen now
+            self._paths = known
         self.total = len(self._paths)
         changed = self._forget({*self._read, *self.problems}.difference(self._paths, [self.root]))
         paused = time.monotonic()

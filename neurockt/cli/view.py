@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from pathlib import Path
 
 from neurockt.cli import ls, output, parsing
 from neurockt.errors import MissingExtra, RunNotFound
-from neurockt.store.base.layout import default_root
+from neurockt.store.base.layout import default_root, expanded
 
 _EXAMPLE = """\
   neurockt view runs
@@ -28,7 +27,7 @@ def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Open the viewer; where it cannot be drawn, list the runs as ``neurockt ls`` does."""
-    path = Path(arguments.path) if arguments.path else default_root()
+    path = expanded(arguments.path) if arguments.path else default_root()
     if not path.is_dir():
         what = "is a file" if path.exists() else "does not exist"
         raise RunNotFound(f"{path} {what}; name a directory that holds runs, or a run")

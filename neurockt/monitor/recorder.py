@@ -21,7 +21,7 @@ from neurockt.monitor.lifetime.table_printer import TablePrinter
 from neurockt.monitor.names import check_run_id, new_run_id
 from neurockt.monitor.ranks.place import Recording, Reduction, check_ranks
 from neurockt.run_info import RunInfo
-from neurockt.store.base.layout import default_root
+from neurockt.store.base.layout import default_root, expanded
 from neurockt.store.base.run_file import now
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class Recorder:
             tags=(tags,) if isinstance(tags, str) else tuple(tags),
             notes=notes,
         )
-        directory = (default_root() if root is None else Path(root)).absolute()
+        directory = (default_root() if root is None else expanded(root)).absolute()
         gate = Gate()
         self._session = session = Session(
             gate,

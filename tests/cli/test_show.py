@@ -116,7 +116,7 @@ def test_a_damaged_part_is_named_and_the_rest_is_shown(neurockt: Command, runs: 
     done = neurockt("show", "fast")
     assert done.status == 0
     assert len(done.err.splitlines()) == 1
-    assert "epochs/part-00000.parquet: no readable Parquet file" in done.err
+    assert "epochs/part-00000.parquet: not a readable Parquet file" in done.err
 
 
 def test_hostile_text_is_made_harmless(neurockt: Command, hostile: Path) -> None:

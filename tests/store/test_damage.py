@@ -9,6 +9,7 @@ import tempfile
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,9 @@ from live_run.by_hand import Recording, flip
 from neurockt import list_runs, open_run
 from neurockt.errors import CorruptRun, FormatTooNew, NeurocktWarning, RunNotFound
 from neurockt.store.base import layout
+from neurockt.store.base.run_file import read_info, write_info
 from neurockt.store.recovery.sealing import seal_run
+from neurockt.store.tables.summary import summarise_parts
 
 
 def empty(part: Path) -> None:
@@ -96,7 +99,7 @@ def test_a_part_that_cannot_be_read_is_named_and_the_rest_is_read(
     rest = [step for step in range(1, 21) if step not in lost]
     damage(part)
     run = open_run(long_run)
-    with pytest.warns(NeurocktWarning, match=rf"steps/{part.name}: no readable Parquet file"):
+    with pytest.warns(NeurocktWarning, match=rf"steps/{part.name}: not a readable Parquet file"):
         assert numbers(run.steps()) == rest
     assert [damage.path for damage in run.damaged] == [part]
     with pytest.warns(NeurocktWarning, match=part.name):
@@ -123,6 +126,40 @@ def test_a_damaged_row_group_does_not_take_the_others_with_it(long_run: Path) ->
     assert [damage.path for damage in run.damaged] == [part]
     assert numbers(run.steps(["step"])) == list(range(1, 21))
     assert run.damaged == ()
+
+
+def test_rows_behind_a_damaged_row_group_are_summarised_once(recording: Recording) -> None:
+    """When the run is sealed, and when it is looked at before: each row that can be read counts once."""
+    recording.write(9)
+    recording.seal()
+    recording.write(3)
+    copy = recording.dead_copy()
+    part = layout.part_path(copy, "steps", 0)
+    chunk = pq.read_metadata(part).row_group(0).column(3)
+    flip(part, chunk.data_page_offset + chunk.total_compressed_size - 3)
+    seal_run(copy)
+    run = open_run(copy)
+    sealed = run.info.steps
+    assert (sealed.rows, sealed.last, sealed.columns["loss"].min, sealed.columns["loss"].last) == (9, 12, 4.0, 12.0)
+    assert sealed.columns["loss"].count == 7
+    with warnings.catch_warnings(action="ignore", category=NeurocktWarning):
+        assert run.current_info().steps == sealed
+    whole = layout.part_path(copy, "steps", 1)
+    empty(whole)
+    with pytest.warns(NeurocktWarning, match="part-00001"):
+        assert run.current_info().steps == sealed
+
+
+def test_lost_rows_are_not_counted_again(long_run: Path) -> None:
+    """Where a whole part is gone, the rows after it still count once."""
+    empty(layout.part_path(long_run, "steps", 0))
+    info = read_info(long_run)
+    before = replace(info, steps=summarise_parts(long_run, "steps"))
+    write_info(before)
+    assert (before.steps.rows, before.steps.last) == (3, 12)
+    with pytest.warns(NeurocktWarning, match="part-00000"):
+        summary = open_run(long_run).current_info().steps
+    assert (summary.rows, summary.last) == (11, 20)
 
 
 @pytest.mark.slow
@@ -201,7 +238,7 @@ def test_what_comes_after_a_gap_in_the_journals_is_not_shown(recording: Recordin
     """The successor's rows are no prefix when the journal before it was cut; sealing keeps them aside."""
     recording.write(4)
     table = recording.recorder._writer.tables["steps"]
-    table._freeze()
+    table._switch()
     recording.write(4)
     copy = recording.dead_copy()
     journal = layout.journal_path(copy, "steps")
@@ -224,7 +261,7 @@ def test_what_comes_after_a_gap_in_the_journals_is_not_shown(recording: Recordin
 def test_a_directory_that_is_no_run_is_told_so(tmp_path: Path) -> None:
     """With what to do next; a file, and a path that leads nowhere, too."""
     (tmp_path / "file").touch()
-    with pytest.raises(RunNotFound, match=r"is no run: it has no run\.json; 'neurockt ls DIRECTORY' lists"):
+    with pytest.raises(RunNotFound, match=r"is not a run: it has no run\.json; 'neurockt ls DIRECTORY' lists"):
         open_run(tmp_path)
     for path in (tmp_path / "nowhere", tmp_path / "file"):
         with pytest.raises(RunNotFound, match="does not exist"):
@@ -248,9 +285,6 @@ DAMAGED_RUN_FILES: list[Callable[[Path], bytes]] = [
     lambda run: edited(run, format=None),
     lambda run: edited(run, id=17),
     lambda run: edited(run, created="yesterday"),
-    lambda run: edited(run, heartbeat=1.5),
-    lambda run: edited(run, attempts=[{}]),
-    lambda run: edited(run, steps={"rows": 1, "columns": {"loss": 3}}),
     lambda run: (run / layout.RUN_FILE).read_bytes().replace(b"tiny", b"\xff\xfe"),
 ]
 

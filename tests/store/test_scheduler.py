@@ -164,6 +164,18 @@ def test_a_scheduler_that_fails_says_nothing(tmp_path: Path, programs: Path, sch
     assert told(tmp_path / "run", scheduler) == ("killed", "lost")
 
 
+def test_a_job_that_is_forgotten_does_not_silence_the_others(
+    tmp_path: Path, programs: Path, scheduler: Scheduler
+) -> None:
+    """squeue fails for a job it no longer knows; a live run whose heartbeat is late is still asked about."""
+    silent_run(tmp_path / "old", "1")
+    silent_run(tmp_path / "live", "2")
+    before = 'case "$*" in *=1) echo "slurm_load_jobs error: Invalid job id specified" >&2; exit 1;; esac'
+    install(programs, "squeue", "2|RUNNING", before=before)
+    assert told(tmp_path / "old", scheduler) == ("killed", "lost")
+    assert told(tmp_path / "live", scheduler) == ("running", None)
+
+
 def test_a_sealed_run_keeps_the_word(tmp_path: Path, programs: Path, scheduler: Scheduler) -> None:
     """What was known when it was sealed is written down."""
     silent_run(tmp_path / "run")

@@ -234,3 +234,30 @@ def test_runs_are_remembered_apart(tmp_path: Path, clock: Clock) -> None:
 def test_a_run_without_an_attempt_is_as_it_says(tmp_path: Path) -> None:
     """There is nobody to ask."""
     assert Liveness().infer(RunInfo(tmp_path, "run", NOW)).state == "running"
+
+
+EXEC = """
+import os, sys
+print("first", flush=True)
+sys.stdin.readline()
+os.execv(sys.executable, [sys.executable, "-c", "print('second', flush=True); input()"])
+"""
+
+
+def test_a_process_that_runs_another_program_no_longer_writes_its_run() -> None:
+    """It has the same pid and start time after ``exec``."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", EXEC], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+    )
+    assert child.stdin is not None
+    assert child.stdout is not None
+    assert child.stdout.readline() == "first\n"
+    attempt = attempt_of(child.pid)
+    assert process.is_alive(attempt)
+    child.stdin.write("go\n")
+    assert child.stdout.readline() == "second\n"
+    assert process.is_alive(attempt) is False
+    unseen = replace(attempt, process=attempt.process.rpartition("/")[0] + "/0")
+    assert process.is_alive(unseen), "where the kernel does not show it, the start time decides"
+    child.communicate("\n")
+    assert process.is_alive(unseen) is False

@@ -41,7 +41,7 @@ def host() -> str:
 
 @cache
 def machine() -> str:
-    """Tells where a pid means something: boot id and pid namespace; empty where the system has no ``/proc``."""
+    """Boot id and pid namespace, within which a pid is unique; empty where the system has no ``/proc``."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot}/{Path('/proc/self/ns/pid').readlink()}"
@@ -50,13 +50,17 @@ def machine() -> str:
 
 
 def process_identity(pid: int) -> str:
-    """Tells a live process from a later one with the same pid, by its start time; empty when it is gone or unknown."""
+    """A text that no later process with the same pid has; empty when the process is gone or unknown.
+
+    Its parts are the machine, the start time, and the address of the stack, which changes when the process starts
+    another program (``exec``); 0 where the kernel does not show it to this user.
+    """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return ""
     state, *fields = stat[stat.rindex(")") + 2 :].split()  # the process name may hold spaces and parentheses
-    return "" if state in "ZX" or not machine() else f"{machine()}/{fields[18]}"
+    return "" if state in "ZX" or not machine() else f"{machine()}/{fields[18]}/{fields[24]}"
 
 
 def is_relative(pid: int) -> bool:
@@ -80,7 +84,9 @@ def _parents(pid: int) -> list[int]:
 
 
 def is_alive(attempt: Attempt) -> bool | None:
-    """Whether the attempt's process lives; None when that cannot be told from here."""
-    if not attempt.process or not machine() or not attempt.process.startswith(machine() + "/"):
+    """Whether the attempt's process lives, in the program that it ran then; None when this cannot be known here."""
+    if not machine() or not attempt.process.startswith(machine() + "/"):
         return None
-    return process_identity(attempt.pid) == attempt.process
+    begun, _, stack = attempt.process.removeprefix(machine() + "/").partition("/")
+    now, _, stack_now = process_identity(attempt.pid).removeprefix(machine() + "/").partition("/")
+    return begun == now and (stack == stack_now or "0" in (stack or "0", stack_now))

@@ -28,7 +28,7 @@ ASK_SECONDS: Final = 10.0
 FRESH_SECONDS: Final = 30.0
 """How long the word on a job that has not ended is good for, and when one that is unknown is asked for again."""
 PAUSE_SECONDS: Final = 300.0
-"""How long a command is left alone that hung or failed."""
+"""How long a command that hung or cannot be started is not called again."""
 MOST_JOBS: Final = 2_000
 """Jobs that one call asks about."""
 
@@ -157,12 +157,11 @@ class Scheduler:
             told = ""
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.communicate(timeout=1.0)
+            self._paused[name] = time.monotonic() + PAUSE_SECONDS
         finally:
             self._running.discard(process)
-        found = dict(_LINE.findall(told))
-        if not found and process.returncode != 0:
-            self._paused[name] = time.monotonic() + PAUSE_SECONDS
-        return found
+        # a status other than 0 may be about one job of many, such as one that the queue has forgotten
+        return dict(_LINE.findall(told))
 
     def close(self) -> None:
         """Leave no command behind that hangs."""

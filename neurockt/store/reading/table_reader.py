@@ -7,11 +7,12 @@ same order misses none, and drops what it sees twice.
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import cast
+from typing import Final, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,6 +23,9 @@ from neurockt.store.base.layout import TableName
 from neurockt.store.journal.records import JournalDecoder, Rows, rows_after, rows_until
 from neurockt.store.tables import parts
 from neurockt.store.tables.outline import Outline, outline_of
+
+_LASTING: Final = (errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL)
+"""Errors of the file system that waiting does not cure."""
 
 
 @dataclass(frozen=True)
@@ -194,7 +198,7 @@ class TableReader:
         try:
             data = files.read_if_there(path)
         except OSError as error:
-            self.damaged.append(Damage(path, unreachable(error), passing=True))
+            self.damaged.append(damage_of(path, error, unreachable(error)))
             return []
         if data is None:
             return []
@@ -259,7 +263,7 @@ def unreachable(error: OSError) -> str:
 
 
 def damage_of(path: Path, error: Exception, what: str) -> Damage:
-    """An error that has a number comes from the file system, and may pass; one without is about the bytes."""
-    if isinstance(error, OSError) and error.errno is not None:
+    """An error with a number is the file system's, and most of them pass; one without is about the bytes."""
+    if isinstance(error, OSError) and error.errno not in (None, *_LASTING):
         return Damage(path, unreachable(error), passing=True)
     return Damage(path, what)
