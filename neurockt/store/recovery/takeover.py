@@ -7,11 +7,12 @@ rest, the next process that takes the run over does it again.
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from neurockt.errors import RunInUse
+from neurockt.errors import MissingExtra, RunInUse
 from neurockt.run_info import RunInfo, TableSummary
 from neurockt.store.base import layout
 from neurockt.store.base.layout import TABLES, TableName
@@ -63,23 +64,18 @@ class Takeover:
     def _count(self) -> None:
         """Find out which rows stay."""
         path, attempt = self.info.path, self.info.attempt
-        if self._beside and attempt is not None:
-            self.kept = {"steps": attempt.first_step - 1, "epochs": attempt.first_epoch - 1}
-        else:
-            from neurockt.store.reading.table_reader import TableReader
-            from neurockt.store.tables.superseded import read_kept
-
-            self.kept = {table: TableReader(path, table).last_number() for table in TABLES}
-            for moving, _ in layout.moving_paths(path):
-                for table, last in read_kept(moving).items():
-                    self.kept[table] = min(last, self.kept[table])
-        if self._step is not None:
-            from neurockt.store.reading.table_reader import TableReader
-
-            epochs = TableReader(path, "epochs").read(["epoch", "step"], until=self.kept["epochs"]).to_pydict()
-            within = [epoch for epoch, step in zip(epochs["epoch"], epochs["step"], strict=True) if step <= self._step]
-            self.kept["steps"] = min(self._step, self.kept["steps"])
-            self.kept["epochs"] = max(within, default=0)
+        try:
+            if self._beside and attempt is not None:
+                self.kept = {"steps": attempt.first_step - 1, "epochs": attempt.first_epoch - 1}
+            else:
+                self.kept = _last_numbers(path)
+            if self._step is not None:
+                self.kept["steps"] = min(self._step, self.kept["steps"])
+                for table in self.kept.keys() - {"steps"}:
+                    self.kept[table] = _last_until(path, table, self.kept[table], self._step)
+        except ImportError as error:
+            hint = "install it ('pip install pyarrow'), or leave run_id out to record a new run"
+            raise MissingExtra(f"continuing the run {path} needs pyarrow; {hint} ({error})") from None
 
     def begin(self, described: RunInfo, recorder: int) -> RunInfo:
         """Have ``run.json`` name this process; from then on no other one writes the run.
@@ -98,7 +94,7 @@ class Takeover:
                 raise RunInUse(f"{self.info.path} has been taken over by another process; {HINT}")
             self.info = replace(self.info, heartbeat=read_info(self.info.path).heartbeat)
             return self.info
-        with claimed(self.info.path, HINT, _tell) as claim:
+        with claimed(self.info.path, HINT, _print) as claim:
             earlier = claim.info
             if not is_same(earlier.attempt, self.info.attempt):
                 raise RunInUse(f"{self.info.path} has been continued by another process since this one began; {HINT}")
@@ -157,5 +153,28 @@ class Takeover:
         }
 
 
-def _tell(message: str) -> None:
-    print(f"neurockt: {message}", file=sys.stderr, flush=True)
+def _last_numbers(path: Path) -> dict[TableName, int]:
+    """The number of each table's last row, without those that are being superseded."""
+    from neurockt.store.reading.table_reader import TableReader
+    from neurockt.store.tables.superseded import read_kept
+
+    numbers = {table: TableReader(path, table).last_number() for table in TABLES}
+    for moving, _ in layout.moving_paths(path):
+        for table, last in read_kept(moving).items():
+            numbers[table] = min(last, numbers[table])
+    return numbers
+
+
+def _last_until(path: Path, table: TableName, last: int, step: int) -> int:
+    """The number of a table's last row, up to ``last``, that is not past a training step."""
+    from neurockt.store.reading.table_reader import TableReader
+    from neurockt.store.tables import arrays
+
+    key = layout.KEY[table]
+    rows = TableReader(path, table).read([key, "step"], until=last)
+    return int(arrays.numbers(rows[key])[arrays.numbers(rows["step"]) <= step].max(initial=0))
+
+
+def _print(message: str) -> None:
+    with suppress(Exception):  # there may be no stderr
+        print(f"neurockt: {message}", file=sys.stderr, flush=True)
