@@ -311,7 +311,7 @@ class Session:
         self.finish()
 
     def _report_losses(self) -> None:
-        lost = self.writer.info.dropped if self.writer else self.steps.recorded + self.epochs.recorded
+        lost = self.writer.dropped if self.writer else self.steps.recorded + self.epochs.recorded
         if lost and self.is_writer:
             self.faults.warn(f"{self.destination.run_dir}: {lost:,} rows could not be stored and are lost")
         if self.writer is not None and self.writer.unfinished:

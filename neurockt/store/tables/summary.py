@@ -6,17 +6,18 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from neurockt.run_info import ColumnSummary, TableSummary
 from neurockt.store.base import layout
 from neurockt.store.base.layout import TableName
 from neurockt.store.journal.records import NULL, NULL_BITS, Rows
-from neurockt.store.tables import arrays, parts
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def summarise(batches: Sequence[Rows], *, onto: TableSummary) -> TableSummary:
@@ -28,6 +29,10 @@ def summarise(batches: Sequence[Rows], *, onto: TableSummary) -> TableSummary:
 
 def summarise_parts(run_dir: Path, table: TableName) -> TableSummary:
     """The summary of a table's parts, read row group by row group; what cannot be read is left out."""
+    import pyarrow as pa
+
+    from neurockt.store.tables import parts
+
     summary, key = TableSummary(), layout.KEY[table]
     for path in layout.part_paths(run_dir, table):
         with suppress(pa.ArrowException, OSError):
@@ -42,6 +47,8 @@ def summarise_parts(run_dir: Path, table: TableName) -> TableSummary:
 
 def summarise_rows(rows: pa.Table, key: str, *, onto: TableSummary) -> TableSummary:
     """``onto`` with these rows of the table numbered by ``key`` added; they follow those it summarises."""
+    from neurockt.store.tables import arrays, parts
+
     names = parts.metric_columns(rows.schema)
     values = np.empty((len(rows), len(names)))
     for index, name in enumerate(names):

@@ -6,9 +6,12 @@ thread, which holds the interpreter lock for a fraction of a millisecond at a ti
 
 from __future__ import annotations
 
+import errno
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -30,7 +33,10 @@ THREAD_NAME: Final = "neurockt"
 """Name of the background thread, and the beginning of the others' names."""
 
 Fault = Callable[[str, BaseException], None]
-"""Hears what could not be done, and why."""
+"""Called with what could not be done, and the error."""
+
+JOIN_SECONDS: Final = 1.0
+"""How long the end of a run waits for a thread that may be stuck in a driver."""
 
 
 class RunWriter:
@@ -60,51 +66,55 @@ class RunWriter:
             timing: how often it is looked after; default ``timing.default``.
             on_fault: called from either thread when something goes wrong that training need not stop for.
         """
-        # pyarrow holds the interpreter lock for a tenth of a second while it loads: now, rather than amid the run
-        with deaf_threads():
-            import pyarrow.parquet  # noqa: F401
-
-            from neurockt.store.tables import parts, summary  # noqa: F401
-
         self._config = config if config is not None else info.config
+        self._timing = timing or timings.default
+        self._on_fault = on_fault
         self.cause: Callable[[], str | None] = lambda: None
         """Gives what will have ended the run, should its process die now without another word."""
-        self._info_lock = threading.Lock()
-        self._on_fault = on_fault
-        self._changed = False
-        self._synced_at = time.monotonic()
-        self._timing = timing or timings.default
-        self._beaten_at = self._synced_at - self._timing.heartbeat + self._timing.first_heartbeat
         self.tables: dict[TableName, TableWriter] = {}
         self.unfinished: tuple[str, Exception] | None = None
         """What could not be done at the end, and why."""
-        self._sampling: Sampling | None = None
-        self._lost = False  # another process has taken the run over
         self._before: dict[TableName, tuple[int, TableSummary]] = {}
-        if takeover is None:
-            attempt = begin_attempt(recorder=recorder)
-            self.info = replace(info, state="running", attempts=(attempt,), updated=attempt.started, heartbeat=1)
-            info.path.mkdir(parents=True)
-            self._guarded("could not write run.json; will try again", self._write_info)
-        else:
-            self.info = takeover.begin(replace(info, config=dict(self._config)), recorder)
-        self._dropped_before = self.info.dropped
-        self._telling: threading.Thread | None = None
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._look_after, name=THREAD_NAME, daemon=True)
-        self._thread.start()
+        self._changed = False
+        self._synced_at = time.monotonic()
+        self._beaten_at = self._synced_at - self._timing.heartbeat + self._timing.first_heartbeat
+        self._info_lock = threading.Lock()
+        self._sampling: Sampling | None = None
+        self._origin: threading.Thread | None = None
+        self._lost = False  # another process has taken the run over
+        self._begun, self._stop = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run_background, name=THREAD_NAME, daemon=True)
+        _start(self._thread)  # before there is a directory that nobody would look after
         try:
+            self._seals = _load_pyarrow()
+            if takeover is None:
+                attempt = begin_attempt(recorder=recorder)
+                self.info = replace(info, state="running", attempts=(attempt,), updated=attempt.started, heartbeat=1)
+                info.path.mkdir(parents=True)
+                self._guarded("could not write run.json; will try again", self._write_info)
+            else:
+                self.info = takeover.begin(replace(info, config=dict(self._config)), recorder)
+            self._dropped_before = self.info.dropped
+            self._begun.set()
             if takeover is not None:
                 self._before = takeover.finish()  # the heart beats meanwhile
             self.tables = {table: self._create_table(table, names) for table, names in columns.items()}
         except BaseException:
-            self._stop.set()
+            self._end_threads()
             raise
+        if not self._seals:
+            hint = "its rows stay in journals; 'neurockt seal' where pyarrow is installed makes Parquet of them"
+            self._report(f"cannot seal the run: {hint}", ModuleNotFoundError("pyarrow is not installed"))
 
     @property
     def path(self) -> Path:
         """The run directory."""
         return self.info.path
+
+    @property
+    def dropped(self) -> int:
+        """Rows of this attempt that are lost."""
+        return sum(writer.dropped for writer in list(self.tables.values()))
 
     def touch(self) -> None:
         """Have ``run.json`` written again soon: the config has changed."""
@@ -121,21 +131,20 @@ class RunWriter:
             seconds,
             first=self._timing.first_sample,
             position=position,
-            on_fault=self._tell_fault,
+            on_fault=self._report,
             thread_name=f"{THREAD_NAME}-system",
         )
 
     def tell_origin(self, capture: Callable[[], tuple[Origin, str | None]]) -> None:
-        """Store where this attempt came from; ``capture`` tells, with the diff, in a thread of its own."""
+        """Store where this attempt came from; ``capture`` gives it, with the diff, in a thread of its own."""
         attempt = self.info.attempts[-1].number
 
-        def tell() -> None:
-            self._guarded(
-                "could not store where it came from", lambda: store_origin(self.path, attempt, capture, self._stop)
-            )
+        def store() -> None:
+            what = "could not store where it came from"
+            self._guarded(what, lambda: store_origin(self.path, attempt, capture, self._stop))
 
-        self._telling = threading.Thread(target=tell, name=f"{THREAD_NAME}-origin", daemon=True)
-        self._telling.start()
+        self._origin = threading.Thread(target=store, name=f"{THREAD_NAME}-origin", daemon=True)
+        self._origin.start()
 
     def note(self) -> None:
         """Write ``cause`` down at once, and have the rows sealed soon.
@@ -148,21 +157,18 @@ class RunWriter:
             self._publish()
 
     def close(self, state: State = "finished", failure: Failure | None = None, cause: str | None = None) -> None:
-        """Seal the tables and say how the run ended, and why. Does nothing the second time."""
+        """Seal the tables and write how the run ended, and why. Does nothing the second time."""
         if self._stop.is_set():
             return
-        if self._sampling is not None:
-            self._sampling.stop()
-        self._stop.set()
-        self._thread.join()
-        if self._telling is not None:
-            self._telling.join(self._timing.origin)
+        self._end_threads()
         if not self._is_ours():
+            for writer in self.tables.values():
+                writer.release()
             return
         self._guarded("could not store what the machine did", self._store_samples)
         for table, writer in self.tables.items():
             try:
-                writer.close()
+                writer.close(seal=self._seals)
             except Exception as error:
                 what = "its rows are in the journal, and 'neurockt seal' makes Parquet of them"
                 self.unfinished = self.unfinished or (f"{self.path}: could not seal {table}; {what}", error)
@@ -182,25 +188,40 @@ class RunWriter:
             what = "could not write run.json, which goes on to say 'running'"
             self.unfinished = self.unfinished or (f"{self.path}: {what}", error)
 
-    def _look_after(self) -> None:
+    def _end_threads(self) -> None:
+        self._stop.set()
+        self._begun.set()
+        if self._sampling is not None:
+            self._sampling.stop(JOIN_SECONDS)
+        self._thread.join()
+        if self._origin is not None:
+            self._origin.join(self._timing.origin)
+
+    def _run_background(self) -> None:
         leave_signals_to_others()
+        self._begun.wait()
         while not self._lost and not self._stop.wait(self._timing.tick):
-            for writer in self.tables.values():
-                writer.retry()
-            monotonic = time.monotonic()
-            self._guarded("could not store what the machine does", self._store_samples)
-            if monotonic - self._synced_at >= self._timing.sync:
-                self._synced_at = monotonic
-                for table, writer in self.tables.items():
-                    self._guarded(f"could not fsync the journal of {table}", writer.sync)
+            self._guarded("could not look after the run; will try again", self._tick)
+
+    def _tick(self) -> None:
+        """Do what is due; whatever fails, the rest is done."""
+        for table, writer in self.tables.items():
+            self._guarded(f"could not write the rows of {table} that wait", writer.retry)
+        monotonic = time.monotonic()
+        self._guarded("could not store what the machine does", self._store_samples)
+        if monotonic - self._synced_at >= self._timing.sync:
+            self._synced_at = monotonic
+            for table, writer in self.tables.items():
+                self._guarded(f"could not fsync the journal of {table}", writer.sync)
+        if self._seals:
             for table, writer in self.tables.items():
                 self._guarded(f"could not seal {table}; will try again", writer.seal_if_due)
-            if self._changed or monotonic - self._beaten_at >= self._timing.heartbeat:
-                self._beaten_at = monotonic
-                self._changed = False
-                if self._is_ours():
-                    self.info = replace(self.info, heartbeat=self.info.heartbeat + 1, updated=now())
-                    self._guarded("could not write run.json; will try again", self._write_info)
+        if self._changed or monotonic - self._beaten_at >= self._timing.heartbeat:
+            self._beaten_at = monotonic
+            self._changed = False
+            if self._is_ours():
+                self.info = replace(self.info, heartbeat=self.info.heartbeat + 1, updated=now())
+                self._guarded("could not write run.json; will try again", self._write_info)
 
     def _store_samples(self) -> None:
         if self._sampling is not None:
@@ -227,8 +248,7 @@ class RunWriter:
         self.info = replace(self.info, config=dict(self._config))
         if self.tables:
             summaries = {table: writer.summary() for table, writer in self.tables.items()}
-            dropped = self._dropped_before + sum(writer.dropped for writer in self.tables.values())
-            self.info = replace(self.info.with_tables(summaries), dropped=dropped)
+            self.info = replace(self.info.with_tables(summaries), dropped=self._dropped_before + self.dropped)
         self._publish()
 
     def _publish(self) -> None:
@@ -257,17 +277,48 @@ class RunWriter:
         for writer in self.tables.values():
             writer.abandon()
         by = f"process {other.pid} on {other.host} has taken the run over, as attempt {other.number}"
-        self._tell_fault("this process records nothing more", RunInUse(by))
+        self._report("this process records nothing more", RunInUse(by))
         return False
 
     def _guarded(self, what: str, action: Callable[[], None]) -> None:
         try:
             action()
         except Exception as error:  # a fault of the instrumentation must not end it, let alone the training
-            self._tell_fault(what, error)
+            self._report(what, error)
 
-    def _tell_fault(self, what: str, error: BaseException) -> None:
-        self._on_fault(f"{self.path}: {what}", error)
+    def _report(self, what: str, error: BaseException) -> None:
+        """Report a fault. No report ends a thread of the run, not even a warning that is turned into an error."""
+        try:
+            self._on_fault(f"{self.path}: {what}", error)
+        except BaseException as raised:
+            if not threading.current_thread().name.startswith(THREAD_NAME):
+                raise
+            with suppress(Exception):
+                print(f"neurockt: {raised}", file=sys.stderr)
 
     def _row_refused(self, error: OSError) -> None:
-        self._on_fault(f"{self.path}: a row could not be written; rows wait in memory until the disk takes them", error)
+        self._report("a row could not be written; rows wait in memory until the disk takes them", error)
+
+
+def _load_pyarrow() -> bool:
+    """Whether it is installed. It holds the interpreter lock for a tenth of a second: now, not in the middle."""
+    try:
+        with deaf_threads():
+            import pyarrow.parquet  # noqa: F401
+
+            from neurockt.store.tables import parts, summary  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def _start(thread: threading.Thread) -> None:
+    """Start it.
+
+    Raises:
+        OSError: the system gives no more threads now.
+    """
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise OSError(errno.EAGAIN, f"{error}") from None

@@ -58,11 +58,13 @@ class Sampling:
         self._on_fault = on_fault
         self._taken: SimpleQueue[Sample] = SimpleQueue()
         self._stop = threading.Event()
-        threading.Thread(target=self._go_on, name=thread_name, daemon=True).start()
+        self._thread = threading.Thread(target=self._go_on, name=thread_name, daemon=True)
+        self._thread.start()
 
-    def stop(self) -> None:
-        """Read no more. A reading that is under way is not waited for: a driver may hang."""
+    def stop(self, seconds: float) -> None:
+        """Read no more. A reading that is under way is waited for no longer than this: a driver may hang."""
         self._stop.set()
+        self._thread.join(seconds)
 
     def store(self, table: TableWriter | None, create: Callable[[Sequence[str]], TableWriter]) -> None:
         """Store what has been read since the last call; the table is created for the first sample."""

@@ -421,8 +421,11 @@ class TableWriter:
             os.close(fd)
         self._fd = self._failed_fd = self._sealing_fd = -1
 
-    def close(self) -> None:
+    def close(self, *, seal: bool = True) -> None:
         """Seal what is left and remove the journal; the loop must have ended.
+
+        Args:
+            seal: False leaves the rows in the journal, on stable storage.
 
         Raises:
             OSError: the disk still refuses; the rows are in the journals, but for those that waited: they are dropped.
@@ -436,6 +439,9 @@ class TableWriter:
             if self._fd < 0:
                 with suppress(OSError):  # reported when it began
                     self._recover()
+            if not seal:
+                self.sync()
+                return
             if self._sealing_fd >= 0:
                 self.seal()
             self._seal_last()
