@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from neurockt.catalogue import list_runs
-    from neurockt.store.reading.run import Run, open_run
+    from neurockt.store import Run, open_run
 
 __all__ = ["Run", "__version__", "list_runs", "open_run"]
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Run": "neurockt.store.reading.run",
+    "Run": "neurockt.store",
     "list_runs": "neurockt.catalogue",
-    "open_run": "neurockt.store.reading.run",
+    "open_run": "neurockt.store",
 }
 
 

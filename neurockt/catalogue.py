@@ -12,10 +12,7 @@ from pathlib import Path
 
 from neurockt.errors import NeurocktError, NeurocktWarning, RunNotFound
 from neurockt.run_info import RunInfo
-from neurockt.store.base import layout
-from neurockt.store.base.run_file import read_info
-from neurockt.store.owner.liveness import Liveness, ask_scheduler
-from neurockt.store.reading.run import Run, open_run
+from neurockt.store import Liveness, Run, ask_scheduler, layout, open_run, read_info
 
 
 def list_runs(root: str | os.PathLike[str] | None = None, *, liveness: Liveness | None = None) -> list[RunInfo]:

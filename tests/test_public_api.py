@@ -11,6 +11,7 @@ import neurockt
 import neurockt.errors
 import neurockt.monitor
 import neurockt.monitor.wandb
+import neurockt.store
 import neurockt.testing
 import neurockt.torch
 
@@ -89,3 +90,12 @@ def test_the_public_members(owner: type, members: set[str]) -> None:
     options = {neurockt.monitor.wandb.WandbRecorder: {"mode": "disabled"}}
     made = owner(*arguments.get(owner, []), **options.get(owner, {}))
     assert {name for name in dir(made) if not name.startswith("_")} == members
+
+
+def test_the_store_names_what_others_may_import() -> None:
+    """Each name of ``__all__`` is found where it is said to be."""
+    assert sorted(neurockt.store.__all__) == sorted(neurockt.store._HOMES)
+    for name in neurockt.store.__all__:
+        assert getattr(neurockt.store, name) is not None
+    with pytest.raises(AttributeError):
+        neurockt.store.nothing  # noqa: B018

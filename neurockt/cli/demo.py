@@ -6,7 +6,7 @@ import argparse
 
 from neurockt.cli import output, parsing
 from neurockt.errors import MissingExtra
-from neurockt.store.base.layout import default_root
+from neurockt.store import default_root
 
 EPOCHS = 5
 

@@ -19,9 +19,7 @@ from neurockt.cli import WrongUsage, output, parsing
 from neurockt.errors import NeurocktError
 from neurockt.formatting import clean
 from neurockt.query.fields import split_names, unquoted
-from neurockt.store.base import files
-from neurockt.store.base.json_values import number
-from neurockt.store.base.layout import TABLES
+from neurockt.store import TABLES, files, number
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -112,7 +110,7 @@ def _write_json_lines(file: TextIO, schema: pa.Schema, batches: Batches) -> None
 
 
 def _write_parquet(path: Path, schema: pa.Schema, batches: Batches) -> None:
-    from neurockt.store.tables.parts import open_writer
+    from neurockt.store import open_writer
 
     with open_writer(path, schema) as writer:
         for batch in batches:
@@ -130,17 +128,14 @@ def _columns(batches: Batches) -> Iterator[list[list[Any]]]:
 
 
 def _values(column: pa.ChunkedArray) -> list[Any]:
-    """What ``to_pylist`` gives, in a tenth of its time."""
     import numpy as np
 
-    array = column.to_numpy()
-    if array.dtype.kind == "M":
-        return [f"{moment}+00:00" for moment in np.datetime_as_string(array, unit="us").tolist()]
-    values: list[Any] = array.tolist()
-    if column.null_count:
-        for index in np.flatnonzero(column.is_null().to_numpy()):
-            values[index] = None
-    return values
+    from neurockt.store import arrays
+
+    if str(column.type).startswith("timestamp"):
+        moments = arrays.numbers(column).view("datetime64[us]")
+        return [f"{moment}+00:00" for moment in np.datetime_as_string(moments).tolist()]
+    return arrays.values(column)
 
 
 def _plain(column: list[Any]) -> list[Any]:

@@ -14,7 +14,7 @@ from neurockt.cli import output, parsing
 from neurockt.query.fields import Field, field_value, flat_config, parse_field, sort_runs, split_names
 from neurockt.query.filter import parse
 from neurockt.run_info import RunInfo
-from neurockt.store.base.layout import default_root
+from neurockt.store import default_root
 
 METRICS_SHOWN: Final = 4
 """Metrics in the table when no columns are asked for: the most common ones."""

@@ -13,8 +13,7 @@ from typing import Any, Final, TextIO
 from neurockt.formatting import clean, clip, display_width, format_ago, format_duration, format_number, pad
 from neurockt.query.fields import Field, Kind
 from neurockt.run_info import RunInfo
-from neurockt.store.base.json_values import plain
-from neurockt.store.base.run_file import to_json
+from neurockt.store import plain, to_json
 
 GAP: Final = "  "
 """What stands between two columns."""

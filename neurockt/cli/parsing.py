@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from neurockt.catalogue import find_run
-from neurockt.store.reading.run import Run
+from neurockt.store import Run
 
 Subparsers = argparse._SubParsersAction  # argparse has no public name for it
 

@@ -11,11 +11,7 @@ from typing import Any
 from neurockt.catalogue import find_run, run_paths
 from neurockt.cli import output, parsing
 from neurockt.errors import NeurocktError, RunInUse
-from neurockt.store.base import layout
-from neurockt.store.base.layout import TABLES, default_root
-from neurockt.store.base.run_file import read_info
-from neurockt.store.owner.liveness import Liveness, ask_scheduler
-from neurockt.store.owner.slurm import scheduler
+from neurockt.store import TABLES, Liveness, ask_scheduler, default_root, layout, read_info, scheduler
 
 _DESCRIPTION = """\
 Turn the journals of dead runs into Parquet, so that they read as plain Parquet without neurockt too.
@@ -46,7 +42,7 @@ def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Seal the runs; one that cannot be sealed does not keep the others from it."""
-    from neurockt.store.recovery.sealing import seal_run
+    from neurockt.store import seal_run
 
     status = 0
     done: list[dict[str, Any]] = []

@@ -20,11 +20,7 @@ from neurockt.formatting import (
 )
 from neurockt.query.fields import flat_config
 from neurockt.run_info import RunInfo, TableSummary
-from neurockt.store.base.layout import AXES
-from neurockt.store.base.origin import Origin, facts, to_json
-from neurockt.store.owner.liveness import ask_scheduler
-from neurockt.store.owner.slurm import scheduler
-from neurockt.store.reading.run import Run
+from neurockt.store import AXES, Origin, Run, ask_scheduler, facts, plain, scheduler
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -71,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         tables = {"epochs": epochs, **({"steps": steps} if steps is not None else {})}
         rows = {name: [_row_to_json(row) for row in table.to_pylist()] for name, table in tables.items()}
-        output.print_json({**output.run_to_json(info), "origin": origin and to_json(origin), "rows": rows})
+        output.print_json({**output.run_to_json(info), "origin": origin and plain(origin), "rows": rows})
         return 0
     sections = [
         list(_description(info, _ranks(found))),

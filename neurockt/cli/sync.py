@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from neurockt.cli import output, parsing
 from neurockt.errors import MissingExtra
 from neurockt.formatting import clean, clip
-from neurockt.store.base.layout import default_root
+from neurockt.store import default_root
 
 if TYPE_CHECKING:
     from tqdm import tqdm

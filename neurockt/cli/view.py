@@ -8,7 +8,7 @@ import sys
 
 from neurockt.cli import ls, output, parsing
 from neurockt.errors import MissingExtra, RunNotFound
-from neurockt.store.base.layout import default_root, expanded
+from neurockt.store import default_root, expanded
 
 _EXAMPLE = """\
   neurockt view runs

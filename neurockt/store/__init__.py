@@ -1,1 +1,91 @@
-"""The run directory on disk: FORMAT.md says what the bytes mean."""
+"""The run directory: write it, read it, and seal or continue it when its process is dead. ``FORMAT.md`` describes it.
+
+Other packages import what is named here; each name is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from neurockt.store.base import files, layout
+    from neurockt.store.base.json_values import mapping_of, number, plain
+    from neurockt.store.base.layout import AXES, KEY, RANK, RUN_FILE, TABLES, TableName, default_root, expanded
+    from neurockt.store.base.origin import Origin, facts, read_origin, short_form
+    from neurockt.store.base.run_file import read_info, to_json
+    from neurockt.store.owner.liveness import Liveness, ask_scheduler
+    from neurockt.store.owner.slurm import scheduler
+    from neurockt.store.reading.follow import TableFollower
+    from neurockt.store.reading.random_access import Block, Groups, RowReader
+    from neurockt.store.reading.run import NewRows, Run, open_run
+    from neurockt.store.reading.table_reader import Damage
+    from neurockt.store.recovery.sealing import seal_run
+    from neurockt.store.tables import arrays
+    from neurockt.store.tables.outline import Outline
+    from neurockt.store.tables.parts import open_writer
+
+_NAMES = {
+    "base": "files layout",
+    "base.json_values": "mapping_of number plain",
+    "base.layout": "AXES KEY RANK RUN_FILE TABLES TableName default_root expanded",
+    "base.origin": "Origin facts read_origin short_form",
+    "base.run_file": "read_info to_json",
+    "owner.liveness": "Liveness ask_scheduler",
+    "owner.slurm": "scheduler",
+    "reading.follow": "TableFollower",
+    "reading.random_access": "Block Groups RowReader",
+    "reading.run": "NewRows Run open_run",
+    "reading.table_reader": "Damage",
+    "recovery.sealing": "seal_run",
+    "tables": "arrays",
+    "tables.outline": "Outline",
+    "tables.parts": "open_writer",
+}
+_HOMES = {name: home for home, names in _NAMES.items() for name in names.split()}
+
+__all__ = [
+    "AXES",
+    "KEY",
+    "RANK",
+    "RUN_FILE",
+    "TABLES",
+    "Block",
+    "Damage",
+    "Groups",
+    "Liveness",
+    "NewRows",
+    "Origin",
+    "Outline",
+    "RowReader",
+    "Run",
+    "TableFollower",
+    "TableName",
+    "arrays",
+    "ask_scheduler",
+    "default_root",
+    "expanded",
+    "facts",
+    "files",
+    "layout",
+    "mapping_of",
+    "number",
+    "open_run",
+    "open_writer",
+    "plain",
+    "read_info",
+    "read_origin",
+    "scheduler",
+    "seal_run",
+    "short_form",
+    "to_json",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = import_module(f"{__name__}.{_HOMES[name]}")
+    value = getattr(home, name, None) or import_module(f"{home.__name__}.{name}")
+    globals()[name] = value
+    return value

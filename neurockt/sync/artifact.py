@@ -19,8 +19,7 @@ from typing import Any, Final
 
 from neurockt.errors import MissingExtra, SyncFailed
 from neurockt.formatting import clean
-from neurockt.store.base import layout
-from neurockt.store.base.layout import TABLES
+from neurockt.store import TABLES, layout
 from neurockt.sync.account import Account
 from neurockt.sync.ledger import digest
 

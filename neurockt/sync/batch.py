@@ -11,7 +11,7 @@ from typing import Final
 
 from neurockt.catalogue import run_paths
 from neurockt.errors import NeurocktError, RunNotFound
-from neurockt.store.reading.run import Run, open_run
+from neurockt.store import Run, open_run
 from neurockt.sync.client import Client, Unreachable
 from neurockt.sync.options import Options, Outcome
 from neurockt.sync.upload import Upload

@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from neurockt.run_info import RunInfo
-from neurockt.store.base.json_values import plain
-from neurockt.store.base.layout import TableName
-from neurockt.store.base.origin import read_origin, short_form
+from neurockt.store import TableName, plain, read_origin, short_form
 
 CONFIG_KEY: Final = "neurockt"
 """Key of the config under which W&B finds what it has no field for."""

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from neurockt.store.base import layout
+from neurockt.store import layout
 from neurockt.sync.rows import START, Place
 
 VERSION: Final = 1

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from neurockt.store.reading.run import Run
+    from neurockt.store import Run
     from neurockt.sync.client import Client
     from neurockt.sync.options import Outcome
 
@@ -93,7 +93,7 @@ class Live:
             self._wait(pause)
 
     def _send(self, *, is_last: bool, is_lost: bool) -> Outcome:
-        from neurockt.store.reading.run import open_run
+        from neurockt.store import open_run
         from neurockt.sync.account import find_account
         from neurockt.sync.client import Client
         from neurockt.sync.options import Options

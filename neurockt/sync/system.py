@@ -7,8 +7,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Final
 
-from neurockt.store.base.layout import KEY
-from neurockt.store.reading.run import Run
+from neurockt.store import KEY, Run
 from neurockt.sync.rows import count_numbers, encode, mean_of_ranks
 
 LINES: Final = 5_000

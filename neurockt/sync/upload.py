@@ -13,9 +13,7 @@ from typing import Final
 
 from neurockt.errors import SyncFailed
 from neurockt.run_info import RunInfo
-from neurockt.store.base import layout
-from neurockt.store.base.layout import superseded_names
-from neurockt.store.reading.run import Run
+from neurockt.store import Run, layout
 from neurockt.sync import artifact
 from neurockt.sync.client import Client, Refused
 from neurockt.sync.compare import difference, same_row
@@ -140,7 +138,7 @@ class Upload:
             last = rows.row(there.rows - 1, START)
         if _is_last(there, last):
             return rows, last, there, run_id
-        if last is None and self.is_live and not superseded_names(self._run.path):
+        if last is None and self.is_live and not self._run.rewind_token:
             raise SyncFailed("W&B has more rows than can be seen from here; the file system lags, sync again later")
         if not self._options.replace:
             raise Rewound(

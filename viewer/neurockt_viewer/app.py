@@ -21,7 +21,7 @@ from textual.theme import Theme
 
 from neurockt.errors import NeurocktWarning
 from neurockt.formatting import clean
-from neurockt.store.base.layout import RUN_FILE
+from neurockt.store import RUN_FILE
 from neurockt_viewer import terminal
 from neurockt_viewer.screens.help import TOOLKIT_ACTIONS
 from neurockt_viewer.settings import Settings, load_settings

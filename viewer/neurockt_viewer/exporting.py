@@ -13,13 +13,13 @@ from textual.widget import Widget
 from neurockt.errors import NeurocktError, UsageError
 from neurockt.formatting import clean
 from neurockt.query.comparing import as_text
-from neurockt.store.base import files
+from neurockt.store import files
 from neurockt_viewer.screens.prompts import Ask
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from neurockt.store.base.layout import TableName
+    from neurockt.store import TableName
     from neurockt_viewer.table_rows import Order
 
 ENDINGS: Final = (".csv", ".parquet")

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from neurockt.store.base.files import publish
+from neurockt.store import files
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Settings:
         with suppress(OSError, RuntimeError):  # RuntimeError: there is no home
             path = settings_path()
             path.parent.mkdir(parents=True, exist_ok=True)
-            publish(path, lambda temporary: temporary.write_text(text))
+            files.publish(path, lambda temporary: temporary.write_text(text))
 
 
 def settings_path() -> Path:

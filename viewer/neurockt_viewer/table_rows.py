@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurockt.formatting import clean, clip, display_width
-from neurockt.store.reading.random_access import Block, Groups, RowReader
+from neurockt.store import Block, Groups, RowReader
 from neurockt_viewer.table_format import SHORT_WIDTH, TIME_WIDTH, show_exact, show_short, show_time
 from neurockt_viewer.widgets.row_source import Cell, Column
 

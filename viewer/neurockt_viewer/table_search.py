@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from neurockt.store.reading.random_access import RowReader
+from neurockt.store import RowReader
 from neurockt_viewer.table_rows import Order
 
 Tell = Callable[[float], bool]

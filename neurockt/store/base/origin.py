@@ -98,13 +98,7 @@ def write_origin(run_dir: Path, attempt: int, origin: Origin, diff: str | None) 
     path.parent.mkdir(exist_ok=True)
     if diff is not None:
         files.publish_bytes(path.with_suffix(".diff"), diff.encode("utf-8", "replace"))
-    files.publish_json(path, {"attempt": attempt, **to_json(origin)})
-
-
-def to_json(origin: Origin) -> dict[str, Any]:
-    """The document that the file holds, without the attempt's number."""
-    document: dict[str, Any] = plain(origin)
-    return document
+    files.publish_json(path, {"attempt": attempt, **plain(origin)})
 
 
 def read_origin(run_dir: Path, attempt: int | None = None) -> Origin | None:

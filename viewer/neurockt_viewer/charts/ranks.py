@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neurockt import open_run
-from neurockt.store.base.layout import TABLES
-from neurockt.store.reading.run import Run
+from neurockt.store import TABLES, Run
 from neurockt_viewer.charts.band import band
 from neurockt_viewer.charts.pyramid import ENTRIES
 from neurockt_viewer.charts.series import Axis, Line, Series
 from neurockt_viewer.charts.source import Metric, RunSeries
 
 if TYPE_CHECKING:
-    from neurockt.store.reading.table_reader import Damage
+    from neurockt.store import Damage
 
 
 class RankedSeries:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from neurockt.query.fields import flat_config
 from neurockt.run_info import RunInfo
-from neurockt.store.base.layout import TABLES
+from neurockt.store import TABLES
 from neurockt_viewer.charts.band import band
 from neurockt_viewer.charts.pyramid import ENTRIES
 from neurockt_viewer.charts.ranks import RankedSeries, series_of
@@ -19,7 +19,7 @@ from neurockt_viewer.charts.series import Axis, Line
 from neurockt_viewer.charts.source import Metric, RunSeries
 
 if TYPE_CHECKING:
-    from neurockt.store.reading.table_reader import Damage
+    from neurockt.store import Damage
 
 _SEED: Final = re.compile(r"(?:^|[._-])(?:random_|rng_|torch_|np_|numpy_)?(?:seed|random_state|rng)$", re.IGNORECASE)
 _SEED_IN_NAME: Final = re.compile(r"[-_. /]*(?:seed|s)?[-_. =]*$", re.IGNORECASE)

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from neurockt import open_run
-from neurockt.store.base import layout
-from neurockt.store.base.layout import KEY, TABLES
-from neurockt_viewer.charts.arrow import axes_of, numbers_of, values_of
+from neurockt.store import KEY, TABLES, arrays, layout
+from neurockt_viewer.charts.arrow import axes_of, values_of
 from neurockt_viewer.charts.pyramid import ENTRIES, Entries, Pyramid, stretch_for, to_series
 from neurockt_viewer.charts.series import Axis, Floats, Integers, Line, Series, join
 
@@ -25,11 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from neurockt.run_info import TableSummary
-    from neurockt.store.base.layout import TableName
-    from neurockt.store.reading.follow import TableFollower
-    from neurockt.store.reading.run import Run
-    from neurockt.store.reading.table_reader import Damage
-    from neurockt.store.tables.outline import Outline
+    from neurockt.store import Damage, Outline, Run, TableFollower, TableName
 
 OUTLINE_ROWS: Final = 200_000
 """A table with fewer rows is read faster than its outline is worth."""
@@ -198,7 +193,7 @@ class RunSeries:
         self._tables["epochs"].read_until[""] = int(self._ends[1][-1])
 
     def _add_ends(self, rows: pa.Table) -> None:
-        steps, epochs = numbers_of(rows["step"], np.int64), numbers_of(rows["epoch"], np.int64)
+        steps, epochs = arrays.numbers(rows["step"]), arrays.numbers(rows["epoch"])
         new = epochs > self._ends[1][-1]
         self._ends = np.append(self._ends[0], steps[new]), np.append(self._ends[1], epochs[new])
 

@@ -22,7 +22,7 @@ from neurockt import open_run
 from neurockt.errors import NeurocktError
 from neurockt.formatting import clean
 from neurockt.run_info import RunInfo
-from neurockt.store.reading.run import Run
+from neurockt.store import Run
 from neurockt_viewer.charts import palette
 from neurockt_viewer.comparison import Compared, MetricColumn, compare_configs, compare_metrics
 from neurockt_viewer.text import styled

@@ -22,9 +22,7 @@ from neurockt import open_run
 from neurockt.errors import NeurocktError
 from neurockt.formatting import clean, format_ago, format_duration
 from neurockt.run_info import RunInfo, State
-from neurockt.store.base.layout import rank_path
-from neurockt.store.base.origin import Origin
-from neurockt.store.reading.run import Run
+from neurockt.store import Origin, Run, layout
 from neurockt_viewer.text import full_path, styled
 from neurockt_viewer.widgets.key_line import KeyLine
 from neurockt_viewer.widgets.preview import MUTED, state_text
@@ -208,7 +206,7 @@ class RunScreen(Screen[None]):
         """Make the tabs anew."""
         if not answer:
             return
-        shown = self._path if answer[0] == "mean" else rank_path(self._path, int(answer[0]))
+        shown = self._path if answer[0] == "mean" else layout.rank_path(self._path, int(answer[0]))
         if shown == self._shown:
             return
         self._shown, tabs, self._tabs = shown, list(self._tabs.values()), {}

@@ -16,8 +16,7 @@ from neurockt.errors import NeurocktError
 from neurockt.formatting import clean
 
 if TYPE_CHECKING:
-    from neurockt.store.base.layout import TableName
-    from neurockt.store.reading.random_access import RowReader
+    from neurockt.store import RowReader, TableName
 
 Tell = Callable[[float], bool]
 """Told the part that is done; says whether to go on."""

@@ -27,8 +27,7 @@ from neurockt_viewer.widgets.table_status import about_cursor
 from neurockt_viewer.widgets.target import parse_target
 
 if TYPE_CHECKING:
-    from neurockt.store.base.layout import TableName
-    from neurockt.store.reading.random_access import Groups, RowReader
+    from neurockt.store import Groups, RowReader, TableName
     from neurockt_viewer.table_rows import Order, TableRows
 
 POLL_SECONDS: Final = 0.7
