@@ -5,7 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-JOBS ?= 2
+JOBS := 2
+PYTEST = $(BIN)/pytest --numprocesses $(JOBS) --dist worksteal
 
 .PHONY: demo check test lint lowest bench samples pictures clean
 
@@ -16,12 +17,10 @@ demo: $(READY)
 
 # Lint, types, contracts and the fast tests: under a minute.
 check: lint
-	$(BIN)/pytest --quiet -m 'not slow' -n $(JOBS)
+	$(PYTEST) -m 'not slow'
 
-# Everything. Tests that measure time, memory or processes run after the others, one at a time.
 test: lint
-	$(BIN)/pytest -m 'not alone' -n $(JOBS)
-	$(BIN)/pytest -m alone
+	$(PYTEST)
 
 lint: $(READY)
 	$(BIN)/ruff check
@@ -37,7 +36,7 @@ lowest: $(READY)
 	$(BIN)/uv pip freeze --quiet --python .lowest --exclude neurockt > .lowest/constraints.txt
 	$(BIN)/uv pip install --quiet --python .lowest --constraint .lowest/constraints.txt \
 		$$(grep -E '^(pytest|hypothesis|pyte|omegaconf)' tests/requirements.txt) packaging
-	.lowest/bin/pytest --quiet -m 'not slow and not alone' -n $(JOBS) $(WITHOUT_TORCH)
+	.lowest/bin/pytest -m 'not slow' $(WITHOUT_TORCH)
 
 bench: $(READY)
 	$(BIN)/python -m tests.benchmarks
