@@ -21,6 +21,8 @@ from neurockt_viewer.screens.compare import CompareScreen
 from neurockt_viewer.screens.runs import RunsScreen
 from neurockt_viewer.widgets.chart_grid import ChartGrid
 
+pytestmark = pytest.mark.slow
+
 HOSTILE = "[/x]\x1b]0;owned\x07[@click=app.bell]a\u202e"
 
 

@@ -15,6 +15,8 @@ from neurockt_viewer.screens.prompts import Choose
 from neurockt_viewer.screens.run import RunScreen
 from neurockt_viewer.widgets.chart_grid import ChartGrid
 
+pytestmark = pytest.mark.slow
+
 LOSS = Metric("steps", "loss")
 
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
 from live_run import LiveRun
 from textual.pilot import Pilot
 from textual.widgets import Static
@@ -21,6 +22,8 @@ from neurockt_viewer.widgets.chart_grid import ChartGrid
 from neurockt_viewer.widgets.info import InfoView
 from neurockt_viewer.widgets.tab_bar import TabBar
 from neurockt_viewer.widgets.table_view import TableView
+
+pytestmark = pytest.mark.slow
 
 SAMPLE = Path(__file__).parents[2] / "sample_runs" / "adam-0.003-s0"
 

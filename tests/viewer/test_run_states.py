@@ -14,6 +14,8 @@ from neurockt_viewer.app import ViewerApp
 from neurockt_viewer.screens.run import RunScreen
 from neurockt_viewer.widgets.chart_grid import ChartGrid
 
+pytestmark = pytest.mark.slow
+
 
 async def test_a_live_run_is_followed_until_it_is_killed(tmp_path: Path) -> None:
     """Charts and tables grow by themselves; when the process dies the screen says so, and has its last row."""

@@ -21,6 +21,8 @@ from neurockt_viewer.screens.runs import RunsScreen
 from neurockt_viewer.settings import Settings, load_settings, settings_path
 from neurockt_viewer.widgets.grid import Grid
 
+pytestmark = pytest.mark.slow
+
 SAMPLES = Path(__file__).parents[2] / "sample_runs"
 
 

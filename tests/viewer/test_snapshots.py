@@ -16,6 +16,8 @@ from neurockt_viewer.screens.compare import CompareScreen
 from neurockt_viewer.screens.help import HelpScreen
 from neurockt_viewer.screens.prompts import Choose
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).parent / "snapshots"
 SCROLLBAR = re.compile("[▁▂▃▄▅▆▇█▎▍▌▋▊▉]")
 """Its end is an eighth longer where the list has one more line."""

@@ -118,6 +118,7 @@ async def test_values_keep_their_meaning_and_the_one_under_the_cursor_all_its_di
         assert status(view).startswith("tenth no value at step 1 ")
 
 
+@pytest.mark.slow
 async def test_no_more_than_what_is_near_is_in_memory(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever has been looked at: a page here, the end, the middle; and each row is the one it says."""
     room = 4 * 9 * GROUP * 5
@@ -229,6 +230,7 @@ async def test_columns_are_hidden_and_frozen(run_dir: Path) -> None:
         assert text(view)[0].split() == ["step", "lr", "tenth"]
 
 
+@pytest.mark.slow
 async def test_a_value_is_copied_in_full(run_dir: Path) -> None:
     """As it reads back."""
     async with shown(run_dir) as (pilot, view):
@@ -265,6 +267,7 @@ async def test_what_is_seen_is_exported(run_dir: Path, tmp_path: Path, monkeypat
     assert sorted(table["step"].to_pylist()) == list(range(1, STEPS + 1))
 
 
+@pytest.mark.slow
 async def test_a_run_that_is_written_is_followed_until_one_looks_elsewhere(tmp_path: Path) -> None:
     """A real process records: the cursor stays with the last row; one key up, and new rows are counted; G follows."""
     with LiveRun(tmp_path, rate=200.0) as live:

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from real_terminal import NEUROCKT, RealTerminal
 
+pytestmark = pytest.mark.slow
+
 SAMPLES = Path(__file__).parents[2] / "sample_runs"
 
 CRASH = """

@@ -17,6 +17,8 @@ from neurockt_viewer.screens.runs import RunsScreen
 from neurockt_viewer.widgets.chart_grid import ChartGrid
 from neurockt_viewer.widgets.table_view import TableView
 
+pytestmark = pytest.mark.slow
+
 SAMPLES = Path(__file__).parents[2] / "sample_runs"
 
 

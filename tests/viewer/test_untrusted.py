@@ -28,6 +28,8 @@ from neurockt_viewer.screens.runs import RunsScreen
 from neurockt_viewer.text import Scrub
 from neurockt_viewer.widgets.chart_grid import ChartGrid
 
+pytestmark = pytest.mark.slow
+
 HOSTILE = "[/x][@click=app.bell]y[/]\x1b]0;owned\x07\x1b]52;c;b3duZWQ=\x07\x1b[2J\x9b2Jb\u202ec\x00\r\nd"
 """Markup that fails or acts; a title, a clipboard, a cleared screen (also as C1); another direction; broken lines."""
 FOLDER = HOSTILE.replace("/", "|").replace("\0", "")
