@@ -190,8 +190,6 @@ class TableReader:
         successor_rows = self._replay(successor, layout.next_journal_path(self._run_dir, self._table))
         journal = JournalDecoder()
         rows = self._replay(journal, layout.journal_path(self._run_dir, self._table))
-        if journal.first is not None and (successor.first is None or successor.first <= journal.first):
-            return Journals(rows, [], journal.next)  # the successor has taken the journal's place meanwhile
         return Journals(rows, successor_rows, journal.next)
 
     def _replay(self, decoder: JournalDecoder, path: Path) -> list[Rows]:
