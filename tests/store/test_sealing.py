@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
+import sys
+import traceback
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from live_run import wait_until
 
 from neurockt import open_run
 from neurockt.errors import RunInUse, RunNotFound
 from neurockt.monitor import Recorder
 from neurockt.store.base import layout
-from neurockt.store.recovery.sealing import seal_run
+from neurockt.store.base.run_file import read_info, write_info
+from neurockt.store.owner.attempts import begin_attempt
+from neurockt.store.recovery.sealing import SealedRun, seal_run
 
 
 def record(root: Path, steps: int, *, ending: Callable[[Recorder], None]) -> Path:
@@ -130,3 +139,39 @@ def test_a_sealing_that_was_interrupted_is_completed(killed_run: Path) -> None:
     sealed = seal_run(killed_run)
     assert (sealed.steps, sealed.epochs) == (0, 0)
     assert open_run(killed_run).steps().equals(before)
+
+
+def test_a_run_that_another_process_seals_meanwhile_is_sealed_already(killed_run: Path, tmp_path: Path) -> None:
+    """Who waited for the other's claim finds nothing to do, and says so."""
+    sealed = shutil.copytree(killed_run, tmp_path / "sealed")
+    seal_run(sealed)
+    claim = layout.claim_path(killed_run, 2)
+    attempt = begin_attempt(2)
+    claim.write_text(json.dumps({"host": attempt.host, "pid": attempt.pid, "process": attempt.process}))
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(seal_run, killed_run)
+        wait_until(lambda: is_called("_wait_for_claims"), "the second to wait")
+        for journal in killed_run.glob("*.journal"):
+            journal.unlink()
+        for table in ("steps", "epochs"):
+            shutil.copytree(sealed / table, killed_run / table, dirs_exist_ok=True)
+        write_info(replace(read_info(sealed), path=killed_run))
+        claim.unlink()
+        assert waiting.result() == SealedRun(killed_run, 0, 0, 0, already=True)
+
+
+def is_called(function: str) -> bool:
+    """Whether a thread is in a function of that name."""
+    stacks = (traceback.walk_stack(frame) for frame in sys._current_frames().values())
+    return any(frame.f_code.co_name == function for stack in stacks for frame, _ in stack)
+
+
+def test_a_run_of_several_ranks_is_sealed_when_all_of_them_are(killed_run: Path, tmp_path: Path) -> None:
+    """One rank that was sealed before the others does not make it so."""
+    run = tmp_path / "ranks"
+    for rank in range(2):
+        shutil.copytree(killed_run, layout.rank_path(run, rank))
+    write_info(replace(read_info(killed_run), path=run, ranks=2, rank=None))
+    seal_run(layout.rank_path(run, 0))
+    assert seal_run(run) == SealedRun(run, 1000, 10, 0, already=False)
+    assert seal_run(run) == SealedRun(run, 0, 0, 0, already=True)
