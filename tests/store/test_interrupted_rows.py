@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -12,6 +11,7 @@ from types import FrameType
 from typing import Any
 
 import pytest
+from faulty_disk import break_journal
 
 from neurockt import Run
 from neurockt.store.base import layout
@@ -49,15 +49,6 @@ def interrupt_at(operation: int, action: Callable[[], object]) -> bool:
     finally:
         sys.settrace(before)
     return False
-
-
-def break_journal(run_dir: Path) -> None:
-    """Have the next write to the active journal fail: its descriptor is that of a full device from now on."""
-    for link in Path("/proc/self/fd").iterdir():
-        if link.exists() and link.resolve().name.startswith("steps.journal") and run_dir in link.resolve().parents:
-            full = os.open("/dev/full", os.O_RDWR)
-            os.dup2(full, int(link.name), inheritable=False)
-            os.close(full)
 
 
 def check(run_dir: Path, interrupted: set[int], recorded: int) -> None:

@@ -38,6 +38,8 @@ from neurockt.store.writing.timing import Timing
 
 LOCK_SECONDS: Final = 0.2
 """How long the background thread waits for the loop. A signal handler may hold the loop anywhere, for any time."""
+COLUMNS_DUE: Final = -2
+"""Where the loop notes which descriptor it writes to: none, but a columns record comes before the next row."""
 LONGEST_SEAL_RETRY: Final = 32
 """Sealings that fail one after the other are tried after twice the time each, up to this multiple."""
 
@@ -159,33 +161,26 @@ class TableWriter:
             self._failed_fd, self._fd = self._fd, -1
 
     def set_columns(self, columns: Sequence[str]) -> None:
-        """Rows from here on have these columns."""
+        """Rows from here on have these columns; the next row writes them down."""
         self._begin_section(columns)
 
     def skip(self, rows: int) -> None:
         """So many rows were lost before they got here: they are counted in ``dropped``, and keep their numbers."""
         self._begin_section(self.columns, rows)
-
-    def _begin_section(self, columns: Sequence[str], skipped: int = 0) -> None:
-        """Have a columns record before the next row."""
         with self._lock:
             self._settle()
-            self._writing = self._fd  # as in ``append``
+
+    def _begin_section(self, columns: Sequence[str], skipped: int = 0) -> None:
+        """Have a columns record written before the next row."""
+        with self._lock:
+            if self._writing != COLUMNS_DUE:
+                self._settle()
             if self._fd < 0:
                 self._wait()
+            self._writing = COLUMNS_DUE
             self.last += skipped
             self.dropped += skipped
             self._take_columns(columns)
-            try:
-                if self._fd >= 0:  # else it is written with the rows that wait
-                    journal_file.write_all(self._fd, columns_record(self.columns, self.last + 1))
-                self._writing = None
-                return
-            except OSError as error:
-                fault = error
-                self._wait()
-                self._writing = None
-        self._on_fault(fault)
 
     def _take_columns(self, columns: Sequence[str]) -> None:
         self.columns = tuple(columns)
@@ -194,23 +189,31 @@ class TableWriter:
         self._row_bytes = row.size + CRC_SIZE
 
     def _settle(self) -> None:
-        """Find out whether a write that a signal handler interrupted was done, so that no row gets its number twice."""
-        fd = self._writing
+        """Make the journal fit the next row.
+
+        A write that a signal handler interrupted may have been done: no row may get its number twice.
+        """
+        fd, error = self._writing, None
         if fd is None:
             return
         self._take_columns(self.columns)
         self.last = max(self.last, self._backlog.last)
+        is_known = fd == COLUMNS_DUE
+        self._writing = fd = self._fd if is_known else fd
         if fd >= 0:
             try:
-                end = repair.cut(fd)
-                self.last = max(self.last, end.next - 1)
+                end = None if is_known else repair.cut(fd)
+                self.last = max(self.last, end.next - 1 if end else 0)
                 if fd == self._fd and end != (self.columns, self.last + 1):
                     journal_file.write_all(fd, columns_record(self.columns, self.last + 1))
-            except OSError:
-                self.last += 1  # it may have been written
+            except OSError as refused:
+                self.last += not is_known  # it may have been written
                 if fd == self._fd:
+                    error = refused
                     self._wait()
         self._writing = None
+        if error is not None:
+            self._on_fault(error)
 
     # The background thread's side
 
