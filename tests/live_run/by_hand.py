@@ -52,9 +52,9 @@ class Recording:
 
     def settle(self) -> None:
         """Wait for what is written in the background at the beginning."""
-        telling = self.recorder._writer._telling
-        assert telling is not None
-        telling.join()
+        origin = self.recorder._writer._origin
+        assert origin is not None
+        origin.join()
 
     def validate(self) -> None:
         with self.recorder(train=False):
