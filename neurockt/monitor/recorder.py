@@ -8,6 +8,7 @@ from datetime import datetime
 from itertools import count
 from operator import index
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 from neurockt.errors import UsageError
@@ -25,6 +26,8 @@ from neurockt.store.base.layout import default_root, expanded
 from neurockt.store.base.run_file import now
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from neurockt.store.writing.run_writer import RunWriter
 
 _numbers: Final = count(1)
@@ -47,6 +50,7 @@ class Recorder:
         project: str | None = None,
         name: str | None = None,
         run_id: str | None = None,
+        resume: bool | None = None,
         config: Any = None,
         tags: Iterable[str] = (),
         notes: str | None = None,
@@ -63,8 +67,9 @@ class Recorder:
             root: directory of runs; default ``$NEUROCKT_DIR``, else ``runs``.
             project: what the run belongs to.
             name: what to call it; need not be unique. Default: its id.
-            run_id: name of its directory; default a new one from time and chance. A run that is there goes on, if its
-                process is dead, as does without a name that of a job which SLURM has restarted.
+            run_id: name of its directory; default a new one from time and chance. A run of that name continues if its
+                process is dead and it has not finished. Without a name, the run of a job that SLURM has restarted does.
+            resume: True also continues a finished run; with False there must be no run of that name.
             config: settings: a mapping, a dataclass, an ``argparse.Namespace``, an OmegaConf, pydantic or attrs one,
                 or an object with attributes; nested as you like. It is stored as it is: leave secrets out.
             tags: labels to filter by.
@@ -102,12 +107,13 @@ class Recorder:
         gate = Gate()
         self._session = session = Session(
             gate,
-            Destination(directory, info, next(_numbers), is_named=run_id is not None),
+            Destination(directory, info, next(_numbers), is_named=run_id is not None, resume=resume),
             Config(config),
             reduction=reduction,
             recording=recording,
             system_seconds=check_seconds(system_seconds),
             save_diff=save_diff,
+            quiet=quiet,
         )
         printer = None if quiet else TablePrinter(session.faults)
         self._steps = Block(session, gate, session.steps)
@@ -205,13 +211,33 @@ class Recorder:
         Raises:
             UsageError: a block is open.
         """
-        if self._session.open_block is not None:
-            raise UsageError("finish() inside a block would lose its row; leave the 'with recorder(...)' first")
-        self._session.finish()
+        self._session.finish_now()
 
     @property
     def _writer(self) -> RunWriter | None:
         return self._session.writer
+
+    @property
+    def id(self) -> str:
+        """The run's id, the name of its directory; with ``ranks="all"`` it is settled by the first block."""
+        return self.run_dir.name
+
+    @property
+    def name(self) -> str | None:
+        """What the run is called; None where it has no name."""
+        return self._session.destination.info.name
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._session.destination.run_dir}, {self._session.life.name.lower()}>"
+
+    def __enter__(self) -> Self:
+        """Use ``with Recorder(...) as recorder:`` to end the run with the block; an exception makes it failed."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._session.leave(error)
 
     def __copy__(self) -> Recorder:
         """A copied model keeps recording to the same run."""

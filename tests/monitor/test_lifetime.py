@@ -193,13 +193,15 @@ def test_what_describes_the_run_is_kept(make_recorder: Any) -> None:
 
 
 def test_a_directory_that_cannot_be_made_does_not_stop_training(tmp_path: Path) -> None:
-    """One warning that says what and where; the rows that could not be stored are counted at the end."""
+    """One warning that says what and where; the end prints how many rows were lost, also to who ignores warnings."""
     (tmp_path / "root").write_text("a file is in the way")
     done = train(tmp_path / "root", "print('trained')")
     assert (done.returncode, done.stdout) == (0, "trained\n")
-    assert done.stderr.count("NeurocktWarning") == 2
+    assert done.stderr.count("NeurocktWarning") == 1
     assert "cannot create" in done.stderr
     assert "10 rows could not be stored" in done.stderr
+    done = train(tmp_path / "root", before="import warnings; warnings.filterwarnings('ignore')\n")
+    assert done.stderr == f"neurockt: {tmp_path / 'root/run'}: 10 rows could not be stored and are lost\n"
 
 
 def test_a_fault_raises_under_pytest(make_recorder: Any, tmp_path: Path) -> None:

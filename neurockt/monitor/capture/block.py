@@ -148,7 +148,7 @@ class Block:
     ) -> None:
         gate = self._gate
         if gate.block is not self:
-            self._session.not_open(self, gate)
+            self._session.report_nested(self)
             return
         if kind is not None:
             self.close()  # a partial mean is a wrong mean
@@ -187,6 +187,9 @@ class Block:
             outer.rows.fast_append = None
         if self.is_open:
             self._gate.block = outer
+        if self.has_inner:
+            self.has_inner = False
+            self._session.report_nested(self)
 
     def _reduce_and_store(self, now: int) -> dict[str, UsageError]:
         over_ranks = self._session.over_ranks

@@ -50,7 +50,7 @@ def recorded(function: Callable[P, R], gate: Gate, block: Block, slot: int, coll
     }
     source = _TEMPLATE.format(parameters=parameters, arguments=arguments)
     exec(compile(source, f"<neurockt records {collector.columns}>", "exec"), namespace)  # noqa: S102  (as dataclasses do)
-    return wraps(function)(namespace["recorded"])
+    return wraps(function)(namespace.pop("recorded"))  # without a reference cycle, which would keep the run alive
 
 
 def _parameters(function: Callable[..., Any]) -> tuple[str, str, dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
 _PROCESS: Final = os.urandom(16)
 """Tells a pickle of this process from others'."""
 _recorders: Final[WeakValueDictionary[int, Recorder]] = WeakValueDictionary()
+
+
+def is_child() -> bool:
+    """Whether multiprocessing started this process."""
+    process = sys.modules.get("multiprocessing.process")
+    return process is not None and process.parent_process() is not None
 
 
 def remember(recorder: Recorder) -> None:

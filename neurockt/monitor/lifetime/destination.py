@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from neurockt.errors import RunInUse, UsageError
+from neurockt.errors import NeurocktError, RunInUse, UsageError
+from neurockt.monitor.lifetime.copies import is_child
 from neurockt.monitor.names import new_run_id
 from neurockt.run_info import RunInfo
 from neurockt.store.base.layout import TableName, rank_path
+from neurockt.store.base.run_file import read_info
+from neurockt.store.owner.process import host
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,13 +30,14 @@ if TYPE_CHECKING:
 class Destination:
     """The run that one recorder writes. Nothing is on disk before ``create``."""
 
-    def __init__(self, root: Path, info: RunInfo, recorder: int, *, is_named: bool) -> None:
+    def __init__(self, root: Path, info: RunInfo, recorder: int, *, is_named: bool, resume: bool | None = None) -> None:
         """A new run, until ``look`` or ``settle_rank`` finds that one is to be continued.
 
         Args:
             root: directory of runs.
             info: what the user says of the run; its id is the user's where ``is_named``, else it may change.
             recorder: which of this process's recorders it is, from 1.
+            resume: whether a run of that id is to be continued; by default one that has not finished.
         """
         self.info = info
         self.takeover: Takeover | None = None
@@ -38,11 +45,21 @@ class Destination:
         self._root = root
         self._recorder = recorder
         self._is_named = is_named
+        self._resume = resume
+        self._refusal: UsageError | None = None
 
     @property
     def run_dir(self) -> Path:
         """The run's directory."""
         return self._root / self.info.id
+
+    @property
+    def shown(self) -> str:
+        """The run's directory as a message shows it: relative to the working directory, where it is inside."""
+        try:
+            return str(self.run_dir.relative_to(Path.cwd()))
+        except (OSError, ValueError):
+            return str(self.run_dir)
 
     @property
     def path(self) -> Path:
@@ -65,7 +82,24 @@ class Destination:
         from neurockt.monitor.lifetime.requeue import run_to_continue
 
         run_id = self.info.id if self._is_named else None
-        return self._take(run_to_continue(self._root, run_id, self._recorder, writes=writes))
+        try:
+            return self._continue(
+                run_to_continue(self._root, run_id, self._recorder, writes=writes, resume=self._resume)
+            )
+        except UsageError as refusal:
+            if not is_child():
+                raise
+            self._refusal = refusal  # a worker that imports the script again may never record
+            return {}
+
+    def check(self) -> None:
+        """Something is to be recorded.
+
+        Raises:
+            UsageError: a run of that id cannot be continued.
+        """
+        if self._refusal is not None:
+            raise self._refusal
 
     def settle_rank(self, place: Place) -> Mapping[str, Any]:
         """Find the run that all ranks record, each in a directory of its own; gives the config it has.
@@ -85,9 +119,10 @@ class Destination:
         self.info = replace(self.info, id=run_id, rank=place.rank, ranks=place.size)
         if self.path.exists() and not self._is_named and not is_restart():
             raise UsageError(f"{self.path} exists; pass another run_id, the same on every rank")
-        return self._take(run_to_continue(self.path.parent, self.path.name, self._recorder))
+        resume = self._resume if self._is_named else True
+        return self._continue(run_to_continue(self.path.parent, self.path.name, self._recorder, resume=resume))
 
-    def _take(self, takeover: Takeover | None) -> Mapping[str, Any]:
+    def _continue(self, takeover: Takeover | None) -> Mapping[str, Any]:
         if takeover is None:
             return {}
         self.takeover = takeover
@@ -127,3 +162,15 @@ class Destination:
                     hint = "begin with another run_id, or begin again to continue it once that process has ended"
                     raise RunInUse(f"another process has begun the run {info.path} meanwhile; {hint}") from None
                 self.info = replace(self.info, id=new_run_id(datetime.now()))
+            except Exception:
+                if self.takeover is None:
+                    _remove_beginning_of(info.path)
+                raise
+
+
+def _remove_beginning_of(path: Path) -> None:
+    """Remove a run directory that this process has begun, and in which there is no row."""
+    with suppress(OSError, NeurocktError):
+        attempt = read_info(path).attempt
+        if attempt is not None and (attempt.host, attempt.pid) == (host(), os.getpid()):
+            shutil.rmtree(path)

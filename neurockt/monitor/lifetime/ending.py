@@ -1,13 +1,15 @@
-"""How a run ends, as far as its own process can tell: by an exception, an exit status, a signal, or in peace.
+"""How a run ends, as its own process sees it: by an exception, an exit status, a signal, or normally.
 
-The interpreter does not tell its exit handlers why it exits. An exception that nobody caught is in ``sys.last_value``;
-of ``sys.exit(3)`` nothing is left, so it is watched while a run is recorded; a thread's exception goes to
-``threading.excepthook``. What came before the last row did not end the run.
+Exit handlers are not given the reason. An exception that nobody caught is in ``sys.last_value``, and that of a thread
+goes to ``threading.excepthook``. Of a ``SystemExit`` nothing is left: so while a run is recorded, its ``code`` is
+replaced by a descriptor that notices when the interpreter reads it.
 """
 
 from __future__ import annotations
 
 import atexit
+import gc
+import os
 import sys
 import threading
 import time
@@ -15,10 +17,11 @@ import traceback
 import weakref
 from collections.abc import Callable
 from functools import wraps
-from types import FrameType
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from neurockt.monitor.lifetime import signals
+from neurockt.monitor.lifetime.copies import is_child
 from neurockt.run_info import Failure, State
 from neurockt.store.owner.oom import oom_kills
 
@@ -32,9 +35,6 @@ FLUSH_SECONDS: Final = 1.0
 OUT_OF_MEMORY: Final = "out of memory"
 _MEMORY_ERRORS: Final = ("MemoryError", "OutOfMemoryError")
 """Python's, and what torch calls its own."""
-
-_CATCHERS: Final = ("_pytest", "IPython")
-"""Packages that run the user's code and outlive its ``sys.exit``."""
 
 
 class Ending(NamedTuple):
@@ -54,10 +54,12 @@ class Watch:
         self._earlier = getattr(sys, "last_value", None)
         self._thread = threading.current_thread()
         self._left = 0
-        self._told: tuple[int, Ending] | None = None
+        self._exit: Ending | None = None
+        self._thread_failed: tuple[int, Ending] | None = None  # and how many rows there were
         atexit.register(session.at_exit)
-        if _is_child():  # which may exit without the interpreter's exit handlers
-            sys.modules["multiprocessing.util"].Finalize(None, session.at_exit, exitpriority=0)
+        self._finalizer: Any = None
+        if is_child():  # which may exit without the interpreter's exit handlers
+            self._finalizer = sys.modules["multiprocessing.util"].Finalize(None, session.at_exit, exitpriority=0)
         _watches.add(self)
         _hook()
 
@@ -68,9 +70,15 @@ class Watch:
             writer.cause = lambda: signals.heard_since(self._began)
         signals.listen(self)
 
+    def replaced(self, error: Exception | None) -> None:
+        """Another program is about to replace this process, perhaps since an exception was caught."""
+        self._session.leave(error)
+
     def close(self) -> None:
         """The run has ended."""
         atexit.unregister(self._session.at_exit)
+        if self._finalizer is not None:
+            self._finalizer.cancel()
         signals.forget(self)
         _watches.discard(self)
         if not _watches:
@@ -95,18 +103,24 @@ class Watch:
         """How the run ends now that the interpreter exits."""
         return self._with_signal(self._by_exception())
 
+    def after(self, error: BaseException) -> Ending:
+        """How the run ends by an exception that leaves ``with Recorder(...)``."""
+        return self._with_signal(Ending("finished") if isinstance(error, GeneratorExit) else self._failed(error))
+
     def _with_signal(self, ending: Ending) -> Ending:
         cause = signals.heard_since(self._began)
         return ending if cause is None else Ending("preempted", cause, ending.failure)
 
     def _by_exception(self) -> Ending:
-        if _is_child() and (error := sys.exc_info()[1]) is not None:
+        if is_child() and (error := sys.exc_info()[1]) is not None:
             return self._failed(error)
         error = getattr(sys, "last_value", None)
         if error is not None and error is not self._earlier and (_reached_the_top(error) or id(error) == self._left):
             return self._failed(error)
-        if self._told is not None and self._told[0] == self._rows():
-            return self._told[1]
+        if self._exit is not None:
+            return self._exit
+        if self._thread_failed is not None and self._thread_failed[0] == self._rows():
+            return self._thread_failed[1]
         return Ending("finished")
 
     def _failed(self, error: BaseException) -> Ending:
@@ -135,22 +149,14 @@ class Watch:
     def _rows(self) -> int:
         return self._session.steps.last + self._session.epochs.last
 
-    def exits(self, status: Any) -> None:
-        """``sys.exit`` has been called."""
-        if status in (None, 0) or threading.current_thread() is not threading.main_thread():
-            self._told = None
-            return
-        error = sys.exc_info()[1]
-        if isinstance(error, Exception):  # an exception that was caught, and perhaps logged
-            self._told = self._rows(), self._failed(error)
-        else:
-            failure = Failure("SystemExit", str(status), "".join(traceback.format_stack()))
-            self._told = self._rows(), Ending("failed", exit_cause(status), failure)
+    def exits(self, error: SystemExit) -> None:
+        """The interpreter exits by this exception."""
+        self._exit = self._failed(error)
 
     def thread_failed(self, thread: threading.Thread | None, error: BaseException) -> None:
         """An exception has ended a thread."""
         if thread is self._thread or id(error) == self._left:
-            self._told = self._rows(), self._failed(error)
+            self._thread_failed = self._rows(), self._failed(error)
 
     # As a listener of signals
 
@@ -183,41 +189,89 @@ def _reached_the_top(error: BaseException) -> bool:
     return frame.f_code.co_name == "<module>" or frame.f_globals.get("__name__") == "runpy"
 
 
-def _is_child() -> bool:
-    """Whether multiprocessing started this process."""
-    process = sys.modules.get("multiprocessing.process")
-    return process is not None and process.parent_process() is not None
+class _ExitCode:
+    """Stands in for ``SystemExit.code``, which the interpreter reads when such an exception ends it."""
 
+    def __init__(self, original: Any) -> None:
+        self.original = original
 
-_watches: Final[weakref.WeakSet[Watch]] = weakref.WeakSet()
-_hooks: tuple[Callable[..., Any], Callable[..., Any]] | None = None
+    def __get__(self, error: SystemExit | None, owner: type | None = None) -> Any:
+        if error is not None and not _is_test_runner() and _called_by_interpreter():
+            for watch in list(_watches):
+                watch.exits(error)
+        return self if error is None else self.original.__get__(error, owner)
 
+    def __set__(self, error: SystemExit, code: Any) -> None:
+        self.original.__set__(error, code)
 
-def _hook() -> None:
-    """Watch ``sys.exit`` and the threads' exceptions; what was there before is called."""
-    global _hooks
-    if _hooks is None:
-        _hooks = _exit_before(sys.exit), _excepthook_before(threading.excepthook)
-        sys.exit, threading.excepthook = _hooks
-
-
-def _unhook() -> None:
-    """Leave them as they were, unless somebody else has put his own over ours."""
-    global _hooks
-    if _hooks is not None and (sys.exit, threading.excepthook) == _hooks:
-        sys.exit, threading.excepthook = (vars(_hooks[0])["__wrapped__"], vars(_hooks[1])["__wrapped__"])
-        _hooks = None
+    def __delete__(self, error: SystemExit) -> None:
+        self.original.__delete__(error)
 
 
 def _exit_before(original: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(original)
     def exit(status: Any = None, /) -> Any:
-        if not _is_caught():
-            for watch in list(_watches):
-                watch.exits(status)
-        original(status)
+        raise SystemExit(status)  # the original gives the interpreter a bare status, and no exception to read it from
 
     return exit
+
+
+def _called_by_interpreter() -> bool:
+    """Whether the caller's caller is not Python code."""
+    try:
+        sys._getframe(2)
+    except ValueError:
+        return True
+    return False
+
+
+def _is_test_runner() -> bool:
+    """Whether the script is pytest, whose exit status is not about the code that its tests ran."""
+    main = Path(getattr(sys.modules["__main__"], "__file__", None) or "")
+    return main.stem in ("pytest", "py.test") or main.parent.name == "pytest"
+
+
+def _replace_exit_code(make: Callable[[Any], Any]) -> None:
+    """Replace the descriptor of ``SystemExit.code``: built-in classes have no public way."""
+    import ctypes
+
+    (attributes,) = gc.get_referents(SystemExit.__dict__)
+    attributes["code"] = make(attributes["code"])
+    ctypes.pythonapi.PyType_Modified(ctypes.py_object(SystemExit))
+
+
+def _audit(event: str, arguments: tuple[Any, ...]) -> None:
+    """Another program replaces this one, as by ``os.execv``: no exit handler will run."""
+    if event == "os.exec" and _watches and os.access(arguments[0], os.X_OK):
+        error = sys.exc_info()[1]
+        for watch in list(_watches):
+            watch.replaced(error if isinstance(error, Exception) else None)
+
+
+_watches: Final[weakref.WeakSet[Watch]] = weakref.WeakSet()
+_hooks: tuple[Callable[..., Any], Callable[..., Any]] | None = None
+_audits = False
+
+
+def _hook() -> None:
+    """Watch the interpreter's exit and the threads' exceptions; what was there before is called."""
+    global _hooks, _audits
+    if not _audits:  # there is no way to remove such a hook
+        _audits = True
+        sys.addaudithook(_audit)
+    if _hooks is None:
+        _replace_exit_code(_ExitCode)
+        _hooks = _exit_before(sys.exit), _excepthook_before(threading.excepthook)
+        sys.exit, threading.excepthook = _hooks
+
+
+def _unhook() -> None:
+    """Leave them as they were, unless somebody else has replaced ours."""
+    global _hooks
+    if _hooks is not None and (sys.exit, threading.excepthook) == _hooks:
+        _replace_exit_code(lambda ours: ours.original)
+        sys.exit, threading.excepthook = (vars(_hooks[0])["__wrapped__"], vars(_hooks[1])["__wrapped__"])
+        _hooks = None
 
 
 def _excepthook_before(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -229,13 +283,3 @@ def _excepthook_before(original: Callable[..., Any]) -> Callable[..., Any]:
         original(args)
 
     return excepthook
-
-
-def _is_caught() -> bool:
-    """Whether what is called now was called by something that catches a SystemExit."""
-    frame: FrameType | None = sys._getframe()
-    while frame is not None:
-        if str(frame.f_globals.get("__name__")).partition(".")[0] in _CATCHERS:
-            return True
-        frame = frame.f_back
-    return False

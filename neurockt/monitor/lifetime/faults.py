@@ -6,8 +6,29 @@ import os
 import sys
 import threading
 import warnings
+from contextlib import suppress
+from typing import Any
 
 from neurockt.errors import NeurocktWarning
+from neurockt.formatting import clean
+
+
+def write_line(stream: Any, text: str) -> None:
+    """Write text to what is in the place of stdout or stderr: None, or an object that may lack methods."""
+    if stream is None:
+        return
+    try:
+        stream.write(f"{text}\n")
+    except UnicodeEncodeError as error:
+        stream.write(text.encode(error.encoding, "backslashreplace").decode(error.encoding) + "\n")
+    if hasattr(stream, "flush"):
+        stream.flush()
+
+
+def print_to_stderr(message: str) -> None:
+    """Print a line of ours, where that is possible."""
+    with suppress(Exception):
+        write_line(sys.stderr, f"neurockt: {clean(message, 2000)}")
 
 
 class Faults:
@@ -19,7 +40,7 @@ class Faults:
 
     def report(self, what: str, error: BaseException) -> None:
         """Warn once of each kind, and go on; under pytest raise, from a background thread in ``raise_kept``."""
-        if "PYTEST_CURRENT_TEST" in os.environ and "pytest" in sys.modules:
+        if _is_under_pytest():
             from neurockt.store.writing.run_writer import THREAD_NAME
 
             if not threading.current_thread().name.startswith(THREAD_NAME):
@@ -36,9 +57,18 @@ class Faults:
 
     def warn(self, message: str) -> None:
         """Warn the user, now."""
-        warnings.warn(message, NeurocktWarning, stacklevel=2)
+        try:
+            warnings.warn(message, NeurocktWarning, stacklevel=2)
+        except Exception:  # the user's filters make it an error, or stderr is closed
+            if _is_under_pytest():
+                raise
+            print_to_stderr(message)
 
     def raise_kept(self) -> None:
         """Raise what a background thread met, under pytest."""
         if self._kept is not None:
             raise self._kept
+
+
+def _is_under_pytest() -> bool:
+    return "PYTEST_CURRENT_TEST" in os.environ and "pytest" in sys.modules

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from neurockt.store.recovery.takeover import Takeover
 
 
-def run_to_continue(root: Path, run_id: str | None, recorder: int, *, writes: bool = True) -> Takeover | None:
+def run_to_continue(
+    root: Path, run_id: str | None, recorder: int, *, writes: bool = True, resume: bool | None = None
+) -> Takeover | None:
     """The run that a new recorder continues; None where it begins one.
 
     Args:
@@ -26,15 +28,25 @@ def run_to_continue(root: Path, run_id: str | None, recorder: int, *, writes: bo
         run_id: the run the user names.
         recorder: which of this process's recorders it is, from 1.
         writes: whether this process is to write it, and does not only count beside the one that does.
+        resume: whether to continue one; by default what has not finished.
 
     Raises:
-        UsageError: the directory of that name is no run.
+        UsageError: the run of that name must not be continued, or the directory is not a run.
         RunInUse, CorruptRun, FormatTooNew: it is one that cannot be continued.
     """
     if run_id is not None:
         path = root / run_id
-        return _takeover(path, writes) if os.path.lexists(path) else None
-    if restart_count():
+        if not os.path.lexists(path):
+            return None
+        if resume is False:
+            raise UsageError(f"{path} exists; resume=True continues it, another run_id records a new run")
+        takeover = _takeover(path, writes)
+        if takeover is not None and takeover.info.state == "finished" and writes and not resume:
+            raise UsageError(
+                f"the run {path} has finished; resume=True continues it, another run_id (or none) records a new run"
+            )
+        return takeover
+    if restart_count() and resume is not False:
         found = _of_this_job(root, recorder, writes)
         return _takeover(found, writes) if found is not None else None
     return None

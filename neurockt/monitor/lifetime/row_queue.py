@@ -62,7 +62,8 @@ class RowQueue:
     @property
     def last(self) -> int:
         """Number of the last row that has ended, stored or not."""
-        return max(self.before, self._added, self._writer.last if self._writer else 0)
+        waiting = self._waiting[-1].number if self._waiting else 0
+        return max(self.before, self._added, waiting, self._writer.last if self._writer else 0)
 
     @property
     def recorded(self) -> int:
@@ -85,7 +86,8 @@ class RowQueue:
             self.flush(wait=True)
         if len(self._waiting) < WAITING_ROWS:
             self._waiting.append(_Row(self.columns, number, self.other, time_ns, cells))
-        self._added = number
+        else:
+            self._added = number
         self.flush(wait=False)
 
     def has_waiting(self) -> bool:

@@ -6,7 +6,10 @@ which ends it.
 
 from __future__ import annotations
 
+import gc
+import math
 import os
+import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
@@ -18,10 +21,11 @@ from neurockt.errors import RunInUse, UsageError
 from neurockt.monitor.capture.block import CLOSED, Block, Gate
 from neurockt.monitor.config import Config
 from neurockt.monitor.lifetime.destination import Destination
-from neurockt.monitor.lifetime.faults import Faults
+from neurockt.monitor.lifetime.faults import Faults, print_to_stderr
 from neurockt.monitor.lifetime.interruptions import Interruptions
 from neurockt.monitor.lifetime.row_queue import RowQueue
 from neurockt.monitor.ranks.place import Recording, Reduction, find_place
+from neurockt.store.base.json_values import plain
 
 if TYPE_CHECKING:
     from neurockt.monitor.lifetime.ending import Ending, Watch
@@ -58,6 +62,7 @@ class Session:
         recording: Recording,
         system_seconds: float | None,
         save_diff: bool,
+        quiet: bool,
     ) -> None:
         self.destination = destination
         self.config = config
@@ -79,6 +84,8 @@ class Session:
         self._reduction = reduction
         self._system_seconds = system_seconds
         self._save_diff = save_diff
+        self._is_quiet = quiet
+        self._earlier_config: Mapping[str, Any] = {}
         self._retry_at = 0.0
         self._watch: Watch | None = None
         _sessions.add(self)
@@ -125,6 +132,7 @@ class Session:
             UsageError: the run has finished, or a block is open; it says what to do.
         """
         if self.life is Life.UNOPENED:
+            self.destination.check()
             self.find_rank()
             self.life = Life.RECORDING
         if self.life is Life.FINISHED:
@@ -148,17 +156,15 @@ class Session:
             block.outer = outer
             block.rows.fast_append = None
 
-    def not_open(self, block: Block, gate: Gate) -> None:
-        """A block ends that is not open."""
-        if self.life is Life.RECORDING:
-            self._report_nested(block)
-
     def block_left(self, error: BaseException | None) -> None:
         """An exception has left a block."""
         if self._watch is not None and error is not None:
             self._watch.block_left(error)
 
-    def _report_nested(self, block: Block) -> None:
+    def report_nested(self, block: Block) -> None:
+        """Warn once that another block was opened inside this one."""
+        if self.life is not Life.RECORDING:
+            return
         kind = "training" if block.rows is self.steps else "validation"
         self.faults.warn_once(
             "nested", f"blocks do not nest: another block was opened inside a {kind} block; close one before the other"
@@ -201,6 +207,7 @@ class Session:
 
     def _continue(self, config: Mapping[str, Any]) -> None:
         """Go on with a run that is there already, if one is to be continued."""
+        self._earlier_config = config
         self.config.replace({**config, **self.config})
         self._count_on()
 
@@ -218,35 +225,76 @@ class Session:
         return None if self.writer is None else self.writer.tables[table]
 
     def _begin(self) -> None:
-        from neurockt.monitor.lifetime.ending import Watch
-
-        self._retry_at = time.monotonic() + RETRY_SECONDS
-        self._watch = self._watch or Watch(self)
-        try:
-            self.writer = self._create()
-            self._watch.listen()
-        except OSError as error:
-            do = "create" if self.destination.takeover is None else "continue"
-            self.faults.report(f"cannot {do} {self.destination.run_dir}; rows wait in memory", error)
-        except RunInUse:
-            self._close(Life.FINISHED)
-            raise
-
-    def _create(self) -> RunWriter:
+        """Create the run directory and begin to write; any error costs a warning, and is tried again."""
         from neurockt.monitor.context.origin import capture_origin
         from neurockt.monitor.context.system import system_reader
+        from neurockt.monitor.lifetime.ending import Watch
 
-        columns = {queue.table: queue.columns for queue in (self.steps, self.epochs)}
-        writer = self.destination.create(columns, self.config, self.faults.report)
+        _end_unreferenced_others(self)
+        self._retry_at = time.monotonic() + RETRY_SECONDS
+        is_new = self.destination.takeover is None
+        try:
+            self._watch = self._watch or Watch(self)
+            columns = {queue.table: queue.columns for queue in (self.steps, self.epochs)}
+            writer = self.destination.create(columns, self.config, self.faults.report)
+        except RunInUse as error:
+            if self.steps.recorded + self.epochs.recorded > 1:  # rows have waited for this
+                self._retry_at = math.inf
+                self.faults.warn_once("in use", f"{error}. Nothing is recorded")
+                return
+            self._close(Life.FINISHED)
+            raise
+        except Exception as error:
+            do = "create" if is_new else "continue"
+            self.faults.report(f"cannot {do} {self.destination.run_dir}; rows wait in memory", error)
+            return
+        self.writer = writer
         self._count_on()
         self.config.call_on_change(writer.touch)
-        writer.tell_origin(lambda: capture_origin(save_diff=self._save_diff))
+        self._attempt("announce the run", self._announce)
+        self._attempt("watch for signals", self._watch.listen)
+        self._attempt(
+            "store where it came from", lambda: writer.tell_origin(lambda: capture_origin(save_diff=self._save_diff))
+        )
         if self._system_seconds and (read := system_reader()):
-            writer.sample(read, self._system_seconds)
-        self.on_created(writer)
-        return writer
+            seconds = self._system_seconds
+            self._attempt("sample the machine", lambda: writer.sample(read, seconds))
+        self._attempt("begin the upload", lambda: self.on_created(writer))
+
+    def _attempt(self, what: str, action: Callable[[], None]) -> None:
+        """Do what recording does not depend on."""
+        try:
+            action()
+        except Exception as error:
+            self.faults.report(f"{self.destination.run_dir}: cannot {what}", error)
+
+    def _announce(self) -> None:
+        """Print where the run is recorded, and what it continues."""
+        path, earlier = self.destination.shown, self._earlier_config
+        if self.destination.info.rank not in (None, 0):
+            return
+        if self.destination.takeover is not None:
+            changed = ", ".join(key for key, value in self.config.items() if earlier.get(key, self) != plain(value))
+            after = f"after step {self.steps.before:,}, epoch {self.epochs.before:,}"
+            print_to_stderr(f"continuing {path} {after}" + (f"; changed in its config: {changed}" if changed else ""))
+        elif not self._is_quiet:
+            print_to_stderr(f"recording {path}")
 
     # Its end
+
+    def finish_now(self) -> None:
+        """End the run as finished.
+
+        Raises:
+            UsageError: a block is open, and no row has been recorded.
+        """
+        if (block := self.open_block) is not None:
+            problem = "finish() inside a block loses its row; leave the 'with recorder(...)' first"
+            if not self.has_rows:
+                raise UsageError(problem)
+            block.close()
+            self.faults.warn_once("finish inside", problem)
+        self.finish()
 
     def finish(self, ending: Ending | None = None) -> None:
         """End the run; without an ending, as ``finish()`` of the recorder does."""
@@ -268,6 +316,12 @@ class Session:
             if was_recording:
                 self.on_finished(ending)
         self._report_losses()
+
+    def leave(self, error: BaseException | None) -> None:
+        """End the run as the exception says, or as finished; an open block is not recorded."""
+        if (block := self.open_block) is not None:
+            block.close()
+        self.finish(self._watch.after(error) if self._watch and error is not None else None)
 
     def at_exit(self) -> None:
         """The interpreter exits."""
@@ -307,13 +361,19 @@ class Session:
             gate.block = CLOSED
 
     def _end_unreferenced(self) -> None:
-        """The recorder is gone, and all that could record to it."""
-        self.finish()
+        """The recorder is gone, and all that could record to it: the run ends."""
+        if self.life is not Life.RECORDING:
+            return
+        if threading.current_thread().name.startswith("neurockt"):  # collected in a thread that the end waits for
+            threading.Thread(target=self.finish).start()
+        else:
+            self.finish()
 
     def _report_losses(self) -> None:
+        """Print what was lost, whatever becomes of warnings."""
         lost = self.writer.dropped if self.writer else self.steps.recorded + self.epochs.recorded
         if lost and self.is_writer:
-            self.faults.warn(f"{self.destination.run_dir}: {lost:,} rows could not be stored and are lost")
+            print_to_stderr(f"{self.destination.run_dir}: {lost:,} rows could not be stored and are lost")
         if self.writer is not None and self.writer.unfinished:
             self.faults.report(*self.writer.unfinished)
         self.faults.raise_kept()
@@ -323,6 +383,12 @@ class Session:
 
 
 _sessions: Final[weakref.WeakSet[Session]] = weakref.WeakSet()
+
+
+def _end_unreferenced_others(session: Session) -> None:
+    """Another run begins: those that only reference cycles keep alive, as of a class in a function, end now."""
+    if any(other.writer is not None and other.life is Life.RECORDING for other in _sessions if other is not session):
+        gc.collect()
 
 
 def _after_fork() -> None:

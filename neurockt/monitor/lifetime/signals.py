@@ -13,6 +13,7 @@ where no handler in Python can run. Then it does what the handler would have don
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import select
 import signal
@@ -140,7 +141,8 @@ class _Ears:
         earlier = signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
         if earlier != -1:
             signal.set_wakeup_fd(earlier)  # somebody else's, such as asyncio's: the handlers alone have to do
-        _start(self._listen)
+        self._is_closed = False
+        self._thread = _start(self._listen)
 
     # In the main thread
 
@@ -192,10 +194,19 @@ class _Ears:
             os.write(self._writing, bytes([message]))
 
     def close(self) -> None:
-        """Give the signals back. Another thread cannot; then the handlers stay, and do what would be done without."""
-        if threading.current_thread() is threading.main_thread():
-            self._give_back()
-            self._tell(0)
+        """Give the signals back, and end the thread. The main thread alone can: it does so at its next bytecode.
+
+        Until then the handlers do what would be done without them.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            _in_main_thread(self.close)
+            return
+        self._give_back()
+        self._is_closed = True
+        self._tell(0)
+        self._thread.join(SEAL_SECONDS)
+        os.close(self._reading)
+        os.close(self._writing)
 
     def disown(self) -> None:
         """In a forked child, where the thread is not: give the signals back."""
@@ -219,13 +230,9 @@ class _Ears:
         poll.register(self._reading, select.POLLIN)
         due: dict[int, float] = {}  # when the main thread has to have come to its handler
         poked: set[int] = set()
-        while True:
+        while not self._is_closed:
             arrived = poll.poll(1000 * (POKE_SECONDS if due else POLL_SECONDS))
             for message in os.read(self._reading, 256) if arrived else b"":
-                if message == 0:
-                    os.close(self._reading)
-                    os.close(self._writing)
-                    return
                 signum, kind = message & 0x3F, message & 0xC0
                 if signum in self._handlers:
                     self._hear_of(signum, kind, due, poked)
@@ -273,8 +280,6 @@ class _Ears:
         fatal = handler.is_fatal()
         self._do(lambda listener: listener.note(), SEAL_SECONDS)
         if fatal and not self._dying:
-            import ctypes
-
             ctypes.CDLL(None).signal(signum, 0)  # as signal.signal would, were this the main thread
             os.kill(os.getpid(), signum)
 
@@ -301,6 +306,22 @@ def _start(target: Callable[[], None]) -> threading.Thread:
     return thread
 
 
+_CALL: Final = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)
+_calls: list[Any] = []  # the interpreter does not keep them alive
+
+
+def _in_main_thread(action: Callable[[], None]) -> None:
+    """Have the main thread do this, wherever it is in Python."""
+
+    def call(_: object) -> int:
+        with contextlib.suppress(Exception):
+            action()
+        return 0
+
+    _calls.append(_CALL(call))
+    ctypes.pythonapi.Py_AddPendingCall(_calls[-1], None)
+
+
 def _die(signum: int) -> None:
     """Of the signal, as if it had never been handled."""
     signal.signal(signum, signal.SIG_DFL)
@@ -309,8 +330,6 @@ def _die(signum: int) -> None:
 
 def _is_handled_in_c(signum: int) -> bool:
     """Whether a signal that Python believes to have its default action has a handler, such as faulthandler's."""
-    import ctypes
-
     action = (ctypes.c_void_p * 32)()  # larger than a ``struct sigaction``, which begins with the handler
     try:
         return bool(ctypes.CDLL(None).sigaction(int(signum), None, action) == 0 and action[0])

@@ -1,14 +1,16 @@
-"""The documented table, printed a line a validation."""
+"""The table that is printed, one line for each validation."""
 
 from __future__ import annotations
 
+import sys
+
 from neurockt.formatting import table_header, table_row
-from neurockt.monitor.lifetime.faults import Faults
+from neurockt.monitor.lifetime.faults import Faults, write_line
 from neurockt.store.journal.records import is_null
 
 
 class TablePrinter:
-    """Prints rows as they are stored; the header first, and again when the columns change."""
+    """Prints rows as they end; the header first, and again when the columns change."""
 
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
@@ -21,6 +23,6 @@ class TablePrinter:
         lines = [table_row(columns, values)] if header == self._header else [header, table_row(columns, values)]
         self._header = header
         try:
-            print(*lines, sep="\n", flush=True)
-        except (OSError, ValueError) as error:
+            write_line(sys.stdout, "\n".join(lines))
+        except Exception as error:
             self._faults.report("cannot print the table", error)

@@ -1,0 +1,128 @@
+"""An exception strikes the recorder anywhere, as from a signal handler: later rows are their own, none is lost."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from neurockt import open_run
+from neurockt.monitor import Recorder, RecorderHelper, torch_mean
+from neurockt.monitor.capture import block, collectors
+from neurockt.monitor.lifetime import interruptions, row_queue
+
+FILES = {module.__file__ for module in (block, collectors, interruptions, row_queue)}
+
+
+class Struck(BaseException):
+    """What a signal handler raises."""
+
+
+def strike(number: int, action: Callable[[], None]) -> bool:
+    """Do something, and raise before its so many-th instruction within the recorder; False where it has fewer."""
+    left = number
+
+    def trace(frame: FrameType, event: str, argument: Any) -> Any:
+        nonlocal left
+        if frame.f_code.co_filename not in FILES:
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            left -= 1
+            if left == 0:
+                sys.settrace(None)
+                raise Struck
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        action()
+    except Struck:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+def values(recorder: Recorder, table: str, column: str) -> list[float | None]:
+    run = open_run(recorder.run_dir)
+    rows = run.steps() if table == "steps" else run.epochs()
+    found: list[float | None] = rows[column].to_pylist()
+    return found
+
+
+@pytest.mark.parametrize("calls", [1, 2])
+def test_a_step_that_is_interrupted_anywhere_leaves_nothing_for_the_next(tmp_path: Path, calls: int) -> None:
+    """At each instruction of a block's beginning and end: the row after it, and all later ones, are their own."""
+    recorder = Recorder(tmp_path, quiet=True, system_seconds=None)
+    give = recorder.track_scalar("value")(float)
+    block = recorder(train=True)
+
+    def step(value: int) -> None:
+        with block:
+            for _ in range(calls):
+                give(value)
+
+    step(0)
+    number, struck = 1, 1
+    while strike(number, lambda: step(1000)):
+        step(struck)
+        number, struck = number + 1, struck + 1
+    assert number > 30
+    step(struck)
+    recorder.finish()
+    stored = [value for value in values(recorder, "steps", "value") if value is not None and value < 1000]
+    assert stored == [float(value) for value in range(struck + 1)]
+    assert all(value == int(value) for value in values(recorder, "steps", "value") if value is not None)
+
+
+def test_a_validation_that_is_interrupted_anywhere_leaves_nothing_for_the_next(tmp_path: Path) -> None:
+    """Metrics of torchmetrics, tensors and aggregators of the user's own."""
+    torch = pytest.importorskip("torch")
+    torchmetrics = pytest.importorskip("torchmetrics")
+    recorder = Recorder(tmp_path, quiet=True, system_seconds=None)
+    helper = RecorderHelper(recorder)
+    own = helper.metric(own=torchmetrics.MeanMetric())["own"]
+    mean = helper.metric(torch_mean, mean=torch.nn.Identity())["mean"]
+    last = recorder.metric("last", lambda values: values[-1])(float)
+
+    def validate(value: float) -> None:
+        with recorder(train=False):
+            for each in (value - 1, value + 1):
+                own.update(each)
+                mean(torch.tensor([each, each]))
+                last(value)
+
+    validate(0)
+    good = 1
+    for number in (*range(1, 60), *range(60, 1500, 23)):
+        if not strike(number, lambda: validate(1000.0)):
+            break
+        validate(good)
+        good += 1
+    recorder.finish()
+    for column in ("own", "mean", "last"):
+        stored = [value for value in values(recorder, "epochs", column) if value is not None]
+        assert [value for value in stored if value < 900] == [float(value) for value in range(good)], column
+        assert set(stored) - {1000.0} <= set(map(float, range(good))), column
+
+
+def test_the_run_can_be_finished_after_an_interrupted_end(tmp_path: Path) -> None:
+    """Ctrl-C within a block's end, then ``finish()``: no complaint that a block is open."""
+    recorder = Recorder(tmp_path, quiet=True, system_seconds=None)
+    give = recorder.track_scalar("value")(float)
+
+    def step() -> None:
+        with recorder(train=True):
+            give(1)
+
+    step()
+    assert strike(40, step)
+    recorder.finish()
+    assert open_run(recorder.run_dir).state == "finished"
+    assert set(values(recorder, "steps", "value")) == {1.0}
