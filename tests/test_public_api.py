@@ -15,7 +15,9 @@ import neurockt.store
 import neurockt.testing
 import neurockt.torch
 
-RECORDER = {"config", "epoch", "finish", "is_writer", "metric", "resume", "run_dir", "step", "track_scalar"}
+RECORDER = {
+    *("config", "epoch", "finish", "id", "is_writer", "metric", "name", "resume", "run_dir", "step", "track_scalar"),
+}
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,10 @@ CHANGES: Final = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate
 
 
 def die(action: Callable[[], Any]) -> None:
-    """Do something in a child process, which then dies of SIGKILL."""
+    """Do something in a child process, which then dies of SIGKILL
+
+    A recorder that is to live until then must be returned.
+    """
     assert _child(action, lambda: os.kill(os.getpid(), signal.SIGKILL)) == -signal.SIGKILL
 
 
@@ -53,8 +56,9 @@ def _child(action: Callable[[], Any], ending: Callable[[], Any]) -> int:
     child = os.fork()
     if child == 0:  # pragma: no cover
         try:
-            action()
+            kept = action()  # a recorder would end its run when nothing refers to it any more
             ending()
+            del kept
         except BaseException:
             traceback.print_exc()
             os._exit(1)

@@ -19,13 +19,14 @@ from neurockt.monitor import Recorder
 from neurockt.monitor.lifetime.ending import Ending
 
 
-def train(recorder: Recorder, blocks: str, value: float) -> None:
+def train(recorder: Recorder, blocks: str, value: float) -> Recorder:
     """A step for each ``s`` and a validation for each ``v``, all of the same value."""
     loss = recorder.track_scalar("loss")(float)
     accuracy = recorder.metric("acc")(float)
     for block in blocks:
         with recorder(train=block == "s"):
             (loss if block == "s" else accuracy)(value)
+    return recorder
 
 
 def dead_run(root: Path, blocks: str = "ssvssv", **described: Any) -> Path:
@@ -243,11 +244,9 @@ def in_job(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return enter
 
 
-def job(root: Path, blocks: str, value: float) -> Path:
+def job(root: Path, blocks: str, value: float) -> Recorder:
     """Record with a recorder that is told nothing."""
-    recorder = Recorder(root, quiet=True)
-    train(recorder, blocks, value)
-    return recorder.run_dir
+    return train(Recorder(root, quiet=True), blocks, value)
 
 
 def test_a_restarted_job_continues_its_run(tmp_path: Path, in_job: Callable[..., None]) -> None:
@@ -276,10 +275,9 @@ def test_a_restarted_job_continues_its_run(tmp_path: Path, in_job: Callable[...,
 def test_each_recorder_of_a_job_continues_its_own_run(tmp_path: Path, in_job: Callable[..., None]) -> None:
     """The n-th of the process; and of two scripts of one job, the one with the same command line."""
 
-    def both() -> None:
+    def both() -> list[Recorder]:
         first, second = Recorder(tmp_path, quiet=True, name="a1"), Recorder(tmp_path, quiet=True, name="a2")
-        train(second, "s", 1.0)
-        train(first, "ss", 1.0)
+        return [train(second, "s", 1.0), train(first, "ss", 1.0)]
 
     in_job(0, "--lr", "1")
     die(both)

@@ -17,7 +17,7 @@ from neurockt.store.writing.timing import Timing
 
 def train(root: Path, steps: int, value: float, resume: int | None = None) -> Recorder:
     """Record steps, and a validation after each tenth, and do not finish."""
-    recorder = Recorder(root, run_id="run", quiet=True)
+    recorder = Recorder(root, run_id="run", resume=True, quiet=True)
     loss, accuracy = recorder.track_scalar("loss")(float), recorder.metric("acc")(float)
     if resume is not None:
         recorder.resume(resume)

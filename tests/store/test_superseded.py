@@ -33,7 +33,7 @@ STEPS = 30
 
 def train(root: Path, steps: int, value: float, resume: int | None = None) -> None:
     """Record up to a step; the rows' values tell who recorded them, in which step."""
-    recorder = Recorder(root, run_id="run", quiet=True)
+    recorder = Recorder(root, run_id="run", resume=True, quiet=True)
     loss = recorder.track_scalar("loss")(float)
     accuracy = recorder.metric("acc")(float)
     if resume is not None:
@@ -54,7 +54,7 @@ def long_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as monkeypatch:
         shrink(monkeypatch)
 
-        def record() -> None:
+        def record() -> Recorder:
             recorder = Recorder(root, run_id="run", quiet=True)
             loss, accuracy = recorder.track_scalar("loss")(float), recorder.metric("acc")(float)
             for step in range(1, STEPS + 1):
@@ -66,6 +66,7 @@ def long_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 if step == 20:
                     assert recorder._writer is not None
                     recorder._writer.tables["steps"].seal()
+            return recorder
 
         die(record)
     return root / "run"

@@ -32,7 +32,7 @@ import sys
 from neurockt.errors import RunInUse
 from neurockt.monitor import Recorder
 
-recorder = Recorder(sys.argv[1], run_id="run", quiet=True)
+recorder = Recorder(sys.argv[1], run_id="run", resume=True, quiet=True)
 loss = recorder.track_scalar("loss")(float)
 print("ready", flush=True)
 sys.stdin.readline()

@@ -240,7 +240,7 @@ os.kill(os.getpid(), signal.SIGTERM)
 time.sleep(30)
 """
     done = run_script(root, ending)
-    assert (done.returncode, done.stderr) == (-signal.SIGTERM, "")
+    assert (done.returncode, done.stderr) == (-signal.SIGTERM, f"neurockt: recording {root}/run\n")
     wait_until(lambda: server.only_run.state == "failed")
     run = server.only_run
     assert (run.tags, len(run.rows), run.is_exact) == (["t", "preempted"], 153, True)
@@ -253,7 +253,7 @@ def test_finish_waits_within_bounds_and_says_so(server: WandbServer, root: Path,
     done = run_script(root, more="settings={'finish_timeout': 2}")
     assert time.monotonic() - started < 15
     check_one_warning(done, "does not have the last rows after 2.0s")
-    first, *_, last = [line for line in done.stderr.splitlines() if line.startswith("neurockt:")]
+    _, first, *_, last = [line for line in done.stderr.splitlines() if line.startswith("neurockt:")]
     assert first == "neurockt: the last rows go to W&B, for 2.0s at most; Ctrl-C leaves them here"
     assert last == f"neurockt: W&B does not have all of this run; 'neurockt sync {root}/run' sends the rest"
     server.stop()

@@ -24,7 +24,7 @@ LOSS, ACC = Metric("steps", "loss"), Metric("epochs", "acc")
 
 def train(root: Path, steps: int, value: float, resume: int | None = None) -> Recorder:
     """Record steps, and a validation after each tenth, and do not finish."""
-    recorder = Recorder(root, run_id="run", quiet=True)
+    recorder = Recorder(root, run_id="run", resume=True, quiet=True)
     loss, accuracy = recorder.track_scalar("loss")(float), recorder.metric("acc")(float)
     if resume is not None:
         recorder.resume(resume)
