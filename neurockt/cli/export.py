@@ -11,7 +11,7 @@ import csv
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
@@ -65,9 +65,9 @@ def run(arguments: argparse.Namespace) -> int:
     if target is None:
         _WRITERS[kind](sys.stdout, schema, batches)
     elif kind == "parquet":
-        _publish(target, lambda path: _write_parquet(path, schema, batches))
+        files.publish(target, lambda path: _write_parquet(path, schema, batches))
     else:
-        _publish(target, lambda path: _write_text(path, kind, schema, batches))
+        files.publish(target, lambda path: _write_text(path, kind, schema, batches))
     return 1 if found.damaged else 0
 
 
@@ -78,14 +78,6 @@ def _check_target(target: Path, *, force: bool) -> None:
         raise NeurocktError(f"{target} exists; --force replaces it")
     if not target.parent.is_dir():
         raise NeurocktError(f"no directory {target.parent}; make it first")
-
-
-def _publish(target: Path, write: Callable[[Path], None]) -> None:
-    try:
-        files.publish(target, write)
-    except BaseException:
-        files.temporary_path(target).unlink(missing_ok=True)
-        raise
 
 
 def _write_text(path: Path, kind: str, schema: pa.Schema, batches: Batches) -> None:

@@ -44,42 +44,7 @@ _NAMES = {
 }
 _HOMES = {name: home for home, names in _NAMES.items() for name in names.split()}
 
-__all__ = [
-    "AXES",
-    "KEY",
-    "RANK",
-    "RUN_FILE",
-    "TABLES",
-    "Block",
-    "Damage",
-    "Groups",
-    "Liveness",
-    "NewRows",
-    "Origin",
-    "Outline",
-    "RowReader",
-    "Run",
-    "TableFollower",
-    "TableName",
-    "arrays",
-    "ask_scheduler",
-    "default_root",
-    "expanded",
-    "facts",
-    "files",
-    "layout",
-    "mapping_of",
-    "number",
-    "open_run",
-    "open_writer",
-    "plain",
-    "read_info",
-    "read_origin",
-    "scheduler",
-    "seal_run",
-    "short_form",
-    "to_json",
-]
+__all__ = [*_HOMES]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import secrets
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from neurockt.store import layout
+from neurockt.store import files, layout
 from neurockt.sync.rows import START, Place
 
 VERSION: Final = 1
@@ -108,17 +107,7 @@ def _replace(path: Path, text: str) -> None:
     if path.parent.name != "wandb" and not path.parent.is_dir():
         raise FileNotFoundError(path.parent)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}{layout.TEMPORARY}")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
+    files.publish(path, lambda temporary: temporary.write_text(text, encoding="utf-8"), shared=True)
 
 
 def _state_directory() -> Path:

@@ -206,7 +206,7 @@ def test_a_part_that_cannot_be_read_is_not_lost(
     path = sealed(long_run, tmp_path)
     layout.part_path(path, "steps", number).write_bytes(b"no Parquet")
     train(tmp_path, 15, 200, resume=14)
-    superseded = layout.superseded_path(path, 1)
+    superseded = layout.superseded_paths(path)[1]
     moved, stayed = (layout.part_path(where, "steps", number) for where in (superseded, path))
     assert (moved if number == 2 else stayed).read_bytes() == b"no Parquet"
     with pytest.warns(NeurocktWarning, match=f"part-0000{number}") if number == 1 else nullcontext():

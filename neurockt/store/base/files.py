@@ -25,12 +25,15 @@ def temporary_path(path: Path) -> Path:
     return path.with_name(f".{path.name}{layout.TEMPORARY}")
 
 
-def publish(path: Path, write: Callable[[Path], object]) -> None:
-    """Put a file in place atomically; ``write`` fills the temporary path it is given.
+def publish(path: Path, write: Callable[[Path], object], *, shared: bool = False) -> None:
+    """Put a file in place atomically; ``write`` fills the temporary path it is given, which is removed where it fails.
 
-    Where that fails the temporary file goes, so that it does not take the room of what is still to be written.
+    Args:
+        shared: other processes may write the same file at the same time; the last one wins.
     """
     temporary = temporary_path(path)
+    if shared:
+        temporary = temporary.with_name(f"{temporary.stem}.{os.getpid()}-{os.urandom(4).hex()}{layout.TEMPORARY}")
     try:
         write(temporary)
         descriptor = os.open(temporary, os.O_RDONLY)

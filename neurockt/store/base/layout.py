@@ -115,13 +115,8 @@ def part_paths(run_dir: Path, table: TableName) -> list[Path]:
     return [run_dir / table / name for name in names]
 
 
-def superseded_path(run_dir: Path, attempt: int) -> Path:
-    """Where the rows are that were moved when the run was resumed after that attempt; it has tables as a run has."""
-    return run_dir / SUPERSEDED / f"attempt-{attempt:03d}"
-
-
 def moving_path(run_dir: Path, attempt: int) -> Path:
-    """The same, until all of them have been moved."""
+    """Where the rows are moved that attempt ``attempt`` recorded last, until all of them have been."""
     return run_dir / SUPERSEDED / f".attempt-{attempt:03d}.moving"
 
 
