@@ -28,7 +28,7 @@ BETWEEN_STARTS: Final = timedelta(minutes=7)
 
 @dataclass(frozen=True)
 class Sample:
-    """One run: what its config says, and what becomes of it."""
+    """One run: its config, and how it ends."""
 
     optimizer: str
     lr: float
@@ -118,7 +118,7 @@ def record(number: int) -> None:
 
 
 def _set_clock(start: datetime) -> None:
-    """Have this process believe that it is ``start`` now."""
+    """Set the clock of this process to ``start``."""
     ahead = time.time_ns() - int(start.timestamp()) * 10**9
     real_time_ns = time.time_ns
     time.time_ns = lambda: real_time_ns() - ahead
@@ -126,7 +126,7 @@ def _set_clock(start: datetime) -> None:
 
 
 def _shorten_paths(run_file: Path) -> None:
-    """Have a traceback name files as they are called within the repository."""
+    """Have a traceback name files relative to the repository."""
     run_file.write_text(run_file.read_text(encoding="utf-8").replace(f"{HERE.parent}/", ""), encoding="utf-8")
 
 

@@ -1,4 +1,4 @@
-"""What every test may use: a hypothesis profile, runs as they come to be, and how often the kill tests kill."""
+"""For all tests: a hypothesis profile, small runs, and the number of kills of the kill tests."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def kills(request: pytest.FixtureRequest) -> int:
 
 
 @pytest.fixture
-def tell_kill(request: pytest.FixtureRequest) -> Callable[..., None]:
-    """Takes what a kill came to, for the summary: rows ``lost`` of how many ``rows``, and the like."""
+def count_kill(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Adds the figures of one kill to the summary, for example ``lost`` and ``rows``."""
     return lambda **figures: request.node.user_properties.append(("kill", figures))
 
 
@@ -60,8 +60,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if kills:
         total = {name: sum(figures[name] for figures in kills) for name in kills[0]}
         terminalreporter.write_line(
-            f"{len(kills)} kills, {total['sealing']} of them amid a sealing: {total['lost']} of {total['rows']:,} rows "
-            f"lost, {total['looks']:,} looks meanwhile"
+            f"{len(kills)} kills, {total['sealing']} of them during a sealing: {total['lost']} of {total['rows']:,} rows "
+            f"lost, {total['looks']:,} reads meanwhile"
         )
 
 

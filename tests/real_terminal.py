@@ -123,7 +123,7 @@ class RealTerminal:
     # What a person does
 
     def press(self, *keys: str) -> None:
-        """Press keys; what is no name of one is typed."""
+        """Press keys; what is not the name of a key is typed."""
         for key in keys:
             os.write(self._master, KEYS.get(key, key).encode())
             if key == "escape":

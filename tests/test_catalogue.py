@@ -26,7 +26,7 @@ CREATED = datetime(2026, 11, 23, 10, 15, tzinfo=timezone.utc)
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Four runs, the later the directory's name the earlier made; and things that are no runs."""
+    """Four runs, whose names sort in the reverse order of their age, and things that are not runs."""
     for index, (id, name) in enumerate([("d", "first"), ("c1", "twin"), ("c2", "twin"), ("a", None)]):
         info = RunInfo(path=tmp_path / id, id=id, created=CREATED + timedelta(hours=index), name=name, state="finished")
         info.path.mkdir()
@@ -125,7 +125,7 @@ def test_finds_a_run_by_its_path_or_the_beginning_of_its_id(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reference", "said"),
+    ("reference", "message"),
     [
         ("twin", "2 runs in .* are called 'twin': c1, c2; use the id"),
         ("c", "2 runs"),
@@ -134,9 +134,9 @@ def test_finds_a_run_by_its_path_or_the_beginning_of_its_id(root: Path) -> None:
         ("./nowhere", "does not exist"),
     ],
 )
-def test_what_is_not_found_or_not_one_is_explained(root: Path, reference: str, said: str) -> None:
+def test_what_is_not_found_or_not_one_is_explained(root: Path, reference: str, message: str) -> None:
     """With what is near."""
-    with pytest.raises(RunNotFound, match=said):
+    with pytest.raises(RunNotFound, match=message):
         find_run(reference, root)
 
 

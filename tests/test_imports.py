@@ -34,7 +34,7 @@ def test_this_test_can_fail() -> None:
 def test_recording_loads_neither_torch_nor_a_user_interface(tmp_path: object) -> None:
     """The first row loads pyarrow; recording floats never loads torch; growing a part does not load pandas either.
 
-    What is imported amid the run holds the interpreter lock, and with it the training loop.
+    An import during the run would hold the interpreter lock and stall the training loop.
     """
     code = f"""
 import sys

@@ -51,7 +51,7 @@ def test_the_public_names(module: ModuleType, names: list[str]) -> None:
     ],
 )
 def test_every_public_method_is_documented(owner: type) -> None:
-    """A first line that says what you get."""
+    """With a docstring."""
     undocumented = [
         name
         for name, member in inspect.getmembers(owner)
@@ -95,7 +95,7 @@ def test_the_public_members(owner: type, members: set[str]) -> None:
 
 
 def test_the_store_names_what_others_may_import() -> None:
-    """Each name of ``__all__`` is found where it is said to be."""
+    """Each name of ``__all__`` is there."""
     assert sorted(neurockt.store.__all__) == sorted(neurockt.store._HOMES)
     for name in neurockt.store.__all__:
         assert getattr(neurockt.store, name) is not None

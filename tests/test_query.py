@@ -183,7 +183,7 @@ def test_a_date_alone_means_the_whole_day() -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "position", "said"),
+    ("query", "position", "message"),
     [
         ("resnet (digits", 7, "not closed"),
         ("resnet)", 6, "no '('"),
@@ -213,12 +213,12 @@ def test_a_date_alone_means_the_whole_day() -> None:
         ("(" * 100 + "a" + ")" * 100, 50, "flatter"),
     ],
 )
-def test_errors_point_at_the_place(query: str, position: int, said: str) -> None:
-    """An error says what is wrong, where, and what to write instead."""
+def test_errors_point_at_the_place(query: str, position: int, message: str) -> None:
+    """An error states what is wrong, where, and what to write instead."""
     with pytest.raises(QueryError) as caught:
         parse(query)
     assert caught.value.position == position
-    assert said in caught.value.problem
+    assert message in caught.value.problem
     problem, shown, caret = str(caught.value).split("\n")
     assert problem == caught.value.problem
     assert shown.strip() == query.strip()
@@ -284,7 +284,7 @@ def test_fields_are_shared_with_sorting_and_columns() -> None:
 
 
 def test_a_querys_fields_are_known() -> None:
-    """A caller can tell which names no run has."""
+    """A caller can find out which names no run has."""
     assert [field.name for field in parse("best(acc)>1 has:cfg.lr name:x").fields] == ["best(acc)", "cfg.lr", "name"]
 
 

@@ -1,4 +1,4 @@
-"""The committed sample runs are what the documentation, the viewer and their maker say they are."""
+"""The committed sample runs match the documentation, the viewer and the script that makes them."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def test_a_forward_that_takes_anything_gets_all_but_the_last() -> None:
     [({"x": ONE}, "not a dict"), ((ONE, "label"), "not a tuple of Tensor, str"), ((ONE,), "takes 2 tensors")],
 )
 def test_a_batch_that_does_not_fit_is_an_error(batch: Any, message: str) -> None:
-    """The message names what was expected and what came."""
+    """The message names what was expected and what was given."""
     with pytest.raises(UsageError, match=message):
         list(forward([batch], Two()))
 
@@ -96,7 +96,7 @@ def test_tensors_go_to_the_models_device() -> None:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_scripted_and_traced_models_run() -> None:
-    """Neither looks like Python code; both say how many tensors they take."""
+    """Neither has a Python signature; both still declare how many tensors they take."""
     for model in (torch.jit.script(nn.Linear(2, 3)), torch.jit.trace(nn.Linear(2, 3), ONE)):
         ((preds, targets),) = forward([(ONE, ONE, ONE)], model)
         assert preds.shape == (4, 3)

@@ -1,8 +1,8 @@
 """How long the loop is blocked per step: recording one float scalar, and ten, as a ratio to the floor.
 
 The ratio is judged net: from each side, what the same step takes without recording is taken off. A user's loop calls
-its loss function with neurockt or without, so that call is no cost of recording; what the decorator adds to it is.
-Of the floor's step only the reading of the clock is taken off. The gross ratio stands beside it.
+its loss function with neurockt or without, so that call is not a cost of recording; what the decorator adds is.
+Of the floor's step only the reading of the clock is taken off. The gross ratio is shown beside it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def median_steps(way: str, scalars: int, directory: str) -> tuple[float, float]:
 
 
 def blocked(scalars: int, effort: Effort) -> Iterator[Figure]:
-    """The figure for so many scalars."""
+    """The figure for this number of scalars."""
     ways = [partial(fresh, median_steps, way=way, scalars=scalars) for way in WAYS]
     floor, ours = alternate(effort, f"blocked{scalars}", *ways)
     net = ratios([step - bare for step, bare in ours], [step - bare for step, bare in floor])

@@ -15,16 +15,16 @@ from tests.benchmarks.ways import make_loop, neurockt
 
 STEPS, QUICK_STEPS = 10_000_000, 1_000_000
 WARM_UP_STEPS = 200_000
-"""Memory is compared with what it is after so many steps."""
+"""Memory is compared with its size after these steps."""
 SAMPLES = 50
-"""How often memory is looked at."""
+"""How often memory is measured."""
 TARGET_GROWTH = 1.1
 TARGET_MEGABYTES = 20
 TARGET_FILES = 16
 
 
 class Grown(TypedDict):
-    """What a long run came to."""
+    """Measurements of one long run."""
 
     slower: float
     """The median of the last tenth's steps over that of the first tenth's."""

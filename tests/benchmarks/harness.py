@@ -1,4 +1,4 @@
-"""What measures are made of: a fresh process for each measurement, rounds that alternate, medians and their spread."""
+"""The parts of measures: a fresh process for each measurement, rounds that alternate, medians and their spread."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def ratios(over: Sequence[float], under: Sequence[float]) -> Spread:
 
 
 def progress(text: str) -> None:
-    """Tell on stderr what is being done."""
+    """Report on stderr what is being done."""
     print(text, file=sys.stderr, flush=True)
 
 

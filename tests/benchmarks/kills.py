@@ -1,7 +1,7 @@
 """Rows lost to SIGKILL at a random moment, of those whose block had ended, at 2,000 steps a second.
 
-The process says in memory it shares with the one that kills it how many blocks have ended. Every other one of them
-seals at each look of its background thread instead of each minute, so that many kills come amid a sealing.
+The process counts its ended blocks in memory shared with the process that kills it. Every second process seals at each
+tick of its background thread instead of each minute, so that many kills happen during a sealing.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ COUNTER = struct.Struct("<q")
 
 
 def loss_of(step: int) -> float:
-    """What the process records for a step."""
+    """The recorded value of a step."""
     return 1.0 / step
 
 

@@ -1,7 +1,7 @@
 """The longest single stall of the loop, after the first hundred steps.
 
-The background thread fsyncs, seals and writes ``run.json`` meanwhile. The floor, which has no such thread, stands
-beside it: what stalls that too is the machine.
+The background thread fsyncs, seals and writes ``run.json`` meanwhile. The floor, which has no such thread, is
+shown beside it: what stalls that too is the machine.
 """
 
 from __future__ import annotations

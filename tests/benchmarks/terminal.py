@@ -20,7 +20,7 @@ COLUMNS, ROWS = 160, 48
 PATIENCE = 120.0
 """Seconds after which what should have come has not."""
 REDRAW_QUIET = 0.1
-"""Without output for so many seconds, a redraw is over."""
+"""A redraw is over after this many seconds without output."""
 KEY_PATIENCE = 0.5
 """Seconds after which a key has had no effect on the screen."""
 DOTS = re.compile("[\u2801-\u28ff]")

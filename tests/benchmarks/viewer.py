@@ -18,7 +18,7 @@ CHART_KEYS = ["+", "+", RIGHT, LEFT, "-", "s", "s", "Y", "Y", "S", "S", "x", "x"
 LIST_KEYS = [DOWN, DOWN, PAGE_DOWN, "G", "g", " ", " ", "s", "s", "p", "p"]
 TABLE_KEYS = [DOWN, DOWN, PAGE_DOWN, PAGE_DOWN, RIGHT, RIGHT, PAGE_UP, LEFT, LEFT, "G", "g"]
 LOADED_QUIET = 0.8
-"""Without output for so many seconds, a load is over."""
+"""A load is over after this many seconds without output."""
 COARSE_TARGET = 1.0
 CHARTS = {100_000: (1.0, None), 1_000_000: (1.2, 200.0), 10_000_000: (3.0, 300.0)}
 """By the number of steps: seconds to complete charts, and megabytes, to be reached."""
@@ -42,7 +42,7 @@ def at_most(
 
 
 def percentile(values: Iterable[float], share: float) -> float:
-    """The value that so many are below or at."""
+    """The value that this share of the values is at or below."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
@@ -118,7 +118,7 @@ def charts(effort: Effort) -> Iterator[Figure]:
         memory: list[float] = []
         idle: list[float] = []
         keys: list[Response] = []
-        amid: list[Response] = []
+        during: list[Response] = []
         with scratch() as directory:
             path = directory / "run"
             fresh(make_run_at, path=path, steps=steps)
@@ -131,15 +131,15 @@ def charts(effort: Effort) -> Iterator[Figure]:
                     keys += press_all(terminal, CHART_KEYS)
                     idle.append(100 * terminal.idle_share(3.0))
                 if steps > 1_000_000:
-                    amid += keys_amid_load(path)
+                    during += keys_during_load(path)
         name = f"charts of {steps:,} steps"
         yield at_most(f"{name}: first, of all of it, s", coarse, COARSE_TARGET)
         yield at_most(f"{name}: complete, s", whole, target)
         yield key_figure(f"{name}: key, ms p50 / p95", keys, (20, 60))
         yield at_most(f"{name}: memory, MB", memory, most, places=0)
         yield at_most(f"{name}: idle, % of a core", idle, 1.0, places=1)
-        if amid:
-            yield key_figure(f"{name}: key while it loads, ms p50 / p95", amid, (None, 100))
+        if during:
+            yield key_figure(f"{name}: key while it loads, ms p50 / p95", during, (None, 100))
 
 
 def make_run_at(path: str, steps: int) -> None:
@@ -150,8 +150,8 @@ def make_run_at(path: str, steps: int) -> None:
 AXES = ("x: epoch", "x: time since", "x: time of day", "x: step")
 
 
-def keys_amid_load(path: Path) -> list[Response]:
-    """What a key takes, told by its effect, while the charts are being read."""
+def keys_during_load(path: Path) -> list[Response]:
+    """Response times of keys, judged by their effect, while the charts are being read."""
     found = []
     with view(path) as terminal:
         terminal.until(DOTS)
@@ -170,7 +170,7 @@ def table(effort: Effort) -> Iterator[Figure]:
     resident: list[float] = []
     after: list[float] = []
     keys: list[Response] = []
-    amid: list[Response] = []
+    during: list[Response] = []
     with scratch() as directory:
         path = directory / "run"
         fresh(make_run_at, path=path, steps=TABLE_STEPS)
@@ -193,14 +193,14 @@ def table(effort: Effort) -> Iterator[Figure]:
                     ends.append(terminal.timed(key, re.compile(rf"loss_0 [-.\de]+ at step {step:,} ")))
                     terminal.until_quiet(0.2)
                 sorts.append(sort_seconds(terminal))
-                amid += keys_amid_sort(terminal)
+                during += keys_during_sort(terminal)
                 after.append(terminal.resident())
     yield at_most("table of 10,000,000 steps: first paint, s", paints, 0.8)
     yield key_figure("table of 10,000,000 steps: key, ms p50 / p95", keys, (20, 60))
     yield p95_figure("table of 10,000,000 steps: jump to a step, ms p95", jumps, 60)
     yield p95_figure("table of 10,000,000 steps: to an end, ms p95", ends, 60)
     yield at_most("table of 10,000,000 steps: sort, s", sorts, 3.0)
-    yield key_figure("table of 10,000,000 steps: key while it sorts, ms p50 / p95", amid, (None, 100))
+    yield key_figure("table of 10,000,000 steps: key while it sorts, ms p50 / p95", during, (None, 100))
     beside = f"{spread(after).text(0)} once sorted"
     yield at_most("table of 10,000,000 steps: memory, MB", resident, 160, places=0, beside=beside)
 
@@ -218,8 +218,8 @@ def sort_seconds(terminal: Terminal) -> float:
     return taken
 
 
-def keys_amid_sort(terminal: Terminal) -> list[Response]:
-    """What a key takes, told by its effect, while the table is being sorted the other way round."""
+def keys_during_sort(terminal: Terminal) -> list[Response]:
+    """Response times of keys, judged by their effect, while the table is being sorted in reverse."""
     found = []
     terminal.type("g")
     terminal.until_quiet(0.3)

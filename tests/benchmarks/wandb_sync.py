@@ -110,7 +110,7 @@ def rates(metrics: int, effort: Effort) -> Iterator[Figure]:
     ways = [partial(send, way, rows, metrics) for way in ("neurockt", "wandb")]
     ours, theirs = alternate(effort, f"wandb{metrics}", *ways)
     faster = ratios([sum(taken.values()) for taken in theirs], [sum(taken.values()) for taken in ours])
-    told = ", ".join(
+    beside = ", ".join(
         f"{name} {spread(rows / sum(taken.values()) for taken in side).median:,.0f} rows/s "
         f"({spread(taken['writing'] for taken in side).median:.1f} + "
         f"{spread(taken['sending'] for taken in side).median:.1f} s)"
@@ -121,7 +121,7 @@ def rates(metrics: int, effort: Effort) -> Iterator[Figure]:
         faster.text(1),
         f">= {TARGET_RATIO:.0f}",
         faster.median >= TARGET_RATIO,
-        told,
+        beside,
     )
 
 

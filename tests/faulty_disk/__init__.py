@@ -64,7 +64,7 @@ class FaultyDisk:
         Args:
             error: the errno; 0 to only delay them.
             which: bits of operations.
-            more: ``one_in`` of so many fails by chance, ``delay_ms``, ``short_writes``, ``seed``.
+            more: one in ``one_in`` fails by chance, ``delay_ms``, ``short_writes``, ``seed``.
         """
         self.heal()
         for name, value in {"error": error, "one_in": 1, **more, "which": which}.items():
@@ -115,7 +115,7 @@ class Recording:
         self._process.stdin.write(command + "\n")
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
-        assert answer, f"the process ended amid {command!r}"
+        assert answer, f"the process ended during {command!r}"
         result: dict[str, Any] = json.loads(answer)
         return result
 

@@ -1,4 +1,4 @@
-"""The recording process: does what it is told on its standard input, a line each, and answers in JSON."""
+"""The recording process: runs the commands on its standard input, one per line, and answers in JSON."""
 
 from __future__ import annotations
 
@@ -73,18 +73,18 @@ class Child:
             time.sleep(0.002)
 
     def noticed(self) -> None:
-        """Wait until something has been told."""
+        """Wait for a warning."""
         deadline = time.monotonic() + PATIENCE
-        while not told:
-            assert time.monotonic() < deadline, "nothing was told"
+        while not warned:
+            assert time.monotonic() < deadline, "there was no warning"
             time.sleep(0.002)
 
     def ticks(self, count: str) -> None:
-        """Let the background thread look around so many times."""
+        """Let the background thread run this many times."""
         deadline = time.monotonic() + PATIENCE
         last = looks[0] + int(count)
         while looks[0] < last:
-            assert time.monotonic() < deadline, "the background thread stands still"
+            assert time.monotonic() < deadline, "the background thread has stopped"
             time.sleep(0.002)
 
     def finish(self) -> None:
@@ -93,7 +93,7 @@ class Child:
         self.longest = time.perf_counter() - began
 
 
-told: list[str] = []
+warned: list[str] = []
 looks = [0]
 
 
@@ -113,7 +113,7 @@ def main(root: str, settings: dict[str, float]) -> None:
         setattr(module, name, value)
     timing.default = replace(QUICK, **settings)
     session.RETRY_SECONDS = 0.01
-    warnings.showwarning = lambda message, *rest: told.append(str(message))
+    warnings.showwarning = lambda message, *rest: warned.append(str(message))
     warnings.simplefilter("always")
     child = Child(root)
     answers = os.fdopen(os.dup(1), "w")
@@ -122,7 +122,7 @@ def main(root: str, settings: dict[str, float]) -> None:
         getattr(child, command)(*arguments)
         writer = child.recorder._writer
         answer = {
-            "warnings": told,
+            "warnings": warned,
             "dropped": sum(table.dropped for table in writer.tables.values()) if writer else 0,
             "step": child.recorder.step,
             "longest": child.longest,

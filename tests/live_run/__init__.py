@@ -1,6 +1,6 @@
 """Runs of a real child process that records at a steady rate, reports how far it got, and is killed when it suits.
 
-Every value is a function of its row and column, so that whoever reads the run can tell each of them to the last bit.
+Every value is a function of its row and column, so that a reader can check each of them to the last bit.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class LiveRun:
 
         Args:
             rate: steps a second; 0 for as many as it can.
-            steps: finish the run after so many; 0 to go on for ever.
+            steps: finish the run after this many; 0 to go on for ever.
         """
         self.path = root / run_id
         self.steps = 0
@@ -156,7 +156,7 @@ class LiveRun:
         return self._child.poll() is None
 
     def wait_for(self, steps: int) -> None:
-        """Return once so many steps were reported."""
+        """Return when this many steps were reported."""
         wait_until(lambda: self.steps >= steps or not self.alive, f"step {steps}")
         assert self.steps >= steps, f"the child ended with {self._child.returncode} at step {self.steps}"
 

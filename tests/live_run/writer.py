@@ -1,4 +1,4 @@
-"""The child process: records steps and validations, seals very often, and tells after each block how far it got."""
+"""The child process: records steps and validations, seals very often, and reports its position after each block."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ def plain(path: Path, table: TableName) -> pa.Table:
     return joined([parts.table_schema(()).empty_table(), *pieces])
 
 
-def test_no_row_is_lost_to_a_kill(tmp_path: Path, seed: int, tell_kill: Callable[..., None]) -> None:
+def test_no_row_is_lost_to_a_kill(tmp_path: Path, seed: int, count_kill: Callable[..., None]) -> None:
     """Every row whose block had ended is there to the last bit, before it is sealed and after.
 
     The one row more that there may be is that of the block whose end was not reported any more.
@@ -97,7 +97,7 @@ def test_no_row_is_lost_to_a_kill(tmp_path: Path, seed: int, tell_kill: Callable
     steps, epochs = run.steps(), run.epochs()
     more = len(steps) - live.steps, len(epochs) - live.epochs
     sealing = any(live.path.rglob("*.next")) or any(live.path.rglob("*.tmp"))
-    tell_kill(lost=-min(0, *more), rows=len(steps) + len(epochs), looks=watcher.looks, sealing=sealing)
+    count_kill(lost=-min(0, *more), rows=len(steps) + len(epochs), looks=watcher.looks, sealing=sealing)
     assert more in ((0, 0), (1, 0), (0, 1))
     check_steps(steps)
     check_epochs(epochs)

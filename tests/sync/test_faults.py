@@ -31,7 +31,7 @@ def small_and_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         *(Fault("status", status=status) for status in (408, 500, 502, 503)),
         Fault("status", status=429, headers={"Retry-After": "0.2"}),
-        *(Fault(what) for what in ("before", "amid", "after", "lost", "lost_500")),
+        *(Fault(what) for what in ("before", "during", "after", "lost", "lost_500")),
     ],
     ids=lambda fault: f"{fault.what}-{fault.status}" if fault.what == "status" else fault.what,
 )

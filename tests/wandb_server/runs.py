@@ -90,7 +90,7 @@ class StoredRun:
         return not self.overwritten and numbers == list(range(len(numbers))) == steps
 
     def count(self, late: float = 0.0) -> int:
-        """How many history lines there are, as of so many seconds ago."""
+        """The number of history lines, as of the given seconds ago."""
         moment = time.monotonic() - late
         return next((count for since, count in reversed(self.counts) if since <= moment), 0)
 
@@ -152,7 +152,7 @@ class StoredRun:
         return history
 
     def update(self, given: dict[str, Any]) -> None:
-        """What an upsertBucket says of the run."""
+        """The run as the answer to an upsertBucket."""
         for name, attribute in _FIELDS.items():
             if given.get(name) is not None:
                 setattr(self, attribute, given[name])

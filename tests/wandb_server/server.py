@@ -29,7 +29,7 @@ class Fault:
     """What goes wrong with the next requests.
 
     Attributes:
-        what: ``status``, or where the connection is closed: ``before`` the body is read, ``amid`` it, ``after`` it; or
+        what: ``status``, or where the connection is closed: ``before`` the body is read, ``during`` it, ``after`` it; or
             ``lost``: applied, then closed; ``lost_500``: applied, then answered with 500; ``half``: half of it is kept
             and the answer is 200; ``alternate``: every other line is; ``hang``: no answer until the server stops.
         where: part of the path, or the name of the GraphQL operation.
@@ -57,7 +57,7 @@ class Fault:
 
 
 class WandbServer:
-    """The server, with everything it was told; ``stop()`` and ``start()`` keep that, and the port."""
+    """The server, with everything it received; ``stop()`` and ``start()`` keep that, and the port."""
 
     def __init__(self) -> None:
         self.runs: dict[tuple[str, str, str], StoredRun] = {}
@@ -67,7 +67,7 @@ class WandbServer:
         self.requests: list[str] = []
         """The paths, and the names of the GraphQL operations, in the order in which they came."""
         self.late = 0.0
-        """Line counts are answered as of so many seconds ago."""
+        """Line counts are answered as of this many seconds ago."""
         self.entities = {ENTITY, "team"}
         self.deleted: set[str] = set()
         self.on_history: Callable[[StoredRun], None] = lambda run: None
@@ -249,7 +249,7 @@ class _Http(ThreadingHTTPServer):
                 connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no error of the server's."""
+        """A client that went away is not an error of the server."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -273,8 +273,8 @@ class _Handler(BaseHTTPRequestHandler):
         target = path
         body = b""
         early = not is_graphql and self._fault(wandb, target)
-        if early and early.what in ("before", "amid"):
-            if early.what == "amid":
+        if early and early.what in ("before", "during"):
+            if early.what == "during":
                 self.rfile.read(length // 2)
             self._hang_up()
             return
@@ -290,7 +290,7 @@ class _Handler(BaseHTTPRequestHandler):
             target = f"{path} {request.get('operationName') or ''} {request['query'][:80]}"
         fault = early if not is_graphql else self._fault(wandb, target)
         wandb.requests.append(target)
-        if fault and fault.what in ("before", "amid", "after"):
+        if fault and fault.what in ("before", "during", "after"):
             self._hang_up()
             return
         if fault and fault.what == "hang":
