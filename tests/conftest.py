@@ -60,7 +60,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if kills:
         total = {name: sum(figures[name] for figures in kills) for name in kills[0]}
         terminalreporter.write_line(
-            f"{len(kills)} kills, {total['sealing']} of them during a sealing: {total['lost']} of {total['rows']:,} rows "
+            f"{len(kills)} kills, {total['sealing']} during a sealing: {total['lost']} of {total['rows']:,} rows "
             f"lost, {total['looks']:,} reads meanwhile"
         )
 

@@ -29,7 +29,7 @@ class Fault:
     """What goes wrong with the next requests.
 
     Attributes:
-        what: ``status``, or where the connection is closed: ``before`` the body is read, ``during`` it, ``after`` it; or
+        what: ``status``, or when the connection closes: ``before`` the body is read, ``during`` it, ``after`` it; or
             ``lost``: applied, then closed; ``lost_500``: applied, then answered with 500; ``half``: half of it is kept
             and the answer is 200; ``alternate``: every other line is; ``hang``: no answer until the server stops.
         where: part of the path, or the name of the GraphQL operation.
