@@ -12,13 +12,13 @@ from neurockt import Run
 from neurockt.store.base import layout
 from neurockt.store.writing.table_writer import TableWriter
 
-faults: list[OSError] = []
+faults: list[Exception] = []
 
 
 @pytest.fixture
 def table(tmp_path: Path) -> TableWriter:
     faults.clear()
-    table = TableWriter(tmp_path, "steps", ["loss"], on_fault=faults.append)
+    table = TableWriter(tmp_path, "steps", ["loss"], on_fault=lambda what, error: faults.append(error))
     table.append(1, 0, [1.0])
     return table
 

@@ -26,14 +26,11 @@ from neurockt.store.owner.process import deaf_threads, leave_signals_to_others
 from neurockt.store.recovery.takeover import Takeover
 from neurockt.store.writing import timing as timings
 from neurockt.store.writing.sampling import Measures, Sampling
-from neurockt.store.writing.table_writer import TableWriter
+from neurockt.store.writing.table_writer import Fault, TableWriter
 from neurockt.store.writing.timing import Timing
 
 THREAD_NAME: Final = "neurockt"
 """Name of the background thread, and the beginning of the others' names."""
-
-Fault = Callable[[str, BaseException], None]
-"""Called with what could not be done, and the error."""
 
 JOIN_SECONDS: Final = 1.0
 """How long the end of a run waits for a thread that may be stuck in a driver."""
@@ -81,6 +78,7 @@ class RunWriter:
         self._info_lock = threading.Lock()
         self._sampling: Sampling | None = None
         self._origin: threading.Thread | None = None
+        self._disk_has_failed = False
         self._lost = False  # another process has taken the run over
         self._begun, self._stop = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run_background, name=THREAD_NAME, daemon=True)
@@ -131,7 +129,7 @@ class RunWriter:
             seconds,
             first=self._timing.first_sample,
             position=position,
-            on_fault=self._report,
+            on_fault=self._warn,
             thread_name=f"{THREAD_NAME}-system",
         )
 
@@ -241,7 +239,7 @@ class RunWriter:
             summary=summary,
             timing=self._timing,
             is_ours=self._is_ours,
-            on_fault=self._row_refused,
+            on_fault=self._report,
         )
 
     def _write_info(self) -> None:
@@ -286,8 +284,14 @@ class RunWriter:
         except Exception as error:  # a fault of the instrumentation must not end it, let alone the training
             self._report(what, error)
 
-    def _report(self, what: str, error: BaseException) -> None:
-        """Report a fault. No report ends a thread of the run, not even a warning that is turned into an error."""
+    def _report(self, what: str, error: Exception) -> None:
+        """Report a fault; of the disk's only the first, for a disk that fails does so in many places."""
+        if not (isinstance(error, OSError) and self._disk_has_failed):
+            self._disk_has_failed |= isinstance(error, OSError)
+            self._warn(what, error)
+
+    def _warn(self, what: str, error: Exception) -> None:
+        """Report a fault. That ends no thread of the run, not even a warning that is turned into an error."""
         try:
             self._on_fault(f"{self.path}: {what}", error)
         except BaseException as raised:
@@ -295,9 +299,6 @@ class RunWriter:
                 raise
             with suppress(Exception):
                 print(f"neurockt: {raised}", file=sys.stderr)
-
-    def _row_refused(self, error: OSError) -> None:
-        self._report("a row could not be written; rows wait in memory until the disk takes them", error)
 
 
 def _load_pyarrow() -> bool:

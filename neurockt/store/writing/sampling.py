@@ -13,7 +13,7 @@ from queue import Empty, SimpleQueue
 
 from neurockt.store.journal.records import NULL
 from neurockt.store.owner.process import leave_signals_to_others
-from neurockt.store.writing.table_writer import TableWriter
+from neurockt.store.writing.table_writer import Fault, TableWriter
 
 Measures = Mapping[str, float]
 """What the machine does, by the names of the columns."""
@@ -39,7 +39,7 @@ class Sampling:
         *,
         first: float,
         position: Callable[[], tuple[int, int]],
-        on_fault: Callable[[str, BaseException], None],
+        on_fault: Fault,
         thread_name: str,
     ) -> None:
         """Begin.

@@ -26,6 +26,7 @@ from threading import RLock
 from typing import Final
 from zlib import crc32
 
+from neurockt.errors import CorruptRun
 from neurockt.run_info import TableSummary
 from neurockt.store.base import files, layout
 from neurockt.store.base.layout import TableName
@@ -35,6 +36,10 @@ from neurockt.store.journal.records import CRC_SIZE, MAGIC, columns_record, pack
 from neurockt.store.writing.backlog import Backlog, Waiting
 from neurockt.store.writing.sealed_rows import SealedRows
 from neurockt.store.writing.timing import Timing
+
+Fault = Callable[[str, Exception], None]
+"""Called with what could not be done, and the error."""
+REFUSED: Final = "a row could not be written; rows wait in memory until the disk takes them"
 
 LOCK_SECONDS: Final = 0.2
 """How long the background thread waits for the loop. A signal handler may hold the loop anywhere, for any time."""
@@ -57,7 +62,7 @@ class TableWriter:
         summary: TableSummary | None = None,
         timing: Timing | None = None,
         is_ours: Callable[[], bool] = lambda: True,
-        on_fault: Callable[[OSError], None] = lambda error: None,
+        on_fault: Fault = lambda what, error: None,
     ) -> None:
         """Create the journal; if the disk refuses it, rows wait until it does not.
 
@@ -66,7 +71,7 @@ class TableWriter:
             summary: of the rows there are already.
             timing: how often it is sealed, and how soon a disk that failed is tried again.
             is_ours: asked before files are changed by their names: whether no other process has taken the run over.
-            on_fault: called with the error when a row could not be written.
+            on_fault: called when the disk refuses a row, the first time, or has damaged the journal.
         """
         self.last = last
         """Number of the last row appended: the step in `steps`, the epoch in `epochs`, the sample in `system`."""
@@ -104,7 +109,7 @@ class TableWriter:
             self._first = last + 1
         except OSError as error:
             self._wait()
-            on_fault(error)
+            on_fault(REFUSED, error)
 
     # The training loop's side
 
@@ -146,7 +151,7 @@ class TableWriter:
             self.last += 1
             self._writing = None
         if is_new:
-            self._on_fault(error)
+            self._on_fault(REFUSED, error)
 
     def _wait(self) -> None:
         """Rows wait from here on."""
@@ -213,7 +218,7 @@ class TableWriter:
                     self._wait()
         self._writing = None
         if error is not None:
-            self._on_fault(error)
+            self._on_fault(REFUSED, error)
 
     # The background thread's side
 
@@ -396,7 +401,7 @@ class TableWriter:
     def _put_aside(self) -> None:
         """Keep a journal that the disk has damaged."""
         if kept := journal_file.put_aside(self._journal):
-            self._on_fault(OSError(errno.EIO, f"the journal was damaged on disk; it is kept as {kept}"))
+            self._on_fault("the disk has damaged a journal", CorruptRun(f"what cannot be read is kept as {kept}"))
 
     def summary(self) -> TableSummary:
         """Of all rows, those in the journals included; only what is new is read. As last known where the disk fails."""
