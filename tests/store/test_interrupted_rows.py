@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -25,8 +26,12 @@ class Interrupt(BaseException):
     """What the handler raises."""
 
 
-def interrupt_at(operation: int, action: Callable[[], object]) -> bool:
-    """Do something, and raise before its n-th bytecode operation in the writer; whether there were so many."""
+def raise_interrupt() -> None:
+    raise Interrupt
+
+
+def interrupt_at(operation: int, action: Callable[[], object], handler: Callable[[], object] = raise_interrupt) -> bool:
+    """Do something, and call a handler before its n-th bytecode operation in the writer; whether there were so many."""
     left = operation
 
     def trace(frame: FrameType, event: str, _: Any) -> Any:
@@ -37,7 +42,7 @@ def interrupt_at(operation: int, action: Callable[[], object]) -> bool:
         if event == "opcode":
             left -= 1
             if not left:
-                raise Interrupt
+                handler()
         return trace
 
     before = sys.gettrace()
@@ -48,7 +53,7 @@ def interrupt_at(operation: int, action: Callable[[], object]) -> bool:
         return True
     finally:
         sys.settrace(before)
-    return False
+    return left <= 0
 
 
 def check(run_dir: Path, interrupted: set[int], recorded: int) -> None:
@@ -123,3 +128,30 @@ def test_a_change_that_is_interrupted_anywhere_harms_no_row(tmp_path: Path, what
     table.close()
     check(tmp_path, set(), next(count))
     assert Run(tmp_path).steps()["step"].to_pylist() == numbers
+
+
+@pytest.mark.parametrize("disk", ["sound", "full"])
+def test_a_handler_may_wait_for_another_thread_to_seal(tmp_path: Path, disk: str) -> None:
+    """Wherever it interrupts the loop, also while that holds a lock, the rows before are sealed without delay."""
+    for operation in itertools.count(1, 11):
+        run_dir = tmp_path / str(operation)
+        run_dir.mkdir()
+        table = TableWriter(run_dir, "steps", ["loss"])
+        for value in range(5):
+            if disk == "full" and value == 2:
+                break_journal(run_dir)
+            table.append(value, 0, [float(value)])
+        ended = []
+
+        def seal(table: TableWriter = table, ended: list[bool] = ended) -> None:
+            closing = threading.Thread(target=table.close)
+            closing.start()
+            closing.join(10)
+            ended.append(not closing.is_alive())
+
+        if not interrupt_at(operation, partial(table.append, 5, 0, [5.0]), seal):
+            break
+        assert ended == [True]
+        check(run_dir, {5}, 6)
+        assert not layout.journal_path(run_dir, "steps").exists()
+    assert operation > 50

@@ -100,6 +100,7 @@ class TableWriter:
         self._backlog = Backlog()
         self._failed_fd = -1  # the active journal's, taken from the loop
         self._retry_pace = repair.Pace(self._timing.retry)
+        self._loop_is_held = False  # by a signal handler, in the middle of something, when it was last waited for
         self._closing = False
         self._lock = RLock()  # a signal handler may finish the run in the middle of whatever the loop does
         self._take_columns(columns)
@@ -229,7 +230,8 @@ class TableWriter:
         Raises:
             TimeoutError: it could not be kept out in time. Not at the end, when it does nothing more.
         """
-        held = self._lock.acquire(timeout=LOCK_SECONDS)
+        held = self._lock.acquire(timeout=0 if self._loop_is_held else LOCK_SECONDS)
+        self._loop_is_held = not held
         if not held and not self._closing:
             raise TimeoutError(errno.ETIMEDOUT, "the training loop is held up in the middle of a row")
         try:
