@@ -182,8 +182,9 @@ def bad_entries(root: Path) -> None:
 
 
 def test_one_bad_entry_does_not_hide_the_others(root: Path) -> None:
-    """Links that lead nowhere are passed over; what may be a run is named, and nothing is waited for."""
+    """Links that lead nowhere are passed over; what may be a run is named, and nothing is waited for or left open."""
     bad_entries(root)
+    opened = len(os.listdir("/proc/self/fd"))
     with pytest.warns(NeurocktWarning) as warned:
         found = list_runs(root)
     assert [info.id for info in found] == ["d", "c1", "c2", "a"]
@@ -193,6 +194,7 @@ def test_one_bad_entry_does_not_hide_the_others(root: Path) -> None:
     list(watcher.look())
     assert len(watcher.runs) == 4
     assert {path.name for path in watcher.problems} == set(named)
+    assert len(os.listdir("/proc/self/fd")) == opened
     with pytest.warns(NeurocktWarning):
         assert find_run("first", root).info.id == "d"
 

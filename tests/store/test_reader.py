@@ -7,8 +7,10 @@ import math
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +24,12 @@ from live_run.by_hand import PART, Recording, flip, shrink
 
 from neurockt import list_runs, open_run
 from neurockt.errors import ColumnNotFound, NeurocktWarning
+from neurockt.run_info import RunInfo
 from neurockt.store.base import layout
+from neurockt.store.base.run_file import write_info
 from neurockt.store.recovery.sealing import seal_run
 from neurockt.store.tables import parts
+from neurockt.store.tables.summary import summarise_parts
 
 # One table
 
@@ -278,3 +283,39 @@ def test_a_run_that_may_only_be_read_is_read(tiny_run: Path, crashed_run: Path) 
         assert snapshot(root) == before
         for path in (root, *root.iterdir()):
             path.chmod(0o755)
+
+
+def test_a_journal_that_takes_the_place_of_the_other_between_two_looks_counts_once(recording: Recording) -> None:
+    """A reader that saw it as the next journal, and then under the journal's own name."""
+    recording.write(3)
+    journal = layout.journal_path(recording.path, "steps")
+    shutil.copy(journal, layout.next_journal_path(recording.path, "steps"))
+    run = open_run(recording.path)
+    assert numbers(run.steps()) == [1, 2, 3]
+    assert run.damaged == ()
+
+
+def test_thousands_of_columns_take_linear_time(tmp_path: Path) -> None:
+    """Four times the columns, about four times the work: reading, choosing columns, random access, the summary."""
+    seconds = {}
+    for count in (750, 3000):
+        columns = [f"layer{index}/norm" for index in range(count)]
+        numbers_ = np.arange(1, 21)
+        arrays = [numbers_] * 3 + [numbers_ / 2.0] * count
+        rows = pa.table(arrays, names=["step", "epoch", "time", *columns]).cast(parts.table_schema(columns))
+        path = tmp_path / str(count)
+        (path / "steps").mkdir(parents=True)
+        parts.append(path, "steps", rows)
+        began = time.process_time()
+        info = RunInfo(path, "wide", datetime.now(timezone.utc), steps=summarise_parts(path, "steps"), state="killed")
+        write_info(info)
+        run = open_run(path)
+        assert run.steps().num_columns == count + 3
+        assert run.steps(columns[::-1]).column_names == columns[::-1]
+        assert len(run.current_info().steps.columns) == len(run.outline("steps").metrics) == count
+        reader = run.rows("steps")
+        reader.refresh()
+        assert len(reader.read(0, reader.columns)) == count + 3
+        assert [reader.bounds(0, name) for name in columns[:2]] == [(0.5, 10.0)] * 2
+        seconds[count] = time.process_time() - began
+    assert seconds[3000] < 10 * seconds[750]

@@ -98,15 +98,16 @@ def read(path: Path) -> bytes:
         if error.errno in (errno.ELOOP, errno.ENAMETOOLONG):
             raise FileNotFoundError(errno.ENOENT, error.strerror) from None
         raise
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
-        if stat.S_ISDIR(status.st_mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "not a regular file")
         if status.st_size > READ_LIMIT:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
-        return file.read()
+        with os.fdopen(descriptor, "rb", buffering=0, closefd=False) as file:
+            return file.readall()
+    finally:
+        os.close(descriptor)
 
 
 def read_if_there(path: Path) -> bytes | None:

@@ -96,14 +96,14 @@ def from_json(run_dir: Path, document: Any) -> RunInfo:
     info = files.from_json(RunInfo, {**document, "path": run_dir}, strict=False)
     if not _is_moment(info.created):
         raise ValueError("`created` is not a time with a time zone")
-    return replace(
-        info,
-        updated=info.updated if _is_moment(info.updated) else None,
-        ended=info.ended if _is_moment(info.ended) else None,
-        attempts=tuple(
-            [each for each in info.attempts if _is_moment(each.started) and _is_moment(each.ended or now())]
-        ),
+    moments = [info.updated, info.ended, *(moment for each in info.attempts for moment in (each.started, each.ended))]
+    if all(moment is None or _is_moment(moment) for moment in moments):
+        return info
+    attempts = tuple(
+        each for each in info.attempts if _is_moment(each.started) and (each.ended is None or _is_moment(each.ended))
     )
+    updated, ended = (moment if _is_moment(moment) else None for moment in (info.updated, info.ended))
+    return replace(info, updated=updated, ended=ended, attempts=attempts)
 
 
 def _is_moment(moment: datetime | None) -> bool:
