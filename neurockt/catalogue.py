@@ -93,7 +93,7 @@ def _may_be_run(path: str | Path) -> bool:
     return True
 
 
-def find_run(reference: str, root: Path | None = None) -> Run:
+def find_run(reference: str, root: str | os.PathLike[str] | None = None) -> Run:
     """A run by its path, its id, its name, or the only id that begins so.
 
     Raises:

@@ -1,18 +1,20 @@
 """The command ``neurockt``: one module a command, imported only when it is the one asked for.
 
-Results go to stdout and everything else to stderr. It ends with 0 when done, 1 when it failed, 2 when it was called
-wrongly, and 130 when interrupted.
+Results go to stdout and everything else to stderr. The exit status is 0 when done, 1 when something failed or could not
+be read, 2 for wrong usage, and 130 when interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
+import io
 import os
 import sys
 import warnings
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from typing import Final, TextIO, cast
 
 from neurockt import __version__
@@ -44,41 +46,62 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the words after ``neurockt``; default those of this process.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(AttributeError):  # a stream that a test or a notebook put in its place
-            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    with warnings.catch_warnings():
+    out, err = _usable(sys.stdout), _usable(sys.stderr)
+    with redirect_stdout(out), redirect_stderr(err), warnings.catch_warnings():
         warnings.simplefilter("always", NeurocktWarning)
-        warnings.showwarning = _WarningLines(warnings.showwarning)
+        lines = _WarningLines(warnings.showwarning)
+        warnings.showwarning = lines
         try:
             arguments = _parser(words).parse_args(words)
             status = cast("int", arguments.run(arguments))
-            sys.stdout.flush()
-            return status
+            _flush(out)
+            return status or (FAILED if lines.printed else 0)
         except SystemExit as stop:  # argparse has printed its help, or what is wrong
+            _discard(out)
             return stop.code if isinstance(stop.code, int) else 0
         except NeurocktError as error:
-            _tell(clean_block(str(error)))
+            _print(clean_block(str(error)))
             return WRONG_USAGE if isinstance(error, (WrongUsage, QueryError)) else FAILED
         except BrokenPipeError:  # whoever reads, such as `head`, has seen enough
-            _let_go_of_output()
+            _discard(out)
             return 0
         except OSError as error:
-            where = f"{error.filename}: " if error.filename else ""
-            _tell(clean(f"{where}{error.strerror or error}", 1000))
-            _let_go_of_output()
+            where = f"{clean(os.fsdecode(error.filename), 1000)}: " if error.filename else ""
+            _print(f"{where}{clean(error.strerror or error, 1000)}")
+            _discard(out)
             return FAILED
         except KeyboardInterrupt:
             return INTERRUPTED
 
 
-def _let_go_of_output() -> None:
-    """Have what cannot be written go nowhere, lest Python try, and complain, once more as it exits."""
+class _Closed(io.TextIOBase):
+    """A stream that was closed before the command began."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.EBADF, "the output is closed")
+
+
+def _usable(stream: TextIO | None) -> TextIO:
+    """The stream, if it is open; it escapes what its encoding lacks."""
+    if stream is None or getattr(stream, "closed", False):
+        return cast("TextIO", _Closed())
+    with suppress(AttributeError, OSError, ValueError):  # a stream that a test or a notebook put in its place
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[attr-defined]
+    return stream
+
+
+def _flush(stream: TextIO) -> None:
+    with suppress(AttributeError):  # a stream put in its place may lack the method
+        stream.flush()
+
+
+def _discard(stream: TextIO) -> None:
+    """Drop what cannot be written, so that Python does not try, and complain, once more as it exits."""
     try:
-        sys.stdout.flush()
-    except (OSError, ValueError, AttributeError):
+        _flush(stream)
+    except (OSError, ValueError):
         with suppress(OSError, ValueError, AttributeError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
@@ -98,11 +121,12 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
 
 
 class _WarningLines:
-    """Shows what reading could not do as one line each; leaves other warnings as they are."""
+    """Prints what could not be read as one line each; leaves other warnings as they are."""
 
     def __init__(self, others: object) -> None:
+        self.printed: set[str] = set()
+        """What was printed."""
         self._others = others
-        self._told: set[str] = set()
 
     def __call__(
         self,
@@ -115,10 +139,12 @@ class _WarningLines:
     ) -> None:
         if not issubclass(category, NeurocktWarning):
             self._others(message, category, filename, lineno, file, line)  # type: ignore[operator]
-        elif str(message) not in self._told:
-            self._told.add(str(message))
-            _tell(clean(message, 1000))
+        elif str(message) not in self.printed:
+            self.printed.add(str(message))
+            _print(clean(message, 1000))
 
 
-def _tell(message: str) -> None:
-    print(f"neurockt: {message}", file=sys.stderr)
+def _print(message: str) -> None:
+    """One message on stderr, if anybody can read it."""
+    with suppress(OSError, ValueError):
+        print(f"neurockt: {message}", file=sys.stderr)

@@ -6,7 +6,7 @@ import argparse
 
 from neurockt.cli import output, parsing
 from neurockt.errors import MissingExtra
-from neurockt.store import default_root
+from neurockt.store import default_root, expanded
 
 EPOCHS = 5
 
@@ -21,9 +21,7 @@ def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
     """Add the command."""
     parser = parsing.add_command(subparsers, "demo", "train a small model and record it", _EXAMPLE, _DESCRIPTION)
     parser.add_argument("--epochs", metavar="N", type=parsing.count, default=EPOCHS, help=f"default: {EPOCHS}")
-    parser.add_argument(
-        "--root", metavar="ROOT", type=parsing.path, help="where to record (default: $NEUROCKT_DIR, else runs)"
-    )
+    parser.add_argument("--root", metavar="ROOT", help="where to record (default: $NEUROCKT_DIR, else runs)")
     parser.set_defaults(run=run)
 
 
@@ -39,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
         ) from error
     from neurockt.monitor import Recorder
 
-    root = arguments.root or default_root()
+    root = expanded(arguments.root) if arguments.root else default_root()
     config = {"optimizer": "adam", "lr": 3e-3, "weight_decay": 0.0, "batch_size": 32, "width": 32, "seed": 0}
     recorder = Recorder(root, project="digits", config=config, tags=("demo",))
     for _ in train(recorder, arguments.epochs):

@@ -10,6 +10,7 @@ import argparse
 import csv
 import json
 import math
+import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ from neurockt.cli import WrongUsage, output, parsing
 from neurockt.errors import NeurocktError
 from neurockt.formatting import clean
 from neurockt.query.fields import split_names, unquoted
-from neurockt.store import TABLES, files, number
+from neurockt.store import TABLES, expanded, files, number
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -53,8 +54,8 @@ def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the rows."""
-    target = Path(arguments.output) if arguments.output not in (None, "-") else None
-    kind = arguments.format or (_SUFFIXES.get(target.suffix.lower(), "csv") if target else "csv")
+    target = expanded(arguments.output) if arguments.output not in (None, "-") else None
+    kind = arguments.format or _kind_of(target)
     if target is None and kind == "parquet":
         raise WrongUsage("a Parquet file cannot be written to stdout; name it with -o FILE")
     if target is not None:
@@ -71,13 +72,28 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if found.damaged else 0
 
 
+def _kind_of(target: Path | None) -> str:
+    """The format by the last ending of the file's name; CSV where it has none."""
+    if target is None or not target.suffix:
+        return "csv"
+    if kind := _SUFFIXES.get(target.suffix.lower()):
+        return kind
+    raise WrongUsage(f"no format ends in {target.suffix}; end the name in {', '.join(_SUFFIXES)}, or add --format")
+
+
 def _check_target(target: Path, *, force: bool) -> None:
-    if target.exists() and not target.is_file():
-        raise NeurocktError(f"{target} is no plain file; name a file to write")
-    if target.exists() and not force:
-        raise NeurocktError(f"{target} exists; --force replaces it")
-    if not target.parent.is_dir():
-        raise NeurocktError(f"no directory {target.parent}; make it first")
+    try:
+        mode = target.lstat().st_mode
+    except FileNotFoundError:
+        if not target.parent.is_dir():
+            raise NeurocktError(f"no directory {target.parent}; make it first") from None
+    except ValueError:
+        raise NeurocktError(f"no file can be named {str(target)!r}; choose another name") from None
+    else:
+        if not stat.S_ISREG(mode):
+            raise NeurocktError(f"{target} is not a plain file; name a file to write")
+        if not force:
+            raise NeurocktError(f"{target} exists; --force replaces it")
 
 
 def _write_text(path: Path, kind: str, schema: pa.Schema, batches: Batches) -> None:

@@ -47,7 +47,8 @@ def terminal_width(stream: TextIO | None) -> int:
 
 def note(message: str) -> None:
     """One line on stderr."""
-    print(f"neurockt: {clean(message, WHOLE)}", file=sys.stderr)
+    with suppress(OSError, ValueError):  # nobody can read it
+        print(f"neurockt: {clean(message, WHOLE)}", file=sys.stderr)
 
 
 def print_json(document: Any) -> None:

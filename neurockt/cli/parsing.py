@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
-from pathlib import Path
 
 from neurockt.catalogue import find_run
 from neurockt.store import Run
@@ -28,9 +26,7 @@ def add_command(
 def add_run_argument(parser: argparse.ArgumentParser) -> None:
     """The argument that names one run."""
     parser.add_argument("run_named", metavar="RUN", help="its directory, its id, the beginning of its id, or its name")
-    parser.add_argument(
-        "--root", metavar="ROOT", type=path, help="where to look for it (default: $NEUROCKT_DIR, else runs)"
-    )
+    parser.add_argument("--root", metavar="ROOT", help="where to look for it (default: $NEUROCKT_DIR, else runs)")
 
 
 def add_rank_argument(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +36,7 @@ def add_rank_argument(parser: argparse.ArgumentParser) -> None:
 
 def find(arguments: argparse.Namespace) -> Run:
     """The run, or the rank of it, that the arguments name."""
-    found = find_run(str(path(arguments.run_named)), arguments.root)
+    found = find_run(arguments.run_named, arguments.root)
     return found if arguments.rank is None else found.rank(arguments.rank)
 
 
@@ -50,8 +46,3 @@ def count(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{number} is not 1 or more")
     return number
-
-
-def path(text: str) -> Path:
-    """A path, for argparse. ``~`` is expanded also where quotes kept the shell from it."""
-    return Path(os.path.expanduser(text))  # noqa: PTH111  (Path.expanduser fails for a user who does not exist)

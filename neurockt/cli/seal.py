@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from neurockt.catalogue import find_run, run_paths
 from neurockt.cli import output, parsing
 from neurockt.errors import NeurocktError, RunInUse
-from neurockt.store import TABLES, Liveness, ask_scheduler, default_root, layout, read_info, scheduler
+from neurockt.store import TABLES, Liveness, ask_scheduler, default_root, expanded, layout, read_info, scheduler
 
 _DESCRIPTION = """\
 Turn the journals of dead runs into Parquet, so that they read as plain Parquet without neurockt too.
@@ -44,13 +45,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Seal the runs; one that cannot be sealed does not keep the others from it."""
     from neurockt.store import seal_run
 
-    status = 0
+    paths, status = _find(arguments.targets or [str(default_root())])
+    _ask_scheduler(paths)
     done: list[dict[str, Any]] = []
-    paths = list(_paths(arguments.targets or [str(default_root())]))
-    _ask_scheduler(path for path, _ in paths)
-    for path, was_named in paths:
+    for path, was_named in paths.items():
         try:
-            sealed = seal_run(path)
+            result = seal_run(path)
         except RunInUse as error:
             output.note(str(error))
             status = max(status, int(was_named))
@@ -58,12 +58,13 @@ def run(arguments: argparse.Namespace) -> int:
             output.note(f"{path}: {error}" if isinstance(error, OSError) else str(error))
             status = 1
         else:
-            done.append({"path": str(path), **{name: getattr(sealed, name) for name in (*TABLES, "already")}})
-            if not arguments.json:
-                moved = f"sealed {sealed.steps:,} steps, {sealed.epochs:,} epochs"
-                print(f"{output.show(str(path))}: {'already sealed' if sealed.already else moved}")
+            done.append({"path": str(path), **{name: getattr(result, name) for name in (*TABLES, "already")}})
     if arguments.json:
         output.print_json(done)
+    else:  # after all are sealed: output that nobody reads does not stop that
+        for sealed in done:
+            moved = f"sealed {sealed['steps']:,} steps, {sealed['epochs']:,} epochs"
+            print(f"{output.show(sealed['path'])}: {'already sealed' if sealed['already'] else moved}")
     return status
 
 
@@ -78,11 +79,18 @@ def _ask_scheduler(paths: Iterable[Path]) -> None:
     scheduler.wait(SCHEDULER_SECONDS)
 
 
-def _paths(targets: list[str]) -> Iterator[tuple[Path, bool]]:
-    """The runs, and whether each was named rather than found in a directory."""
+def _find(targets: list[str]) -> tuple[dict[Path, bool], int]:
+    """The runs, and whether each was named rather than found in a directory; 1 where a target is neither."""
+    paths: dict[Path, bool] = {}
+    status = 0
     for target in targets:
-        path = Path(target)
-        if path.is_dir() and not (path / layout.RUN_FILE).exists():
-            yield from ((found, False) for found in run_paths(path))
-        else:
-            yield find_run(target).path, True
+        try:
+            path = expanded(target)
+            if os.path.isdir(path) and not os.path.exists(path / layout.RUN_FILE):  # noqa: PTH112  (never raise)
+                paths.update((found, False) for found in run_paths(path) if found not in paths)
+            else:
+                paths[find_run(target).path] = True
+        except (NeurocktError, OSError) as error:
+            output.note(str(error))
+            status = 1
+    return paths, status

@@ -49,7 +49,6 @@ def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
         "paths",
         metavar="PATH",
         nargs="*",
-        type=parsing.path,
         help="runs, or directories of runs (default: $NEUROCKT_DIR, else runs)",
     )
     parser.add_argument("--running", action="store_true", help="also upload what there is of runs that still train")
@@ -122,7 +121,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     try:
         batch = Batch(
-            arguments.paths or [default_root()],
+            [Path(path) for path in arguments.paths] or [default_root()],
             client,
             client.greet(),
             options,

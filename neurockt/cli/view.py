@@ -28,9 +28,8 @@ def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Open the viewer; where it cannot be drawn, list the runs as ``neurockt ls`` does."""
     path = expanded(arguments.path) if arguments.path else default_root()
-    if not path.is_dir():
-        what = "is a file" if path.exists() else "does not exist"
-        raise RunNotFound(f"{path} {what}; name a directory that holds runs, or a run")
+    if not os.path.isdir(path):  # noqa: PTH112  (never raises)
+        raise RunNotFound(f"no directory {path}; name one that holds runs, or a run")
     if why := _why_not_interactive():
         output.note(f"{why}: printing the plain list")
         return ls.run(

@@ -76,7 +76,7 @@ class WandbRecorder(Recorder):
 
         Raises:
             UsageError: an argument cannot be understood.
-            MissingExtra: the W&B SDK is not installed.
+            MissingExtra: the package requests is not installed.
         """
         wanted = Wanted.find(
             settings,
@@ -110,7 +110,7 @@ class WandbRecorder(Recorder):
         if ignored:
             warnings.warn(f"WandbRecorder does nothing about {', '.join(ignored)}", NeurocktWarning, stacklevel=2)
         if wanted.mode == ONLINE:
-            _check_sdk()
+            _check_requests()
 
     @property
     def url(self) -> str | None:
@@ -154,11 +154,11 @@ class _Upload:
             print(f"neurockt: {clean(text, 1000)}", file=sys.stderr, flush=True)
 
 
-def _check_sdk() -> None:
+def _check_requests() -> None:
     from importlib.util import find_spec
 
-    spec = find_spec("wandb")
-    if spec is None or not spec.has_location:  # a directory that W&B left behind is found too, as an empty namespace
+    if find_spec("requests") is None:
         raise MissingExtra(
-            "W&B needs its SDK: pip install 'neurockt[wandb]'; mode='offline' records without it for 'neurockt sync'"
+            "sending a run to W&B needs the package requests: pip install 'neurockt[wandb]'; mode='offline' records "
+            "without it for 'neurockt sync'"
         )

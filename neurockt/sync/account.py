@@ -73,7 +73,7 @@ def find_account() -> Account:
 def _settings() -> dict[str, str]:
     """What ``wandb login`` and ``wandb init`` wrote down; the nearer file wins."""
     directory = os.environ.get("WANDB_CONFIG_DIR")
-    home = Path(directory) if directory else Path("~/.config/wandb").expanduser()
+    home = Path(directory or os.path.expanduser("~/.config/wandb"))
     found: dict[str, str] = {}
     for path in (home / "settings", Path("wandb") / "settings"):
         parser = configparser.ConfigParser(interpolation=None)
@@ -90,7 +90,7 @@ def _netrc_key(netloc: str) -> str | None:
     hosts = CLOUD_HOSTS if netloc in CLOUD_HOSTS else (netloc, netloc.partition(":")[0])
     for name in names:
         try:
-            entries = netrc.netrc(Path(name).expanduser())
+            entries = netrc.netrc(os.path.expanduser(name))
         except (OSError, netrc.NetrcParseError, UnicodeDecodeError):
             continue
         for host in hosts:

@@ -12,12 +12,13 @@ import os
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from neurockt.store import files, layout
 from neurockt.sync.rows import START, Place
 
 VERSION: Final = 1
+Kind = TypeVar("Kind")
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Wishes:
-    """Where the user wants the run, told to ``WandbRecorder``."""
+    """Where the user wants the run, as given to ``WandbRecorder``."""
 
     entity: str | None = None
     project: str | None = None
@@ -53,53 +54,64 @@ class Wishes:
 
 
 class Ledger:
-    """The ledger of one run."""
+    """The ledger of one run. A file of that name that somebody else has put there is left alone."""
 
     def __init__(self, run_dir: Path, identity: str) -> None:
-        self._paths = (run_dir / layout.LEDGER_FILE, _state_directory() / f"{digest(identity)}.json")
+        self.foreign: Path | None = None
+        """The file in the run directory that is not a ledger."""
+        elsewhere = _state_directory()
+        self._paths = [run_dir / layout.LEDGER_FILE, *([elsewhere / f"{digest(identity)}.json"] if elsewhere else [])]
         self._identity = identity
+        self._document = self._read()
 
     def read(self, destination: str) -> Entry | None:
-        """What was proved of the run there; None where nothing was, or the file is damaged or another run's."""
-        found = self._document().get("entries", {}).get(destination)
-        try:
-            return Entry(**{**found, "place": Place(**found["place"])}) if found else None
-        except (KeyError, TypeError):
-            return None
+        """What was proved of the run there; None where nothing was, or that part of the file is damaged."""
+        return _convert(Entry, self._part("entries").get(destination))
 
     def write(self, destination: str, entry: Entry) -> None:
-        """Note what was proved. A disk that takes it nowhere costs time at the next sync, and nothing else."""
-        document = self._document()
-        document.setdefault("entries", {})[destination] = asdict(entry)
-        self._write(document)
+        """Note what was proved. If no disk takes it, the next sync takes longer, and nothing else."""
+        self._write("entries", {**self._part("entries"), destination: asdict(entry)})
 
     def wishes(self) -> Wishes:
         """Where the user wants the run."""
-        with suppress(TypeError):
-            return Wishes(**self._document().get("wishes", {}))
-        return Wishes()
+        return _convert(Wishes, self._part("wishes")) or Wishes()
 
     def write_wishes(self, wishes: Wishes) -> None:
         """Note where the user wants the run."""
-        self._write({**self._document(), "wishes": asdict(wishes)})
+        self._write("wishes", asdict(wishes))
 
-    def _document(self) -> dict[str, Any]:
-        for path in self._paths:
-            with suppress(OSError, ValueError, RecursionError):
-                document = json.loads(path.read_bytes())
-                if document["version"] == VERSION and document["run"] == self._identity:
-                    found: dict[str, Any] = document
-                    return found
-        return {"version": VERSION, "run": self._identity}
+    def _part(self, name: str) -> dict[str, Any]:
+        found = self._document.get(name)
+        return found if isinstance(found, dict) else {}
 
-    def _write(self, document: dict[str, Any]) -> None:
-        text = json.dumps(document, indent=2)
+    def _read(self) -> dict[str, Any]:
         for path in self._paths:
             try:
-                _replace(path, text)
-            except OSError:
-                continue
-            return
+                document = files.read_json(path)
+            except (OSError, ValueError):
+                continue  # missing or damaged: it is written again
+            if not isinstance(document, dict) or "version" not in document or "run" not in document:
+                if path.name == layout.LEDGER_FILE:
+                    self.foreign = path
+            elif (document["version"], document["run"]) == (VERSION, self._identity):
+                return document
+        return {"version": VERSION, "run": self._identity}
+
+    def _write(self, name: str, part: dict[str, Any]) -> None:
+        self._document = {**self._read(), name: part}
+        text = json.dumps(self._document, indent=2)
+        for path in self._paths:
+            if path != self.foreign:
+                with suppress(OSError):
+                    _replace(path, text)
+                    return
+
+
+def _convert(kind: type[Kind], document: object) -> Kind | None:
+    try:
+        return files.from_json(kind, document) if isinstance(document, dict) and document else None
+    except ValueError:
+        return None
 
 
 def _replace(path: Path, text: str) -> None:
@@ -110,9 +122,10 @@ def _replace(path: Path, text: str) -> None:
     files.publish(path, lambda temporary: temporary.write_text(text, encoding="utf-8"), shared=True)
 
 
-def _state_directory() -> Path:
-    home = os.environ.get("XDG_STATE_HOME")
-    return (Path(home) if home else Path("~/.local/state").expanduser()) / "neurockt" / "wandb"
+def _state_directory() -> Path | None:
+    """Where a user's programs keep their state; None where there is no home directory."""
+    directory = Path(os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state"))
+    return directory / "neurockt" / "wandb" if directory.is_absolute() else None
 
 
 def digest(text: str | bytes) -> str:

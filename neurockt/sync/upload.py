@@ -8,10 +8,11 @@ is; what it had after all is sent to the same position again, unchanged.
 from __future__ import annotations
 
 import time
+import warnings
 from dataclasses import replace
 from typing import Final
 
-from neurockt.errors import SyncFailed
+from neurockt.errors import NeurocktWarning, SyncFailed
 from neurockt.run_info import RunInfo
 from neurockt.store import Run, layout
 from neurockt.sync import artifact
@@ -51,6 +52,9 @@ class Upload:
         document = (run.path / layout.RUN_FILE).read_bytes()
         self.info: RunInfo = run.info
         self.ledger = Ledger(run.path, identity(self.info))
+        if self.ledger.foreign:
+            message = f"{self.ledger.foreign} is not neurockt's and is left alone; sync keeps its notes elsewhere"
+            warnings.warn(message, NeurocktWarning, stacklevel=2)
         self._wishes = wishes = self.ledger.wishes()
         entity = options.entity or wishes.entity or client.account.entity or entity
         name = safe_project(options.project or wishes.project or self.info.project or client.account.project)
@@ -117,8 +121,10 @@ class Upload:
         candidates = run_ids(self.info, self._entry.generation, self._wishes.run_id)
         for candidate in dict.fromkeys([*filter(None, [self._entry.run_id]), *candidates]):
             there = self._project.find(candidate)
-            if there is None or _identity_of(there) == identity(self.info):
+            if there is not None and _identity_of(there) == identity(self.info):
                 return candidate, there
+            if there is None and candidate in candidates:
+                return candidate, None
         raise SyncFailed(
             f"other runs of {self._project.name} have its ids {' and '.join(candidates)}; use another --project"
         )

@@ -77,6 +77,45 @@ def test_the_ending_of_the_file_tells_the_format(
         assert path.read_text(encoding="utf-8") == neurockt("export", "odd", "--format", path.suffix[1:]).out
 
 
+@pytest.mark.parametrize("name", ["x.csv.parquet", "X.PARQUET", ".csv.parquet"])
+def test_the_last_ending_counts(neurockt: Command, odd_values: Path, tmp_path: Path, name: str) -> None:
+    """Upper case too."""
+    assert neurockt("export", "odd", "-o", name).status == 0
+    assert pq.read_metadata(tmp_path / name).num_rows == 209
+
+
+@pytest.mark.parametrize("name", ["x.json", "x.xlsx", "x.csv.gz", "x.parquet.zip", "run.3"])
+def test_an_unknown_ending_is_refused(neurockt: Command, odd_values: Path, tmp_path: Path, name: str) -> None:
+    """Nothing is written under a name that belongs to another format, unless --format says which it is."""
+    done = neurockt("export", "odd", "-o", name)
+    assert done.status == 2
+    assert "--format" in done.err
+    assert ".jsonl" in done.err
+    assert not (tmp_path / name).exists()
+    assert neurockt("export", "odd", "-o", name, "--format", "csv").status == 0
+    assert (tmp_path / name).read_text(encoding="utf-8").startswith("step,")
+
+
+@pytest.mark.parametrize("name", ["a" * 300 + ".csv", "~nobody-here/x.csv", "x\0.csv", "run.json/x.csv"])
+def test_a_file_that_cannot_be_is_a_sentence(neurockt: Command, odd_values: Path, name: str) -> None:
+    """Too long, of a home that is not there, with a NUL, or below a file."""
+    (Path.cwd() / "run.json").touch()
+    done = neurockt("export", "odd", "-o", name)
+    assert done.status == 1
+    assert done.err.startswith("neurockt: ")
+    assert done.err.count("\n") == 1
+
+
+def test_a_file_in_the_home_directory(
+    neurockt: Command, odd_values: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``~`` in quotes, which the shell leaves alone."""
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert neurockt("export", "odd", "-o", "~/x.csv").status == 0
+    assert (tmp_path / "home" / "x.csv").is_file()
+
+
 def test_columns_in_the_order_asked_for(neurockt: Command, odd_values: Path) -> None:
     """Names with commas or quotes are quoted."""
     out = neurockt("export", "odd", "--columns", r'sparse,"val,\"odd\" λ",step').out

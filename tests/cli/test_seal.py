@@ -77,3 +77,12 @@ def test_one_broken_run_does_not_keep_the_others(neurockt: Command, dead_run: Pa
     assert done.status == 1
     assert "broken" in done.err
     assert "dead: sealed 25 steps" in done.out
+
+
+def test_one_wrong_target_does_not_stop_the_others(neurockt: Callable[..., Done], runs: Path, tmp_path: Path) -> None:
+    """Wherever it is among them; the exit status says that there was one."""
+    for wrong in (tmp_path / "nowhere", "~nobody-here/runs", "a" * 5000, "x\0y"):
+        done = neurockt("seal", wrong, runs / "r0", wrong, runs / "r1")
+        assert done.status == 1
+        assert done.out.count("already sealed") == 2
+        assert "Traceback" not in done.err
