@@ -65,11 +65,16 @@ def record(recorder: Recorder, steps: Values, epochs: Values | None = None, *, e
         _record_row(recorder, valid, validation, is_training=False)
 
 
-def seal(recorder: Recorder) -> None:
-    """Write the rows recorded so far to Parquet now, instead of within a minute."""
+def seal(recorder: Recorder, *tables: str) -> None:
+    """Write the rows recorded so far to Parquet now, instead of within a minute.
+
+    Args:
+        tables: names of tables. Default: all.
+    """
     if recorder._writer is not None:
-        for table in recorder._writer.tables.values():
-            table.seal()
+        for name, table in recorder._writer.tables.items():
+            if not tables or name in tables:
+                table.seal()
 
 
 def fixed_clock(start: datetime = START, interval: timedelta = timedelta(seconds=1)) -> AbstractContextManager[object]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from neurockt import testing
 from neurockt.monitor import Recorder
 
 settings.register_profile("neurockt", deadline=None)  # a busy machine is not a failure
@@ -69,17 +70,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def tiny_run(tmp_path: Path) -> Path:
     """A finished run: five steps with ``loss`` and, from the third on, ``lr``; two validations with ``acc``."""
     recorder = Recorder(tmp_path / "runs", run_id="tiny", name="tiny", quiet=True, config={"lr": 0.1})
-    loss = recorder.track_scalar("loss")(float)
-    rate = recorder.track_scalar("lr")(float)
-    accuracy = recorder.metric("acc")(float)
-    for step in range(1, 6):
-        with recorder(train=True):
-            loss(1 / step)
-            if step > 2:
-                rate(step / 10)
-        if step in (2, 4):
-            with recorder(train=False):
-                accuracy(step / 5)
+    losses = [1 / step for step in range(1, 6)]
+    testing.record(recorder, {"loss": losses, "lr": [None, None, 0.3, 0.4, 0.5]}, {"acc": [0.4, 0.8]}, every=2)
     recorder.finish()
     return recorder.run_dir
 

@@ -38,14 +38,14 @@ def test_recording_loads_neither_torch_nor_a_user_interface(tmp_path: object) ->
     """
     code = f"""
 import sys
+from neurockt import testing
 from neurockt.monitor import Recorder
 recorder = Recorder({str(tmp_path)!r}, quiet=True)
 loss = recorder.track_scalar("loss")(float)
 with recorder(train=True):
     loss(1.0)
 early = set(sys.modules)
-for table in recorder._writer.tables.values():
-    table.seal()
+testing.seal(recorder)
 with recorder(train=True):
     pass
 recorder.finish()

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from neurockt import testing
 from neurockt.cli import main
 from neurockt.monitor import Recorder
 
@@ -70,26 +71,10 @@ def record(
 ) -> Recorder:
     """A run whose columns hold these values, null for None."""
     recorder = Recorder(root, quiet=True, **about)
-    epochs = epochs or {}
-    trackers = {name: recorder.track_scalar(name, float_of_last)(give) for name in steps}
-    metrics = {name: recorder.metric(name, float_of_last)(give) for name in epochs}
-    for rows, functions, train in ((steps, trackers, True), (epochs, metrics, False)):
-        for index in range(max(map(len, rows.values()), default=0)):
-            with recorder(train=train):
-                for name, values in rows.items():
-                    if values[index] is not None:
-                        functions[name](values[index])
+    testing.record(recorder, steps, epochs)
     if finish:
         recorder.finish()
     return recorder
-
-
-def give(value: float) -> float:
-    return value
-
-
-def float_of_last(values: list[Any]) -> float:
-    return float(values[-1])
 
 
 @pytest.fixture

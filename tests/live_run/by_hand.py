@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import pytest
 
+from neurockt import testing
 from neurockt.monitor import Recorder
 from neurockt.store.base.run_file import read_info, write_info
 from neurockt.store.tables import parts
@@ -61,7 +62,7 @@ class Recording:
             pass
 
     def seal(self) -> None:
-        self.recorder._writer.tables["steps"].seal()
+        testing.seal(self.recorder, "steps")
 
     def dead_copy(self) -> Path:
         """The run as it would be if its process had died now."""

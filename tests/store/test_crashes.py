@@ -83,7 +83,7 @@ def test_a_sealing_killed_before_any_of_its_operations(tmp_path: Path) -> None:
     """Whatever it leaves reads as if nothing had happened, and 'neurockt seal' puts it in order."""
 
     def seal(recording: Recording) -> None:
-        recording.recorder._writer.tables["steps"].seal()  # type: ignore[union-attr]
+        recording.seal()
 
     assert until_it_survives(tmp_path, seal, assert_sealed) >= 4
 

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import neurockt
+from neurockt import testing
 from neurockt.monitor import Recorder
 from neurockt.store.base.layout import TableName
 
@@ -104,8 +105,7 @@ def test_any_sequence_of_blocks_reads_back_to_the_bit(
             if what == "look":
                 model.look()
             elif what.startswith("seal"):
-                if model.recorder._writer is not None:
-                    model.recorder._writer.tables[what.split()[1]].seal()  # type: ignore[index]
+                testing.seal(model.recorder, what.split()[1])
             else:
                 model.block(what != "validate", cells, fails=what == "fail")
         model.look()

@@ -10,12 +10,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from neurockt import open_run
+from neurockt import open_run, testing
 from neurockt.monitor import Recorder
 from neurockt.store.base import layout
 from neurockt.store.reading.random_access import RowReader
 from neurockt.store.tables import parts
-from neurockt.store.writing.timing import Timing
 
 
 class Writer:
@@ -23,26 +22,22 @@ class Writer:
 
     def __init__(self, root: Path) -> None:
         self.recorder = Recorder(root, quiet=True, run_id="run")
-        self._loss = self.recorder.track_scalar("loss")(float)
 
     def write(self, *values: float | None) -> None:
-        for value in values:
-            with self.recorder(train=True):
-                if value is not None:
-                    self._loss(value)
+        testing.record(self.recorder, {"loss": values})
 
     def seal(self) -> None:
-        self.recorder._writer.tables["steps"].seal()
+        testing.seal(self.recorder, "steps")
 
 
 @pytest.fixture
 def writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Row groups of three rows, so that a few rows make several; nobody else seals."""
     monkeypatch.setattr(parts, "row_group_rows", lambda columns: 3)
-    monkeypatch.setattr("neurockt.store.writing.timing.default", Timing(tick=3600.0))
-    made = Writer(tmp_path)
-    yield made
-    made.recorder.finish()
+    with testing.writer_timing(tick=3600.0):
+        made = Writer(tmp_path)
+        yield made
+        made.recorder.finish()
 
 
 def reader_of(writer: Writer) -> RowReader:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from live_run import wait_until
 
-from neurockt import open_run
+from neurockt import open_run, testing
 from neurockt.errors import RunInUse, RunNotFound
 from neurockt.monitor import Recorder
 from neurockt.store.base import layout
@@ -32,14 +32,9 @@ def record(root: Path, steps: int, *, ending: Callable[[Recorder], None]) -> Pat
     if child == 0:  # pragma: no cover
         try:
             recorder = Recorder(root, run_id="run", quiet=True, config={"lr": 0.1})
-            loss = recorder.track_scalar("loss")(lambda value: value)
-            accuracy = recorder.metric("acc")(lambda value: value)
-            for step in range(1, steps + 1):
-                with recorder(train=True):
-                    loss(1.0 / step)
-                if step % 100 == 0:
-                    with recorder(train=False):
-                        accuracy(step / steps)
+            losses = [1.0 / step for step in range(1, steps + 1)]
+            accuracies = [step / steps for step in range(100, steps + 1, 100)]
+            testing.record(recorder, {"loss": losses}, {"acc": accuracies}, every=100)
             ending(recorder)
         finally:
             os._exit(0)

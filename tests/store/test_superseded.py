@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from live_run.by_hand import flip, shrink
 from live_run.dying import die, die_before
 
-from neurockt import open_run
+from neurockt import open_run, testing
 from neurockt.errors import CorruptRun, NeurocktWarning
 from neurockt.monitor import Recorder
 from neurockt.store.base import layout
@@ -56,16 +56,10 @@ def long_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
         def record() -> Recorder:
             recorder = Recorder(root, run_id="run", quiet=True)
-            loss, accuracy = recorder.track_scalar("loss")(float), recorder.metric("acc")(float)
-            for step in range(1, STEPS + 1):
-                with recorder(train=True):
-                    loss(100 + step - 1)
-                if step % 4 == 0:
-                    with recorder(train=False):
-                        accuracy(100 + step)
-                if step == 20:
-                    assert recorder._writer is not None
-                    recorder._writer.tables["steps"].seal()
+            losses, accuracies = list(range(100, 100 + STEPS)), list(range(104, 100 + STEPS, 4))
+            testing.record(recorder, {"loss": losses[:20]}, {"acc": accuracies[:5]}, every=4)
+            testing.seal(recorder, "steps")
+            testing.record(recorder, {"loss": losses[20:]}, {"acc": accuracies[5:]}, every=4)
             return recorder
 
         die(record)
