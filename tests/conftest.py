@@ -42,6 +42,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kills", type=int, default=KILLS, help=f"how many times the kill tests kill (default: {KILLS})")
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Modules that are slow as a whole are not even imported where slow tests are left out; imports take long too."""
+    is_module = collection_path.suffix == ".py" and config.option.markexpr == "not slow"
+    return True if is_module and "\npytestmark = pytest.mark.slow\n" in collection_path.read_text() else None
+
+
 @pytest.fixture
 def kills(request: pytest.FixtureRequest) -> int:
     """How many times to kill."""
