@@ -3,7 +3,7 @@
     from neurockt.monitor import Recorder      # record
     neurockt.open_run("runs/20261123-101500-brave-otter").steps()      # read
 
-Importing this package loads nothing; what is used is loaded then. Who only records never loads what reads.
+Importing this package loads nothing; each name is loaded when it is first used.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@
     ├── SyncFailed          W&B could not be reached, or did not take a run
     └── MissingExtra        an optional package is not installed
 
-A message says what happened, where, and what to do next. The command line prints it and exits 1.
+A message states what happened, where, and what to do next. The command line prints it and exits 1.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class InvalidName(UsageError):
 
 
 class RunNotFound(NeurocktError):
-    """There is no run where one was looked for."""
+    """There is no run at that path, or of that name."""
 
 
 class RunInUse(NeurocktError):
@@ -54,7 +54,7 @@ class QueryError(NeurocktError):
     """A filter, or the name of a column, that cannot be understood."""
 
     def __init__(self, problem: str, text: str, position: int, caret: int | None = None) -> None:
-        """Point at the place.
+        """Point at the position.
 
         Args:
             problem: one line: what is wrong, and what to write instead.

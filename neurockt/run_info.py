@@ -1,4 +1,4 @@
-"""What every layer speaks in: a run, its attempts, and what its columns came to."""
+"""What all layers share: a run, its attempts, and the summaries of its columns."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 State = Literal["running", "finished", "failed", "preempted", "killed"]
-"""How a run stands. A dead run's own file may still say *running*; ``neurockt.catalogue`` infers *killed*."""
+"""The state of a run. The file of a dead run may still have *running*; ``neurockt.catalogue`` infers *killed*."""
 
 
 @dataclass(frozen=True)
 class ColumnSummary:
-    """What one metric came to. The ``*_at`` fields are the number of the value's row: its step in `steps`."""
+    """The summary of one metric. The ``*_at`` fields are the number of the value's row: its step in `steps`."""
 
     count: int = 0
     """Rows that hold a value, NaN included, null not."""
@@ -45,7 +45,7 @@ class Attempt:
     host: str
     pid: int
     process: str
-    """Tells this process from a later one with the same pid; empty where the system has no way to tell."""
+    """Identifies the process, also against a later one with the same pid; empty where the system cannot."""
     started: datetime
     ended: datetime | None = None
     cause: str | None = None
@@ -61,23 +61,23 @@ class Attempt:
     recorder: int = 1
     """Which of its process's recorders wrote the run, from 1."""
     script: str = ""
-    """Digest of the command line and of the task's place in the job: a restarted job knows its run by it."""
+    """Digest of the command line and of the task's place in the job: a restarted job finds its run by it."""
 
     @property
     def circumstances(self) -> str:
-        """Where it began, in which job, and why it ended: in words, as far as there is something to say."""
-        words = [
+        """Where it began, in which job, and why it ended, in words; empty where nothing is known."""
+        facts = [
             f"from step {self.first_step:,}" if self.number > 1 else "",
             f"job {self.job}" if self.job else "",
             f"restart {self.restart}" if self.restart else "",
             self.cause or "",
         ]
-        return ", ".join(word for word in words if word)
+        return ", ".join(filter(None, facts))
 
     cgroup: str = ""
-    """The control group that accounts for the process's memory; empty where there is none."""
+    """The control group that accounts for the process's memory; empty where it is not known."""
     oom_kills: int = 0
-    """How many of its processes the kernel had killed for want of memory when the attempt began."""
+    """How many processes of the group the kernel had killed for lack of memory when the attempt began."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class RunInfo:
-    """One run as its ``run.json`` tells it."""
+    """One run as its ``run.json`` describes it."""
 
     path: Path
     id: str
@@ -121,7 +121,7 @@ class RunInfo:
     """How many ranks keep their own rows; None where one writer has all."""
 
     def with_tables(self, tables: Mapping[Any, TableSummary]) -> RunInfo:
-        """This, with what its tables came to, by name; one that is not there stays as it was."""
+        """This, with the summaries of these tables replaced."""
         return replace(
             self,
             steps=tables.get("steps", self.steps),
@@ -141,18 +141,18 @@ class RunInfo:
 
     @property
     def cause(self) -> str | None:
-        """Why the latest attempt ended; of a run that goes on, the signal that it has been warned by."""
+        """Why the latest attempt ended; while it runs, the signal that announced its end."""
         return self.attempt.cause if self.attempt else None
 
     @property
     def standing(self) -> str:
-        """The state, with its cause where that says more: ``preempted (time limit)``."""
+        """The state, with its cause where that adds something: ``preempted (time limit)``."""
         cause = self.cause
         return self.state if cause in (None, "", "exception", self.state) else f"{self.state} ({cause})"
 
     @property
     def begins(self) -> tuple[Attempt, ...]:
-        """The attempts after the first that have rows in the run still: each begins at its ``first_step``."""
+        """The attempts after the first that still have rows in the run: each begins at its ``first_step``."""
         left: list[Attempt] = []
         for attempt in self.attempts:
             while left and left[-1].first_step >= attempt.first_step:

@@ -29,7 +29,7 @@ _UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 def parse_number(written: str) -> float | None:
-    """The number written, or None where it is none."""
+    """The number written, or None where it is not one."""
     try:
         return float(written)
     except ValueError:

@@ -1,10 +1,10 @@
-"""What can be asked of a run by name: `ls --sort`, its columns, the filter and the viewer share these names.
+"""What a run can be asked for by name: `ls --sort`, its columns, the filter and the viewer share these names.
 
 id name project group state cause host tags notes path   who and where
 started ended updated duration age                    when; the last two in seconds
 steps epochs attempts dropped                         how much
 cfg.optimizer.lr                                      the config, nested by dots
-valid_loss  last(x) best(x) min(x) max(x)             a metric: its last value, or what it came to
+valid_loss  last(x) best(x) min(x) max(x)             a metric: its last, best, smallest or largest value
 "val/acc"                                             quoted: a metric, whatever it is called
 """
 
@@ -36,7 +36,7 @@ class Field:
     value: Callable[[RunInfo], Any]
     """The run's value; None where it has none."""
     metric: str = ""
-    """The metric it is about; empty where it is about none."""
+    """The metric; empty for another field."""
 
     @property
     def label(self) -> str:
@@ -77,7 +77,7 @@ _OWN: Final[dict[str, tuple[Kind, Callable[[RunInfo], Any]]]] = {
 }
 
 FIELD_NAMES: Final = tuple(name for name in _OWN if name not in ("tag", "note"))
-"""The fields every run has; configs and metrics come on top."""
+"""The fields of every run, beside its config and metrics."""
 
 AGGREGATES: Final = ("best", "last", "max", "min")
 
@@ -127,7 +127,7 @@ def split_names(text: str) -> list[str]:
 
 
 def field_value(info: RunInfo, name: str) -> Any:
-    """What a run has under a field's name; None where it has nothing."""
+    """The value of a run's field; None where it has none."""
     return parse_field(name).value(info)
 
 
@@ -146,7 +146,7 @@ def _config_reader(path: str) -> Callable[[RunInfo], Any]:
 
 
 def aggregate(which: str, metric: str, name: str) -> Field:
-    """The field for what a metric came to: its last, smallest, largest or best value."""
+    """The field for a metric's last, smallest, largest or best value."""
     if not metric:
         raise QueryError("a metric's name is missing", name, 0)
     if which == "best":
@@ -160,7 +160,7 @@ def aggregate(which: str, metric: str, name: str) -> Field:
 
 
 def metric_summary(info: RunInfo, metric: str) -> ColumnSummary | None:
-    """What a metric came to, in `epochs` where it has a value there, else in `steps`."""
+    """The summary of a metric, in `epochs` where it has a value there, else in `steps`."""
     found = info.epochs.columns.get(metric)
     if found is None or not found.count:
         found = info.steps.columns.get(metric, found)
@@ -214,7 +214,7 @@ def _sort_key(value: Any) -> tuple[int, float, str] | None:
     if isinstance(value, datetime):
         return 0, value.timestamp(), ""
     if isinstance(value, (int, float)):
-        return (0, value, "") if value == value else None  # NaN is no place in an order
+        return (0, value, "") if value == value else None  # NaN has no order
     if value is None or value in ("", (), []):
         return None
     if isinstance(value, (list, tuple)):

@@ -62,7 +62,7 @@ class Query:
 
     text: str
     fields: tuple[Field, ...]
-    """The fields it asks for, so that a misspelt one can be told."""
+    """The fields it uses, so that a misspelt one can be reported."""
     test: Test
 
     def matches(self, info: RunInfo) -> bool:
@@ -74,7 +74,7 @@ def parse(text: str) -> Query:
     """The filter that a text describes; an empty text fits every run.
 
     Raises:
-        QueryError: it cannot be understood; the message points at the place.
+        QueryError: it cannot be understood; the message points at the position.
     """
     return _Parser(text).parse()
 
@@ -158,7 +158,7 @@ class _Parser:
         return _label_test(self._matcher(word, start))
 
     def _operand(self) -> tuple[Field | None, str]:
-        """What stands before an operator, and how it is written; for a bare word the field is open yet."""
+        """The field before an operator, and its text; for a bare word the field is not known yet."""
         start = self._at
         if self._text[start] == '"':
             word = self._quoted()

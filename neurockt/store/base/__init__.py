@@ -1,1 +1,1 @@
-"""What a run directory consists of: names of files, values as JSON, and ``run.json`` itself."""
+"""The elements of a run directory: names of files, values as JSON, and ``run.json``."""

@@ -21,7 +21,7 @@ _FIELD: Final = re.compile(r"at `\$\.(\w+)")
 
 
 def temporary_path(path: Path) -> Path:
-    """Where ``path`` is written before it is renamed into place: hidden from those who read a directory of Parquet."""
+    """Where ``path`` is written before its rename: a hidden name, which readers of a directory of Parquet pass over."""
     return path.with_name(f".{path.name}{layout.TEMPORARY}")
 
 

@@ -1,4 +1,4 @@
-"""Where runs are, and the names of files in a run, which are spelt nowhere else. FORMAT.md section 2 draws the tree."""
+"""Where runs are, and the names of the files in a run, written only here. FORMAT.md section 2 draws the tree."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FORMAT_VERSION: Final = 1
 
 RUN_FILE: Final = "run.json"
 LEDGER_FILE: Final = "wandb.json"
-"""What has been proved to be in W&B, beside where the user wants the run; only runs that go there have it."""
+"""What W&B is known to have of the run, and where the user wants it; only runs that are synced have one."""
 
 TableName = Literal["steps", "epochs", "system"]
 TABLES: Final[tuple[TableName, ...]] = ("steps", "epochs", "system")
@@ -26,15 +26,15 @@ AXES: Final = ("step", "epoch", "time")
 """The recorder's own columns, in every table. No metric may take these names."""
 
 RANK: Final = "rank"
-"""The column that says whose row it is, in the tables of a run whose ranks keep their own rows."""
+"""The column with the number of the rank, in the tables of a run whose ranks keep their own rows."""
 
 _RANK: Final = re.compile(r"rank-(?:\d{3}|[1-9]\d{3,6})")
 
 DAMAGED: Final = ".damaged"
-"""Ending of a journal that was put aside because part of it cannot be read."""
+"""Ending of a journal that was kept because part of it cannot be read."""
 
 TEMPORARY: Final = ".tmp"
-"""Ending of a file that is not yet whole; readers ignore it, the next writer removes it."""
+"""Ending of a file that is not complete; readers ignore it, the next writer removes it."""
 
 ROOT_VARIABLE: Final = "NEUROCKT_DIR"
 DEFAULT_ROOT: Final = "runs"
@@ -58,9 +58,9 @@ def expanded(path: str | os.PathLike[str]) -> Path:
 
 
 SUPERSEDED: Final = "superseded"
-"""Directory of the rows that were past a checkpoint from which the run was resumed."""
+"""Directory of superseded rows: those past the checkpoint from which the run was resumed."""
 REWIND_FILE: Final = "rewind.json"
-"""Beside such rows: where each table was cut."""
+"""Beside superseded rows: where each table was cut."""
 
 _SUPERSEDED: Final = re.compile(r"attempt-([0-9]{3,9})")
 _MOVING: Final = re.compile(r"\.(attempt-[0-9]{3,9})\.moving")
@@ -68,17 +68,17 @@ _CLAIM: Final = re.compile(r"claim-([0-9]{3,9})")
 
 
 def axes(key: str) -> tuple[str, ...]:
-    """The columns that come first in the table numbered by ``key``: ``AXES``, and before them a key that is none."""
+    """The first columns of the table numbered by ``key``: ``AXES``, after ``key`` where it is not one of them."""
     return AXES if key in AXES else (key, *AXES)
 
 
 def rank_path(run_dir: Path, rank: int) -> Path:
-    """Where a rank of a run that keeps them apart has its tables; it is laid out as a run."""
+    """The directory of one rank, where each keeps its own rows; it is laid out as a run."""
     return run_dir / f"rank-{rank:03d}"
 
 
 def rank_paths(run_dir: Path) -> dict[int, Path]:
-    """The ranks of a run that keeps them apart, in order; none for every other run."""
+    """The directories of the ranks that keep their own rows, in order; empty for every other run."""
     try:
         names = [entry.name for entry in run_dir.iterdir() if _RANK.fullmatch(entry.name)]
     except OSError:
@@ -93,7 +93,7 @@ def journal_path(run_dir: Path, table: TableName) -> Path:
 
 
 def next_journal_path(run_dir: Path, table: TableName) -> Path:
-    """The journal's successor, there only while the journal is being sealed."""
+    """The next journal; it exists only while the journal is being sealed."""
     return run_dir / f"{table}.journal.next"
 
 
@@ -103,7 +103,7 @@ def part_path(run_dir: Path, table: TableName, number: int) -> Path:
 
 
 def part_paths(run_dir: Path, table: TableName) -> list[Path]:
-    """The parts there are, in the order of their rows."""
+    """The parts, in the order of their rows."""
     try:
         names = sorted(
             entry.name
@@ -121,7 +121,7 @@ def moving_path(run_dir: Path, attempt: int) -> Path:
 
 
 def superseded_names(run_dir: Path) -> frozenset[str]:
-    """What is in the directory of superseded rows; something else at each step of a move."""
+    """The names in the directory of superseded rows; they change at each step of a rewind."""
     try:
         return frozenset(os.listdir(run_dir / SUPERSEDED))
     except (FileNotFoundError, NotADirectoryError):
@@ -129,23 +129,23 @@ def superseded_names(run_dir: Path) -> frozenset[str]:
 
 
 def superseded_paths(run_dir: Path) -> dict[int, Path]:
-    """The directories of superseded rows, by the attempt before the one that moved them."""
+    """The directories of superseded rows, by the last attempt that can have recorded them."""
     found = (_SUPERSEDED.fullmatch(name) for name in sorted(superseded_names(run_dir)))
     return {int(match[1]): run_dir / SUPERSEDED / match[0] for match in found if match}
 
 
 def moving_paths(run_dir: Path) -> list[tuple[Path, Path]]:
-    """The moves that were interrupted: the directory as it is called, and as it will be."""
+    """The rewinds that were interrupted: the present name of each directory, and its final name."""
     found = (_MOVING.fullmatch(name) for name in sorted(superseded_names(run_dir)))
     return [(run_dir / SUPERSEDED / match[0], run_dir / SUPERSEDED / match[1]) for match in found if match]
 
 
 def claim_path(run_dir: Path, number: int) -> Path:
-    """Made by the one process that may change a dead run now, as attempt ``number`` or to seal it."""
+    """Created by the one process that may change a dead run now, as attempt ``number`` or to seal it."""
     return run_dir / f"claim-{number:03d}"
 
 
 def claim_paths(run_dir: Path) -> dict[int, Path]:
-    """The claims there are, by number."""
+    """The claims, by number."""
     found = (_CLAIM.fullmatch(name) for name in sorted(os.listdir(run_dir)))
     return {int(match[1]): run_dir / match[0] for match in found if match}

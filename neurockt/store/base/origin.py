@@ -1,6 +1,6 @@
 """``origin/attempt-001.json``: where each attempt of a run came from. FORMAT.md section 11 lists its fields.
 
-Beside ``run.json`` and not in it, which is read of ten thousand runs at a time.
+It is not in ``run.json``, because a list reads that file of ten thousand runs.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from neurockt.store.base.json_values import plain
 
 ORIGIN: Final = "origin"
 RETRY_SECONDS: Final = 10.0
-"""How often a disk that refused the file is tried again."""
+"""How long to wait before a file that the disk refused is written again."""
 _NAME: Final = re.compile(r"attempt-\d{3,9}\.json", re.ASCII)
 
 
@@ -34,7 +34,7 @@ class GitState:
     branch: str | None = None
     """None where no branch is checked out."""
     dirty: bool | None = None
-    """Whether tracked files differ from the commit; None where git took too long to tell."""
+    """Whether tracked files differ from the commit; None where git took too long."""
     remote: str | None = None
 
 
@@ -48,7 +48,7 @@ class Origin:
     directory: str = ""
     """The working directory."""
     git: GitState | None = None
-    """None outside a repository, and where there is no git."""
+    """None outside a repository and without git."""
     diff: str | None = None
     """``whole`` or ``cut`` where the diff was saved beside it."""
     host: str = ""
@@ -59,7 +59,7 @@ class Origin:
     executable: str = ""
     torch: str | None = None
     cuda: str | None = None
-    """What torch was built for."""
+    """The version that torch was built for."""
     gpus: tuple[str, ...] = ()
     world_size: int | None = None
     slurm: Mapping[str, str] = field(default_factory=dict)
@@ -75,10 +75,10 @@ def origin_path(run_dir: Path, attempt: int) -> Path:
 def store_origin(
     run_dir: Path, attempt: int, capture: Callable[[], tuple[Origin, str | None]], ended: threading.Event
 ) -> None:
-    """Put in place what ``capture`` tells, the origin and its diff; tried again while the disk refuses it.
+    """Store the origin and the diff that ``capture`` returns; tried again while the disk refuses them.
 
     Raises:
-        OSError: the disk refuses it still when the run has ended.
+        OSError: the disk still refuses them when the run has ended.
     """
     origin, diff = capture()
     while True:
@@ -93,7 +93,7 @@ def store_origin(
 
 
 def write_origin(run_dir: Path, attempt: int, origin: Origin, diff: str | None) -> None:
-    """Put the file in place, and the diff before it."""
+    """Write the file, after the diff."""
     path = origin_path(run_dir, attempt)
     path.parent.mkdir(exist_ok=True)
     if diff is not None:
@@ -116,14 +116,14 @@ def read_origin(run_dir: Path, attempt: int | None = None) -> Origin | None:
 
 
 def read_diff(run_dir: Path, attempt: int | None = None) -> str | None:
-    """The diff that was saved of that attempt, or of the latest there is; None where none was."""
+    """The diff that was saved of an attempt, by default of the latest; None where none was."""
     path = _find(run_dir, attempt)
     data = files.read_if_there(path.with_suffix(".diff")) if path is not None else None
     return None if data is None else data.decode("utf-8", "replace")
 
 
 def _find(run_dir: Path, attempt: int | None) -> Path | None:
-    """Of ranks that each write, the first speaks for all."""
+    """The file of an attempt; where ranks keep their own rows, that of the first rank."""
     if not (run_dir / ORIGIN).is_dir():
         run_dir = next(iter(layout.rank_paths(run_dir).values()), run_dir)
     if attempt is not None:
@@ -133,7 +133,7 @@ def _find(run_dir: Path, attempt: int | None) -> Path | None:
 
 
 def facts(origin: Origin) -> dict[str, str]:
-    """The most of it, in a few lines of text by what they tell; what is not known is left out."""
+    """A summary in a few lines of text, by topic; what is not known is left out."""
     git = origin.git
     software = {"Python": origin.python, "torch": origin.torch, "CUDA": origin.cuda}
     machine = [origin.host, origin.system, f"{origin.cpus} processors" if origin.cpus else "", _gpus(origin.gpus)]
@@ -162,9 +162,9 @@ def _gpus(names: Sequence[str]) -> str:
 
 
 def short_form(origin: Origin) -> dict[str, Any]:
-    """What is worth telling of it where the packages and paths of this machine tell nobody anything."""
+    """What means something on another machine: without packages and paths."""
     git = origin.git
-    told = {
+    fields = {
         "command": shlex.join(origin.command),
         "git": {"commit": git.commit, "branch": git.branch, "dirty": git.dirty, "remote": git.remote} if git else None,
         "python": origin.python,
@@ -174,4 +174,4 @@ def short_form(origin: Origin) -> dict[str, Any]:
         "world_size": origin.world_size,
         "slurm": dict(origin.slurm),
     }
-    return {name: value for name, value in told.items() if value}
+    return {name: value for name, value in fields.items() if value}

@@ -1,1 +1,1 @@
-"""Which process owns a run, whether it still lives, and who may take over a dead one's."""
+"""Which process writes a run, whether it is alive, and which process may take over a dead run."""

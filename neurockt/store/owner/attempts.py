@@ -1,4 +1,4 @@
-"""What an attempt is known by: its process, and its place in a job that the scheduler may restart."""
+"""How an attempt is identified: by its process, and by its job, which the scheduler may restart."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _COUNT: Final = re.compile(r"[0-9]{1,9}")
 
 
 def begin_attempt(number: int = 1, *, recorder: int = 1, first_step: int = 1, first_epoch: int = 1) -> Attempt:
-    """An attempt of this process that begins now; the arguments are the fields of ``Attempt``."""
+    """A new attempt of this process; the arguments are fields of ``Attempt``."""
     pid = os.getpid()
     cgroup = oom.own_cgroup()
     return Attempt(
@@ -37,7 +37,7 @@ def begin_attempt(number: int = 1, *, recorder: int = 1, first_step: int = 1, fi
 
 
 def is_same(one: Attempt | None, other: Attempt | None) -> bool:
-    """Whether both are the same attempt of the same process, whatever has been added to one of them since."""
+    """Whether both are the same attempt of the same process, even if one has other fields set."""
     return _identity(one) == _identity(other)
 
 
@@ -48,7 +48,7 @@ def _identity(attempt: Attempt | None) -> tuple[object, ...]:
 
 
 def job_id() -> str | None:
-    """The SLURM job this process belongs to. Each task of a job array is a job of its own."""
+    """The SLURM job of this process. Each task of a job array is a job."""
     job = os.environ.get("SLURM_JOB_ID", "")
     return job if _JOB.fullmatch(job) else None
 
@@ -60,7 +60,7 @@ def restart_count() -> int:
 
 
 def script_digest() -> str:
-    """The same for the same command line in the same step of a job, however often the job is restarted."""
+    """A digest of the command line and the job step, which a restarted job has again."""
     import hashlib
 
     words = [os.environ.get("SLURM_STEP_ID", ""), *sys.argv]

@@ -1,7 +1,7 @@
 """The right to change a run whose process is dead: one process at a time has it, and nothing has to release it.
 
-Who creates ``claim-NNN`` has it, and there is one who can. A claim whose process has died is passed over after a
-while, by a claim of the next number. Rests on nothing but exclusive creation and rename, which NFS has too.
+The process that creates ``claim-NNN`` has it; only one can. A claim whose process has died is overridden after a while
+by a claim of the next number. Needs only exclusive creation and rename, which NFS has too.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from neurockt.store.owner.attempts import begin_attempt
 from neurockt.store.owner.process import is_alive
 
 LOOK_SECONDS: Final = 0.1
-"""How often a process that waits for another looks again."""
+"""How often a process that waits for another checks."""
 BEAT_SECONDS: Final = 5.0
-"""How often a process that has a claim says that it lives."""
+"""How often a process that has a claim touches it."""
 
 
 class Claim:
-    """A claim that this process has, until it leaves it or is taken for dead."""
+    """A claim of this process, until it gives it up or is taken for dead."""
 
     def __init__(self, path: Path, number: int, info: RunInfo) -> None:
         """Use ``claimed``."""
         self.path = path
         self.number = number
-        """The number that the next attempt has."""
+        """The number of the next attempt."""
         self.info = info
-        """The run as the claim found it."""
+        """The run as it was when it was claimed."""
 
     def check(self) -> None:
-        """Go on only while the claim is there.
+        """Make sure that the claim is still there.
 
         Raises:
             RunInUse: another process has taken this one for dead.
@@ -51,13 +51,13 @@ class Claim:
 
 
 @contextmanager
-def claimed(run_dir: Path, hint: str, tell: Callable[[str], None] = lambda message: None) -> Iterator[Claim]:
+def claimed(run_dir: Path, hint: str, report: Callable[[str], None] = lambda message: None) -> Iterator[Claim]:
     """The right to change a dead run, for as long as the ``with`` lasts; ``run.json`` must name its new writer by then.
 
     Args:
         run_dir: the run directory.
         hint: what to do where a live process writes the run.
-        tell: hears that, and for what, this has to wait.
+        report: called with a message when this has to wait.
 
     Raises:
         RunInUse: a live process writes the run, or has claimed it.
@@ -65,7 +65,7 @@ def claimed(run_dir: Path, hint: str, tell: Callable[[str], None] = lambda messa
     """
     claim = None
     while claim is None:
-        info = _wait_for_death(run_dir, hint, tell)
+        info = _wait_for_death(run_dir, hint, report)
         number = _wait_for_claims(run_dir, info, hint)
         if number is not None:
             claim = _create(run_dir, number, info)
@@ -83,7 +83,7 @@ def claimed(run_dir: Path, hint: str, tell: Callable[[str], None] = lambda messa
 
 
 def _create(run_dir: Path, number: int, info: RunInfo) -> Claim | None:
-    """A claim of that number; None where another process was quicker."""
+    """A claim of that number; None where another process was faster."""
     path = layout.claim_path(run_dir, number)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
@@ -95,7 +95,7 @@ def _create(run_dir: Path, number: int, info: RunInfo) -> Claim | None:
     now = read_info(run_dir)
     if (now.attempts, now.heartbeat, now.state) == (info.attempts, info.heartbeat, info.state):
         return Claim(path, number, info)
-    path.unlink(missing_ok=True)  # it was taken over, and its claim left, since it was looked at
+    path.unlink(missing_ok=True)  # it has been taken over and released meanwhile
     return None
 
 
@@ -104,22 +104,22 @@ def _beat(path: Path, stop: threading.Event) -> None:
         try:
             os.utime(path)
         except OSError:
-            continue  # it has been passed over: `check` says so
+            continue  # it has been overridden: `check` raises
 
 
-def _wait_for_death(run_dir: Path, hint: str, tell: Callable[[str], None]) -> RunInfo:
-    """The run, once it is known that no process writes it."""
+def _wait_for_death(run_dir: Path, hint: str, report: Callable[[str], None]) -> RunInfo:
+    """The run, as soon as it is certain that no process writes it."""
     watched = liveness.Liveness()
     found = info = read_info(run_dir)
-    told = False
+    reported = False
     while watched.infer(info).state == "running":
         attempt = info.attempt
         where = f" by process {attempt.pid} on {attempt.host}" if attempt else ""
         if (info.attempts, info.heartbeat) != (found.attempts, found.heartbeat) or (attempt and is_alive(attempt)):
             raise RunInUse(f"{run_dir} is still being written{where}; {hint}")
-        if not told:
-            told = True
-            tell(
+        if not reported:
+            reported = True
+            report(
                 f"{run_dir} was being written{where} a moment ago; "
                 f"waiting up to {liveness.STALE_SECONDS:.0f} seconds to "
                 "see whether it still is"
@@ -130,7 +130,7 @@ def _wait_for_death(run_dir: Path, hint: str, tell: Callable[[str], None]) -> Ru
 
 
 def _wait_for_claims(run_dir: Path, info: RunInfo, hint: str) -> int | None:
-    """The number of the claim that is free; None where the run has changed meanwhile."""
+    """The number of the first free claim; None where the run has changed meanwhile."""
     begun = time.monotonic()
     seen: tuple[int, float] | None = None
     while True:
@@ -158,14 +158,14 @@ def _wait_for_claims(run_dir: Path, info: RunInfo, hint: str) -> int | None:
 
 
 def _owner(claim: Path, info: RunInfo) -> tuple[Attempt | None, float]:
-    """The process that made a claim, None where the claim does not tell it yet; and when it last said that it lives.
+    """The process that made a claim, None while the claim does not name it yet; and when it last touched the claim.
 
-    Opening the file is what has a network file system look afresh.
+    Opening the file makes a network file system look again.
     """
     with claim.open(encoding="utf-8") as file:
         stamp = os.fstat(file.fileno()).st_mtime
         try:
-            told: dict[str, Any] = json.load(file)
-            return Attempt(0, told["host"], told["pid"], told["process"], info.created), stamp
+            owner: dict[str, Any] = json.load(file)
+            return Attempt(0, owner["host"], owner["pid"], owner["process"], info.created), stamp
         except (ValueError, KeyError, TypeError):
             return None, stamp

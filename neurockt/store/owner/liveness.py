@@ -1,4 +1,4 @@
-"""How a run stands, told from outside. Readers infer it and never write it down."""
+"""The state of a run, inferred from outside. Readers never write it down."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from neurockt.store.owner.slurm import Word, scheduler
 STALE_SECONDS: Final = 30.0
 """A run of another machine whose heartbeat has not moved for three beats is dead."""
 CLOCK_SLACK_SECONDS: Final = 90.0
-"""How far the file server's clock may be off: a reader that looks only once has nothing but the file's age to go by."""
+"""How far the file server's clock may be off; at first sight, a reader only knows the age of the file."""
 COPY_SECONDS: Final = 86_400.0
-"""A copied ``run.json`` looks new, but tells when its writer last wrote it: clocks do not differ by a day."""
+"""A copied ``run.json`` looks new, but contains the time of its last write: clocks do not differ by a day."""
 
 _VAGUE: Final = ("SIGTERM", "SIGUSR1", "SIGUSR2", "lost", "killed")
-"""Causes that say little: the scheduler may know what was behind them."""
+"""Causes about which the scheduler may know more."""
 
 
 class Liveness:
-    """Remembers the heartbeats it has seen, so that a reader who stays needs no clock but its own."""
+    """Remembers the heartbeats it has seen, so that a reader that keeps looking needs no clock but its own."""
 
     def __init__(self) -> None:
         self._seen: dict[Path, tuple[int, float]] = {}
@@ -35,9 +35,9 @@ class Liveness:
     def infer(self, info: RunInfo) -> RunInfo:
         """``info`` with the state *killed* or *preempted*, and the attempt's cause, where its writer is dead.
 
-        Where the pid can be asked, it is. Elsewhere the heartbeat counter decides: one that stands still for
-        ``STALE_SECONDS`` under this reader's eyes, or whose file was old, or a copy of an old one, at first sight. If
-        the scheduler has been asked about the run's job, its word counts more than the silence.
+        Where the pid can be checked, it decides. Elsewhere the heartbeat counter does: the run is dead if it has not
+        moved for ``STALE_SECONDS`` while this reader looked, or if the file was old, or a copy of an old one, at first
+        sight. What the scheduler has answered about the run's job counts more.
         """
         if info.attempt is None:
             return info
@@ -61,9 +61,9 @@ class Liveness:
 
 
 def ask_scheduler(runs: Iterable[RunInfo]) -> None:
-    """Ask the scheduler, where there is one, about the jobs of runs whose end it may know more of; returns at once.
+    """Ask the scheduler, where there is one, about the jobs of runs whose end it may explain; returns at once.
 
-    What it says counts from then on for every ``Liveness``. ``scheduler.wait`` gives it some time.
+    Its answer counts from then on for every ``Liveness``. ``scheduler.wait`` waits for it.
     """
     jobs = [info.attempt.job for info in runs if info.attempt is not None and wants_word(info)]
     if jobs:
@@ -71,13 +71,13 @@ def ask_scheduler(runs: Iterable[RunInfo]) -> None:
 
 
 def wants_word(info: RunInfo) -> bool:
-    """Whether the scheduler may know more of how a run ended than the run itself."""
+    """Whether the scheduler may know more about the end of a run than its ``run.json``."""
     attempt = info.attempt
     return attempt is not None and attempt.job is not None and attempt.cause in _VAGUE
 
 
 def _refined(info: RunInfo, word: Word | None) -> RunInfo:
-    """The end that a run told, with the cause that the scheduler knows: a signal alone may mean any."""
+    """The end in ``run.json``, with the cause that the scheduler knows: a signal alone may mean anything."""
     if info.state == "preempted" and wants_word(info) and word is not None and word.cause not in (None, *_VAGUE):
         return _ended(info, info.state, word.cause)
     return info
@@ -87,13 +87,13 @@ def _dead(info: RunInfo, word: Word | None, *, here: bool) -> RunInfo:
     """A run whose writer is dead; ``here`` is whether it was a process of this machine."""
     attempt = info.attempt
     assert attempt is not None
-    told = None if word is None or word.state == "running" else word
-    if attempt.cause:  # a signal, written down when it came
-        return _refined(_ended(info, "preempted", attempt.cause), told)
+    end = None if word is None or word.state == "running" else word
+    if attempt.cause:  # a signal, written down when it arrived
+        return _refined(_ended(info, "preempted", attempt.cause), end)
     if here and attempt.cgroup and oom_kills(attempt.cgroup) > attempt.oom_kills:
         return _ended(info, "killed", "out of memory")
-    if told is not None:
-        return _ended(info, told.state, told.cause)
+    if end is not None:
+        return _ended(info, end.state, end.cause)
     return _ended(info, "killed", "killed" if here else "lost")
 
 
@@ -103,7 +103,7 @@ def _ended(info: RunInfo, state: State, cause: str | None) -> RunInfo:
 
 
 def _looks_new(info: RunInfo) -> bool:
-    """Whether a run seen for the first time may be alive, by its file's age and by what its writer's clock said."""
+    """Whether a run seen for the first time may be alive, by the age of its file and by its writer's clock."""
     written = info.updated or info.created
     if time.time() - written.timestamp() > COPY_SECONDS:
         return False

@@ -1,4 +1,4 @@
-"""How often the kernel has killed for want of memory in a control group; under SLURM that is the job's."""
+"""How often the kernel has killed processes of a control group that was out of memory; under SLURM, of the job."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NAME: Final = re.compile(r"[^\0\n]{1,4000}")
 
 
 def own_cgroup() -> str:
-    """The control group that accounts for this process's memory; empty where there is none, or it cannot be told."""
+    """The control group that accounts for this process's memory; empty where it is not known."""
     try:
         lines = Path("/proc/self/cgroup").read_text().splitlines()
     except OSError:
@@ -25,9 +25,9 @@ def own_cgroup() -> str:
 
 
 def oom_kills(cgroup: str) -> int:
-    """How many processes of the group the kernel has killed for want of memory; 0 where it does not tell.
+    """How many processes of the group the kernel has killed because it was out of memory; 0 where that is not known.
 
-    The name may come from a run's file: it leads nowhere but into the tree of the control groups.
+    The name may come from a run's file: only paths below the tree of the control groups are opened.
     """
     if not _NAME.fullmatch(cgroup) or ".." in Path(cgroup).parts:
         return 0

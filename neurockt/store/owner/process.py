@@ -1,4 +1,4 @@
-"""Which process writes a run, and whether it still lives."""
+"""Which process writes a run, and whether it is alive."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from typing import Final
 from neurockt.run_info import Attempt
 
 _OF_A_THREAD: Final = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT, signal.SIGTRAP}
-"""Signals that tell of a thread's own doing."""
+"""Signals that a thread causes itself."""
 
 
 def leave_signals_to_others() -> None:
-    """Have the kernel give no signal of the process to this thread, nor to those it starts.
+    """Block the signals of the process in this thread and in those that it starts.
 
-    One that another thread gets does not interrupt what the main thread waits for, and a handler in Python runs there.
+    A signal that another thread gets would not interrupt what the main thread waits for, where its handler runs.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - _OF_A_THREAD)
 
 
 @contextmanager
 def deaf_threads() -> Iterator[None]:
-    """Threads that are started within get no signal of the process; this thread gets what comes when it is over."""
+    """Threads that are started inside get no signal of the process; this thread gets them at the end."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - _OF_A_THREAD)
     try:
         yield
@@ -64,13 +64,13 @@ def process_identity(pid: int) -> str:
 
 
 def is_relative(pid: int) -> bool:
-    """Whether a process of this machine is one that this one descends from, or has the same parent."""
+    """Whether a process of this machine is an ancestor of this one, or has the same parent."""
     parents = _parents(os.getpid())
     return pid in parents or (_parents(pid)[:1] == parents[:1] != [])
 
 
 def _parents(pid: int) -> list[int]:
-    """The process's parent, its parent, and so on; without the first process of all."""
+    """The parent of a process, its parent, and so on, without process 1."""
     found: list[int] = []
     while True:
         try:

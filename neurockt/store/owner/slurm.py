@@ -1,7 +1,7 @@
-"""What SLURM says of jobs, where ``squeue`` and ``sacct`` are: asked in the background, and never waited for in vain.
+"""The states of SLURM jobs, from ``squeue`` and ``sacct`` where they are installed, asked in the background.
 
-Both may be missing, slow, or hang; each is asked once about all jobs, for ``ASK_SECONDS`` at most, and one that failed
-is left alone for a while. What a job ended as is asked once.
+Both may be missing, slow, or hang; each is called once for all jobs, for ``ASK_SECONDS`` at most, and not again for a
+while after it hung. A job that has ended is asked about once.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     import subprocess
 
 ASK_SECONDS: Final = 10.0
-"""How long a command may take."""
+"""How long a command may run."""
 FRESH_SECONDS: Final = 30.0
-"""How long the word on a job that has not ended is good for, and when one that is unknown is asked for again."""
+"""How long to wait before a job that has not ended, or is unknown, is asked about again."""
 PAUSE_SECONDS: Final = 300.0
 """How long a command that hung or cannot be started is not called again."""
 MOST_JOBS: Final = 2_000
-"""Jobs that one call asks about."""
+"""Jobs in one call, at most."""
 
 _JOB: Final = re.compile(r"[0-9]{1,12}")
 _LINE: Final = re.compile(r"^(\d+)\|([A-Z_]+)", re.MULTILINE)
@@ -38,10 +38,10 @@ _LINE: Final = re.compile(r"^(\d+)\|([A-Z_]+)", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Word:
-    """What the scheduler says of the job of a run that is silent."""
+    """What the state of its job means for a run without heartbeats."""
 
     state: State
-    """*running* where the job goes on: then the silence means nothing."""
+    """*running* while the job is: then the missing heartbeats mean nothing."""
     cause: str | None = None
 
 
@@ -61,7 +61,7 @@ _WORDS: Final[dict[str, Word]] = {
     "FAILED": Word("killed", "killed"),
     "COMPLETED": Word("killed", "killed"),
 }
-"""By what SLURM calls it. A state that is not here, such as COMPLETING, says nothing yet."""
+"""By SLURM's name of the state. One that is not here, such as COMPLETING, means nothing yet."""
 
 _COMMANDS: Final = {
     "squeue": ["squeue", "--noheader", "--states=all", "--format=%A|%T"],
@@ -70,10 +70,10 @@ _COMMANDS: Final = {
 
 
 class Scheduler:
-    """Asks about jobs, and remembers the answers."""
+    """Asks about jobs and remembers the answers."""
 
     def __init__(self) -> None:
-        """Nothing is asked yet."""
+        """Asks nothing yet."""
         self._words: dict[str, str] = {}
         self._asked: dict[str, float] = {}
         self._paused: dict[str, float] = {}
@@ -82,11 +82,11 @@ class Scheduler:
         self._asking: threading.Thread | None = None
 
     def word(self, job: str | None) -> Word | None:
-        """What is known of a job so far; None for nothing."""
+        """What is known about a job; None for nothing."""
         return _WORDS.get(self._words.get(job or "", ""))
 
     def ask(self, jobs: Iterable[str | None]) -> None:
-        """Begin to ask about the jobs that are not known; returns at once."""
+        """Start to ask about the jobs that are not known; returns at once."""
         with self._lock:
             if self._asking is not None and self._asking.is_alive():
                 return
@@ -100,7 +100,7 @@ class Scheduler:
                 self._asking.start()
 
     def wait(self, seconds: float) -> None:
-        """Give what was asked so long to come."""
+        """Wait so long for the answers."""
         if self._asking is not None:
             self._asking.join(seconds)
 
@@ -122,14 +122,14 @@ class Scheduler:
         queue, accounts = answers.get("squeue", {}), answers.get("sacct", {})
         for job in jobs:
             state = queue.get(job)
-            if state in (*_ALIVE, *_WAITING) or job not in accounts:  # the queue is up to date, accounting a bit late
+            if state in (*_ALIVE, *_WAITING) or job not in accounts:  # the queue is current, accounting a bit late
                 state = state or self._words.get(job, "")
             else:
                 state = accounts[job]
             self._words[job] = state
 
     def _call(self, name: str, jobs: list[str]) -> dict[str, str]:
-        """The jobs' states as the command tells them; empty when it fails or takes too long."""
+        """The states of the jobs; empty when the command fails or takes too long."""
         import subprocess  # only where there is a scheduler to ask
 
         program, *options = _COMMANDS[name]
@@ -151,26 +151,26 @@ class Scheduler:
             atexit.register(self.close)
         self._running.add(process)
         try:
-            told, _ = process.communicate(timeout=ASK_SECONDS)
+            printed, _ = process.communicate(timeout=ASK_SECONDS)
         except subprocess.TimeoutExpired:
             _kill(process)
-            told = ""
+            printed = ""
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.communicate(timeout=1.0)
             self._paused[name] = time.monotonic() + PAUSE_SECONDS
         finally:
             self._running.discard(process)
         # a status other than 0 may be about one job of many, such as one that the queue has forgotten
-        return dict(_LINE.findall(told))
+        return dict(_LINE.findall(printed))
 
     def close(self) -> None:
-        """Leave no command behind that hangs."""
+        """Kill the commands that still run."""
         for process in list(self._running):
             _kill(process)
 
 
 def _kill(process: subprocess.Popen[str]) -> None:
-    """And whatever it has started."""
+    """Kill a command and everything it has started."""
     with contextlib.suppress(OSError):
         os.killpg(process.pid, signal.SIGKILL)
 

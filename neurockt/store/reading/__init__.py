@@ -1,1 +1,1 @@
-"""Runs and tables opened for reading, while they may be being written."""
+"""Runs and tables opened for reading, while they may be written."""

@@ -38,7 +38,7 @@ class Block:
 
     values: npt.NDArray[Any]
     missing: npt.NDArray[np.bool_] | None = None
-    """Which of them are null; None where none is."""
+    """Where they are null; None where none is."""
 
     def at(self, index: int) -> int | float | None:
         """One value; None for null."""
@@ -58,7 +58,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Groups:
-    """How the rows of a table lie in groups."""
+    """The groups of a table's rows."""
 
     starts: tuple[int, ...] = (0,)
     """The position of each group's first row, and at the end the number of rows."""
@@ -82,10 +82,7 @@ class Groups:
         return range(self.starts[group], self.starts[group + 1])
 
     def count_until(self, number: int) -> int | None:
-        """How many rows are not numbered above ``number``.
-
-        None where only reading can tell, since the group skips numbers.
-        """
+        """How many rows are not numbered above ``number``; None where numbers are missing: only reading shows it."""
         group = bisect_right(self.numbers, number, key=lambda numbers: numbers[1])
         if group == len(self) or number < self.numbers[group][0]:
             return self.starts[group]
@@ -99,7 +96,7 @@ class Groups:
 
 
 class RowReader:
-    """Reads rows of one table wherever they are. Never writes; not to be shared between threads."""
+    """Reads rows of one table by their position. Never writes; not to be shared between threads."""
 
     def __init__(self, run_dir: Path, table: TableName) -> None:
         """Nothing is read before ``refresh``."""

@@ -1,4 +1,4 @@
-"""A run opened for reading: what it is, its tables, and what is new in them."""
+"""A run opened for reading: its description, its tables, and their new rows."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class _Tables(NamedTuple):
 
 
 class NewRows(_Tables):
-    """The rows that have come since the last ``follow()``: a pair of tables."""
+    """The new rows since the last ``follow()``: a pair of tables."""
 
     rewound: bool = False
-    """Whether rows that were given out are superseded, because the run was resumed from a checkpoint before them."""
+    """Whether returned rows are superseded, because the run was resumed from a checkpoint before them."""
     kept: tuple[int | None, int | None] = (None, None)
-    """Then the last step and the last epoch that stay, each None where its table was not cut; the rest is to be
-    forgotten, and the new rows follow these."""
+    """If so, the last valid step and epoch, each None where its table was not cut. Forget the rows after them; the new
+    rows follow."""
 
 
 class Run:
@@ -54,7 +54,7 @@ class Run:
 
     @property
     def info(self) -> RunInfo:
-        """What ``run.json`` says now, with the state as it can be told from here."""
+        """The content of ``run.json`` now, with the state as it can be inferred here."""
         return self._liveness.infer(read_info(self.path))
 
     @property
@@ -83,7 +83,7 @@ class Run:
         return self._read("epochs", columns)
 
     def system(self, columns: Sequence[str] | None = None) -> pa.Table:
-        """What the machine did: ``sample``, ``step``, ``epoch``, ``time``, then one float64 column per measure.
+        """Measurements of the machine: ``sample``, ``step``, ``epoch``, ``time``, then one float64 column per measure.
 
         Empty where nothing was sampled.
         """
@@ -115,10 +115,10 @@ class Run:
         return self._read(table, columns, after, until)
 
     def outline(self, table: TableName) -> Outline:
-        """What a table holds, row group by row group, from the Parquet footers alone; the journal's rows come last."""
+        """A summary of a table, row group by row group, from the Parquet footers; the journal's rows come last."""
         reader = self._reader(table)
         outline = reader.outline()
-        self._tell(reader, table)
+        self._warn(reader, table)
         return outline
 
     def last_rows(self, table: TableName, count: int) -> pa.Table:
@@ -129,7 +129,7 @@ class Run:
         return rows.slice(max(0, len(rows) - count))
 
     def current_info(self) -> RunInfo:
-        """``info``, with the rows counted in that have come since a live or dead process last wrote ``run.json``."""
+        """``info``, with the rows since ``run.json`` was last written added to its summaries."""
         info = self.info
         if info.state not in ("running", "killed"):
             return info
@@ -142,10 +142,11 @@ class Run:
         return info.with_tables({table: counted(table, getattr(info, table)) for table in TABLES})
 
     def follow(self) -> NewRows:
-        """The rows that have come since this was last called; at the first call, all there are.
+        """The rows since the last call; at the first call, all.
 
-        A job that is requeued resumes from its checkpoint, and the rows past that are superseded. The next call says so
-        (``rewound``), says which of the rows it gave still stand (``kept``), and goes on after these.
+        A requeued job resumes from its checkpoint, and the rows past that are superseded. Then the next call has
+        ``rewound`` set, and ``kept`` to the last valid rows, and goes on after these. While the file system refuses to
+        read, it returns no rows, with a warning.
         """
         if self._followers is None:
             self._followers = self.follower("steps"), self.follower("epochs")
@@ -153,18 +154,18 @@ class Run:
         new = NewRows(steps.new_rows(), epochs.new_rows())
         new.kept = steps.rewound_to, epochs.rewound_to
         new.rewound = new.kept != (None, None)
-        self._tell_once(steps, "steps")
-        self._tell_once(epochs, "epochs")
+        self._warn_of_changes(steps, "steps")
+        self._warn_of_changes(epochs, "epochs")
         return new
 
     def follower(self, table: TableName, *, after: int = 0) -> TableFollower:
-        """Gives the rows of a table that have come since it was last asked; at first, those after row ``after``."""
+        """Returns new rows of a table at each call; at first, those after row ``after``."""
         from neurockt.store.reading.follow import TableFollower
 
         return TableFollower(self.path, table, after=after)
 
     def rows(self, table: TableName) -> RowReader:
-        """Gives any rows of a table by their place, reading only the row groups that hold them."""
+        """Returns any rows of a table by their position, reading only the row groups that hold them."""
         from neurockt.store.reading.random_access import RowReader
 
         return RowReader(self.path, table)
@@ -175,9 +176,9 @@ class Run:
         return superseded_names(self.path)
 
     def settled(self, table: TableName) -> int:
-        """The number of the last row that no row can come before any more; 0 for none.
+        """The number up to which the table is complete; 0 for an empty table.
 
-        The last row, but where ranks keep their own rows that of the slowest live rank.
+        It is that of the last row or, where ranks keep their own rows, of the last row of the slowest live rank.
         """
         return self._reader(table).last_number()
 
@@ -192,7 +193,7 @@ class Run:
         return {attempt: TableReader(path, table).read() for attempt, path in superseded_paths(self.path).items()}
 
     def origin(self, attempt: int | None = None) -> Origin | None:
-        """Where an attempt of the run came from: command, commit, machine, versions; None where that is not known.
+        """The origin of an attempt: command, commit, machine, versions; None where that is not known.
 
         Args:
             attempt: its number, from 1; default the latest.
@@ -202,7 +203,7 @@ class Run:
         return read_origin(self.path, attempt)
 
     def diff(self, attempt: int | None = None) -> str | None:
-        """In what the code differed from the commit, where ``Recorder(save_diff=True)`` stored that."""
+        """The difference between the code and its commit, where ``Recorder(save_diff=True)`` stored it."""
         from neurockt.store.base.origin import read_diff
 
         return read_diff(self.path, attempt)
@@ -216,14 +217,14 @@ class Run:
         return tuple(rank_paths(self.path))
 
     def rank_states(self) -> dict[int, State]:
-        """How each of the ranks stands that keep their own rows: one may be dead while the whole goes on."""
+        """The state of each rank that keeps its own rows: one may be dead while the others go on."""
         return {rank: self.rank(rank).state for rank in self.ranks}
 
     def rank(self, rank: int) -> Run:
         """One rank's own rows, as a run.
 
         Raises:
-            RunNotFound: that rank keeps none.
+            RunNotFound: that rank has none.
         """
         paths = rank_paths(self.path)
         if rank not in paths:
@@ -233,7 +234,7 @@ class Run:
 
     @property
     def damaged(self) -> tuple[Damage, ...]:
-        """The files that the latest reads of each table could not read, and why."""
+        """The files that the last read of each table could not read, and why."""
         return tuple(damage for found in self._damaged.values() for damage in found)
 
     def _read(
@@ -241,7 +242,7 @@ class Run:
     ) -> pa.Table:
         reader = self._reader(table)
         rows = reader.read(columns, after=after, until=until)
-        self._tell(reader, table)
+        self._warn(reader, table)
         return rows
 
     def _reader(self, table: TableName) -> TableReader:
@@ -251,14 +252,14 @@ class Run:
 
     def _watched(self, reader: TableReader, table: TableName, pieces: Iterator[pa.Table]) -> Iterator[pa.Table]:
         yield from pieces
-        self._tell(reader, table)
+        self._warn(reader, table)
 
-    def _tell_once(self, follower: TableFollower, table: TableName) -> None:
-        """A reader who polls is told when the damage changes."""
+    def _warn_of_changes(self, follower: TableFollower, table: TableName) -> None:
+        """Warn a reader that polls only when the damage changes."""
         if self._damaged.get(table, ()) != tuple(follower.damaged):
-            self._tell(follower, table)
+            self._warn(follower, table)
 
-    def _tell(self, reader: TableReader | TableFollower, table: TableName) -> None:
+    def _warn(self, reader: TableReader | TableFollower, table: TableName) -> None:
         self._damaged[table] = tuple(reader.damaged)
         for damage in reader.damaged:
             warnings.warn(str(damage), NeurocktWarning, stacklevel=4)

@@ -1,7 +1,7 @@
-"""One table of a run, read while it may be being written. FORMAT.md section 7 says why the order of reading matters.
+"""One table of a run, read while it may be written. FORMAT.md section 7 explains why the order of reading matters.
 
-Rows move one way: from the journal's successor to the journal, and from there to a part. A reader that looks in the
-same order misses none, and drops what it sees twice.
+Rows move one way: from the next journal to the journal, and from there to a part. A reader that reads in the same order
+misses none, and drops what it sees twice.
 """
 
 from __future__ import annotations
@@ -43,17 +43,17 @@ class Damage:
 
 @dataclass(frozen=True)
 class Journals:
-    """The journal rows of a table, and from which number on they are known to follow each other."""
+    """The journal rows of a table."""
 
     rows: list[Rows]
-    successor: list[Rows]
-    """Rows of the journal's successor; they count only if nothing is missing before them."""
+    later: list[Rows]
+    """Rows of the next journal; they count only if nothing is missing before them."""
     next: int
     """Number of the row that would follow ``rows``."""
 
     def gap_after(self, number: int) -> bool:
-        """Whether rows between the last of the parts, numbered ``number``, and the successor's first are missing."""
-        return bool(self.successor) and int(self.successor[0].data["number"][0]) > max(self.next, number + 1)
+        """Whether rows before the next journal's first are missing; ``number`` is the last one of the parts."""
+        return bool(self.later) and int(self.later[0].data["number"][0]) > max(self.next, number + 1)
 
 
 @dataclass(frozen=True)
@@ -74,14 +74,14 @@ class Snapshot:
         return known | dict.fromkeys(name for batch in self.rows for name in batch.columns)
 
     def last_number(self, key: str) -> int:
-        """The number of the last row; 0 where there is none."""
+        """The number of the last row; 0 for an empty table."""
         if self.rows:
             return int(self.rows[-1].data["number"][-1])
         return max((parts.footer_last(part.metadata, key) or 0 for _, part in self.parts), default=0)
 
 
 class TableReader:
-    """Reads one table of one run. Never writes, never waits, never fails on a file that is being written."""
+    """Reads one table of one run. Never writes, waits, or fails on a file that is being written."""
 
     def __init__(self, run_dir: Path, table: TableName) -> None:
         self.damaged: list[Damage] = []
@@ -91,7 +91,7 @@ class TableReader:
         self._key = layout.KEY[table]
 
     def read(self, columns: Sequence[str] | None = None, *, after: int = 0, until: int | None = None) -> pa.Table:
-        """The rows there are now: parts and journal joined, each row once, in order.
+        """The rows: parts and journal joined, each row once, in order.
 
         Args:
             columns: these alone, in that order; default step, epoch, time and every metric.
@@ -144,11 +144,11 @@ class TableReader:
             yield parts.rows_to_table(rows, self._key, metrics).select(wanted.names)
 
     def journal_rows(self) -> list[Rows]:
-        """The rows that are not in a part yet."""
+        """The rows that are not in a part."""
         return self.snapshot().rows
 
     def last_number(self) -> int:
-        """The number of the last row there is; 0 where there is none."""
+        """The number of the last row; 0 for an empty table."""
         return self.snapshot().last_number(self._key)
 
     def last_time(self) -> datetime | None:
@@ -179,18 +179,18 @@ class TableReader:
         last = Snapshot(opened, []).last_number(self._key)
         rows = journals.rows
         if any(damage.path.suffix == ".parquet" for damage in self.damaged) or not journals.gap_after(last):
-            rows = [*rows, *journals.successor]  # a part that cannot be read may hold the rows that seem to be missing
+            rows = [*rows, *journals.later]  # a part that cannot be read may hold the rows that seem to be missing
         else:
             path = layout.next_journal_path(self._run_dir, self._table)
             self.damaged.append(Damage(path, "left out: rows that came before it are missing"))
         return Snapshot(opened, rows_after(rows, last))
 
     def _read_journals(self) -> Journals:
-        successor = JournalDecoder()
-        successor_rows = self._replay(successor, layout.next_journal_path(self._run_dir, self._table))
+        later = JournalDecoder()
+        later_rows = self._replay(later, layout.next_journal_path(self._run_dir, self._table))
         journal = JournalDecoder()
         rows = self._replay(journal, layout.journal_path(self._run_dir, self._table))
-        return Journals(rows, successor_rows, journal.next)
+        return Journals(rows, later_rows, journal.next)
 
     def _replay(self, decoder: JournalDecoder, path: Path) -> list[Rows]:
         try:
@@ -251,7 +251,7 @@ class TableReader:
 
 
 def first_line(error: Exception) -> str:
-    """What an error says, in one line."""
+    """The first line of an error's message."""
     return str(error).partition("\n")[0]
 
 

@@ -1,4 +1,4 @@
-"""What a table holds, row group by row group, without reading its rows: enough to draw ten million steps at once.
+"""A summary of a table, row group by row group, without reading its rows: enough to draw ten million steps.
 
 Parquet keeps the smallest and largest value and the nulls of every row group in its footer. NaN are not in these
 extremes; infinities are.
@@ -27,7 +27,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 @dataclass(frozen=True)
 class Extremes:
-    """Smallest and largest value of a metric in each row group; NaN where the group has none, or does not tell."""
+    """Smallest and largest value of a metric in each row group; NaN where it has none, or they are not known."""
 
     low: Floats
     high: Floats
@@ -35,14 +35,14 @@ class Extremes:
 
 @dataclass(frozen=True)
 class Outline:
-    """The row groups of a table in order: how many rows, from where to where, and the extremes of each metric."""
+    """The row groups of a table in order: their rows, their range of each axis, and the extremes of each metric."""
 
     rows: Integers
     axes: dict[str, tuple[Integers, Integers]]
     """Smallest and largest ``step``, ``epoch``, ``time`` (microseconds since 1970, UTC) and, in `system`, ``sample`` of
     each row group."""
     metrics: dict[str, Extremes]
-    """In the order in which they appeared."""
+    """In the order of their appearance."""
 
     def __len__(self) -> int:
         return len(self.rows)

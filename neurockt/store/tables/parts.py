@@ -27,14 +27,14 @@ ROW_GROUP_ROWS: Final = 65_536
 ROW_GROUP_BYTES: Final = 32 * 2**20
 """A wide table's row groups hold fewer rows, so that one fits in this much memory."""
 SHORT_GROUPS: Final = 32
-"""Short row groups that a part may end with before they are joined. Until then its bytes change at the end alone, and
-whoever has read the footer of the file that was replaced finds his rows in the new one just as well."""
+"""Short row groups at the end of a part before they are joined. Until then the part only changes at its end, and a
+reader that has the footer of the file that was replaced finds its rows in the new one."""
 SHORT_CHUNKS: Final = 8192
-"""A wide table's row groups are joined sooner: so many columns of row groups make a footer of a megabyte."""
+"""Columns times short row groups before they are joined: with as many, the footer takes a megabyte."""
 PART_ROWS: Final = 16 * ROW_GROUP_ROWS
-"""A part of so many rows is full: ten million rows make ten files."""
+"""Rows of a full part: ten million rows make ten files."""
 PART_BYTES: Final = 64 * 2**20
-"""A part of so many bytes is full too: what one sealing rewrites at most."""
+"""Bytes of a full part: what one sealing rewrites at most."""
 
 _TIME: Final = pa.timestamp("us", tz="UTC")
 _FLOAT: Final = pa.float64()
@@ -47,17 +47,17 @@ def table_schema(columns: Iterable[str], key: str = "step") -> pa.Schema:
 
 
 def metric_columns(schema: pa.Schema) -> list[str]:
-    """The columns that are not the recorder's own: those of floats."""
+    """The metrics: the columns of floats."""
     return [name for name, kind in zip(schema.names, schema.types, strict=True) if kind == _FLOAT]
 
 
 def row_group_rows(columns: int) -> int:
-    """Rows of a full row group in a table of so many metrics."""
+    """Rows of a full row group in a table with this number of metrics."""
     return max(256, min(ROW_GROUP_ROWS, ROW_GROUP_BYTES // (8 * (columns + len(layout.AXES)))))
 
 
 def rows_to_table(batches: Sequence[Rows], key: str, columns: Sequence[str] | None = None) -> pa.Table:
-    """Journal rows of the table numbered by ``key``, with ``columns`` (default: all that occur, as they appeared)."""
+    """Journal rows of the table numbered by ``key``, with ``columns`` (default: all, in order of appearance)."""
     if columns is None:
         columns = list(dict.fromkeys(name for batch in batches for name in batch.columns))
     schema = table_schema(columns, key)
@@ -67,13 +67,13 @@ def rows_to_table(batches: Sequence[Rows], key: str, columns: Sequence[str] | No
 
 
 def _batch_to_table(batch: Rows, key: str, schema: pa.Schema) -> pa.Table:
-    place = {name: index for index, name in enumerate(batch.columns)}
+    position = {name: index for index, name in enumerate(batch.columns)}
     arrays = [to_array(batch.axis(name, key), schema.field(name).type) for name in layout.axes(key)]
     for name in schema.names[len(arrays) :]:
-        if name not in place:
+        if name not in position:
             arrays.append(pa.nulls(len(batch), _FLOAT))
             continue
-        values = np.ascontiguousarray(batch.data["values"][:, place[name]])
+        values = np.ascontiguousarray(batch.data["values"][:, position[name]])
         arrays.append(to_array(values, _FLOAT, missing=values.view(np.uint64) == NULL_BITS))
     return pa.Table.from_arrays(arrays, schema=schema)
 
@@ -89,7 +89,7 @@ def open_part(path: Path, key: str) -> pq.ParquetFile:
     """A part of the table numbered by ``key``, opened for reading.
 
     Raises:
-        pa.ArrowException, OSError: it is no Parquet file, or none that a part can be.
+        pa.ArrowException, OSError: it is not a Parquet file, or not one that can be a part.
     """
     try:
         part = _open(path)
@@ -132,7 +132,7 @@ def _open(path: Path) -> pq.ParquetFile:
 
 
 def _footer_problem(part: pq.ParquetFile, key: str) -> str:
-    """What keeps a Parquet file from being a part; empty where nothing does. Readers rely on it."""
+    """Why a Parquet file cannot be a part; empty if it can. Readers rely on it."""
     schema = part.schema_arrow
     expected = table_schema(metric_columns(schema), key)
     if schema.names != expected.names or schema.types != expected.types or len(set(schema.names)) < len(schema.names):
@@ -142,9 +142,9 @@ def _footer_problem(part: pq.ParquetFile, key: str) -> str:
         group = part.metadata.row_group(index)
         statistics = group.column(_key_column(key)).statistics
         if statistics is None or not statistics.has_min_max:
-            return f"its footer does not say which {key} is where"
+            return f"its footer lacks the range of each {key}"
         if statistics.min <= last or statistics.max - statistics.min < group.num_rows - 1:
-            return f"its footer tells no rising {key}"
+            return f"the {key} does not rise in its footer"
         last = statistics.max
     return ""
 
@@ -220,11 +220,11 @@ def append(run_dir: Path, table: TableName, new: pa.Table, *, join: bool = False
             path = layout.part_path(run_dir, table, number)
             _grow(path, layout.KEY[table], new.slice(0, room), join or len(new) >= room)
         except DamagedPart:
-            pass  # it is left as it is: readers take from it what can be read
+            pass  # it stays as it is: readers read from it what can be read
         else:
             new = new.slice(room)
         number, room = number + 1, PART_ROWS
-    pa.default_memory_pool().release_unused()  # Arrow would keep it for the next rows, which come much later
+    pa.default_memory_pool().release_unused()  # Arrow would keep it until the next rows, much later
 
 
 def rows_until(rows: pa.Table, key: str, number: int) -> int:
@@ -233,7 +233,7 @@ def rows_until(rows: pa.Table, key: str, number: int) -> int:
 
 
 def _room_and_last(part: Path, key: str) -> tuple[int, int]:
-    """How many more rows a part takes, and the number of its last one. One that cannot be read is left as it is."""
+    """How many more rows fit in a part, and the number of its last one. A part that cannot be read is not changed."""
     try:
         with open_part(part, key) as opened:
             metadata = opened.metadata

@@ -1,7 +1,7 @@
-"""Rows past the checkpoint from which a run was resumed: moved out of its tables, and kept. FORMAT.md section 7.
+"""Rewinds: rows past the checkpoint from which a run is resumed are moved out of its tables. FORMAT.md section 6.
 
-Invariant: rows are taken from the end of a table alone, so that its parts are one clean series at every moment; no row
-is ever in no file; and a move that was interrupted can be completed from what is on disk.
+Invariant: only rows at the end of a table are moved, so that its parts are one clean series at every moment; every row
+is always in a file; and an interrupted rewind can be completed from what is on disk.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from neurockt.store.tables import parts
 
 
 def rewind(run_dir: Path, attempt: int, kept: Mapping[TableName, int]) -> None:
-    """Move the rows numbered above ``kept`` aside; no journal may be left.
+    """Move the rows numbered above ``kept``; there must be no journal.
 
     Args:
         run_dir: the run directory.
@@ -33,13 +33,13 @@ def rewind(run_dir: Path, attempt: int, kept: Mapping[TableName, int]) -> None:
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
     files.publish_json(staging / layout.REWIND_FILE, {"kept": dict(kept)})
-    staging.rename(moving)  # from here on, whoever writes the run completes the move first
+    staging.rename(moving)  # from here on, the next writer completes the rewind first
     files.sync_directory(moving.parent)
     complete_rewinds(run_dir)
 
 
 def complete_rewinds(run_dir: Path) -> None:
-    """Go on with a move that was interrupted; does nothing where there is none, or where it had not begun."""
+    """Complete an interrupted rewind, if there is one."""
     for moving, done in layout.moving_paths(run_dir):
         for table, last in read_kept(moving).items():
             _cut(run_dir, table, last, moving / table)
@@ -51,14 +51,14 @@ def read_kept(directory: Path) -> dict[TableName, int]:
     """For each table that was cut when these rows were moved, the number of the last row that stayed.
 
     Raises:
-        CorruptRun: the file that tells it cannot be read.
+        CorruptRun: its file cannot be read.
     """
     path = directory / layout.REWIND_FILE
     try:
         kept = files.read_json(path)["kept"]
         return {table: int(kept[table]) for table in layout.TABLES if table in kept}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CorruptRun(f"cannot read {path} ({error}), which tells from where on rows are superseded") from None
+        raise CorruptRun(f"cannot read {path} ({error}), which names the last valid rows") from None
 
 
 def _cut(run_dir: Path, table: TableName, last: int, into: Path) -> None:
