@@ -44,7 +44,7 @@ def test_what_recording_does_not_depend_on_may_fail(script: Script, part: str) -
     text = {
         "signals.listen": "from neurockt.monitor.lifetime import signals\nsignals.listen = broken\n",
         "system": "from neurockt.store.writing.run_writer import RunWriter\nRunWriter.sample = broken\n",
-        "origin": "from neurockt.store.writing.run_writer import RunWriter\nRunWriter.tell_origin = broken\n",
+        "origin": "from neurockt.store.writing.run_writer import RunWriter\nRunWriter.store_origin = broken\n",
     }[part]
     begin = "def broken(*arguments): raise KeyError('what is broken')\n"
     assert script.run(f"{begin}{text}train(); train()") == 0, script.stderr

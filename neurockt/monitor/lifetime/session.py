@@ -254,7 +254,7 @@ class Session:
         self._attempt("announce the run", self._announce)
         self._attempt("watch for signals", self._watch.listen)
         self._attempt(
-            "store where it came from", lambda: writer.tell_origin(lambda: capture_origin(save_diff=self._save_diff))
+            "store where it came from", lambda: writer.store_origin(lambda: capture_origin(save_diff=self._save_diff))
         )
         if self._system_seconds and (read := system_reader()):
             seconds = self._system_seconds

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -45,6 +46,12 @@ class Reading:
     def damaged(self) -> bool:
         """Whether it holds bytes that cannot be read as records; a torn record at its end is none."""
         return self._decoder.damaged
+
+    def last(self) -> int:
+        """Read to the end; gives the number of the last row, less where there is none."""
+        for _ in self:
+            pass
+        return self.next - 1
 
     def __iter__(self) -> Iterator[list[Rows]]:
         decoder, size = self._decoder, self._piece
@@ -100,14 +107,9 @@ def read_all(fd: int) -> bytes:
 
 def read_named(path: Path, offset: int, size: int) -> bytes:
     """What ``read_at`` gives, of a file by its name; nothing where there is none."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return b""
-    try:
-        return read_at(fd, offset, size)
-    finally:
-        os.close(fd)
+    with suppress(FileNotFoundError), path.open("rb", buffering=0) as file:
+        return read_at(file.fileno(), offset, size)
+    return b""
 
 
 def read_either(fd: int, path: Path, offset: int, size: int) -> bytes:

@@ -32,8 +32,8 @@ _CRC: Final = struct.Struct("<I")
 CRC_SIZE: Final = _CRC.size
 pack_crc: Final = _CRC.pack
 
-NO_ROW: Final = (struct.error, ValueError)
-"""What packing a row raises where its values are no numbers, or not as many as there are columns."""
+NO_ROW: Final = struct.error
+"""Raised by packing a row where its values are not numbers, or not as many as there are columns."""
 
 
 def is_null(value: float) -> bool:

@@ -8,12 +8,12 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from neurockt.store.journal.journal_file import JournalEnd, aside, create, disk_full, is_removed, read_all
+from neurockt.store.journal.journal_file import JournalEnd, aside, create, disk_full, is_removed, put_aside, read_all
 from neurockt.store.journal.records import MAGIC, JournalDecoder, columns_record
 
 RETRY_SHARE: Final = 20
@@ -60,7 +60,7 @@ class Repaired(NamedTuple):
     """Number of the newest row in it; less where none is."""
 
 
-def repair(path: Path, parts: Path, old: int, first: int | None, next_end: Callable[[], JournalEnd]) -> Repaired:
+def repair(path: Path, parts: Path, old: int, first: int | None, end: JournalEnd) -> Repaired:
     """The journal at a path, opened once more by its name; or made again where it is gone.
 
     Args:
@@ -68,10 +68,10 @@ def repair(path: Path, parts: Path, old: int, first: int | None, next_end: Calla
         parts: the directory of the table's parts; it is made again, too.
         old: the descriptor it was written by, or -1; stays open.
         first: the first number that its header has, which tells it from every other; None where it was never made.
-        next_end: tells what the next row to be written fits, for a journal of which nothing is left.
+        end: of a journal of which nothing is left: what the next row to be written fits.
     """
     opened = reopen(path, first)
-    return opened if opened is not None else _make_again(path, parts, old, next_end)
+    return opened if opened is not None else _make_again(path, parts, old, end)
 
 
 def reopen(path: Path, first: int | None) -> Repaired | None:
@@ -93,7 +93,7 @@ def reopen(path: Path, first: int | None) -> Repaired | None:
         if decoder.first is None and not decoder.damaged:
             path.unlink()  # its making was cut short
         elif decoder.first is None or decoder.first != first:
-            os.replace(path, aside(path))
+            put_aside(path)
         else:
             if decoder.damaged:
                 aside(path).write_bytes(data)
@@ -109,7 +109,7 @@ def reopen(path: Path, first: int | None) -> Repaired | None:
     return None
 
 
-def _make_again(path: Path, parts: Path, old: int, next_end: Callable[[], JournalEnd]) -> Repaired:
+def _make_again(path: Path, parts: Path, old: int, end: JournalEnd) -> Repaired:
     """The journal where there is none any more, with the rows that can still be read from the one that was."""
     run_dir = path.parent
     content, decoder = _sound_bytes(old)
@@ -120,7 +120,6 @@ def _make_again(path: Path, parts: Path, old: int, next_end: Callable[[], Journa
     if content and decoder.first is not None:
         end = JournalEnd(decoder.columns, decoder.next)
         return Repaired(create(path, content, replace=False), decoder.first, end, decoder.next - 1)
-    end = next_end()
     header = MAGIC + columns_record(end.columns, end.next)
     return Repaired(create(path, header, replace=False), end.next, end, 0)
 

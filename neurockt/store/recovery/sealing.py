@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from neurockt.store.base import files, layout
 from neurockt.store.base.layout import TABLES, TableName
 from neurockt.store.base.origin import ORIGIN
 from neurockt.store.base.run_file import read_info, write_info
+from neurockt.store.journal.journal_file import put_aside
 from neurockt.store.owner.claim import claimed
 from neurockt.store.owner.liveness import Liveness
 from neurockt.store.reading.table_reader import TableReader
@@ -119,7 +119,7 @@ def _seal_table(path: Path, table: TableName) -> int:
     damaged = {damage.path for damage in reader.damaged}
     for journal in _journals(path, table):
         if journal in damaged:
-            os.replace(journal, journal.with_name(journal.name + layout.DAMAGED))
+            put_aside(journal)
         else:
             journal.unlink()
     files.sync_directory(path)

@@ -124,25 +124,19 @@ class RunWriter:
         def position() -> tuple[int, int]:
             return self.tables["steps"].last, self.tables["epochs"].last + 1
 
-        self._sampling = Sampling(
-            read,
-            seconds,
-            first=self._timing.first_sample,
-            position=position,
-            on_fault=self._warn,
-            thread_name=f"{THREAD_NAME}-system",
-        )
+        name, first = f"{THREAD_NAME}-system", self._timing.first_sample
+        self._sampling = Sampling(read, seconds, first=first, position=position, on_fault=self._warn, name=name)
 
-    def tell_origin(self, capture: Callable[[], tuple[Origin, str | None]]) -> None:
+    def store_origin(self, capture: Callable[[], tuple[Origin, str | None]]) -> None:
         """Store where this attempt came from; ``capture`` gives it, with the diff, in a thread of its own."""
-        attempt = self.info.attempts[-1].number
+        attempt, what = self.info.attempts[-1].number, "could not store where the run came from"
 
         def store() -> None:
-            what = "could not store where it came from"
             self._guarded(what, lambda: store_origin(self.path, attempt, capture, self._stop))
 
-        self._origin = threading.Thread(target=store, name=f"{THREAD_NAME}-origin", daemon=True)
-        self._origin.start()
+        thread = threading.Thread(target=store, name=f"{THREAD_NAME}-origin", daemon=True)
+        thread.start()
+        self._origin = thread
 
     def note(self) -> None:
         """Write ``cause`` down at once, and have the rows sealed soon.

@@ -40,7 +40,7 @@ class Sampling:
         first: float,
         position: Callable[[], tuple[int, int]],
         on_fault: Fault,
-        thread_name: str,
+        name: str,
     ) -> None:
         """Begin.
 
@@ -58,7 +58,7 @@ class Sampling:
         self._on_fault = on_fault
         self._taken: SimpleQueue[Sample] = SimpleQueue()
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._go_on, name=thread_name, daemon=True)
+        self._thread = threading.Thread(target=self._go_on, name=name, daemon=True)
         self._thread.start()
 
     def stop(self, seconds: float) -> None:

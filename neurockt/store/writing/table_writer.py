@@ -31,7 +31,7 @@ from neurockt.run_info import TableSummary
 from neurockt.store.base import files, layout
 from neurockt.store.base.layout import TableName
 from neurockt.store.journal import journal_file, repair
-from neurockt.store.journal.journal_file import JournalEnd
+from neurockt.store.journal.journal_file import JournalEnd, Reading
 from neurockt.store.journal.records import CRC_SIZE, MAGIC, columns_record, pack_crc, row_struct
 from neurockt.store.writing.backlog import Backlog, Waiting
 from neurockt.store.writing.sealed_rows import SealedRows
@@ -91,7 +91,7 @@ class TableWriter:
         self._fd = -1  # the active journal; -1 where rows wait
         self._writing: int | None = None  # what the loop writes to, or did when a signal handler raised
         self._first: int | None = None  # what the header of the active journal says; tells it from every other
-        self._summarised = journal_file.Reading(self._read_active)  # the active journal, as far as the summary has it
+        self._summarised = Reading(self._read_active)  # the active journal, as far as the summary has it
         self._sealing_fd = -1  # the journal that is being sealed
         self._sealing_last = last
         self._sealing_summarised = self._summarised
@@ -123,7 +123,7 @@ class TableWriter:
             values: one float a column.
 
         Raises:
-            struct.error, ValueError: the values are not one number for each column; nothing has been stored.
+            struct.error: the values are not one number for each column; nothing has been stored.
         """
         if self._writing is not None:
             with self._lock:
@@ -166,18 +166,8 @@ class TableWriter:
         if self._fd >= 0:
             self._failed_fd, self._fd = self._fd, -1
 
-    def set_columns(self, columns: Sequence[str]) -> None:
-        """Rows from here on have these columns; the next row writes them down."""
-        self._begin_section(columns)
-
-    def skip(self, rows: int) -> None:
-        """So many rows were lost before they got here: they are counted in ``dropped``, and keep their numbers."""
-        self._begin_section(self.columns, rows)
-        with self._lock:
-            self._settle()
-
-    def _begin_section(self, columns: Sequence[str], skipped: int = 0) -> None:
-        """Have a columns record written before the next row."""
+    def set_columns(self, columns: Sequence[str], *, skipped: int = 0) -> None:
+        """Rows from here on have these columns; the next row writes them down. ``skipped`` as in ``skip``."""
         with self._lock:
             if self._writing != COLUMNS_DUE:
                 self._settle()
@@ -187,6 +177,12 @@ class TableWriter:
             self.last += skipped
             self.dropped += skipped
             self._take_columns(columns)
+
+    def skip(self, rows: int) -> None:
+        """Leave out the numbers of rows that were lost before they got here, and count them in ``dropped``."""
+        with self._lock:
+            self.set_columns(self.columns, skipped=rows)
+            self._settle()
 
     def _take_columns(self, columns: Sequence[str]) -> None:
         self.columns = tuple(columns)
@@ -256,14 +252,18 @@ class TableWriter:
     def _read_active(self, offset: int, size: int) -> bytes:
         return journal_file.read_named(self._active, offset, size)
 
+    def _reading(self, fd: int) -> Reading:
+        """Reads a journal that the loop does not write to; by its name where the descriptor is dead."""
+        return Reading(partial(journal_file.read_either, fd, self._journal))
+
     def _lose(self, rows: int) -> None:
         """Rows that had been stored are gone."""
         if rows > 0:
             with self._exclusive():
                 self.dropped += rows
             self._sealed.recount()
-            self._sealing_summarised = journal_file.Reading(self._sealing_summarised.read)
-            self._summarised = journal_file.Reading(self._read_active)
+            self._sealing_summarised = Reading(self._sealing_summarised.read)
+            self._summarised = Reading(self._read_active)
 
     # When the disk has refused
 
@@ -286,13 +286,11 @@ class TableWriter:
         self._lose(written - newest)
         while True:
             with self._exclusive():
-                rows = self._backlog.next_rows(repair.PIECE_BYTES)
-                if rows is None:
-                    rows = Waiting(self.columns, self.last + 1, b"", 0)
-                    if (rows.columns, rows.first) == end:
-                        self._fd, self._failed_fd = self._failed_fd, -1
-                        self._waiting = False
-                        return
+                rows = self._next_rows()
+                if not rows.data and (rows.columns, rows.first) == end:
+                    self._fd, self._failed_fd = self._failed_fd, -1
+                    self._waiting = False
+                    return
             head = b"" if (rows.columns, rows.first) == end else columns_record(rows.columns, rows.first)
             journal_file.write_all(self._failed_fd, head + rows.data)
             end = JournalEnd(rows.columns, rows.first + rows.rows)
@@ -300,26 +298,23 @@ class TableWriter:
                 self._last_written = end.next - 1
                 self._backlog.forget_until(end.next - 1)
 
+    def _next_rows(self) -> Waiting:
+        """The first rows that wait; none of the columns and the number of the next row where none does."""
+        return self._backlog.next_rows(repair.PIECE_BYTES) or Waiting(self.columns, self.last + 1, b"", 0)
+
     def _repair(self) -> tuple[JournalEnd, int]:
         """Open the active journal again; gives its end, and the number of the newest row that is stored anywhere."""
+        with self._exclusive():
+            rows = self._next_rows()
         old = self._failed_fd
-        repaired = repair.repair(self._active, self._parts, old, self._first, self._next_end)
+        repaired = repair.repair(self._active, self._parts, old, self._first, JournalEnd(rows.columns, rows.first))
         self._failed_fd, self._first, end, newest = repaired
         if old >= 0:
             os.close(old)
-        self._summarised = journal_file.Reading(self._read_active)
+        self._summarised = Reading(self._read_active)
         if self._sealing_fd >= 0:
-            sealing = self._content(self._sealing_fd)
-            for _ in sealing:
-                pass
-            newest = max(newest, sealing.next - 1)
+            newest = max(newest, self._reading(self._sealing_fd).last())
         return end, max(newest, self._sealed.last)
-
-    def _next_end(self) -> JournalEnd:
-        """What the next row to be written fits."""
-        with self._exclusive():
-            rows = self._backlog.next_rows(0)
-            return JournalEnd(rows.columns, rows.first) if rows else JournalEnd(self.columns, self.last + 1)
 
     # Fsync and sealing
 
@@ -365,7 +360,7 @@ class TableWriter:
             return
         if not self._has_left(self._sealing_fd):
             return  # in a slow write, or interrupted in one: the next call goes on
-        content = self._content(self._sealing_fd)
+        content = self._reading(self._sealing_fd)
         for rows in content:
             self._lose(self._sealed.add(rows, join=False))
         lost = self._sealing_last - max(content.next - 1, self._sealed.last)
@@ -388,17 +383,13 @@ class TableWriter:
                 self._sealing_fd, self._fd = self._fd, fd
                 self._first = first
                 self._sealing_summarised = self._summarised
-                self._sealing_summarised.read = partial(journal_file.read_either, self._sealing_fd, self._journal)
-                self._summarised = journal_file.Reading(self._read_active)
+                self._sealing_summarised.read = self._reading(self._sealing_fd).read
+                self._summarised = Reading(self._read_active)
                 return True
         os.close(fd)
         with suppress(OSError):
             self._next_journal.unlink()
         return False
-
-    def _content(self, fd: int) -> journal_file.Reading:
-        """What a journal holds that the loop does not write to; by its name where the descriptor is dead."""
-        return journal_file.Reading(partial(journal_file.read_either, fd, self._journal))
 
     def _put_aside(self) -> None:
         """Keep a journal that the disk has damaged."""
@@ -460,7 +451,7 @@ class TableWriter:
             self.release()
 
     def _seal_last(self) -> None:
-        content = self._content(max(self._fd, self._failed_fd))
+        content = self._reading(max(self._fd, self._failed_fd))
         for rows in content:
             self._lose(self._sealed.add(rows, join=True))
         newest = max(content.next - 1, self._sealed.last)
