@@ -117,7 +117,9 @@ def test_a_process_killed_amid_faults_leaves_a_prefix(tmp_path: Path, disk: Faul
     assert run.state == "killed"
 
 
-def test_what_finds_no_room_in_memory_is_counted(tmp_path: Path, disk: FaultyDisk) -> None:
+def test_what_finds_no_room_in_memory_is_counted(
+    tmp_path: Path, disk: FaultyDisk, capfd: pytest.CaptureFixture[str]
+) -> None:
     """The rows before it and after it are kept, under their own numbers; the run and its end tell how many are lost."""
     with recording(tmp_path / "runs", disk.environment, BACKLOG_BYTES=4096) as child:
         child.do("steps 90")
@@ -131,7 +133,7 @@ def test_what_finds_no_room_in_memory_is_counted(tmp_path: Path, disk: FaultyDis
         child.do("steps 60")
         answer = child.do("finish")
         assert answer["dropped"] == dropped
-        assert f"{dropped:,} rows could not be stored and are lost" in answer["warnings"][-1]
+        assert f"{dropped:,} rows could not be stored and are lost" in capfd.readouterr().err
     run = open_run(child.path)
     numbers = run.steps()["step"].to_pylist()
     first, last = 590 - dropped, 591
