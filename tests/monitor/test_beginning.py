@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from monitor.scripts import Script
+from monitor.scripts import TEN, Script
 
 from neurockt import list_runs, open_run
 
@@ -136,3 +136,23 @@ for _ in range(2):
     assert script.run(text) == 0, script.stderr
     assert script.stdout.split() == ["valid", "0.5000", "0.5000"]
     assert "4 rows could not be stored and are lost" in script.stderr
+
+
+def test_ctrl_c_while_the_run_begins_leaves_one_run(script: Script) -> None:
+    """The next row begins it again, in the same directory."""
+    text = """
+from neurockt.store.writing.run_writer import RunWriter
+create = RunWriter._create_table
+def interrupted(*arguments):
+    RunWriter._create_table = create
+    raise KeyboardInterrupt
+RunWriter._create_table = interrupted
+try: train(1)
+except KeyboardInterrupt: print("interrupted")
+train()
+"""
+    assert script.run(text) == 0, script.stderr
+    assert script.stdout == "interrupted\n"
+    assert script.told == ("finished", None, None)
+    assert script.losses[-10:] == TEN
+    assert len(list_runs(script._root)) == 1

@@ -167,9 +167,10 @@ class Block:
                 except NO_ROW:  # a slot holds its collector; nothing has been stored
                     pass
             mistakes = self._reduce_and_store(now)
-        finally:
-            if gate.block is self:
-                self.close()
+        except BaseException:
+            self.close()
+            raise
+        self.close()
         for name, mistake in mistakes.items():
             if rows.recorded <= self._declared_at[name] + 1:
                 raise mistake

@@ -162,7 +162,7 @@ class Destination:
                     hint = "begin with another run_id, or begin again to continue it once that process has ended"
                     raise RunInUse(f"another process has begun the run {info.path} meanwhile; {hint}") from None
                 self.info = replace(self.info, id=new_run_id(datetime.now()))
-            except Exception:
+            except BaseException:
                 if self.takeover is None:
                     _remove_beginning_of(info.path)
                 raise
