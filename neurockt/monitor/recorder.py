@@ -1,4 +1,4 @@
-"""The Recorder, which a training script talks to: from the first row to ``finish()`` or the interpreter's exit."""
+"""The Recorder that a training script uses. Its run lives from the first row to ``finish()`` or its other ends."""
 
 from __future__ import annotations
 
@@ -38,9 +38,11 @@ R = TypeVar("R")
 
 
 class Recorder:
-    """Records a training run: one row of `steps` a training block, one row of `epochs` a validation block.
+    """Records a training run: one row of `steps` for each training block, one row of `epochs` for each validation.
 
-    Nothing is on disk before the first row. When a block has ended, its row survives the death of the process.
+    Nothing is on disk before the first row. When a block has ended, its row survives the death of the process. The run
+    ends with ``finish()``, with the block of ``with Recorder(...) as recorder:``, when nothing refers to the recorder
+    any more, or when the interpreter exits.
     """
 
     def __init__(
@@ -61,33 +63,32 @@ class Recorder:
         system_seconds: float | None = 15.0,
         save_diff: bool = False,
     ) -> None:
-        """Describe the run to come.
+        """Describe the run.
 
         Args:
             root: directory of runs; default ``$NEUROCKT_DIR``, else ``runs``.
             project: what the run belongs to.
-            name: what to call it; need not be unique. Default: its id.
+            name: its name, which need not be unique. Default: its id.
             run_id: name of its directory; default a new one from time and chance. A run of that name continues if its
                 process is dead and it has not finished. Without a name, the run of a job that SLURM has restarted does.
             resume: True also continues a finished run; with False there must be no run of that name.
-            config: settings: a mapping, a dataclass, an ``argparse.Namespace``, an OmegaConf, pydantic or attrs one,
-                or an object with attributes; nested as you like. It is stored as it is: leave secrets out.
+            config: settings: a mapping, a dataclass, an ``argparse.Namespace``, an OmegaConf, pydantic or attrs object,
+                or any object with attributes, nested at will. It is stored as given: leave secrets out.
             tags: labels to filter by.
             notes: free text.
             group: runs that belong together, such as the seeds of one experiment.
-            quiet: print no table.
-            reduce: with ``torch.distributed``, what the values of a block come to over all ranks: their exact ``mean``,
-                whatever each rank's share of them, or the ``sum``, ``min`` or ``max`` of what each rank would record
-                alone. Each block then waits for all ranks. Default: rank 0's own values.
-            ranks: ``first``: rank 0 records for all, the others nothing. ``all``: each records its own rows, in
-                ``rank-000`` and so on within the run, and none waits for another.
+            quiet: print neither the table nor where the run is recorded.
+            reduce: with ``torch.distributed``, how the values of a block are reduced over all ranks: by their exact
+                ``mean``, or the ``sum``, ``min`` or ``max`` of what each rank would record alone. Each block then waits
+                for all ranks. Default: rank 0's own values.
+            ranks: with ``first``, only rank 0 records. With ``all``, each rank records its own rows, in ``rank-000``
+                and so on in the run directory, and no rank waits for another.
             system_seconds: how often to sample processor, memory and GPUs into `system`; 0 or None for never.
-                Needs psutil and nvidia-ml-py (``neurockt[system]``); what is not installed is left out.
-            save_diff: with the git commit, store in what tracked files differ from it.
+                Needs psutil and nvidia-ml-py (``neurockt[system]``), each optional.
+            save_diff: store how tracked files differ from the git commit, too.
 
         Raises:
-            UsageError: ``system_seconds`` is no number of seconds; ``run_id`` cannot name a directory, or names one
-                that is no run.
+            UsageError: an argument cannot be used; the run of that name has finished, or its directory is not a run.
             RunInUse: a live process writes the run of that name.
         """
         from neurockt.monitor.context.system import check_seconds
@@ -122,7 +123,7 @@ class Recorder:
 
     @property
     def run_dir(self) -> Path:
-        """The run's directory; it is created by the first row. With ``ranks="first"`` it is rank 0's to know."""
+        """The run's directory, which the first row creates. With ``ranks="first"`` only rank 0 knows it."""
         return self._session.run_dir
 
     @property
@@ -139,7 +140,7 @@ class Recorder:
     def is_writer(self) -> bool:
         """Whether this process stores rows and prints: rank 0 does, or the only process, or with ``ranks="all"`` each.
 
-        Settled when the first block opens; until then, as it looks now.
+        Final when the first block opens; before that, as far as is known.
         """
         return self._session.is_writer
 
@@ -150,7 +151,7 @@ class Recorder:
 
     @property
     def epoch(self) -> int:
-        """Validation blocks that have ended, likewise."""
+        """Validation blocks that have ended, those of earlier attempts included."""
         return self._session.epochs.last
 
     def __call__(self, train: bool | None = None, training: bool | None = None) -> Block:
@@ -160,7 +161,7 @@ class Recorder:
             train: whether this is training; ``training`` is another name for it.
 
         Raises:
-            UsageError: neither or both were given; on entering, another block is open or the recorder has finished.
+            UsageError: neither or both were given. On entering, another block is open or the run has finished.
         """
         if train is None or training is not None:
             train = _one_of(train, training)
@@ -173,9 +174,9 @@ class Recorder:
 
         Args:
             name: the column; any text up to 200 characters but ``step``, ``epoch`` and ``time``.
-            aggregator: takes the list of the block's values, gives one number. Default: the mean.
+            aggregator: takes the list of the block's values, returns one number. Default: the mean.
 
-        The decorated function returns exactly what it did before. A block in which it was not called gives null.
+        The decorated function returns exactly what it did before. A block that does not call it gives null.
 
         Raises:
             InvalidName: the name cannot be a column.
@@ -190,10 +191,10 @@ class Recorder:
         return self._epochs.decorator(name, aggregator)
 
     def resume(self, step: int) -> None:
-        """Go on after this training step, that of the checkpoint which was loaded; 0 begins again.
+        """Continue after this training step, that of the loaded checkpoint; 0 begins again.
 
-        What earlier attempts at the run recorded past it is superseded: with the first row, it is moved out of the
-        run's tables. Where there is nothing past it, as in a new run, nothing happens.
+        Rows that earlier attempts recorded past it are superseded: the first row moves them out of the run's tables.
+        In a new run nothing happens.
 
         Args:
             step: what ``recorder.step`` was when the checkpoint was saved.
@@ -204,12 +205,10 @@ class Recorder:
         self._session.resume(index(step))
 
     def finish(self) -> None:
-        """Store what is left, seal the run into Parquet, and mark it finished. Does nothing the second time.
-
-        Happens by itself when the interpreter exits; an exception that ends it marks the run failed.
+        """Store the rows that wait, seal the run into Parquet, and mark it finished. A second call does nothing.
 
         Raises:
-            UsageError: a block is open.
+            UsageError: a block is open, and no row has been recorded.
         """
         self._session.finish_now()
 
@@ -247,14 +246,14 @@ class Recorder:
         return self
 
     def __reduce__(self) -> tuple[Callable[..., Recorder], tuple[Any, ...]]:
-        """A pickled model keeps recording to the same run where that is recorded, and records nothing elsewhere."""
+        """A pickled model keeps recording in the process that records the run, and records nothing elsewhere."""
         return reduced(self, Recorder, self._session.destination.run_dir)
 
 
 def _one_of(train: bool | None, training: bool | None) -> bool:
-    """The kind of block, told by the one word or by the other."""
+    """Whether a block is for training, by either of the two names."""
     if train is not None:
-        raise UsageError("say train= or training=, not both: they are the same")
+        raise UsageError("give train= or training=, not both: they mean the same")
     if training is None:
-        raise UsageError("say recorder(train=True) for a training step, or recorder(train=False) for a validation")
+        raise UsageError("use recorder(train=True) for a training step, or recorder(train=False) for a validation")
     return training

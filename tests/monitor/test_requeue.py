@@ -201,7 +201,7 @@ def test_a_directory_that_is_no_run_is_refused(tmp_path: Path) -> None:
     """At once, and nothing is written into it."""
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "model.pt").touch()
-    with pytest.raises(UsageError, match="exists and is no run"):
+    with pytest.raises(UsageError, match="exists and is not a run"):
         Recorder(tmp_path, run_id="run")
 
 

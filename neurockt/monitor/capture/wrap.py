@@ -1,7 +1,6 @@
-"""The wrapper around a recorded function; the training loop runs it at every call, so it is made to fit the function.
+"""The wrapper around a recorded function. It has the function's own parameters, because every call runs it.
 
-A wrapper that takes ``*args, **kwargs`` packs and unpacks them at each call, which costs more than all of the
-recording. One that has the function's own parameters does not.
+Packing and unpacking ``*args, **kwargs`` at each call would cost more than all of the recording.
 """
 
 from __future__ import annotations
@@ -59,7 +58,7 @@ def _parameters(function: Callable[..., Any]) -> tuple[str, str, dict[str, Any]]
     try:
         parameters = inspect.signature(function, follow_wrapped=False).parameters.values()
     except (TypeError, ValueError):
-        return anything  # builtins do not tell
+        return anything  # some builtins have no signature
     defaults = {}
     declared = []
     for parameter in parameters:

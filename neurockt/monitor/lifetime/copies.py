@@ -1,4 +1,4 @@
-"""Recorders where models are pickled and processes fork: one process records a run, and everywhere else nothing."""
+"""Recorders that are pickled with a model: only one process records a run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from neurockt.monitor.recorder import Recorder
 
 _PROCESS: Final = os.urandom(16)
-"""Tells a pickle of this process from others'."""
+"""Distinguishes pickles made by this process from others."""
 _recorders: Final[WeakValueDictionary[int, Recorder]] = WeakValueDictionary()
 
 
@@ -25,7 +25,7 @@ def is_child() -> bool:
 
 
 def remember(recorder: Recorder) -> None:
-    """Have a pickle of it find it again in this process."""
+    """Let a pickle of it find it again in this process."""
     _recorders[id(recorder)] = recorder
 
 

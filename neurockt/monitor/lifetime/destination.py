@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 
 
 class Destination:
-    """The run that one recorder writes. Nothing is on disk before ``create``."""
+    """The run that one recorder writes. Nothing is written to disk before ``create``."""
 
     def __init__(self, root: Path, info: RunInfo, recorder: int, *, is_named: bool, resume: bool | None = None) -> None:
-        """A new run, until ``look`` or ``settle_rank`` finds that one is to be continued.
+        """A new run, until ``find`` or ``settle_rank`` finds one to continue.
 
         Args:
             root: directory of runs.
-            info: what the user says of the run; its id is the user's where ``is_named``, else it may change.
+            info: the user's description of the run; without ``is_named`` its id may change.
             recorder: which of this process's recorders it is, from 1.
             resume: whether a run of that id is to be continued; by default one that has not finished.
         """
@@ -63,18 +63,18 @@ class Destination:
 
     @property
     def path(self) -> Path:
-        """Where this process writes: the run, or its rank's directory within."""
+        """Where this process writes: the run, or the directory of its rank in it."""
         return self.run_dir if self.info.rank is None else rank_path(self.run_dir, self.info.rank)
 
     def rename(self, run_id: str) -> None:
         """The run has this id."""
         self.info = replace(self.info, id=run_id)
 
-    def look(self, *, writes: bool) -> Mapping[str, Any]:
-        """See whether there is a run to continue; gives the config it has.
+    def find(self, *, writes: bool) -> Mapping[str, Any]:
+        """Find the run to continue, if there is one; gives its config.
 
         Args:
-            writes: whether this process is to write it, and does not only count beside the one that does.
+            writes: whether this process writes the run; False if it only counts, beside the process that writes.
 
         Raises:
             UsageError, RunInUse, CorruptRun, FormatTooNew: as ``run_to_continue``.
@@ -102,10 +102,10 @@ class Destination:
             raise self._refusal
 
     def settle_rank(self, place: Place) -> Mapping[str, Any]:
-        """Find the run that all ranks record, each in a directory of its own; gives the config it has.
+        """Find the run that all ranks record, each in a directory of its own; gives its config.
 
         Raises:
-            UsageError: the ranks cannot agree on an id, or what they agree on is another run.
+            UsageError: the ranks cannot agree on an id, or another run has it.
             RunInUse, CorruptRun, FormatTooNew: as ``run_to_continue``.
         """
         from neurockt.monitor.lifetime.requeue import run_to_continue
@@ -136,14 +136,14 @@ class Destination:
         config: Mapping[str, Any],
         on_fault: Callable[[str, BaseException], None],
     ) -> RunWriter:
-        """Begin to write; an id that chance has given twice is given anew.
+        """Begin to write. Where the random id exists, another one is chosen.
 
         Raises:
             RunInUse: another process writes the run.
-            OSError: the disk does not take it now.
+            OSError: the disk refuses it now.
         """
         from neurockt.store.writing.run_writer import (
-            RunWriter,  # with all that writing needs, when something is to be written
+            RunWriter,  # loads all that writing needs, only when something is written
         )
 
         while True:
@@ -160,7 +160,7 @@ class Destination:
             except FileExistsError:
                 if self._is_named or self.info.rank is not None:
                     hint = "begin with another run_id, or begin again to continue it once that process has ended"
-                    raise RunInUse(f"another process has begun the run {info.path} meanwhile; {hint}") from None
+                    raise RunInUse(f"another process has begun the run {info.path}; {hint}") from None
                 self.info = replace(self.info, id=new_run_id(datetime.now()))
             except BaseException:
                 if self.takeover is None:

@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from neurockt.monitor.lifetime.session import Session
 
 FLUSH_SECONDS: Final = 1.0
-"""How long a process that a signal ends waits for numbers that are on their way from an accelerator."""
+"""How long a process that a signal ends waits for numbers from an accelerator."""
 
 OUT_OF_MEMORY: Final = "out of memory"
 _MEMORY_ERRORS: Final = ("MemoryError", "OutOfMemoryError")
-"""Python's, and what torch calls its own."""
+"""The names of Python's and of torch's."""
 
 
 class Ending(NamedTuple):
@@ -46,7 +46,7 @@ class Ending(NamedTuple):
 
 
 class Watch:
-    """What is heard of the end of the process, for one recorder, from its first row on."""
+    """Watches for the end of the process, for one session, from its first row on."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -64,10 +64,10 @@ class Watch:
         _hook()
 
     def listen(self) -> None:
-        """Hear of signals too: there is a writer who can write them down."""
+        """Watch for signals too: there is a writer that can write them down."""
         writer = self._session.writer
         if writer is not None:
-            writer.cause = lambda: signals.heard_since(self._began)
+            writer.cause = lambda: signals.signal_since(self._began)
         signals.listen(self)
 
     def replaced(self, error: Exception | None) -> None:
@@ -93,10 +93,10 @@ class Watch:
         """An exception has left a block. Only its identity is kept: it may hold all of a model's memory."""
         self._left = id(error)
 
-    # Told
+    # How the run ends
 
     def at_finish(self) -> Ending:
-        """How the run ends when the script says that it has finished: a loop that a signal cut short says so, too."""
+        """How the run ends by ``finish()``, which a script also calls after a signal."""
         return self._with_signal(Ending("finished"))
 
     def at_exit(self) -> Ending:
@@ -108,7 +108,7 @@ class Watch:
         return self._with_signal(Ending("finished") if isinstance(error, GeneratorExit) else self._failed(error))
 
     def _with_signal(self, ending: Ending) -> Ending:
-        cause = signals.heard_since(self._began)
+        cause = signals.signal_since(self._began)
         return ending if cause is None else Ending("preempted", cause, ending.failure)
 
     def _by_exception(self) -> Ending:
@@ -141,7 +141,7 @@ class Watch:
         return "KeyboardInterrupt" if isinstance(error, KeyboardInterrupt) else "exception"
 
     def _memory_ran_out(self) -> bool:
-        """Whether the kernel has killed a process of this job for want of memory; its exception tells little."""
+        """Whether the kernel has killed a process of this job because memory ran out."""
         writer = self._session.writer
         attempt = writer.info.attempt if writer else None
         return attempt is not None and oom_kills(attempt.cgroup) > attempt.oom_kills
@@ -171,13 +171,13 @@ class Watch:
             self._session.writer.note()
 
     def end(self) -> None:
-        """Seal the run; the main thread stands still in its handler."""
+        """Seal the run; the main thread waits in its handler."""
         self.note()
         self._session.seal(self.at_finish(), FLUSH_SECONDS)
 
 
 def exit_cause(status: Any) -> str:
-    """What a process that exits so is said to have ended by."""
+    """The cause of a process that exits with this status."""
     return f"exit {status & 0xFF}" if isinstance(status, int) else "exit 1"
 
 

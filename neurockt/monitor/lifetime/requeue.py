@@ -1,4 +1,4 @@
-"""Which run a recorder continues: the one it is told, or the one it recorded before SLURM restarted the job."""
+"""Which run a recorder continues: the one that the user names, or that of the job that SLURM has restarted."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 def run_to_continue(
     root: Path, run_id: str | None, recorder: int, *, writes: bool = True, resume: bool | None = None
 ) -> Takeover | None:
-    """The run that a new recorder continues; None where it begins one.
+    """The run that a new recorder continues; None where it begins a new one.
 
     Args:
         root: directory of runs.
         run_id: the run the user names.
         recorder: which of this process's recorders it is, from 1.
-        writes: whether this process is to write it, and does not only count beside the one that does.
+        writes: whether this process writes the run; False if it only counts, beside the process that writes.
         resume: whether to continue one; by default what has not finished.
 
     Raises:
         UsageError: the run of that name must not be continued, or the directory is not a run.
-        RunInUse, CorruptRun, FormatTooNew: it is one that cannot be continued.
+        RunInUse, CorruptRun, FormatTooNew: the run cannot be continued.
     """
     if run_id is not None:
         path = root / run_id
@@ -60,11 +60,11 @@ def _takeover(path: Path, writes: bool) -> Takeover | None:
     except RunNotFound:
         if not writes or _remove_beginning(path):
             return None
-        raise UsageError(f"{path} exists and is no run; choose another run_id, or remove it") from None
+        raise UsageError(f"{path} exists and is not a run; choose another run_id, or remove it") from None
 
 
 def _remove_beginning(path: Path) -> bool:
-    """Remove what is left of a process that died before it had written what the run is; whether it was no more."""
+    """Remove the directory of a process that died before it wrote ``run.json``; whether it was one, and is removed."""
     from neurockt.store.owner.liveness import STALE_SECONDS
 
     try:
@@ -82,8 +82,8 @@ def _remove_beginning(path: Path) -> bool:
 def _of_this_job(root: Path, recorder: int, writes: bool) -> Path | None:
     """The run that this recorder wrote before the job was restarted.
 
-    Of the runs that this job wrote, that no process has continued since, and whose recorder had the same number in its
-    process: the one with the same command line; else one that had not finished; else the oldest.
+    A candidate was written by this job, by the recorder of the same number in its process, and has not been continued
+    since. The one with the same command line is chosen, else one that had not finished, else the oldest.
     """
     found: list[tuple[bool, bool, RunInfo]] = []
     for info in _runs_of_job(root):
@@ -100,7 +100,7 @@ def _of_this_job(root: Path, recorder: int, writes: bool) -> Path | None:
 
 
 def _runs_of_job(root: Path) -> list[RunInfo]:
-    """The runs that name this job; the others, of which there may be thousands, are hardly looked at."""
+    """The runs of this job; the others, which may be thousands, are not parsed."""
     from neurockt.store.base.run_file import read_info
 
     sought = f'"job": {json.dumps(job_id())}'.encode()
@@ -114,5 +114,5 @@ def _runs_of_job(root: Path) -> list[RunInfo]:
             if sought in (root / name / layout.RUN_FILE).read_bytes():
                 runs.append(read_info(root / name))
         except (OSError, NeurocktError):
-            continue  # no run, or none that could be continued
+            continue  # not a run, or one that cannot be continued
     return runs

@@ -91,7 +91,7 @@ class Session:
         _sessions.add(self)
         weakref.finalize(gate, self._end_unreferenced).atexit = False
         if recording == "first":
-            self._continue(destination.look(writes=self.is_writer))
+            self._continue(destination.find(writes=self.is_writer))
 
     @property
     def run_id(self) -> str:
@@ -330,7 +330,7 @@ class Session:
         self.finish(self._watch.at_exit() if self._watch else None)
 
     def seal(self, ending: Ending, seconds: float) -> None:
-        """Seal the run from another thread; the loop will not go on. Rows on their way have so many seconds."""
+        """Seal the run from another thread; the loop will not go on. Rows that wait are stored if their numbers arrive in this time."""
         until = time.monotonic() + seconds
         while any(queue.has_waiting() for queue in (self.steps, self.epochs)) and time.monotonic() < until:
             time.sleep(0.005)

@@ -1,13 +1,13 @@
-"""The signals with which a scheduler announces the end of a job, heard without getting in anybody's way.
+"""The signals with which a scheduler announces the end of a job. The user's own handling of them does not change.
 
-Handlers of ours are installed when the first row is recorded, in the main thread, and only where a signal has its
-default action or a handler of the user's in Python. They do what would have been done without them: the user's handler
-is called; the default action ends the process, once what was recorded is sealed, or after ``SEAL_SECONDS``.
+Our handlers are installed when the first row is recorded, in the main thread, and only where a signal has its default
+action or a Python handler. They do what would happen without them: they call the user's handler, or end the process by
+the default action, once the recorded rows are sealed or after ``SEAL_SECONDS``.
 
-A handler may interrupt the recorder at any point, also where it holds a lock. So it does nothing itself: it tells a
-thread, and waits for it no longer than it is allowed to. The same thread hears of a signal at once, through the
-interpreter's wakeup descriptor, also when the main thread is stuck in C, waiting for a device or for another rank,
-where no handler in Python can run. Then it does what the handler would have done.
+A handler may interrupt the recorder anywhere, even where it holds a lock. So it does nothing itself: it sends a message
+to a thread, and waits for it for a limited time. Through the interpreter's wakeup descriptor the same thread notices a
+signal at once, even when the main thread is stuck in C, waiting for a device or for another rank, where no Python
+handler can run. Then it does what the handler would have done.
 """
 
 from __future__ import annotations
@@ -29,29 +29,28 @@ from neurockt.monitor.lifetime.interruptions import Interruptions
 from neurockt.store.owner.process import leave_signals_to_others
 
 SIGNALS: Final = tuple(signal.Signals[name] for name in ("SIGTERM", "SIGUSR1", "SIGUSR2"))
-"""SIGTERM ends a job, at its time limit and when it is preempted. The others are what one asks to be warned by, with
-``--signal``."""
+"""SIGTERM ends a job, at its time limit and when it is preempted. With ``--signal`` a job is warned by the others."""
 SEAL_SECONDS: Final = 5.0
-"""How long a signal that ends the process is held up at most."""
+"""A signal that ends the process is delayed by at most this."""
 NOTE_SECONDS: Final = 1.0
-"""How long the user's own handler is held up at most, while the signal is written down."""
+"""The user's own handler is delayed by at most this, while the signal is written down."""
 STUCK_SECONDS: Final = 1.0
-"""A main thread that has not come to its handler by then is stuck in C."""
+"""A main thread that has not reached its handler by then is stuck in C."""
 POKE_SECONDS: Final = 0.1
-"""One that has not by then may be waiting for something, while another thread has got the signal."""
+"""One that has not by then may be blocked, while another thread received the signal."""
 POLL_SECONDS: Final = 0.25
-"""How often it is looked whether the user has installed a handler over ours."""
+"""How often to check whether the user has replaced our handlers."""
 OUTLIVED_SECONDS: Final = 3600.0
-"""A run that goes on so long after a signal is not ended by it."""
+"""A run that goes on for this long after a signal was not ended by it."""
 LIMIT_SECONDS: Final = {signal.SIGTERM: 120.0}
-"""How near the job's end a signal announces the time limit; SLURM sends SIGTERM at the limit itself."""
+"""A signal this close to the job's end announces the time limit; SLURM sends SIGTERM at the limit itself."""
 WARNING_SECONDS: Final = 900.0
-"""The same for the other signals, which it sends ahead, as early as the user asked for."""
+"""The same for the other signals, which SLURM sends as early as the user asked for."""
 
 _FATAL: Final = 0x80
 _NOTED: Final = 0x40
 _DEFERRED: Final = 0xC0
-"""Added to a signal's number when a handler tells the thread: it ends the process, it does not, or it will, soon."""
+"""Added to the signal's number in a message: it ends the process, it does not, or it will end it soon."""
 
 
 class Listener(Protocol):
@@ -62,71 +61,70 @@ class Listener(Protocol):
         """Whether a signal that ends the process must wait, and what it waits in."""
 
     def note(self) -> None:
-        """Write down that the signal has come; called from another thread than the loop's, which may go on."""
+        """Write the signal to disk; called from another thread than the loop's, which may go on."""
 
     def end(self) -> None:
-        """Seal the run: the loop has stopped for good."""
+        """Seal the run: the loop does not go on."""
 
 
 def listen(listener: Listener) -> None:
-    """Tell the listener of signals, until ``forget``. From the first on, which must come from the main thread."""
-    global _ears
-    if _ears is None and threading.current_thread() is threading.main_thread():
+    """Notify the listener of signals, until ``forget``. The first listener must come from the main thread."""
+    global _installed
+    if _installed is None and threading.current_thread() is threading.main_thread():
         with contextlib.suppress(ValueError, OSError):  # not the main interpreter
-            _ears = _Ears()
-    if _ears is not None:
-        _ears.listeners.append(listener)
+            _installed = _Handlers()
+    if _installed is not None:
+        _installed.listeners.append(listener)
 
 
 def forget(listener: Listener) -> None:
-    """Tell this listener no more; when it was the last one, the signals are again as they were."""
-    global _ears
-    if _ears is not None and listener in _ears.listeners:
-        _ears.listeners.remove(listener)
-        if not _ears.listeners:
-            ears, _ears = _ears, None
-            ears.close()
+    """Stop notifying this listener; after the last one the signals are as they were before."""
+    global _installed
+    if _installed is not None and listener in _installed.listeners:
+        _installed.listeners.remove(listener)
+        if not _installed.listeners:
+            installed, _installed = _installed, None
+            installed.close()
 
 
-def heard_since(monotonic: float) -> str | None:
-    """The name of the latest signal, or ``time limit``, if it came after that moment and not too long ago."""
-    if _heard is None or _heard[1] < monotonic or time.monotonic() - _heard[1] > OUTLIVED_SECONDS:
+def signal_since(monotonic: float) -> str | None:
+    """The name of the latest signal, or ``time limit``, if it arrived after that moment and not too long ago."""
+    if _latest is None or _latest[1] < monotonic or time.monotonic() - _latest[1] > OUTLIVED_SECONDS:
         return None
-    return _heard[0]
+    return _latest[0]
 
 
-def _hear(signum: int) -> None:
-    global _heard
+def _note_signal(signum: int) -> None:
+    global _latest
     end = os.environ.get("SLURM_JOB_END_TIME", "")
     within = LIMIT_SECONDS.get(signal.Signals(signum), WARNING_SECONDS)
     at_limit = end.isascii() and end.isdecimal() and -within < int(end) - time.time() < within
-    _heard = "time limit" if at_limit else signal.Signals(signum).name, time.monotonic()
+    _latest = "time limit" if at_limit else signal.Signals(signum).name, time.monotonic()
 
 
 class _Handler:
-    """Stands where the user's handler, or none, stood."""
+    """Replaces the user's handler, or the default action."""
 
     def __init__(self, signum: int, previous: Any) -> None:
         self.previous = previous
         self._signum = signum
 
     def __call__(self, signum: int, frame: FrameType | None) -> Any:
-        ears, previous = _ears, self.previous
+        installed, previous = _installed, self.previous
         fatal = self.is_fatal()
-        if ears is not None:
-            ears.handle(signum, fatal)
+        if installed is not None:
+            installed.handle(signum, fatal)
         elif fatal:
             _die(signum)
         return previous(signum, frame) if callable(previous) else None
 
     def is_fatal(self) -> bool:
-        """Whether the process would have ended without us. A handler that was put over ours and calls it decides that
-        for itself."""
+        """Whether the signal ends the process. A handler that replaced ours and calls it decides that for itself."""
         return self.previous is signal.SIG_DFL and signal.getsignal(self._signum) is self
 
 
-class _Ears:
-    """Handlers, and the thread that they tell, for as long as there are listeners."""
+class _Handlers:
+    """The handlers, and the thread that they notify, while there are listeners."""
 
     def __init__(self) -> None:
         self.listeners: list[Listener] = []
@@ -137,84 +135,84 @@ class _Ears:
         self._reading, self._writing = os.pipe()
         os.set_blocking(self._writing, False)
         for signum in SIGNALS:
-            self._take(signum)
+            self._install(signum)
         earlier = signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
         if earlier != -1:
-            signal.set_wakeup_fd(earlier)  # somebody else's, such as asyncio's: the handlers alone have to do
+            signal.set_wakeup_fd(earlier)  # somebody else's, such as asyncio's: only the handlers notify the thread
         self._is_closed = False
-        self._thread = _start(self._listen)
+        self._thread = _start(self._run)
 
     # In the main thread
 
-    def _take(self, signum: int) -> None:
+    def _install(self, signum: int) -> None:
         previous = signal.getsignal(signum)
         while isinstance(previous, _Handler):  # left over from an earlier run
             previous = previous.previous
         self._handlers.pop(signum, None)
         if previous is None or previous is signal.SIG_IGN or (previous is signal.SIG_DFL and _is_handled_in_c(signum)):
-            return  # nobody's business, or a handler in C, which could not be called from here
+            return  # ignored, or a handler in C, which cannot be called from here
         handler = _Handler(signum, previous)
         signal.signal(signum, handler)
         self._handlers[signum] = handler
 
     def install(self) -> None:
-        """Put our handlers over those that the user has put over them."""
-        if self is not _ears or threading.current_thread() is not threading.main_thread():
+        """Replace the handlers by which the user has replaced ours."""
+        if self is not _installed or threading.current_thread() is not threading.main_thread():
             return
         for signum in list(self._handlers):
             if self._is_replaced(signum):
-                self._take(signum)
+                self._install(signum)
 
     def _is_replaced(self, signum: int) -> bool:
         return signal.getsignal(signum) is not self._handlers[signum]
 
     def handle(self, signum: int, fatal: bool) -> None:
-        """A handler has been called; does not return if it is fatal, unless the recorder has to finish something."""
-        _hear(signum)
+        """A handler has been called. Does not return if the signal ends the process, unless a recorder is busy."""
+        _note_signal(signum)
         if self._dying:
             return
         busy = next((each for each in self.listeners if each.interruptions.is_busy), None)
         if fatal and busy is not None:
             busy.interruptions.defer(partial(signal.raise_signal, signum))
-            self._tell(signum | _DEFERRED)
+            self._send(signum | _DEFERRED)
             return
         self._dying = fatal
         done = threading.Lock()
         done.acquire()
         self._waiting.append(done)
-        self._tell(signum | (_FATAL if fatal else _NOTED))
+        self._send(signum | (_FATAL if fatal else _NOTED))
         try:
             done.acquire(timeout=SEAL_SECONDS if fatal else NOTE_SECONDS)
         finally:
             if fatal:
                 _die(signum)
 
-    def _tell(self, message: int) -> None:
-        with contextlib.suppress(OSError):  # full: the thread has enough to do
+    def _send(self, message: int) -> None:
+        with contextlib.suppress(OSError):  # full: the thread has enough messages
             os.write(self._writing, bytes([message]))
 
     def close(self) -> None:
-        """Give the signals back, and end the thread. The main thread alone can: it does so at its next bytecode.
+        """Restore the signals, and end the thread. Only the main thread can: another has it do so at its next bytecode.
 
-        Until then the handlers do what would be done without them.
+        Until then the handlers do what would happen without them.
         """
         if threading.current_thread() is not threading.main_thread():
             _in_main_thread(self.close)
             return
-        self._give_back()
+        self._restore()
         self._is_closed = True
-        self._tell(0)
+        self._send(0)
         self._thread.join(SEAL_SECONDS)
         os.close(self._reading)
         os.close(self._writing)
 
     def disown(self) -> None:
-        """In a forked child, where the thread is not: give the signals back."""
-        self._give_back()
+        """In a forked child, which does not have the thread: restore the signals."""
+        self._restore()
         os.close(self._reading)
         os.close(self._writing)
 
-    def _give_back(self) -> None:
+    def _restore(self) -> None:
         for signum, handler in self._handlers.items():
             if not self._is_replaced(signum):
                 signal.signal(signum, handler.previous)
@@ -224,18 +222,18 @@ class _Ears:
 
     # In the thread
 
-    def _listen(self) -> None:
+    def _run(self) -> None:
         leave_signals_to_others()
         poll = select.poll()
         poll.register(self._reading, select.POLLIN)
-        due: dict[int, float] = {}  # when the main thread has to have come to its handler
+        due: dict[int, float] = {}  # when the main thread must have reached its handler
         poked: set[int] = set()
         while not self._is_closed:
             arrived = poll.poll(1000 * (POKE_SECONDS if due else POLL_SECONDS))
             for message in os.read(self._reading, 256) if arrived else b"":
                 signum, kind = message & 0x3F, message & 0xC0
                 if signum in self._handlers:
-                    self._hear_of(signum, kind, due, poked)
+                    self._receive(signum, kind, due, poked)
             for signum in [signum for signum, moment in due.items() if time.monotonic() >= moment]:
                 if signum in poked or not self._poke(signum):
                     del due[signum]
@@ -248,7 +246,7 @@ class _Ears:
                 for listener in list(self.listeners):
                     listener.interruptions.defer(self.install)
 
-    def _hear_of(self, signum: int, kind: int, due: dict[int, float], poked: set[int]) -> None:
+    def _receive(self, signum: int, kind: int, due: dict[int, float], poked: set[int]) -> None:
         if kind == _FATAL:
             self._do(lambda listener: listener.end(), SEAL_SECONDS)
             self._waiting.popleft().release()
@@ -259,12 +257,12 @@ class _Ears:
         elif kind == _DEFERRED:
             if signum not in poked:
                 due[signum] = time.monotonic() + SEAL_SECONDS
-            poked.add(signum)  # the main thread has heard
+            poked.add(signum)  # the main thread has handled it
         else:
             due.setdefault(signum, time.monotonic() + POKE_SECONDS)
 
     def _poke(self, signum: int) -> bool:
-        """Interrupt what the main thread waits for, in case another thread has got the signal."""
+        """Interrupt the main thread's waiting, in case another thread received the signal."""
         handler = self._handlers.get(signum)
         if handler is None or not handler.is_fatal():
             return False  # the user's handler would be called twice
@@ -276,26 +274,26 @@ class _Ears:
         handler = self._handlers.get(signum)
         if handler is None or self._dying:
             return
-        _hear(signum)
+        _note_signal(signum)
         fatal = handler.is_fatal()
         self._do(lambda listener: listener.note(), SEAL_SECONDS)
         if fatal and not self._dying:
-            ctypes.CDLL(None).signal(signum, 0)  # as signal.signal would, were this the main thread
+            ctypes.CDLL(None).signal(signum, 0)  # what signal.signal does, which only the main thread may call
             os.kill(os.getpid(), signum)
 
     def _do(self, action: Callable[[Listener], None], seconds: float) -> None:
-        """For all listeners; whatever the disk does, no longer than so."""
+        """Do this for all listeners, for a limited time whatever the disk does."""
 
         def do() -> None:
             for listener in list(self.listeners):
-                with contextlib.suppress(Exception):  # the process may be dying; there is nobody to tell
+                with contextlib.suppress(Exception):  # the process may be dying: there is nobody to report to
                     action(listener)
 
         _start(do).join(seconds)
 
 
-_ears: _Ears | None = None
-_heard: tuple[str, float] | None = None
+_installed: _Handlers | None = None
+_latest: tuple[str, float] | None = None
 
 
 def _start(target: Callable[[], None]) -> threading.Thread:
@@ -323,13 +321,13 @@ def _in_main_thread(action: Callable[[], None]) -> None:
 
 
 def _die(signum: int) -> None:
-    """Of the signal, as if it had never been handled."""
+    """Die of the signal, by its default action."""
     signal.signal(signum, signal.SIG_DFL)
     os.kill(os.getpid(), signum)
 
 
 def _is_handled_in_c(signum: int) -> bool:
-    """Whether a signal that Python believes to have its default action has a handler, such as faulthandler's."""
+    """Whether a signal without a Python handler has one in C, such as faulthandler's."""
     action = (ctypes.c_void_p * 32)()  # larger than a ``struct sigaction``, which begins with the handler
     try:
         return bool(ctypes.CDLL(None).sigaction(int(signum), None, action) == 0 and action[0])
@@ -341,8 +339,8 @@ _forking = threading.local()
 
 
 def _before_fork() -> None:
-    """Hold signals back: a child that got one before its handlers are gone would tell the parent's thread of it."""
-    _forking.mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS) if _ears is not None else None
+    """Block signals: a child that receives one before its handlers are removed would notify the parent's thread."""
+    _forking.mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS) if _installed is not None else None
 
 
 def _after_fork() -> None:
@@ -351,11 +349,11 @@ def _after_fork() -> None:
 
 
 def _after_fork_in_child() -> None:
-    """A child has its parent's handlers and none of its threads: give the signals back."""
-    global _ears, _heard
-    ears, _ears, _heard = _ears, None, None
-    if ears is not None:
-        ears.disown()
+    """A child has its parent's handlers and none of its threads: restore the signals."""
+    global _installed, _latest
+    installed, _installed, _latest = _installed, None, None
+    if installed is not None:
+        installed.disown()
     _after_fork()
 
 

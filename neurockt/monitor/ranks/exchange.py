@@ -1,8 +1,8 @@
-"""What the ranks of a ``torch.distributed`` job do together when a block ends: one exchange, which nobody can hang in.
+"""The one collective of a ``torch.distributed`` job at the end of a block. It cannot deadlock.
 
-The exchange says which torchmetrics metrics were called where, and with ``reduce=`` it carries the values. Each rank
-also sends a fingerprint of what it believes is exchanged, and judges by the result alone, which is the same on all of
-them: so all of them see that they differ, or none does.
+It exchanges which torchmetrics metrics were called on which rank and, with ``reduce=``, the values. Each rank also
+sends a fingerprint of what it exchanges, and compares only the result, which is the same on all ranks: either all of
+them see that they differ, or none does.
 """
 
 from __future__ import annotations
@@ -26,34 +26,34 @@ if TYPE_CHECKING:
     from neurockt.store.base.layout import TableName
 
 NOTHING: Final = Partial(0.0, 0)
-"""What a rank contributes to a column of which it has no value."""
+"""The contribution of a rank that has no value for a column."""
 
 MEETING_SECONDS: Final = 120.0
 """How long a rank waits for the others at the end of the first block that needs them all: a block that only some of
-them open must not hang those. From then on they are known to come, and the process group's own time-out holds."""
+them open must not hang those. After that the process group's own time-out applies."""
 MEETINGS: Final = 3
-"""After so many vain ones, what needs all ranks stays null, and nobody waits any more."""
+"""After this many failed meetings, what needs all ranks stays null, and no rank waits any more."""
 
 CHUNK: Final = 256
-"""Numbers exchanged at once, whatever the columns, so that ranks whose columns differ still understand each other."""
+"""Numbers exchanged at once, so that ranks with different columns still call the same collective."""
 _HASH_LIMIT: Final = 1 << 20
 """Fingerprints are so small that float64 adds their squares over thousands of ranks without rounding."""
 
 _ordinals: Final = count(1)
-"""Tells the recorders of a script apart; every rank comes to need the others in the same order."""
+"""Distinguishes the recorders of a script; every rank counts those that need the others in the same order."""
 
 
 class MetricCalls(NamedTuple):
-    """How a torchmetrics metric stands on this rank."""
+    """The state of a torchmetrics metric on this rank."""
 
     called: bool
     mergeable: bool
-    """Whether one that was not called on some ranks can be computed all the same: its states are sums or extremes."""
+    """Whether it can be computed although some ranks did not call it: its states are sums or extremes."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an exchange came to."""
+    """The result of an exchange."""
 
     values: Mapping[str, float]
     """The reduced columns; ``NULL`` where no rank had a value."""
@@ -71,12 +71,12 @@ class Together:
     """Exchanges blocks with the other ranks."""
 
     def __init__(self, place: Place, reduction: Reduction | None, warn: Callable[[str], None]) -> None:
-        """Talks to nobody yet.
+        """No communication yet.
 
         Args:
             place: this rank.
             reduction: how columns are reduced.
-            warn: tells what the ranks disagree on; once each.
+            warn: called once with each disagreement of the ranks.
         """
         self._place = place
         self._reduction = reduction
@@ -85,7 +85,7 @@ class Together:
         self._met: dict[str, int | None] = {}
         """By table: None once all ranks have met, else how often they have not."""
         self._agreed: dict[_Layout, _Layout] = {}
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
 
     def exchange(
         self, table: TableName, shares: Mapping[str, Partial], calls: Mapping[str, MetricCalls], distributed: Any
@@ -93,7 +93,7 @@ class Together:
         """Reduce the columns of a block, and find out which metrics all ranks can compute.
 
         Raises:
-            UsageError: another rank has ended a block of the other table: they cannot be brought together again.
+            UsageError: another rank has ended a block of the other table.
         """
         if not self._meet(table, distributed):
             return Outcome({}, ())
@@ -107,50 +107,50 @@ class Together:
                 self._agreed[own] = self._compare(own, distributed)
         except UsageError:
             raise
-        except Exception as error:  # a rank has died, or its connection: the training finds out by itself
-            self._tell(
+        except Exception as error:  # a rank or its connection has died: the training will notice
+            self._warn_once(
                 f"rank {self._place.rank} could not exchange {table} with the other ranks, whose columns are null "
                 f"({type(error).__name__}: {str(error).partition(chr(10))[0]})"
             )
             return Outcome({}, ())
 
-    # The first time: does everybody come?
+    # The first time: does every rank arrive?
 
     def _meet(self, table: TableName, distributed: Any) -> bool:
-        vain = self._met.get(table, 0)
-        if vain is None:
+        failed = self._met.get(table, 0)
+        if failed is None:
             return True
         store = default_store(distributed)
         if store is None:
             self._met[table] = None
             return True
-        if vain >= MEETINGS:
+        if failed >= MEETINGS:
             return False
         self._ordinal = self._ordinal or next(_ordinals)
-        key = f"neurockt/{self._ordinal}/{table}/{vain}"
+        key = f"neurockt/{self._ordinal}/{table}/{failed}"
         try:
-            met = self._all_come(store, key)
+            met = self._all_arrive(store, key)
         except Exception as error:
-            self._tell(f"cannot reach the store of the other ranks ({type(error).__name__}: {error})")
+            self._warn_once(f"cannot reach the store of the other ranks ({type(error).__name__}: {error})")
             met = False
         if met:
             self._met[table] = None
             return True
-        self._met[table] = vain + 1
+        self._met[table] = failed + 1
         kind = "training" if table == "steps" else "validation"
-        self._tell(
+        self._warn_once(
             f"some ranks did not end a {kind} block within {MEETING_SECONDS:.0f} seconds of the others; what needs all "
             "of them is null. Open the block on every rank, or give the metric sync_on_compute=False"
         )
         return False
 
-    def _all_come(self, store: Any, key: str) -> bool:
-        """Whether all ranks have come in time; all of them get the same answer, also those that come too late."""
-        if store.add(f"{key}/come", 1) == self._place.size:
+    def _all_arrive(self, store: Any, key: str) -> bool:
+        """Whether all ranks arrived in time; all of them get the same answer, even those that arrive too late."""
+        if store.add(f"{key}/arrived", 1) == self._place.size:
             return bool(store.compare_set(f"{key}/verdict", "", "yes") == b"yes")
         try:
             store.wait([f"{key}/verdict"], timedelta(seconds=MEETING_SECONDS))
-        except RuntimeError:  # in time, nobody has said
+        except RuntimeError:  # no verdict in time
             return bool(store.compare_set(f"{key}/verdict", "", "no") == b"yes")
         return bool(store.get(f"{key}/verdict") == b"yes")
 
@@ -159,7 +159,7 @@ class Together:
     def _exchange(
         self, layout: _Layout, shares: Mapping[str, Partial], calls: Mapping[str, MetricCalls], distributed: Any
     ) -> list[float] | None:
-        """What the numbers of all ranks come to, in the order of the layout; None where their layouts differ."""
+        """The reduced numbers, in the order of the layout; None if the layouts of the ranks differ."""
         extremes = self._reduction in ("min", "max")
         header = _fingerprint(layout)
         header = [sign * x for x in header for sign in (1, -1)] if extremes else [1, *header, *(x * x for x in header)]
@@ -185,7 +185,7 @@ class Together:
         value = float(total)
         counted, nan = float(elements > 0), float(math.isnan(value))
         if not counted or nan:
-            return [-math.inf, counted, nan]  # what a NaN comes to among others depends on the backend
+            return [-math.inf, counted, nan]  # how a NaN is reduced depends on the backend
         return [-value if self._reduction == "min" else value, counted, nan]
 
     def _unpacked(self, numbers: Sequence[float]) -> float:
@@ -211,13 +211,15 @@ class Together:
             start = width * len(layout.columns) + 3 * index
             called, not_called, unmergeable = (number > 0 for number in numbers[start : start + 3])
             if called and not_called and unmergeable:
-                self._tell(f"{name!r} was not called on every rank, and cannot be computed without: it is null there")
+                self._warn_once(
+                    f"{name!r} was not called on every rank, and cannot be computed without that: it is null"
+                )
             elif called:
                 to_compute.append(name)
         return Outcome(values, to_compute)
 
     def _compare(self, own: _Layout, distributed: Any) -> _Layout:
-        """What all ranks will exchange from here on, since they differ."""
+        """What all ranks exchange from here on, because they differ."""
         everyones: list[Any] = [None] * self._place.size
         distributed.all_gather_object(everyones, own)
         layouts = [_Layout(*layout) for layout in everyones]
@@ -234,18 +236,18 @@ class Together:
         for name in columns:
             having = [rank for rank, layout in enumerate(layouts) if name in layout.columns]
             if len(having) < len(layouts):
-                self._tell(f"{name!r} is recorded on {_ranks(having)} alone, and reduced over those")
+                self._warn_once(f"{name!r} is recorded only on {_ranks(having)}, and reduced over those")
         for name in metrics:
             if name not in everywhere:
                 having = [rank for rank, layout in enumerate(layouts) if name in layout.metrics]
-                self._tell(
-                    f"{name!r} is declared on {_ranks(having)} alone: it cannot be computed over all, and is null"
+                self._warn_once(
+                    f"{name!r} is declared only on {_ranks(having)}: it cannot be computed over all ranks, and is null"
                 )
         return _Layout(own.table, tuple(columns), tuple(everywhere))
 
-    def _tell(self, what: str) -> None:
-        if what not in self._told:
-            self._told.add(what)
+    def _warn_once(self, what: str) -> None:
+        if what not in self._warned:
+            self._warned.add(what)
             self._warn(what)
 
 
@@ -255,7 +257,7 @@ def _fingerprint(layout: _Layout) -> list[float]:
 
 
 def _all_same_sums(got: Sequence[float]) -> bool:
-    """Whether all ranks had the same fingerprint: by Cauchy and Schwarz, exactly then."""
+    """Whether all ranks had the same fingerprint: by Cauchy-Schwarz, if and only if this holds."""
     size, first, second, first_squared, second_squared = (int(number) for number in got[:5])
     return size * first_squared == first * first and size * second_squared == second * second
 
@@ -280,7 +282,7 @@ def _all_reduce(numbers: Sequence[Any], operation: Any, distributed: Any) -> lis
 
 
 def _device(distributed: Any) -> Any:
-    """Where the default process group takes its tensors."""
+    """The device of the default process group's tensors."""
     torch = sys.modules["torch"]
     backend = str(distributed.get_backend())
     if backend in ("gloo", "mpi", "undefined") or "cpu:" in backend:
@@ -296,5 +298,5 @@ def _ranks(ranks: Sequence[int]) -> str:
 
 
 def share_of(value: float) -> Partial:
-    """A number that a rank would have recorded alone, as its share."""
+    """The share of a rank: the number that it would record alone."""
     return NOTHING if is_null(value) else Partial(value, 1)

@@ -1,6 +1,6 @@
-"""Which of several processes of one job this one is, and whether it records: told by torch or by the launcher.
+"""Which rank of a job this process is, and whether it records, by torch or by the launcher's environment.
 
-Nobody is talked to here, but where the ranks of ``ranks="all"`` have no other way to agree on the run's id.
+There is no communication, unless the ranks of ``ranks="all"`` have no other way to agree on the run's id.
 """
 
 from __future__ import annotations
@@ -31,32 +31,34 @@ _LAUNCHERS: Final = (
     ("OMPI_COMM_WORLD_RANK", ("OMPI_COMM_WORLD_SIZE",)),  # mpirun of Open MPI
     ("PMI_RANK", ("PMI_SIZE",)),  # mpiexec of MPICH and Intel
 )
-"""What launchers tell each process: its rank, and how many there are."""
+"""The variables by which launchers give each process its rank, and the number of ranks."""
 
 _ordinals: Final = count(1)
-"""Tells the recorders of a script apart that agree on an id; every rank makes them in the same order."""
+"""Distinguishes the recorders of a script that agree on an id; every rank makes them in the same order."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """A process's rank, and how many there are."""
+    """The rank of a process, and the number of ranks."""
 
     rank: int = 0
     size: int = 1
 
 
 def check_ranks(reduction: Reduction | None, recording: Recording) -> tuple[Reduction | None, Recording]:
-    """What a user asked for, if it can be had.
+    """The arguments ``reduce`` and ``ranks`` of a recorder, checked.
 
     Raises:
         UsageError: a word is unknown, or the two contradict each other.
     """
     if reduction not in (None, *REDUCTIONS):
-        raise UsageError(f"reduce={reduction!r:.60} is none of {', '.join(REDUCTIONS)}")
+        raise UsageError(f"reduce={reduction!r:.60} is not one of {', '.join(REDUCTIONS)}")
     if recording not in RECORDINGS:
-        raise UsageError(f"ranks={recording!r:.60} is neither 'first' nor 'all'")
+        raise UsageError(f"ranks={recording!r:.60} is not 'first' or 'all'")
     if reduction is not None and recording == "all":
-        raise UsageError('ranks="all" keeps the values of each rank; leave out reduce=, or record on the first alone')
+        raise UsageError(
+            'ranks="all" keeps the values of each rank; leave out reduce=, or record only on the first rank'
+        )
     return reduction, recording
 
 
@@ -93,10 +95,10 @@ def default_store(distributed: Any) -> Any:
 
 
 def common_run_id(place: Place) -> str:
-    """An id that every rank of this job comes to; asked for once by each recorder.
+    """An id that is the same on every rank of this job; each recorder calls this once.
 
     Raises:
-        UsageError: there is nothing that all ranks, and no other job, would know.
+        UsageError: nothing identifies this job on all ranks.
     """
     if place.size == 1:
         return new_run_id(datetime.now())
@@ -108,7 +110,7 @@ def common_run_id(place: Place) -> str:
     store = default_store(distributed) if distributed is not None else None
     if store is None:
         raise UsageError(
-            f'ranks="all": the launcher tells the {place.size} ranks nothing that only this job has; pass run_id=, the '
+            f'ranks="all": nothing in the environment of the {place.size} ranks identifies this job; pass run_id=, the '
             "same on every rank, or call torch.distributed.init_process_group() before the first block"
         )
     key = f"neurockt/run-id/{ordinal}"
@@ -118,12 +120,12 @@ def common_run_id(place: Place) -> str:
 
 
 def launch_id() -> str | None:
-    """What the launcher tells all ranks of this job alike, and no other job; None where that is nothing."""
+    """What identifies this job on all its ranks, by the launcher's environment; None if nothing does."""
     environment = os.environ
     job = environment.get("SLURM_JOB_ID")
     elastic = environment.get("TORCHELASTIC_RUN_ID")
     if elastic is not None:
-        if elastic == "none":  # nobody gave torchrun an id: its directory of logs has a name of its own, on this node
+        if elastic == "none":  # torchrun has no id: use its directory of logs, which is unique on this node
             alone = environment.get("LOCAL_WORLD_SIZE") == environment.get("WORLD_SIZE")
             directories = Path(environment.get("TORCHELASTIC_ERROR_FILE", "")).parts[-5:-3] if alone else ()
             elastic = "-".join(directories) if len(directories) == 2 else None

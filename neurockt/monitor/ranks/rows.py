@@ -1,4 +1,4 @@
-"""A block becomes a row where a job has several ranks: what the others take part in, and what is this rank's own."""
+"""Turns a block into a row where a job has several ranks: reduced over the ranks, or this rank's own."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class OverRanks:
     def __init__(
         self, place: Place, *, separate: bool, reduction: Reduction | None, warn: Callable[[str], None]
     ) -> None:
-        """Talks to nobody yet.
+        """No communication yet.
 
         Args:
             place: this rank.
-            separate: every rank records its own values, and needs no other.
+            separate: every rank records its own values, without communication.
             reduction: how values are reduced over the ranks, if they are.
-            warn: tells the user, on the rank that records.
+            warn: warns the user, on the rank that records.
         """
         self.place = place
         self.separate = separate
@@ -42,7 +42,7 @@ class OverRanks:
     def row(
         self, table: TableName, collectors: Mapping[str, Collector], slots: list[float | Collector]
     ) -> tuple[list[Cell], dict[str, UsageError]]:
-        """The row of a block that has ended, and the user's mistakes; without meaning where ``writes`` is false.
+        """The row of a block that has ended, and the user's mistakes; meaningless where ``writes`` is false.
 
         Raises:
             UsageError: another rank has ended a block of the other table.
@@ -88,7 +88,7 @@ class _Row:
         self.mistakes: dict[str, UsageError] = {}
 
     def attempt(self, name: str, action: Callable[[], Any], otherwise: Any) -> Any:
-        """What an action gives; a mistake waits until the other ranks have had what they wait for."""
+        """The result of an action; a mistake is kept until the exchange that the other ranks wait for is done."""
         try:
             return action()
         except UsageError as mistake:
@@ -101,7 +101,7 @@ class _Row:
 
 
 def _alone(collector: Collector, cell: float | Collector) -> list[Cell]:
-    """A collector's cells without any other rank."""
+    """A collector's cells, of this rank only."""
     if isinstance(cell, float):
         return [cell]
     cells: list[Cell] = []
