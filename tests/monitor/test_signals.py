@@ -256,11 +256,11 @@ from neurockt.store.writing.table_writer import TableWriter
 signals.SEAL_SECONDS = 1.0
 train()
 close = TableWriter.close
-def slow_close(self):
+def slow_close(self, **options):
     call(signal.SIGTERM)
     for _ in range({ticks}):
         time.sleep(0.05)
-    close(self)
+    close(self, **options)
 TableWriter.close = slow_close
 recorder.finish()
 time.sleep(60)

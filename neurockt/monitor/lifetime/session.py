@@ -330,7 +330,7 @@ class Session:
         self.finish(self._watch.at_exit() if self._watch else None)
 
     def seal(self, ending: Ending, seconds: float) -> None:
-        """Seal the run from another thread; the loop will not go on. Rows that wait are stored if their numbers arrive in this time."""
+        """Seal the run from another thread; the loop will not go on. Rows that wait have this long to arrive."""
         until = time.monotonic() + seconds
         while any(queue.has_waiting() for queue in (self.steps, self.epochs)) and time.monotonic() < until:
             time.sleep(0.005)
