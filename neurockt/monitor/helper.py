@@ -8,14 +8,9 @@ from typing import Any
 
 from neurockt.errors import UsageError
 from neurockt.monitor.capture.block import Block
-from neurockt.monitor.capture.collectors import (
-    BatchCollectionCollector,
-    CollectionCollector,
-    Collector,
-    MetricCollector,
-    ValueCollector,
-)
+from neurockt.monitor.capture.collectors import Collector, ValueCollector
 from neurockt.monitor.capture.mean import Aggregator
+from neurockt.monitor.capture.torchmetrics import MetricCollector, Output, is_torchmetric
 from neurockt.monitor.recorder import Recorder
 
 
@@ -55,43 +50,55 @@ class RecorderHelper:
         for name, function in callables.items():
             if not callable(function):
                 raise UsageError(f"{name}={function!r:.60} cannot be called; give a function, a module or a metric")
-        return {name: self._wrapped(train, name, aggregator, function) for name, function in callables.items()}
+        return {name: self._recorded(train, name, aggregator, function) for name, function in callables.items()}
 
-    def _wrapped(self, train: bool, name: str, aggregator: Aggregator | None, function: Any) -> Any:
-        torchmetrics = sys.modules.get("torchmetrics")
-        if torchmetrics is not None and isinstance(function, torchmetrics.MetricCollection):
-            if aggregator is None:
-                self._recorder(train).declare(name, CollectionCollector(name, function))
-            else:
-                self._on_call(train, name, BatchCollectionCollector(name, function, aggregator), function)
-            return function
-        if torchmetrics is not None and isinstance(function, torchmetrics.Metric) and aggregator is None:
-            self._recorder(train).declare(name, MetricCollector(name, function))
-            return function
+    def _recorded(self, train: bool, name: str, aggregator: Aggregator | None, function: Any) -> Any:
         torch = sys.modules.get("torch")
-        if torch is not None and isinstance(function, torch.nn.Module):
-            self._on_call(train, name, ValueCollector(name, aggregator), function)
-            return function
-        decorate: Callable[[Any], Any] = (
-            self._recorder.track_scalar(name, aggregator) if train else self._recorder.metric(name, aggregator)
-        )
-        return decorate(function)
-
-    def _on_call(self, train: bool, name: str, collector: Collector, module: Any) -> None:
+        if torch is None or not isinstance(function, torch.nn.Module):
+            decorate: Callable[[str, Aggregator | None], Callable[[Any], Any]] = (
+                self._recorder.track_scalar if train else self._recorder.metric
+            )
+            return decorate(name, aggregator)(function)
         block = self._recorder(train)
+        known = block.collectors.get(name)
+        if known is not None and not known.handles:
+            raise UsageError(f"{name!r} is recorded already, by a function; choose another name")
+        collector: Collector
+        if is_torchmetric(function):
+            collector = MetricCollector(name, function, aggregator, block.owners)
+            modules = collector.members()
+        else:
+            collector, modules = ValueCollector(name, aggregator), {name: function}
         slot = block.declare(name, collector)
-        module.register_forward_hook(_Hook(self._recorder, block, slot, collector, name))
+        for handle in known.handles if known else ():  # a notebook cell that is run again
+            handle.remove()
+        for column, module in modules.items():
+            hook = _Hook(self._recorder, block, slot, collector, name, column, module)
+            # not the module's own method: that of a scripted module only raises
+            collector.handles.append(torch.nn.Module.register_forward_hook(module, hook))
+        return function
 
 
 class _Hook:
     """Collects what a module returned, when the block for it is open."""
 
-    def __init__(self, recorder: Recorder, block: Block, slot: int, collector: Collector | None, name: str) -> None:
+    def __init__(
+        self,
+        recorder: Recorder,
+        block: Block,
+        slot: int,
+        collector: Collector | None,
+        name: str,
+        column: str,
+        module: Any,
+    ) -> None:
         self._recorder = recorder
         self._block = block
         self._slot = slot
-        self._collector: Any = collector
+        self._collector = collector
         self._name = name
+        self._column = column
+        self._module = module
 
     def __deepcopy__(self, memo: dict[int, Any]) -> _Hook:
         """A copied module records to the same column."""
@@ -99,15 +106,18 @@ class _Hook:
 
     def __reduce__(self) -> tuple[Callable[..., _Hook], tuple[Any, ...]]:
         """A pickled module records to the same column, if it is loaded where the run is recorded; else nowhere."""
-        return _hook_of, (self._recorder, self._block.rows.table == "steps", self._name)
+        return _unpickled, (self._recorder, self._block.rows.table == "steps", self._name, self._column)
 
     def __call__(self, module: Any, inputs: Any, output: Any) -> None:
-        if self._block.is_open:
-            self._block.keep(self._slot, self._collector, output)
+        block, collector = self._block, self._collector
+        if block.is_open and collector is not None and block.collectors.get(self._name) is collector:
+            if isinstance(collector, MetricCollector):
+                output = Output(self._column, None if module is self._module else module, output)
+            block.keep(self._slot, collector, output)
 
 
-def _hook_of(recorder: Recorder, train: bool, name: str) -> _Hook:
+def _unpickled(recorder: Recorder, train: bool, name: str, column: str) -> _Hook:
     block = recorder(train)
     collector = block.collectors.get(name)
     slot = list(block.collectors).index(name) if collector else 0
-    return _Hook(recorder, block, slot, collector, name)
+    return _Hook(recorder, block, slot, collector, name, column, None)

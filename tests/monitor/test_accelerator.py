@@ -36,12 +36,16 @@ class SlowCollector:
     """Stands in for a tensor on an accelerator: its cell is a ``SlowNumber``."""
 
     columns = ("slow",)
+    has_values = False
 
     def __init__(self) -> None:
         self.sent: list[SlowNumber] = []
+        self.handles: list[Any] = []
 
     def begin(self) -> None:
         pass
+
+    end = begin
 
     def keep(self, value: Any) -> None:
         pass

@@ -137,11 +137,11 @@ def test_any_other_name_is_a_column(recorder: Recorder, name: str) -> None:
 @pytest.mark.parametrize(
     ("result", "message"),
     [
-        ("text", "aggregating 'value': one number is wanted, not str 'text'"),
-        ([1.0, 2.0], "one number is wanted, not list"),
-        (None, "one number is wanted, not NoneType"),
-        (1j, "one number is wanted, not complex"),
-        (10**400, "one number is wanted, not int"),
+        ("text", "aggregating 'value': expected one number, got str 'text'"),
+        ([1.0, 2.0], "expected one number, got list"),
+        (None, "expected one number, got None"),
+        (1j, "expected one number, got complex"),
+        (10**400, "expected one number, got an int of 1329 bits"),
     ],
 )
 def test_an_aggregator_that_gives_no_number_is_told_and_the_row_is_kept(
@@ -190,7 +190,8 @@ def test_an_aggregator_that_raises_is_told_with_its_error(recorder: Recorder) ->
 def test_a_function_that_returns_no_number_is_told_when_its_block_ends(recorder: Recorder) -> None:
     """The default mean names the metric and what came."""
     give = track(recorder)
-    with pytest.raises(UsageError, match="aggregating 'value' failed"), recorder(train=True):
+    message = "aggregating 'value': expected numbers or tensors, got str 'text'"
+    with pytest.raises(UsageError, match=message), recorder(train=True):
         assert give("text") == "text"
     assert steps(recorder) == [None]
 

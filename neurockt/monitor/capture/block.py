@@ -69,6 +69,10 @@ class Block:
         """Whether the other block was opened inside this one."""
         self._session = session
         self._gate = gate
+        self.owners: dict[str, str] = {}
+        """The metric's name for each column; results that are dicts add to it."""
+        self._late: list[tuple[str, ...]] = []  # columns of the collectors whose results may add to them
+        self._slot_of: dict[str, int] = {}
         self._declared_at: dict[str, int] = {}  # how many rows there were; mistakes raise in the first row after that
         self._blank: list[float | Collector] = []
         self._beginning: list[Collector] = []
@@ -86,41 +90,60 @@ class Block:
             UsageError: a column of that name exists.
         """
         check_metric_name(name)
-        for other, existing in self.collectors.items():
-            for column in collector.columns:
-                check_metric_name(column)
-                if column in existing.columns:
-                    raise UsageError(f"{column!r} is recorded already, as part of {other!r}; choose another name")
+        for column in collector.columns:
+            check_metric_name(column)
+            if self.owners.get(column, name) != name:
+                raise UsageError(
+                    f"{column!r} is recorded already, as part of {self.owners[column]!r}; choose another name"
+                )
         leave_uncompiled(Block.keep)
         self.rows.flush(wait=True)
+        known = self.collectors.get(name)
         self.collectors[name] = collector
-        self.rows.set_columns(tuple(column for each in self.collectors.values() for column in each.columns))
+        for column in known.columns if known else ():
+            self.owners.pop(column, None)
+        self.owners.update(dict.fromkeys(collector.columns, name))
+        if known:
+            self._set_columns()
+        else:
+            self.rows.set_columns((*self.rows.columns, *collector.columns))
+            self._slot_of[name] = len(self._slot_of)
         self._refresh(name)
-        return len(self.slots) - 1
+        return self._slot_of[name]
 
     def decorator(self, name: str, aggregator: Aggregator | None) -> Callable[[Callable[P, R]], Callable[P, R]]:
         """Makes functions record what they return inside this block, as a column of that name."""
         known = self.collectors.get(name)
         if isinstance(known, ValueCollector):  # a notebook cell that is run again, or two functions with one column
-            collector, slot = known, list(self.collectors).index(name)
+            collector, slot = known, self._slot_of[name]
             collector.set_aggregator(aggregator)
             self._refresh(name)
         else:
+            self._check_unknown(name)
             collector = ValueCollector(name, aggregator)
             slot = self.declare(name, collector)
         return lambda function: recorded(function, self._gate, self, slot, collector)
 
+    def _check_unknown(self, name: str) -> None:
+        if name in self.collectors:
+            raise UsageError(f"{name!r} is recorded already, by a module; choose another name")
+
     def _refresh(self, name: str) -> None:
-        """Find out how each collector reduces its values; the one of that name is new, or reduces in another way."""
+        """Find out how a collector reduces its values: it is new, or reduces them in another way."""
         self._declared_at[name] = self.rows.recorded
-        collectors = list(self.collectors.values())
-        means = [isinstance(collector, ValueCollector) and collector.means for collector in collectors]
-        self._blank = [NULL if mean else collector for collector, mean in zip(collectors, means, strict=True)]
-        self._beginning = [collector for collector, mean in zip(collectors, means, strict=True) if not mean]
-        if self.is_open:
-            self.slots.extend(self._blank[len(self.slots) :])
-        else:
-            self.slots[:] = self._blank
+        slot, collector = self._slot_of[name], self.collectors[name]
+        blank = NULL if isinstance(collector, ValueCollector) and collector.means else collector
+        if slot == len(self._blank):
+            self._blank.append(blank)
+            self.slots.append(blank)
+            if blank is not NULL:
+                self._beginning.append(collector)
+        elif self._blank[slot] is not blank:
+            self._blank[slot] = self.slots[slot] = blank
+            self._beginning = [cell for cell in self._blank if not isinstance(cell, float)]
+
+    def _set_columns(self) -> None:
+        self.rows.set_columns(tuple(column for each in self.collectors.values() for column in each.columns))
 
     def keep(self, slot: int, collector: Collector, value: Any) -> None:
         """Collect a value that cannot be its slot's only content: no plain float, or not the first.
@@ -180,7 +203,7 @@ class Block:
         """Remove what was collected, and let another block open."""
         for cell in self.slots:
             if not isinstance(cell, float):
-                cell.begin()
+                cell.end()
         self.slots[:] = self._blank
         outer, self.outer = self.outer, None
         if outer is not None:
@@ -198,6 +221,10 @@ class Block:
             row, mistakes = self._row()
         else:
             row, mistakes = over_ranks.row(self.rows.table, self.collectors, self.slots)
+        late = [collector.columns for collector in self._beginning]
+        if late != self._late:
+            self._late = late
+            self._set_columns()
         if over_ranks is None or over_ranks.writes:
             self._store(now, row)
         else:
@@ -212,11 +239,9 @@ class Block:
             if isinstance(cell, float):
                 row.append(cell)
                 continue
-            try:
-                cell.take(row)
-            except UsageError as mistake:
+            mistake = cell.take(row)
+            if mistake is not None:
                 mistakes[name] = mistake
-                row.extend([NULL] * len(cell.columns))
         return row, mistakes
 
     def _store(self, now: int, row: list[Cell]) -> None:

@@ -1,39 +1,84 @@
-"""The values of a block become one number a column."""
+"""Reduces the values of a block to one number per column."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from neurockt.monitor.capture.tensors import Partial, is_tensor, partial
+from neurockt.errors import UsageError
+from neurockt.monitor.capture.tensors import NotNumeric, Partial, is_tensor, partial
 
 Aggregator = Callable[[list[Any]], Any]
-"""Takes the values that a block collected, gives one number: an int, a float, a bool, a 0-d tensor or array."""
+"""Takes the values that a block collected, returns one number: an int, a float, a bool, a 0-d tensor or array."""
+
+
+def check_aggregator(name: str, aggregator: Any) -> None:
+    """Refuse what cannot reduce a list of values.
+
+    Raises:
+        UsageError: it is not callable, a function of torch, which takes one tensor, or a torchmetric.
+    """
+    if aggregator is None:
+        return
+    if not callable(aggregator):
+        problem = f"{aggregator!r:.60} is not a function"
+    elif _is_of_torch(aggregator):
+        problem = f"torch's {getattr(aggregator, '__name__', 'function')} takes a tensor, not a list of values"
+    elif (torchmetrics := sys.modules.get("torchmetrics")) and isinstance(
+        aggregator, (torchmetrics.Metric, torchmetrics.MetricCollection)
+    ):
+        problem = f"{type(aggregator).__name__} is a torchmetric, to be recorded by a name of its own"
+    else:
+        return
+    raise UsageError(
+        f"aggregator of {name!r}: {problem}. Use neurockt.monitor.torch_mean, or a function that takes the list of the "
+        "block's values and returns one number"
+    )
+
+
+def _is_of_torch(function: Any) -> bool:
+    """Whether this is ``torch.mean``, ``torch.Tensor.mean`` or the like."""
+    owner = getattr(function, "__objclass__", None) or getattr(function, "__self__", None)
+    module = getattr(function, "__module__", None) or getattr(owner, "__module__", None) or type(owner).__module__
+    return "torch" in sys.modules and str(module).partition(".")[0] == "torch" and not isinstance(function, type)
 
 
 def torch_mean(values: Sequence[Any]) -> Any:
     """The mean over all elements of all values: numbers, arrays and tensors of any shape.
 
-    Elements count alike, so a last batch that is smaller weighs less. Summed in float64. On an accelerator the result
-    stays there, as a 0-d tensor; else it is a float.
+    All elements weigh the same, so a smaller last batch weighs less. Summed in float64. On an accelerator the result
+    stays there, as a 0-d tensor; otherwise it is a float.
+
+    Raises:
+        UsageError: a value is not numeric.
     """
     return mean([partial(value) for value in values])
 
 
-def mean(values: Sequence[float | Partial]) -> Any:
-    """The mean of what ``partial`` made of each value."""
+def mean(values: Sequence[float | Partial | NotNumeric]) -> Any:
+    """The mean of values that ``partial`` has prepared."""
     total, count = summed(values)
     return total / count if count else float("nan")
 
 
-def summed(values: Sequence[float | Partial]) -> Partial:
-    """What ``partial`` made of each value, as one."""
+def summed(values: Sequence[float | Partial | NotNumeric]) -> Partial:
+    """The sum and the number of elements of values that ``partial`` has prepared.
+
+    Raises:
+        UsageError: a value is not numeric.
+    """
     total: Any = 0.0
     count = 0
     for value in values:
         if isinstance(value, Partial):
             total = _add(total, value.total)
             count += value.elements
+        elif isinstance(value, NotNumeric):
+            raise UsageError(
+                f"expected numbers or tensors, got {value.description}. Return one number from the recorded function, "
+                "or give an aggregator that takes the list of such values"
+            )
         else:
             total += value
             count += 1
@@ -41,7 +86,7 @@ def summed(values: Sequence[float | Partial]) -> Partial:
 
 
 def _add(total: Any, more: Any) -> Any:
-    """Sums on two devices meet on the second's."""
+    """The sum; of two devices, on the second one."""
     if is_tensor(total) and is_tensor(more) and total.device != more.device:
         total = total.to(more.device, non_blocking=True)
     return total + more

@@ -1,6 +1,6 @@
-"""What a decorated call returned, kept without its graph: numbers as floats, tensors detached.
+"""Returned values without their graph: numbers as floats, tensors detached.
 
-Knows torch without importing it: a value can only be a tensor when the user has imported torch.
+Does not import torch: a value can only be a tensor if the user has imported torch.
 """
 
 from __future__ import annotations
@@ -10,6 +10,11 @@ from collections.abc import Iterable
 from typing import Any, Final, NamedTuple, Protocol
 
 from neurockt.errors import UsageError
+from neurockt.formatting import clean
+
+NUMERIC_KINDS: Final = "biuf"
+"""Of numpy's kinds of types, those of real numbers."""
+BIG: Final = 10**18
 
 
 class Arrival(Protocol):
@@ -28,6 +33,12 @@ class Partial(NamedTuple):
     total: Any
     """A float, or a 0-d tensor on an accelerator."""
     elements: int
+
+
+class NotNumeric(NamedTuple):
+    """Stands for a value that has no number in it."""
+
+    description: str
 
 
 def is_tensor(value: Any) -> bool:
@@ -80,60 +91,83 @@ def unwrapped(tensor: Any) -> Any:
     return tensor
 
 
-def partial(value: Any) -> float | Partial:
+def partial(value: Any) -> float | Partial | NotNumeric:
     """``value`` as the built-in mean keeps it: a number as a float, several as their sum and count.
 
-    A tensor is reduced where it is, in float64 (float32 where the device has no float64), and not waited for.
+    A tensor is reduced where it is, in float64 (float32 on MPS), and not waited for. Never raises: the call that is
+    recorded must not fail. What is not numeric is reported when the block ends.
     """
-    if isinstance(value, (int, float)):
-        return float(value)
-    if is_tensor(value):
-        return _partial_of_tensor(value.detach())
-    size = getattr(value, "size", None)
-    if isinstance(size, int) and hasattr(value, "sum"):  # a numpy array or scalar
-        return float(value) if size == 1 else Partial(float(value.sum(dtype="float64")), size)
-    return value  # type: ignore[no-any-return]  # no number: named as an error when the block ends
+    try:
+        if isinstance(value, (int, float)):
+            return float(value)
+        if is_tensor(value):
+            return _partial_of_tensor(value.detach())
+        size = getattr(value, "size", None)
+        if isinstance(size, int) and hasattr(value, "dtype"):  # a numpy array or scalar
+            if getattr(value.dtype, "kind", "") in NUMERIC_KINDS:
+                return float(value.item()) if size == 1 else Partial(float(value.sum(dtype="float64")), size)
+        elif hasattr(value, "__float__"):
+            return float(value)
+    except Exception as error:
+        return NotNumeric(f"{describe(value)} ({error_line(error)})")
+    return NotNumeric(describe(value))
 
 
-def _partial_of_tensor(tensor: Any) -> float | Partial:
+def _partial_of_tensor(tensor: Any) -> float | Partial | NotNumeric:
+    if tensor.is_cpu and tensor.numel() == 1:
+        try:
+            return float(tensor.item())
+        except (RuntimeError, TypeError):
+            pass  # wrapped by torch.func, complex or nested
+    tensor = unwrapped(tensor).detach()
+    if tensor.is_nested or tensor.is_complex():
+        return NotNumeric(describe(tensor))
+    if tensor.is_quantized:
+        tensor = tensor.dequantize()
     if tensor.is_cpu:
-        if tensor.numel() == 1:
-            try:
-                return float(tensor.item())
-            except RuntimeError:
-                plain = unwrapped(tensor)
-                if plain is tensor:
-                    raise
-                return _partial_of_tensor(plain.detach())
-        tensor = unwrapped(tensor)
-        return Partial(float(tensor.double().sum().item()), tensor.numel())
+        elements = tensor.numel()
+        return float(tensor.item()) if elements == 1 else Partial(float(tensor.double().sum().item()), elements)
     torch = sys.modules["torch"]
-    tensor = unwrapped(tensor)
     wide = torch.float32 if tensor.device.type == "mps" else torch.float64
     return Partial(tensor.sum(dtype=wide), tensor.numel())
 
 
 def number(value: Any) -> float | Arrival:
-    """What an aggregator returned, as a float, or as a float on its way.
+    """The result of an aggregator or of ``compute()``, as a float, or as a float on its way.
 
     Raises:
-        UsageError: it is no single real number.
+        UsageError: it is not one real number.
     """
-    if is_tensor(value) and value.numel() == 1 and not value.is_complex():
-        tensor = value.detach()
-        return float(tensor.item()) if tensor.is_cpu else arrival_of(tensor)
-    if isinstance(value, (str, bytes)) or value is None or getattr(value, "size", 1) != 1 or is_tensor(value):
-        raise UsageError(f"one number is wanted, not {_describe(value)}")
-    try:
-        return float(value.item() if hasattr(value, "item") else value)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise UsageError(f"one number is wanted, not {_describe(value)} ({error})") from None
+    part = partial(value)
+    if isinstance(part, NotNumeric):
+        raise UsageError(f"expected one number, got {part.description}")
+    if not isinstance(part, Partial):
+        return part
+    if part.elements != 1:
+        raise UsageError(f"expected one number, got {describe(value)}; reduce it, with .mean() for example")
+    return arrival_of(part.total) if is_tensor(part.total) else float(part.total)
 
 
-def _describe(value: Any) -> str:
-    shape = getattr(value, "shape", None)
+def describe(value: Any) -> str:
+    """The kind of a value, with its shape or the beginning of its text."""
     kind = type(value).__name__
-    return f"a {kind} of shape {tuple(shape)}" if shape else f"{kind} {str(value)[:60]!r}"
+    if value is None:
+        return "None"
+    if is_tensor(value) and (value.is_nested or not value.dim()):
+        return f"a nested {kind}" if value.is_nested else f"a {kind} of type {value.dtype}"
+    if shape := getattr(value, "shape", None):
+        return f"a {kind} of shape {tuple(shape)}, type {getattr(value, 'dtype', '?')}"
+    if isinstance(value, int) and not -BIG < value < BIG:  # its text may be too long to make
+        return f"an int of {value.bit_length()} bits"
+    try:
+        return f"{kind} {clean(repr(value), 60)}"
+    except Exception:
+        return f"a {kind}"
+
+
+def error_line(error: Exception) -> str:
+    """Type and first line of an error; those of torch have dozens."""
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
 
 
 def arrival_of(tensor: Any) -> Arrival:

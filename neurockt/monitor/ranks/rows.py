@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from neurockt.errors import UsageError
-from neurockt.monitor.capture.collectors import Cell, Collector, TorchMetrics, ValueCollector, value_collectors
+from neurockt.monitor.capture.collectors import Cell, Collector, ValueCollector
 from neurockt.monitor.capture.tensors import Partial
+from neurockt.monitor.capture.torchmetrics import MetricCollector
 from neurockt.monitor.ranks.exchange import NOTHING, MetricCalls, Outcome, Together, share_of
 from neurockt.monitor.ranks.place import Place, Reduction, initialised
 from neurockt.store.journal.records import NULL
@@ -52,24 +53,20 @@ class OverRanks:
         shares: dict[str, Partial] = {}
         calls: dict[str, MetricCalls] = {}
         for (name, collector), cell in zip(collectors.items(), slots, strict=True):
-            if isinstance(collector, TorchMetrics) and distributed is not None and collector.syncs():
+            if isinstance(collector, MetricCollector) and distributed is not None and collector.syncs():
                 calls[name] = MetricCalls(collector.called(), collector.mergeable())
-            elif self.reduces and distributed is not None and not isinstance(collector, TorchMetrics):
-                for part in value_collectors(collector):
-                    shares[part.columns[0]] = row.attempt(name, partial(self._share, part, cell), NOTHING)
+            elif self.reduces and distributed is not None and collector.has_values:
+                for part in row.parts(name, collector):
+                    shares[part.columns[0]] = row.share(name, partial(self._share, part, cell))
             elif self.writes:
                 row.add(name, collector, partial(_alone, collector, cell))
-            else:
-                collector.begin()
         outcome = Outcome({}, ())
         if distributed is not None and (self.reduces or calls):
             outcome = self._together.exchange(table, shares, calls, distributed)
         for name in outcome.to_compute:
             metric = collectors[name]
-            assert isinstance(metric, TorchMetrics)
-            row.add(name, metric, metric.compute)
-        for name in calls.keys() - set(outcome.to_compute):
-            collectors[name].begin()
+            assert isinstance(metric, MetricCollector)
+            row.add(name, metric, partial(metric.take, over_all=True))
         row.cells.update(outcome.values)
         columns = [column for collector in collectors.values() for column in collector.columns]
         return [row.cells.get(column, NULL) for column in columns], row.mistakes
@@ -87,27 +84,39 @@ class _Row:
         self.cells: dict[str, Cell] = {}
         self.mistakes: dict[str, UsageError] = {}
 
-    def attempt(self, name: str, action: Callable[[], Any], otherwise: Any) -> Any:
-        """The result of an action; a mistake is kept until the exchange that the other ranks wait for is done."""
+    def parts(self, name: str, collector: Collector) -> list[ValueCollector]:
+        """The values of each column of a collector that has values."""
+        if isinstance(collector, ValueCollector):
+            return [collector]
+        assert isinstance(collector, MetricCollector)
+        mistakes: list[UsageError] = []
+        parts = collector.parts(mistakes)
+        self.mistakes.update((name, mistake) for mistake in mistakes)
+        return parts
+
+    def share(self, name: str, action: Callable[[], Partial]) -> Partial:
+        """A rank's share; nothing after a mistake, which is kept until the exchange is done."""
         try:
             return action()
         except UsageError as mistake:
             self.mistakes[name] = mistake
-            return otherwise
+            return NOTHING
 
-    def add(self, name: str, collector: Collector, action: Callable[[], list[Cell]]) -> None:
+    def add(self, name: str, collector: Collector, take: Callable[[list[Cell]], UsageError | None]) -> None:
         """The cells of a collector's columns."""
-        self.cells.update(zip(collector.columns, self.attempt(name, action, []), strict=False))
+        cells: list[Cell] = []
+        mistake = take(cells)
+        if mistake is not None:
+            self.mistakes[name] = mistake
+        self.cells.update(zip(collector.columns, cells, strict=True))
 
 
-def _alone(collector: Collector, cell: float | Collector) -> list[Cell]:
-    """A collector's cells, of this rank only."""
+def _alone(collector: Collector, cell: float | Collector, row: list[Cell]) -> UsageError | None:
+    """Add a collector's cells, of this rank only."""
     if isinstance(cell, float):
-        return [cell]
-    cells: list[Cell] = []
-    if isinstance(collector, TorchMetrics):
+        row.append(cell)
+        return None
+    if isinstance(collector, MetricCollector):
         with collector.unsynced():
-            collector.take(cells)
-    else:
-        collector.take(cells)
-    return cells
+            return collector.take(row)
+    return collector.take(row)
