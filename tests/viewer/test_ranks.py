@@ -9,7 +9,8 @@ from viewing import rows, text, until
 
 from neurockt.monitor import Recorder
 from neurockt_viewer.app import ViewerApp
-from neurockt_viewer.charts.ranks import RankedSeries, series_of
+from neurockt_viewer.charts.lines import RunLines
+from neurockt_viewer.charts.series import Line
 from neurockt_viewer.charts.source import Metric
 from neurockt_viewer.screens.prompts import Choose
 from neurockt_viewer.screens.run import RunScreen
@@ -86,20 +87,22 @@ async def test_a_run_of_one_writer_has_no_ranks_to_choose(tiny_run: Path) -> Non
 
 def test_a_live_rank_joins_the_mean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A rank that begins to record after the charts were opened is in the mean and the band from then on."""
+
+    def line() -> Line:
+        (found,) = lines.lines([LOSS], "step")
+        return found
+
     first = record(tmp_path, monkeypatch, 0, 4)
-    series = series_of(tmp_path / "ranked")
-    assert isinstance(series, RankedSeries)
-    series.outline()
-    series.read([LOSS])
-    assert not series.line(LOSS, "step").band
+    lines = RunLines([tmp_path / "ranked"])
+    assert lines.open()
+    lines.read([LOSS], lambda: True)
+    assert not line().band
     second = record(tmp_path, monkeypatch, 2, 4)
-    assert series.is_live()
-    assert series.poll()
-    series.outline()
-    series.read([LOSS])
-    line = series.line(LOSS, "step")
-    assert (line.band, line.series.last.tolist()) == (True, [2.0, 3.0, 4.0, 5.0])
-    assert series.line(LOSS, "step").series is line.series, "nothing has come, so nothing is made anew"
+    assert lines.live()
+    assert lines.open()
+    lines.read([LOSS], lambda: True)
+    assert (line().band, line().series.last.tolist()) == (True, [2.0, 3.0, 4.0, 5.0])
+    assert line().series is line().series, "nothing has come, so nothing is drawn again"
     first.finish()
     second.finish()
-    assert not series.is_live()
+    assert not lines.live()

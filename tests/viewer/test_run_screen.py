@@ -15,7 +15,6 @@ from textual.widgets import Static
 from viewing import until
 
 from neurockt_viewer.app import ViewerApp
-from neurockt_viewer.charts.source import Metric
 from neurockt_viewer.screens.run import RunScreen
 from neurockt_viewer.settings import Settings
 from neurockt_viewer.widgets.chart_grid import ChartGrid
@@ -56,8 +55,7 @@ def info(screen: RunScreen) -> list[str]:
 
 def read(grid: ChartGrid) -> int:
     """Losses that the charts know of."""
-    assert grid.series is not None
-    return len(grid.series.lines([Metric("steps", "loss")], "step")[0].series)
+    return len(grid.charts[0].lines[0].series)
 
 
 def said(lines: list[str], begin: str) -> str:

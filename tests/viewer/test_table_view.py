@@ -127,7 +127,7 @@ async def test_no_more_than_what_is_near_is_in_memory(run_dir: Path, monkeypatch
         assert view.rows is not None
         for keys in ["pagedown"] * 30, ["G"], ["pageup"] * 5, [":", *"50%", "enter"], ["g"]:
             await press(pilot, view, *keys)
-            held = sum(9 * len(span) for span, _ in view.rows._blocks)
+            held = sum(9 * len(span) for span, _ in view.rows._blocks.values())
             assert held <= room + 2 * 9 * GROUP * 6  # the page itself may lie in two groups
             row = view.grid.cursor_row
             assert status(view).startswith(f"loss {loss_at(row + 1)!r} at step {row + 1:,} · row {row + 1:,} ")
@@ -318,3 +318,23 @@ async def test_a_table_without_rows_says_so(run_dir: Path) -> None:
         await press(pilot, view, "down", "G", "s", "n", "M", "y", ":")
         assert status(view) == "no epochs recorded yet"
     assert open_run(run_dir).info.epochs.rows == 0
+
+
+def test_a_table_that_grows_keeps_one_block_of_its_last_group(tmp_path: Path) -> None:
+    """However often it is looked at while rows are recorded."""
+    recorder = Recorder(tmp_path, run_id="run", quiet=True)
+    loss = recorder.track_scalar("loss", last)(float)
+    with recorder(train=True):
+        loss(0.0)
+    rows = table_rows.TableRows(open_run(recorder.run_dir).rows("steps"))
+    for _ in range(50):
+        with recorder(train=True):
+            loss(1.0)
+        rows.look()
+        rows.update(*rows.known)
+        rows.want(range(len(rows)), range(4))
+        rows.load()
+    recorder.finish()
+    assert len(rows) == 51
+    assert rows.value(50, "loss") == "1.0"
+    assert len(rows._blocks) == 4

@@ -49,7 +49,8 @@ class TableRows:
         """Where the table is sorted: the place of each row."""
         self.sorted_by: tuple[str, bool] | None = None
         """The column by which it is sorted, and whether from the largest down."""
-        self._blocks: OrderedDict[tuple[range, str], Block] = OrderedDict()
+        self._blocks: OrderedDict[tuple[int, str], tuple[range, Block]] = OrderedDict()
+        """Values by the first position of their group and their column. Only the reading thread changes this."""
         self._single: OrderedDict[int, dict[str, Value]] = OrderedDict()
         self._rewinds = 0
         self.wanted: tuple[range, list[str]] = range(0), []
@@ -60,11 +61,8 @@ class TableRows:
 
     # The thread that draws
 
-    def take(self, groups: Groups, columns: Sequence[str]) -> None:
-        """The table has come to this; where it has become shorter, what was known of it holds no longer."""
-        if groups.total < self._groups.total:
-            self._blocks.clear()
-            self._single.clear()
+    def update(self, groups: Groups, columns: Sequence[str]) -> None:
+        """Show the table as it is now."""
         self._groups = groups
         if tuple(columns) != self._all or (self.sorted_by and self.order is None):
             self._all = tuple(columns)
@@ -131,7 +129,7 @@ class TableRows:
         single = self._single.get(place)
         cells = []
         for name in self.names[columns.start : columns.stop]:
-            block = self._blocks.get((span, name))
+            block = self._block(span, name)
             if block is not None:
                 cells.append(_cell(name, block.at(place - span.start)))
             elif single is not None and name in single:
@@ -144,7 +142,7 @@ class TableRows:
         """One value exactly, or why there is none."""
         place = self.place(row)
         span = self._groups.span(self._groups.of(place))
-        block, single = self._blocks.get((span, name)), self._single.get(place)
+        block, single = self._block(span, name), self._single.get(place)
         if block is not None:
             value = block.at(place - span.start)
         elif single is not None and name in single:
@@ -156,6 +154,11 @@ class TableRows:
         if name == "time":
             return show_time(int(value), exact=True)
         return f"{value:,}" if isinstance(value, int) else show_exact(value)
+
+    def _block(self, span: range, name: str) -> Block | None:
+        """The values of a group; None where they are not known, or where the group has grown since."""
+        known = self._blocks.get((span.start, name))
+        return known[1] if known is not None and known[0] == span else None
 
     def want(self, rows: range, columns: range) -> None:
         """Read these soon, and the column that numbers the rows."""
@@ -175,7 +178,7 @@ class TableRows:
             known = (self._single.get(place, {}) for place in self.order[rows.start : rows.stop].tolist())
             return any(name not in values for values in known for name in names)
         ends = {self._groups.of(row) for row in (rows.start, rows.stop - 1)} if rows else set()
-        return any((self._groups.span(group), name) not in self._blocks for group in ends for name in names)
+        return any(self._block(self._groups.span(group), name) is None for group in ends for name in names)
 
     # The thread that reads
 
@@ -220,16 +223,16 @@ class TableRows:
 
     def _load_group(self, group: int, names: Sequence[str]) -> bool:
         span = self._reader.groups.span(group)
-        missing = [name for name in names if (span, name) not in self._blocks]
+        missing = [name for name in names if self._block(span, name) is None]
         for name, block in self._reader.read(group, missing).items() if missing else ():
-            self._blocks[span, name] = block
+            self._blocks[span.start, name] = span, block
         for name in names:
-            self._blocks.move_to_end((span, name))
+            self._blocks.move_to_end((span.start, name))
         room = MEMORY_BYTES
-        for key in reversed(list(self._blocks)):
-            room -= 9 * len(key[0])
-            if room < 0 and key[0] != span:
-                self._blocks.pop(key, None)
+        for key, (other, _) in reversed(list(self._blocks.items())):
+            room -= 9 * len(other)
+            if room < 0 and other != span:
+                del self._blocks[key]
         return bool(missing)
 
     def _load_single(self, places: Order, names: Sequence[str]) -> bool:

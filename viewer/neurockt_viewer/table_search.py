@@ -1,4 +1,4 @@
-"""Finding and sorting in a table of any size: reads a column group by group, tells how far it is, and can be stopped.
+"""Finding and sorting in a table of any size: reads a column group by group, reports how far it is, and can be stopped.
 
 These run in a thread of their own, with a reader of their own.
 """
@@ -12,21 +12,19 @@ import numpy.typing as npt
 
 from neurockt.store import RowReader
 from neurockt_viewer.table_rows import Order
-
-Tell = Callable[[float], bool]
-"""Told the part that is done; says whether to go on."""
+from neurockt_viewer.widgets.jobs import Report
 
 
-class Stopped(Exception):  # it is no error
-    """The user has thought better of it."""
+class Stopped(Exception):  # not an error
+    """The user has stopped the search."""
 
 
-def sort_order(reader: RowReader, column: str, reverse: bool, tell: Tell) -> Order:
+def sort_order(reader: RowReader, column: str, reverse: bool, report: Report) -> Order:
     """The places of the rows by a column; NaN and what has no value last, equal values in the table's order."""
     groups = reader.groups
     keys: npt.NDArray[np.float64] = np.empty(groups.total, np.float64)
     for group in range(len(groups)):
-        _go_on(tell, 0.4 * group / len(groups))
+        _go_on(report, 0.4 * group / len(groups))
         span = groups.span(group)
         block = reader.read(group, [column])[column]
         keys[span.start : span.stop] = block.values
@@ -34,25 +32,27 @@ def sort_order(reader: RowReader, column: str, reverse: bool, tell: Tell) -> Ord
             keys[span.start : span.stop][block.missing] = np.nan
     if reverse:
         np.negative(keys, out=keys)
-    _go_on(tell, 0.4)
+    _go_on(report, 0.4)
     order = np.argsort(keys, kind="stable")
-    _go_on(tell, 1.0)
+    _go_on(report, 1.0)
     return order.astype(np.int64, copy=False)
 
 
-def next_odd(reader: RowReader, column: str, after: int, backwards: bool, tell: Tell) -> int | None:
-    """The place of the next NaN or infinity, round the end to the beginning; None where there is none."""
-    return _next(reader, column, after, backwards, range(len(reader.groups)), lambda values: ~np.isfinite(values), tell)
+def next_odd(reader: RowReader, column: str, after: int, backwards: bool, report: Report) -> int | None:
+    """The position of the next NaN or infinity, round the end to the beginning; None where there is none."""
+    return _next(
+        reader, column, after, backwards, range(len(reader.groups)), lambda values: ~np.isfinite(values), report
+    )
 
 
-def next_extreme(reader: RowReader, column: str, largest: bool, after: int, tell: Tell) -> int | None:
+def next_extreme(reader: RowReader, column: str, largest: bool, after: int, report: Report) -> int | None:
     """The place of the largest or smallest value; where several rows have it, of the next one."""
     bounds = [reader.bounds(group, column)[largest] for group in range(len(reader.groups))]
     if all(bound != bound for bound in bounds):
         return None
     extreme = np.nanmax(bounds) if largest else np.nanmin(bounds)
     groups = [group for group, bound in enumerate(bounds) if bound == extreme]
-    return _next(reader, column, after, False, groups, lambda values: values == extreme, tell)
+    return _next(reader, column, after, False, groups, lambda values: values == extreme, report)
 
 
 def _next(
@@ -62,7 +62,7 @@ def _next(
     backwards: bool,
     candidates: range | list[int],
     fits: Callable[[npt.NDArray[np.float64]], npt.NDArray[np.bool_]],
-    tell: Tell,
+    report: Report,
 ) -> int | None:
     """The place of the next value that fits, in the groups where there may be one."""
     groups = reader.groups
@@ -72,7 +72,7 @@ def _next(
     turn = -1 if backwards else 1
     visited = [group for step in range(count + 1) if (group := (here + turn * step) % count) in among]
     for done, group in enumerate(visited):
-        _go_on(tell, done / len(visited))
+        _go_on(report, done / len(visited))
         block = reader.read(group, [column])[column]
         fitting = fits(block.values)
         if block.missing is not None:
@@ -95,12 +95,12 @@ def in_order(order: Order, odd: npt.NDArray[np.bool_], after: int, backwards: bo
     return int(rows[(at - 1 if backwards else at) % len(rows)])
 
 
-def odd_places(reader: RowReader, column: str, tell: Tell) -> npt.NDArray[np.bool_]:
+def odd_places(reader: RowReader, column: str, report: Report) -> npt.NDArray[np.bool_]:
     """Which rows hold NaN or an infinity."""
     groups = reader.groups
     found = np.zeros(groups.total, np.bool_)
     for group in range(len(groups)):
-        _go_on(tell, group / len(groups))
+        _go_on(report, group / len(groups))
         block = reader.read(group, [column])[column]
         span = groups.span(group)
         found[span.start : span.stop] = ~np.isfinite(block.values)
@@ -109,6 +109,6 @@ def odd_places(reader: RowReader, column: str, tell: Tell) -> npt.NDArray[np.boo
     return found
 
 
-def _go_on(tell: Tell, part: float) -> None:
-    if not tell(part):
+def _go_on(report: Report, part: float) -> None:
+    if not report(part):
         raise Stopped

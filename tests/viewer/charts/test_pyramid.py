@@ -72,3 +72,26 @@ def test_a_usual_distance_is_no_gap() -> None:
     series = to_series(single.entries, numbers.astype(float))
     assert series.gaps is not None
     assert np.flatnonzero(series.gaps).tolist() == [5]
+
+
+@pytest.mark.parametrize("pieces", [1, 7, 250, 5000])
+def test_a_run_that_goes_on_takes_no_more_memory(pieces: int) -> None:
+    """Past its limit it halves: no spike is lost, counts and means stay those of all values."""
+    rng = np.random.default_rng(0)
+    value = rng.normal(size=20_000)
+    value[[3, 777]], value[[10, 9_000]] = np.nan, np.inf
+    value[4321], value[12_345] = 1e6, -1e6
+    number = np.arange(1, len(value) + 1)
+    pyramid = Pyramid(limit=500)
+    for start in range(0, len(value), pieces * 7):
+        part = slice(start, start + pieces * 7)
+        pyramid.append(Values(number[part], number[part], number[part], value[part]))
+        entries = pyramid.entries
+        assert len(entries["number"]) <= 502
+        assert entries["number"][0] == 1
+    finite = value[np.isfinite(value)]
+    assert (np.nanmin(entries["low"]), np.nanmax(entries["high"])) == (-1e6, 1e6)
+    assert (entries["count"].sum(), entries["nan"].sum(), entries["above"].sum()) == (len(finite), 2, 2)
+    assert (entries["mean"] * entries["count"]).sum() == pytest.approx(finite.sum())
+    assert np.nanmin(entries["positive"]) == finite[finite > 0].min()
+    assert entries["last"][-1] == value[-1]

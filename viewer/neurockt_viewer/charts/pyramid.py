@@ -63,9 +63,13 @@ def stretch_for(values: int, entries: int) -> int:
 class Pyramid:
     """The entries of one metric, as its values come in. One thread feeds it; ``entries`` may be read by any."""
 
-    def __init__(self, stretch: int = 1, capacity: int = 1024) -> None:
-        """``stretch`` values an entry; ``capacity`` values are expected, and more are taken."""
+    def __init__(self, stretch: int = 1, capacity: int = 1024, limit: int = 2**62) -> None:
+        """``stretch`` values an entry; ``capacity`` values are expected.
+
+        From ``limit`` entries on, each two become one, so that a run that goes on does not take ever more memory.
+        """
         self.stretch = stretch
+        self._limit = limit
         self.values = 0
         """Values taken in."""
         self.last_number = 0
@@ -74,13 +78,21 @@ class Pyramid:
         self._names = list(_FIELDS) if stretch > 1 else ["number", "step", "time", "last"]
         self._store = {name: np.empty(capacity // stretch + 1, _FIELDS[name]) for name in self._names}
         self._whole = 0
+        self._entries = self._store, 0
+        """What another thread may read: the arrays, and how many of their entries count."""
 
     def append(self, values: Values) -> None:
-        """Take in the values that follow."""
+        """Add the values that follow."""
         if not len(values):
             return
         self.values += len(values)
         self.last_number = int(values.number[-1])
+        self._add(values)
+        while self._whole >= self._limit:
+            self._halve()
+        self._entries = self._store, self._whole + bool(self._tail_size)
+
+    def _add(self, values: Values) -> None:
         if self.stretch == 1:
             single = {"number": values.number, "step": values.step, "time": values.time, "last": values.value}
             self._put(single, len(values))
@@ -108,11 +120,28 @@ class Pyramid:
                 self._store[name] = array = grown
             array[self._whole : end] = entries[name]
 
+    def _halve(self) -> None:
+        """Make one entry of each two; a last one without a partner, and the values that do not fill one yet, stay."""
+        size, even = self._whole, self._whole // 2 * 2
+        entries: Entries = {name: array[:size] for name, array in self._store.items()}
+        if self.stretch == 1:
+            single = Values(*(entries[name] for name in ("number", "step", "time", "last")))
+            entries = {name: np.broadcast_to(array, size) for name, array in _fold(single, 1).items()}
+        pairs = _paired({name: array[:even] for name, array in entries.items()})
+        self._names, self._whole = list(_FIELDS), size - even // 2
+        store = {name: np.empty(max(self._limit, self._whole) + 1, kind) for name, kind in _FIELDS.items()}
+        for name, array in store.items():
+            array[: even // 2] = pairs[name]
+            array[even // 2 : self._whole] = entries[name][even:]
+        self._store, self.stretch = store, 2 * self.stretch
+        if self._tail_size:
+            self._put(_fold(self._tail[0], self._tail_size), 1)
+
     @property
     def entries(self) -> Entries:
         """The entries so far."""
-        end = self._whole + bool(self._tail_size)
-        return {name: array[:end] for name, array in self._store.items()}
+        store, end = self._entries
+        return {name: array[:end] for name, array in store.items()}
 
 
 def _together(parts: list[Values]) -> Values:
@@ -145,6 +174,20 @@ def _fold(values: Values, stretch: int) -> Entries:
             entries["positive"] = _none_is_nan(np.min(value, axis=1, initial=np.inf, where=above))
             entries["not_positive"] = np.count_nonzero(np.isfinite(value) & ~above, axis=1)
     return entries
+
+
+def _paired(entries: Entries) -> Entries:
+    """Each two entries as one."""
+    first, second = ({name: array[at::2] for name, array in entries.items()} for at in (0, 1))
+    made: Entries = {name: first[name] for name in ("number", "step", "time", "first")} | {"last": second["last"]}
+    for name in ("count", "nan", "above", "below", "not_positive"):
+        made[name] = first[name] + second[name]
+    for name, least in (("low", np.fmin), ("positive", np.fmin), ("high", np.fmax)):
+        made[name] = least(first[name], second[name])
+    share = second["count"] / np.maximum(made["count"], 1)
+    mean, other = (np.where(half["count"] > 0, half["mean"], 0.0) for half in (first, second))
+    made["mean"] = np.where(made["count"] > 0, mean * (1 - share) + other * share, np.nan)
+    return made
 
 
 def _fold_odd(value: Floats) -> Entries:

@@ -6,24 +6,24 @@ is loaded by the first of them, so that a screen can be painted before.
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
 from neurockt import open_run
 from neurockt.store import KEY, TABLES, arrays, layout
-from neurockt_viewer.charts.arrow import axes_of, values_of
-from neurockt_viewer.charts.pyramid import ENTRIES, Entries, Pyramid, stretch_for, to_series
+from neurockt_viewer.charts.pyramid import ENTRIES, Entries, Pyramid, Values, stretch_for, to_series
 from neurockt_viewer.charts.series import Axis, Floats, Integers, Line, Series, join
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from neurockt.run_info import TableSummary
+    from neurockt.run_info import RunInfo, TableSummary
     from neurockt.store import Damage, Outline, Run, TableFollower, TableName
 
 OUTLINE_ROWS: Final = 200_000
@@ -33,8 +33,12 @@ COARSE: Final = 8
 DETAIL: Final = 8
 """Entries wanted in every dot column. With fewer, single values are read: an entry lies in the column of its first
 value, so the borders between columns are off by an eighth of a dot at most."""
-TELL_SECONDS: Final = 0.2
-"""How often a long read tells how far it is."""
+REPORT_SECONDS: Final = 0.2
+"""How often a long read reports how far it is."""
+RETRY_SECONDS: Final = 5.0
+"""How soon to read again what the file system refused."""
+LEAST_ENTRIES: Final = 1024
+"""Entries that are kept of a metric, however many metrics there are."""
 
 
 class Metric(NamedTuple):
@@ -78,14 +82,16 @@ class RunSeries:
         """
         self._entries = entries
         self.run: Run = open_run(path)
-        self._names: dict[Metric, None] = {}
         self._made: dict[Metric, tuple[object, Series]] = {}
         self._begin()
 
     def _begin(self) -> None:
         """Know nothing but what ``run.json`` tells: the run has been opened, or was rewound since it was read."""
         self._rewinds = self.run.rewind_token
-        info = self.run.info
+        self._retry_at = math.inf
+        self.info: RunInfo = self.run.info
+        info = self.info
+        self._names: dict[Metric, None] = {}
         self.begin = info.created.timestamp()
         """Where relative time begins."""
         self.label = info.label
@@ -108,8 +114,14 @@ class RunSeries:
         """What could not be read, as far as it was tried."""
         return self.run.damaged
 
-    def _know(self, table: TableName, names: Any) -> None:
-        self._names.update((Metric(table, name), None) for name in names)
+    def has(self, metric: Metric) -> bool:
+        """Whether it is one of ``metrics``."""
+        return metric in self._names
+
+    def _know(self, table: TableName, names: Iterable[str]) -> None:
+        new = dict.fromkeys(metric for name in names if not self.has(metric := Metric(table, name)))
+        if new:
+            self._names = {**self._names, **new}  # not changed in place: another thread reads it
 
     # Reading; in one thread
 
@@ -131,10 +143,11 @@ class RunSeries:
 
         A run that was resumed from a checkpoint has other rows past that: then all is read once more.
         """
-        if self.run.rewind_token != self._rewinds:
+        if self.run.rewind_token != self._rewinds or time.monotonic() >= self._retry_at:
             self._begin()
             self.outline()
         self._read_ends()
+        wanted = [metric for metric in wanted if self.has(metric)]
         found = False
         for table in ("epochs", "steps", "system"):
             names = [metric.name for metric in wanted if metric.table == table]
@@ -148,20 +161,23 @@ class RunSeries:
                 if not self._read(table, together, begin, tell):
                     return found
                 names = [name for name in names if name not in together]
+        if found and any(damage.passing for damage in self.damaged):
+            self._retry_at = time.monotonic() + RETRY_SECONDS
         return found
 
     def _read(self, name: TableName, metrics: list[str], after: int, tell: Callable[[], bool]) -> bool:
         table = self._tables[name]
-        there = {metric.name for metric in self._names if metric.table == name}
-        values = max(table.rows, 1) * max(1, len(there))
+        room = self._entries // max(1, sum(metric.table == name for metric in self._names))
         for metric in metrics:
-            table.pyramids.setdefault(metric, Pyramid(stretch_for(values, self._entries), table.rows))
+            if metric not in table.pyramids:
+                stretch = stretch_for(max(table.rows, 1), max(1, room))
+                table.pyramids[metric] = Pyramid(stretch, table.rows, limit=2 * max(room, LEAST_ENTRIES))
             table.read_until.setdefault(metric, 0)
         _, batches = self.run.batches(name, [*layout.axes(KEY[name]), *metrics], after=after)
         told = time.monotonic()
         for batch in batches:
             self._take(name, batch, metrics)
-            if time.monotonic() - told >= TELL_SECONDS:
+            if time.monotonic() - told >= REPORT_SECONDS:
                 if not tell():
                     return False
                 told = time.monotonic()
@@ -200,6 +216,7 @@ class RunSeries:
     def detail(self, wanted: Sequence[Metric], axis: Axis, window: tuple[float, float] | None, dots: int) -> bool:
         """Read single values where a window shows too few entries; False where there was no need."""
         found = False
+        wanted = [metric for metric in wanted if self.has(metric)]
         for name, table in self._tables.items():
             needs: dict[tuple[int, int], list[str]] = {}
             for metric in wanted:
@@ -269,9 +286,9 @@ class RunSeries:
 
     def is_live(self) -> bool:
         """Whether it is still being written."""
-        info = self.run.info
-        self._attempts = info.begins
-        return info.state == "running"
+        self.info = self.run.info
+        self._attempts = self.info.begins
+        return self.info.state == "running"
 
     # Lines; from any thread
 
@@ -370,6 +387,21 @@ class RunSeries:
             beyond = np.minimum((steps - ends[-1]) / length, 1.0)
             placed = np.where(steps > ends[-1], epochs[-1] + beyond, placed)
         return placed
+
+
+def axes_of(rows: pa.Table, table: TableName) -> Values:
+    """The axes of rows, with nothing for a value."""
+    step, number, time = (arrays.numbers(rows[name]) for name in ("step", KEY[table], "time"))
+    return Values(number, step, time, np.zeros(len(number)))
+
+
+def values_of(axes: Values, column: pa.ChunkedArray) -> Values:
+    """A column's values that are not null."""
+    values, missing = arrays.numbers(column), arrays.missing(column)
+    if missing is None:
+        return Values(axes.number, axes.step, axes.time, values)
+    there = ~missing
+    return Values(axes.number[there], axes.step[there], axes.time[there], values[there])
 
 
 def _cut(entries: Entries, cut: slice) -> Entries:

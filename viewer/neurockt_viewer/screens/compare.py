@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final
 
-from textual import on, work
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Vertical
@@ -16,13 +16,13 @@ from textual.content import Content
 from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Static
-from textual.worker import get_current_worker
 
 from neurockt import open_run
 from neurockt.errors import NeurocktError
 from neurockt.formatting import clean
 from neurockt.run_info import RunInfo
 from neurockt.store import Run
+from neurockt_viewer import background
 from neurockt_viewer.charts import palette
 from neurockt_viewer.comparison import Compared, MetricColumn, compare_configs, compare_metrics
 from neurockt_viewer.text import styled
@@ -86,6 +86,8 @@ class CompareScreen(Screen[None]):
         self._current = CHARTS
         self._columns: list[MetricColumn] = []
         self._wake = threading.Event()
+        self._runs: dict[Path, Run] = {}
+        self._latest: dict[Path, RunInfo] = {}
 
     def compose(self) -> ComposeResult:
         """From the top: what this is, the tabs, what the tab shows, the keys."""
@@ -93,7 +95,7 @@ class CompareScreen(Screen[None]):
         yield TabBar(TABS)
         with Container(id="tab"):
             with Vertical():
-                yield ChartGrid(*self._places, colours=tuple(self._places.values()))
+                yield ChartGrid(*self._places, places=tuple(self._places.values()))
             with Vertical():
                 yield Grid(id="metrics")
                 yield Static(id="metrics-note", classes="note")
@@ -104,46 +106,40 @@ class CompareScreen(Screen[None]):
 
     def on_mount(self) -> None:
         """Begin to look."""
-        self._say()
+        self._show_title()
         self.action_tab(CHARTS)
-        self._look()
+        self.run_worker(self._follow, thread=True, group="infos", exit_on_error=False)
 
     def on_unmount(self) -> None:
         """Let the thread end."""
         self._wake.set()
 
-    @work(thread=True, exclusive=True, group="infos", exit_on_error=False)
-    def _look(self) -> None:
-        """Ask the runs what they came to, again and again while one of them is live."""
-        worker = get_current_worker()
-        runs: list[Run] = []
+    def _follow(self) -> None:
+        """Read what the runs are, again and again while one of them is live or cannot be read."""
+        background.repeat(self._read, self._wake, lambda why: None)
+
+    def _read(self) -> float | None:
+        infos = dict(self._latest)
+        failed = False
         for path in self._places:
             try:
-                runs.append(open_run(path))
-            except NeurocktError:
-                continue  # the charts say why
-        known: list[RunInfo] = []
-        while not worker.is_cancelled:
-            infos = []
-            for run in runs:
-                try:
-                    infos.append(run.current_info())
-                except NeurocktError:
-                    infos += [info for info in known if info.path == run.path]
-            if infos != known:
-                known = infos
-                self.post_message(self.Known(infos))
-            if not any(info.state == "running" for info in infos) or self._wake.wait(INFO_SECONDS):
-                return
+                run = self._runs[path] = self._runs.get(path) or open_run(path)
+                infos[path] = run.current_info()
+            except (NeurocktError, OSError):  # the charts show why
+                failed = True
+        if infos != self._latest:
+            self._latest = infos
+            self.post_message(self.Known([infos[path] for path in self._places if path in infos]))
+        return INFO_SECONDS if failed or any(info.state == "running" for info in infos.values()) else None
 
     @on(Known)
-    def _take(self, message: Known) -> None:
+    def _show_known(self, message: Known) -> None:
         self._infos = message.infos
-        self._say()
+        self._show_title()
         self._fill_metrics()
         self._fill_config()
 
-    def _say(self) -> None:
+    def _show_title(self) -> None:
         """Which runs these are, each in the colour of its curves."""
         names = {info.path: info.label for info in self._infos}
         dark = self.app.current_theme.dark

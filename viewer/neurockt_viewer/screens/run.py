@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final
 
-from textual import on, work
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
@@ -16,13 +16,12 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Static
-from textual.worker import get_current_worker
 
 from neurockt import open_run
-from neurockt.errors import NeurocktError
-from neurockt.formatting import clean, format_ago, format_duration
+from neurockt.formatting import format_ago, format_duration
 from neurockt.run_info import RunInfo, State
 from neurockt.store import Origin, Run, layout
+from neurockt_viewer import background
 from neurockt_viewer.text import full_path, styled
 from neurockt_viewer.widgets.key_line import KeyLine
 from neurockt_viewer.widgets.preview import MUTED, state_text
@@ -66,7 +65,7 @@ class RunScreen(Screen[None]):
 
     @dataclass
     class InfoLost(Message):
-        """The run cannot be read."""
+        """The run cannot be read; or it can again, and there is nothing to report."""
 
         why: str
 
@@ -80,6 +79,8 @@ class RunScreen(Screen[None]):
         self._info: RunInfo | None = None
         self._origin: Origin | None = None
         self._ranks: dict[int, State] = {}
+        self._latest: RunScreen.InfoRead | None = None
+        """What was posted last."""
         self._wake = threading.Event()
         self._current = 0
         self._tabs: dict[int, Widget] = {}
@@ -96,8 +97,8 @@ class RunScreen(Screen[None]):
 
     def on_mount(self) -> None:
         """Show the charts, and begin to look how the run stands."""
-        self._say()
-        self._look()
+        self._show_title()
+        self.run_worker(self._follow, thread=True, group="info", exit_on_error=False)
         self.call_after_refresh(self._show_first_tab)
 
     async def _show_first_tab(self) -> None:
@@ -111,35 +112,27 @@ class RunScreen(Screen[None]):
 
     # How the run stands
 
-    @work(thread=True, exclusive=True, group="info", exit_on_error=False)
-    def _look(self) -> None:
-        """Look again and again how the run stands."""
-        worker = get_current_worker()
-        told: tuple[RunInfo, Origin | None, dict[int, State]] | None = None
-        origin: Origin | None = None
-        while not worker.is_cancelled:
-            self._wake.clear()
-            shown = self._shown
-            try:
-                if self._run is None or self._run.path != shown:
-                    self._run = open_run(shown)
-                info = self._run.info
-                if self._exact or info.state == "killed":  # whose last rows nobody has counted
-                    info = self._run.current_info()
-                origin = self._run.origin() if self._exact else origin
-                ranks = open_run(self._path).rank_states() if info.ranks is not None else {}
-            except NeurocktError as error:
-                self.post_message(self.InfoLost(str(error)))
-                told = None
-            else:
-                if (info, origin, ranks) != told:
-                    told = info, origin, ranks
-                    self.post_message(self.InfoRead(*told))
-            live = told is not None and "running" in (told[0].state, *told[2].values())
-            self._wake.wait(LIVE_SECONDS if live else STILL_SECONDS)
+    def _follow(self) -> None:
+        """Look again and again at the state of the run, in a worker's thread."""
+        background.repeat(self._look, self._wake, lambda why: self.post_message(self.InfoLost(why)))
+
+    def _look(self) -> float:
+        shown = self._shown
+        if self._run is None or self._run.path != shown:
+            self._run = open_run(shown)
+        info = self._run.info
+        if self._exact or info.state == "killed":  # whose last rows nobody has counted
+            info = self._run.current_info()
+        origin = self._run.origin() if self._exact else self._origin
+        ranks = open_run(self._path).rank_states() if info.ranks is not None else {}
+        read = self.InfoRead(info, origin, ranks)
+        if read != self._latest:
+            self._latest = read
+            self.post_message(read)
+        return LIVE_SECONDS if "running" in (info.state, *ranks.values()) else STILL_SECONDS
 
     @on(InfoRead)
-    def _take(self, message: InfoRead) -> None:
+    def _show_state(self, message: InfoRead) -> None:
         from neurockt_viewer.widgets.info import InfoView
         from neurockt_viewer.widgets.table_view import TableView
 
@@ -157,19 +150,15 @@ class RunScreen(Screen[None]):
         for index, table in ((1, message.info.steps), (2, message.info.epochs)):
             if index not in self._tabs:
                 bar.note(index, f"{table.rows:,}")
-        self._say()
-        self._tell("")
+        self._show_title()
 
     @on(InfoLost)
-    def _lose(self, message: InfoLost) -> None:
-        self._tell(clean(message.why, 1000))
-
-    def _tell(self, problem: str) -> None:
+    def _show_error(self, message: InfoLost) -> None:
         line = self.query_one("#problem", Static)
-        line.update(Content(problem))
-        line.display = bool(problem)
+        line.update(Content(message.why))
+        line.display = bool(message.why)
 
-    def _say(self) -> None:
+    def _show_title(self) -> None:
         info = self._info
         pieces = [styled("neurockt", "bold $primary"), Content("  ")]
         if info is None:
@@ -267,7 +256,7 @@ class RunScreen(Screen[None]):
         if self._info is not None and isinstance(tab, InfoView):
             damaged = dict.fromkeys(self._run.damaged if self._run else ())
             for grid in self.query(ChartGrid):  # which has read more of the run
-                damaged |= dict.fromkeys(grid.series.damaged if grid.series else ())
+                damaged |= dict.fromkeys(grid.damaged)
             tab.show(self._info, tuple(f"{damage}" for damage in damaged), self._origin)
 
     async def action_next_tab(self, direction: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -11,6 +12,8 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.content import Content
+from textual.message import Message
+from textual.screen import Screen
 from textual.widgets import Input, Static
 
 from neurockt.errors import QueryError, UsageError
@@ -22,7 +25,7 @@ from neurockt_viewer.columns import possible_columns
 from neurockt_viewer.marks import Marks
 from neurockt_viewer.run_rows import Head, RunRows, group_fields
 from neurockt_viewer.screens.prompts import Choose, Tell
-from neurockt_viewer.screens.watching import WatchingScreen
+from neurockt_viewer.screens.watching import DirectoryWatch, Listing
 from neurockt_viewer.settings import Settings
 from neurockt_viewer.text import block, full_path, styled
 from neurockt_viewer.widgets.grid import Grid
@@ -46,7 +49,7 @@ FILTER_HINT: Final = (
 )
 
 
-class RunsScreen(WatchingScreen):
+class RunsScreen(Screen[None]):
     """The runs of a directory."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -66,15 +69,39 @@ class RunsScreen(WatchingScreen):
         Binding("escape", "back", "Clear the filter, then the marks", show=False),
     ]
 
+    @dataclass
+    class Listed(Message):
+        """The directory has been looked at."""
+
+        listing: Listing
+
+        def can_replace(self, message: Message) -> bool:
+            """Only the latest counts."""
+            return isinstance(message, RunsScreen.Listed)
+
+    @dataclass
+    class ListingFailed(Message):
+        """The directory cannot be listed; or it can again, and there is nothing to report."""
+
+        why: str
+
     def __init__(self, root: Path, settings: Settings) -> None:
         """The runs in ``root``."""
-        super().__init__(root)
+        super().__init__()
+        self._root = root
+        self._watch = DirectoryWatch(
+            root,
+            lambda listing: self.post_message(self.Listed(listing)),
+            lambda why: self.post_message(self.ListingFailed(why)),
+        )
         self._settings = settings
         self._runs: list[RunInfo] = []
-        self._read: WatchingScreen.RunsRead | None = None
-        self._trouble = ""
+        self._listing: Listing | None = None
+        self._error = ""
+        """Why the directory cannot be listed."""
         self._query: Query = parse("")
         self._problem = ""
+        """What is wrong with the filter."""
         self._marks = Marks()
         self._rows = RunRows([], self._query, settings, self._marks)
         self._folded: set[str] = set()
@@ -93,10 +120,26 @@ class RunsScreen(WatchingScreen):
     def on_mount(self) -> None:
         """Begin to look."""
         self.query_one("#runs", Grid).focus()
-        self._say()
+        self._show_title()
         self._lay_out()
-        self.call_after_refresh(self.watch_directory)
+        self.call_after_refresh(self._begin_to_look)
         self.set_interval(TICK_SECONDS, self.query_one("#runs", Grid).refresh)
+
+    def _begin_to_look(self) -> None:
+        self.run_worker(self._watch.follow, thread=True, group="look", exit_on_error=False)
+
+    def on_unmount(self) -> None:
+        """Let the thread end."""
+        self._watch.wake.set()
+
+    def on_screen_suspend(self) -> None:
+        """Look less often while another screen is on top."""
+        self._watch.hidden = True
+
+    def on_screen_resume(self) -> None:
+        """Look at once when this is on top again."""
+        self._watch.hidden = False
+        self._watch.wake.set()
 
     def on_resize(self) -> None:
         """The preview needs room."""
@@ -105,19 +148,20 @@ class RunsScreen(WatchingScreen):
 
     # What is found
 
-    @on(WatchingScreen.RunsRead)
-    def _take(self, message: WatchingScreen.RunsRead) -> None:
-        self._read, self._runs, self._trouble = message, message.runs, ""
-        if message.whole:
-            self._marks.keep(info.path for info in message.runs)
+    @on(Listed)
+    def _show_listing(self, message: Listed) -> None:
+        listing = message.listing
+        self._listing, self._runs = listing, listing.runs
+        if listing.whole:
+            self._marks.keep({*(info.path for info in listing.runs), *listing.problems})
         begun = time.monotonic()
         self._arrange()
-        self._arranging = time.monotonic() - begun
+        self._watch.drawing = time.monotonic() - begun
 
-    @on(WatchingScreen.DirectoryLost)
-    def _lose(self, message: WatchingScreen.DirectoryLost) -> None:
-        self._trouble = clean(message.why)
-        self._say()
+    @on(ListingFailed)
+    def _show_error(self, message: ListingFailed) -> None:
+        self._error = message.why
+        self._show_title()
 
     # Arranging
 
@@ -130,11 +174,11 @@ class RunsScreen(WatchingScreen):
         place = self._rows.place_of(under) if under is not None and grid.cursor_row else None
         grid.frozen = 3 if len(self._rows.columns) > 3 and self._rows.columns[2].key == "name" else 1
         grid.show(self._rows, row=place, column=max(1, grid.cursor_column))
-        self._say()
+        self._show_title()
 
-    def _say(self) -> None:
+    def _show_title(self) -> None:
         """What is on the screen, in the line above it."""
-        read, shown = self._read, len(self._rows.shown)
+        read, shown = self._listing, len(self._rows.shown)
         pieces = []
         if read is None:
             pieces.append("reading …")
@@ -155,15 +199,15 @@ class RunsScreen(WatchingScreen):
         counts = Content(f"  {' · '.join(pieces)}  ")
         title = Content.assemble(styled("neurockt", "bold $primary"), counts, styled(self._root, "$text-muted"))
         self.query_one("#title", Static).update(title, layout=False)
-        _put(self.query_one("#problem", Static), self._problem or self._trouble)
-        self._say_empty()
+        _put(self.query_one("#problem", Static), self._problem or self._error)
+        self._show_empty()
 
-    def _say_empty(self) -> None:
+    def _show_empty(self) -> None:
         """Why there is nothing to see, where there is nothing."""
         text = ""
-        if self._read is not None and not self._rows.shown:
-            if self._read.problems:
-                path, why = next(iter(self._read.problems.items()))
+        if self._listing is not None and not self._rows.shown:
+            if self._listing.problems:
+                path, why = next(iter(self._listing.problems.items()))
                 text = f"None of the runs in {clean(self._root)} can be read; {clean(path.name)}: {clean(why)}"
             elif self._runs:
                 text = f"None of the {len(self._runs):,} runs fits the filter. Esc clears it."
@@ -213,7 +257,7 @@ class RunsScreen(WatchingScreen):
             self._query, self._problem = parse(event.value), ""
         except QueryError as error:
             self._problem = f"{' ' * display_width(event.value[: error.position])}^ {clean(error.problem)}"
-            self._say()
+            self._show_title()
             return
         self._arrange()
 
@@ -237,7 +281,7 @@ class RunsScreen(WatchingScreen):
         """While the filter is typed, letters are letters; comparing takes two."""
         if action == "compare" and len(self._marks) < 2:
             return False
-        if action == "problems" and not (self._read and self._read.problems):
+        if action == "problems" and not (self._listing and self._listing.problems):
             return False
         if action == "preview" and self.size.width < PREVIEW_WIDTH:
             return False
@@ -285,7 +329,7 @@ class RunsScreen(WatchingScreen):
     def _redraw(self) -> None:
         self.query_one("#runs", Grid).refresh()
         self.refresh_bindings()
-        self._say()
+        self._show_title()
 
     def action_compare(self) -> None:
         """Compare the marked runs."""
@@ -298,7 +342,7 @@ class RunsScreen(WatchingScreen):
 
     def action_problems(self) -> None:
         """Tell which runs cannot be read, and why."""
-        problems = self._read.problems if self._read else {}
+        problems = self._listing.problems if self._listing else {}
         told = [
             Content.assemble(styled(path.name, "bold"), "\n", block(why, 1000), "\n")
             for path, why in list(problems.items())[:PROBLEMS_TOLD]
@@ -309,7 +353,7 @@ class RunsScreen(WatchingScreen):
 
     def action_refresh(self) -> None:
         """Look now."""
-        self._wake.set()
+        self._watch.wake.set()
 
     def action_sort(self) -> None:
         """Sort by the column under the cursor; again, the other way round."""

@@ -1,100 +1,81 @@
-"""A screen that looks at a directory of runs again and again, in a thread, and is told of what has changed."""
+"""Looks at a directory of runs again and again, in a worker's thread."""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from textual import work
-from textual.message import Message
-from textual.screen import Screen
 from textual.worker import get_current_worker
 
 from neurockt.catalogue import RunWatcher
-from neurockt.errors import NeurocktError
 from neurockt.run_info import RunInfo
+from neurockt_viewer import background
 
 POLL_SECONDS: Final = 1.0
-"""How often the directory is looked at."""
+HIDDEN_SECONDS: Final = 10.0
+"""How often to look at the directory while its list is on the screen, and while it is not."""
 ARRANGE_REST: Final = 8.0
-"""How many times as long as arranging the runs took it is at least to the next time, while more are being read."""
+"""While runs are being read: the shortest time between two reports, as a multiple of what drawing one takes."""
 POLL_SHARE: Final = 0.02
 """The share of a core that looking may take: ten thousand runs on a slow disk are looked at less often."""
 
 
-class WatchingScreen(Screen[None]):
-    """Posts what the runs of a directory are, as they come, grow and end."""
+@dataclass
+class Listing:
+    """The runs of a directory at one moment."""
 
-    @dataclass
-    class RunsRead(Message):
-        """The directory has been looked at."""
+    runs: list[RunInfo]
+    total: int
+    problems: dict[Path, str]
+    """The runs that cannot be read, and why."""
+    whole: bool
+    """Whether all of them have been read."""
 
-        runs: list[RunInfo]
-        total: int
-        problems: dict[Path, str]
-        whole: bool
-        """Whether all of them have been read."""
 
-        def can_replace(self, message: Message) -> bool:
-            """The latest look says all."""
-            return isinstance(message, WatchingScreen.RunsRead)
+class DirectoryWatch:
+    """Reports the runs of a directory whenever they change."""
 
-    @dataclass
-    class DirectoryLost(Message):
-        """The directory cannot be listed."""
+    def __init__(self, root: Path, found: Callable[[Listing], object], failed: Callable[[str], object]) -> None:
+        """Nothing is read before ``follow``.
 
-        why: str
-
-    def __init__(self, root: Path) -> None:
-        """Looks at ``root`` once ``watch_directory`` is called."""
-        super().__init__()
-        self._root = root
+        Args:
+            root: the directory.
+            found: called in the reading thread with the runs.
+            failed: called there with the reason why the directory cannot be listed; empty when it can again.
+        """
+        self.wake = threading.Event()
+        """To be set to look at once."""
+        self.drawing = 0.0
+        """Seconds that it took to draw the latest listing."""
+        self.hidden = False
         self._watcher = RunWatcher(root)
-        self._wake = threading.Event()
-        self._arranging = 0.0
-        """Seconds that the last ``RunsRead`` kept who heard it."""
+        self._found, self._failed = found, failed
+        self._reported = False
 
-    def on_unmount(self) -> None:
-        """Let the thread end."""
-        self._wake.set()
+    def follow(self) -> None:
+        """Look until the worker is cancelled."""
+        background.repeat(self._look, self.wake, self._failed)
 
-    def on_screen_resume(self) -> None:
-        """Look at once when this is on top again."""
-        self._wake.set()
-
-    @work(thread=True, exclusive=True, group="look", exit_on_error=False)
-    def watch_directory(self) -> None:
-        """Look at the directory again and again, and tell what has changed."""
+    def _look(self) -> float:
         worker = get_current_worker()
-        first = True
-        while not worker.is_cancelled:
-            self._wake.clear()
-            began = time.thread_time()
-            try:
-                told, told_at = 0, 0.0
-                for changed in self._watcher.look():
-                    if worker.is_cancelled:
-                        return
-                    rested = time.monotonic() - told_at >= self._arranging * ARRANGE_REST
-                    if changed and told and rested:
-                        self._tell(whole=False)
-                        told_at = time.monotonic()
-                    told += changed
-                    pending = changed
-                if first or pending or told:
-                    self._tell(whole=True)
-                first = False
-            except NeurocktError as error:
-                self.post_message(self.DirectoryLost(str(error)))
-            cost = time.thread_time() - began
-            self._wake.wait(max(POLL_SECONDS, cost / POLL_SHARE))
-            while not self.is_current and self.is_running and not worker.is_cancelled:
-                self._wake.clear()
-                self._wake.wait(POLL_SECONDS * 10)
+        began, reported_at, changes, pending = time.thread_time(), 0.0, 0, False
+        for pending in self._watcher.look():
+            if worker.is_cancelled:
+                break
+            if pending and changes and time.monotonic() - reported_at >= self.drawing * ARRANGE_REST:
+                self._report(whole=False)
+                reported_at = time.monotonic()
+            changes += pending
+        if pending or changes or not self._reported:
+            self._report(whole=True)
+        cost = time.thread_time() - began
+        return max(HIDDEN_SECONDS if self.hidden else POLL_SECONDS, cost / POLL_SHARE)
 
-    def _tell(self, *, whole: bool) -> None:
+    def _report(self, *, whole: bool) -> None:
         watcher = self._watcher
-        self.post_message(self.RunsRead(watcher.runs, watcher.total, dict(watcher.problems), whole))
+        self._reported = True
+        self._found(Listing(watcher.runs, watcher.total, dict(watcher.problems), whole))

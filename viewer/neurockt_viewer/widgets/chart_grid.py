@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual import events, on
 from textual.actions import SkipAction
@@ -13,15 +13,21 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Grid
 from textual.content import Content
+from textual.message import Message
+from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from neurockt.formatting import clean
+from neurockt_viewer.background import ERROR_LIMIT
 from neurockt_viewer.charts import grouping
 from neurockt_viewer.charts.points import points
 from neurockt_viewer.charts.series import Axis, ChartSettings
 from neurockt_viewer.charts.source import Metric
 from neurockt_viewer.widgets.chart import Chart
 from neurockt_viewer.widgets.chart_reader import ChartReader
+
+if TYPE_CHECKING:
+    from neurockt.store import Damage
 
 CHART_WIDTH: Final = 52
 CHART_HEIGHT: Final = 12
@@ -34,7 +40,7 @@ AXIS_NAMES: Final[dict[Axis, str]] = {
 }
 
 
-class ChartGrid(ChartReader):
+class ChartGrid(Widget):
     """Every metric of a run as a chart; of several runs, each a line in it."""
 
     DEFAULT_CSS = """
@@ -58,15 +64,24 @@ class ChartGrid(ChartReader):
         Binding("down,j", "focus_by(1, True)", "Down", show=False, id="charts.down"),
     ]
 
-    def __init__(self, *paths: Path, colours: Sequence[int] = (), **options: Any) -> None:
+    @dataclass
+    class Known(Message):
+        """There is more to draw, or an error to show."""
+
+        def can_replace(self, message: Message) -> bool:
+            return isinstance(message, ChartGrid.Known)
+
+    def __init__(self, *paths: Path, places: Sequence[int] = (), **options: Any) -> None:
         """The charts of the runs at ``paths``; they are read once this is on the screen.
 
         Args:
             paths: one run, or several to be drawn over each other.
-            colours: the place of each of several in the palette; default the order.
+            places: the place of each of several in the palette; default the order.
             options: for ``Widget``.
         """
-        super().__init__(paths, colours, **options)
+        super().__init__(**options)
+        self._paths = paths
+        self._reader = ChartReader(paths, places, lambda: self.post_message(self.Known()))
         self._banded = False
         self._shared = ChartSettings()
         self._log_y: dict[tuple[Metric, ...], bool] = {}
@@ -77,7 +92,6 @@ class ChartGrid(ChartReader):
         self._large: tuple[Metric, ...] | None = None
         self._charts: list[Chart] = []
         self._shown: list[tuple[Metric, ...]] = []
-        self._error = ""
 
     def compose(self) -> ComposeResult:
         """The charts, what is to be known of them, and the search."""
@@ -87,7 +101,16 @@ class ChartGrid(ChartReader):
 
     def on_mount(self) -> None:
         """Begin to read."""
-        self.follow()
+        self.run_worker(self._reader.follow, thread=True, group="charts", exit_on_error=False)
+
+    def on_unmount(self) -> None:
+        """Let the thread end."""
+        self._reader.wake.set()
+
+    @property
+    def damaged(self) -> list[Damage]:
+        """What could not be read of the runs so far."""
+        return self._reader.lines.damaged
 
     @property
     def charts(self) -> list[Chart]:
@@ -101,22 +124,18 @@ class ChartGrid(ChartReader):
 
     # What the thread posts
 
-    @on(ChartReader.Known)
+    @on(Known)
     def _draw_known(self) -> None:
-        self._regroup()
-
-    @on(ChartReader.Failed)
-    def _say_failed(self, message: ChartReader.Failed) -> None:
-        self._error = clean(message.why)
-        self._say()
+        if self._reader.opened:
+            self._regroup()
+        else:
+            self._show_status()
 
     # Which charts there are
 
     def _regroup(self) -> None:
         """Sort the metrics into charts, and show the page."""
-        if self._series is None:
-            return
-        found = grouping.group(self._series.metrics, paired=self._paired)
+        found = grouping.group(self._reader.lines.metrics, paired=self._paired)
         self._groups = grouping.search(found, self._words)
         if self._large is not None and self._large not in found:
             self._large = None
@@ -145,7 +164,7 @@ class ChartGrid(ChartReader):
         self.call_after_refresh(self._keep_focus)
         self._want()
         self._draw()
-        self._say()
+        self._show_status()
 
     def _keep_focus(self) -> None:
         """Give a chart the keys where no other widget has them."""
@@ -163,27 +182,27 @@ class ChartGrid(ChartReader):
 
     def _want(self) -> None:
         """Tell the thread what is looked at."""
-        wanted = tuple(metric for together in self._shown for metric in together) if self._seen else ()
+        wanted = tuple(metric for together in self._shown for metric in together) if self._reader.seen else ()
         dots = 2 * (self.size.width if self._large else self.size.width // self._grid()[0])
         view = self._shared.axis, self._shared.window, dots
-        if (wanted, view) != (self._wanted, self._view):
-            self._wanted, self._view = wanted, view
-            self._wake.set()
+        if (wanted, view) != (self._reader.wanted, self._reader.view):
+            self._reader.wanted, self._reader.view = wanted, view
+            self._reader.wake.set()
 
     def _draw(self) -> None:
-        if self._series is None:
-            return
         for chart, together in zip(self.charts, self._shown, strict=True):
             settings = replace(self._shared, log_y=self._log_y.get(together, False))
             heading = together[0].name if len(self._paths) > 1 and len(together) == 1 else ""
             chart.heading = heading
-            chart.show(self._series.lines(together, settings.axis, banded=self._banded), settings)
+            chart.show(self._reader.lines.lines(together, settings.axis, banded=self._banded), settings)
 
-    def _say(self) -> None:
+    def _show_status(self) -> None:
         """What page this is, and how it is looked at."""
-        said = [self._error] if self._error else []
-        if self._series is None:
-            said.append("reading …" if not self._error else "")
+        lines = self._reader.lines
+        errors = dict.fromkeys(filter(None, [self._reader.error, *lines.errors.values()]))
+        said = [clean(error, ERROR_LIMIT) for error in errors]
+        if not self._reader.opened:
+            said += [] if said else ["reading …"]
         elif not self._groups:
             said.append(f"no metric's name has {clean(self._words)!r}" if self._words else "no metrics recorded yet")
         else:
@@ -204,7 +223,7 @@ class ChartGrid(ChartReader):
                 said.append("mean and range over seeds")
             if self._shared.window:
                 said.append("zoomed: 0 shows all")
-            if damaged := self._series.damaged:
+            if damaged := lines.damaged:
                 said.insert(0, f"not all can be read: {clean(damaged[0])}")
         self.query_one(".status", Static).update(Content(" · ".join(filter(None, said))), layout=False)
 
@@ -219,7 +238,7 @@ class ChartGrid(ChartReader):
         self._shared = replace(message.settings, log_y=False, y_window=None)
         self._want()
         self._draw()
-        self._say()
+        self._show_status()
 
     @on(Chart.CrossMoved)
     def _share_cross(self, message: Chart.CrossMoved) -> None:
@@ -299,22 +318,22 @@ class ChartGrid(ChartReader):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """A band needs several runs, of which some differ only in the seed."""
         if action == "band":
-            return self._series is not None and len(self._series.groups) < len(self._series.runs)
+            return len(self._reader.lines.groups) < len(self._paths)
         return True
 
     def action_band(self) -> None:
         """Runs that differ only in the seed as one line with a band, or each its own again."""
         self._banded = not self._banded
         self._draw()
-        self._say()
+        self._show_status()
 
     async def action_export(self) -> None:
         """Write the points of the chart that has the keys to a file."""
         from neurockt_viewer.exporting import as_arrow, export
 
         chart = self.focused_chart
-        if chart is not None and self._series is not None:
-            run = self._series.runs[0].run.path.name if len(self._paths) == 1 else "compare"
+        if chart is not None:
+            run = self._paths[0].name if len(self._paths) == 1 else "compare"
             name = "-".join([run, *(metric.name for metric in self._shown[self.charts.index(chart)])])
             lines, settings = chart.lines, chart.settings
             await export(self, name, lambda: as_arrow(*points(lines, settings)))
@@ -357,11 +376,11 @@ class ChartGrid(ChartReader):
 
     def on_hide(self) -> None:
         """Read nothing while nobody looks."""
-        self._seen = False
+        self._reader.seen = False
         self._want()
 
     def on_show(self) -> None:
         """Go on reading, and with what has come meanwhile."""
-        self._seen = True
+        self._reader.seen = True
         self._want()
-        self._wake.set()
+        self._reader.wake.set()

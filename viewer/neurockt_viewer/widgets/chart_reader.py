@@ -1,95 +1,79 @@
-"""What reads the metrics of runs for charts: a thread that posts that it knows more; who hears it draws that."""
+"""Reads the metrics of runs for charts, in a worker's thread."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from textual import work
-from textual.message import Message
-from textual.widget import Widget
-from textual.worker import get_current_worker
-
-from neurockt.errors import NeurocktError
-from neurockt_viewer.charts.runs import Runs
+from neurockt_viewer import background
+from neurockt_viewer.charts.lines import RunLines
 from neurockt_viewer.charts.series import Axis
 from neurockt_viewer.charts.source import Metric
 
 POLL_SECONDS: Final = 0.5
 """How often a live run is asked for new rows."""
 STATE_SECONDS: Final = 3.0
-"""How often a live run is asked whether it still is."""
+"""How often a run is asked whether it is live."""
 
 
-class ChartReader(Widget):
-    """Reads, while it is on the screen, the metrics that are wanted, in the detail that is looked at."""
+class ChartReader:
+    """Reads the metrics that are wanted, in the detail that is shown, and what live runs add to them."""
 
-    @dataclass
-    class Known(Message):
-        """The thread knows more of the run."""
+    def __init__(self, paths: Sequence[Path], places: Sequence[int], on_change: Callable[[], object]) -> None:
+        """Nothing is read before ``follow``.
 
-        def can_replace(self, message: Message) -> bool:
-            return isinstance(message, ChartReader.Known)
+        Args:
+            paths: the runs.
+            places: the place of each of several runs in the palette.
+            on_change: called in the reading thread when there is more to draw, or an error.
+        """
+        self.lines = RunLines(paths, places)
+        self.opened = False
+        """Whether the runs have been opened once."""
+        self.error = ""
+        """What ended the latest attempt to read."""
+        self.wake = threading.Event()
+        """To be set when something else is wanted."""
+        self.wanted: tuple[Metric, ...] = ()
+        self.view: tuple[Axis, tuple[float, float] | None, int] = "step", None, 0
+        self.seen = True
+        """Whether somebody looks at the charts."""
+        self._on_change = on_change
+        self._live, self._checked = True, 0.0
 
-    @dataclass
-    class Failed(Message):
-        """The run cannot be read."""
-
-        why: str
-
-    def __init__(self, paths: Sequence[Path], colours: Sequence[int], **options: Any) -> None:
-        """The runs at ``paths``, with the place of each of several in the palette; ``follow`` begins to read."""
-        super().__init__(**options)
-        self._paths = paths
-        self._colours = colours
-        self._series: Runs | None = None
-        self._wake = threading.Event()
-        self._wanted: tuple[Metric, ...] = ()
-        self._view: tuple[Axis, tuple[float, float] | None, int] = "step", None, 0
-        self._seen = True
-        """Whether it is on the screen."""
-
-    def on_unmount(self) -> None:
-        """Let the thread end."""
-        self._wake.set()
-
-    @property
-    def series(self) -> Runs | None:
-        """The metrics of the runs; None until these have been opened."""
-        return self._series
-
-    @work(thread=True, exclusive=True, group="series", exit_on_error=False)
     def follow(self) -> None:
-        """Read what is wanted, and what comes, until the widget goes away."""
-        worker = get_current_worker()
-        try:
-            series = Runs(self._paths, self._colours)
-            self._series = series
-            series.outline()
-            self.post_message(self.Known())
-            live, checked = True, 0.0
-            while not worker.is_cancelled:
-                self._wake.clear()
-                wanted, view = self._wanted, self._view
-                still_live = live
-                if time.monotonic() - checked >= STATE_SECONDS:
-                    still_live, checked = series.live(), time.monotonic()
-                found = series.read(wanted, self._tell)
-                found |= series.detail(wanted, *view)
-                found |= live and self._seen and series.poll()
-                if found:
-                    self.post_message(self.Known())
-                live = still_live
-                seconds = POLL_SECONDS if live else STATE_SECONDS  # a dead run may be continued
-                self._wake.wait(seconds if self._seen else None)
-        except (NeurocktError, OSError) as error:
-            self.post_message(self.Failed(str(error)))
+        """Read until the worker is cancelled."""
+        background.repeat(self._read, self.wake, self._report)
 
-    def _tell(self) -> bool:
-        """Amid a long read: tell, and say whether to go on."""
-        self.post_message(self.Known())
-        return not self._wake.is_set()
+    def _read(self) -> float | None:
+        lines, wanted, view = self.lines, self.wanted, self.view
+        before = dict(lines.errors)
+        found = lines.open()
+        if found:
+            lines.outline()
+            self.opened = True
+            self._on_change()
+        live = self._live
+        if time.monotonic() - self._checked >= STATE_SECONDS:
+            live, self._checked = lines.live(), time.monotonic()
+        found = lines.read(wanted, self._go_on)
+        found |= lines.detail(wanted, *view)
+        found |= self._live and self.seen and lines.poll()  # once more when a run has ended
+        self._live = live
+        if found or before != lines.errors:
+            self._on_change()
+        if not self.seen:
+            return None
+        return POLL_SECONDS if live else STATE_SECONDS  # a dead run may be continued
+
+    def _go_on(self) -> bool:
+        """Draw what has been read of a long table; whether to read on."""
+        self._on_change()
+        return not self.wake.is_set()
+
+    def _report(self, why: str) -> None:
+        self.error = why
+        self._on_change()

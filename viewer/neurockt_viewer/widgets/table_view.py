@@ -9,20 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from textual import on, work
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
-from textual.worker import get_current_worker
 
-from neurockt.errors import NeurocktError
 from neurockt.formatting import clean
+from neurockt_viewer import background
 from neurockt_viewer.screens.prompts import Ask
 from neurockt_viewer.text import styled
 from neurockt_viewer.widgets.grid import Grid
-from neurockt_viewer.widgets.jobs import Jobs, Tell
+from neurockt_viewer.widgets.jobs import Find, Job, Report
 from neurockt_viewer.widgets.table_status import about_cursor
 from neurockt_viewer.widgets.target import parse_target
 
@@ -37,7 +37,7 @@ FIRST_COLUMNS: Final = range(40)
 """What is read before the first rows are shown, since nobody has said yet what is on the screen."""
 
 
-class TableView(Jobs):
+class TableView(Vertical):
     """A table of a run, and a line that tells the exact value under the cursor."""
 
     DEFAULT_CSS = """
@@ -55,6 +55,7 @@ class TableView(Jobs):
         Binding("minus", "hide", "Hide column", key_display="-", show=False),
         Binding("plus,equals_sign", "unhide", "Show all columns", key_display="+", show=False),
         Binding("f", "freeze", "Freeze the columns up to the cursor, or none", show=False),
+        Binding("escape", "stop", "Stop the search or sort", show=False),
         Binding("e", "export", "Export"),
         Binding("y", "copy", "Copy value", show=False),
     ]
@@ -88,9 +89,24 @@ class TableView(Jobs):
 
     @dataclass
     class Failed(Message):
-        """The table cannot be read."""
+        """The table cannot be read; or it can again, and there is nothing to report."""
 
         why: str
+
+    @dataclass
+    class Progress(Message):
+        """A job has gone on."""
+
+        def can_replace(self, message: Message) -> bool:
+            """Once is enough."""
+            return isinstance(message, TableView.Progress)
+
+    @dataclass
+    class JobDone(Message):
+        """A job has ended; ``then`` is to be done with what it found."""
+
+        job: Job
+        then: Callable[[], None] | None
 
     @dataclass
     class Counted(Message):
@@ -101,9 +117,18 @@ class TableView(Jobs):
 
     def __init__(self, path: Path, table: TableName, *, live: bool, **options: Any) -> None:
         """The table of the run at ``path``; it is read once this is on the screen."""
-        super().__init__(path, table, **options)
+        super().__init__(**options)
+        self._path = path
+        self._table: TableName = table
         self._live = live
+        self._was_live = live
+        self._looked = 0.0
+        """When new rows were last looked for."""
+        self._reading: TableRows | None = None
         self._wake = threading.Event()
+        self._job: Job | None = None
+        self._note = "reading …"
+        """What to know of the table, or of the latest job."""
         self._rows: TableRows | None = None
         self._unseen = 0
 
@@ -114,9 +139,8 @@ class TableView(Jobs):
 
     def on_mount(self) -> None:
         """Begin to read."""
-        self._said = "reading …"
-        self._say()
-        self._read()
+        self._show_status()
+        self.run_worker(self._follow, thread=True, group="table", exit_on_error=False)
 
     def on_unmount(self) -> None:
         """Let the threads end."""
@@ -151,47 +175,50 @@ class TableView(Jobs):
 
     # The thread that reads
 
-    @work(thread=True, exclusive=True, group="table", exit_on_error=False)
-    def _read(self) -> None:
-        """Read what is looked at, and what comes."""
-        worker = get_current_worker()
-        try:
-            from neurockt import open_run
-            from neurockt_viewer.table_rows import TableRows
+    def _follow(self) -> None:
+        """Read what is on the screen, and what is recorded, in a worker's thread."""
+        background.repeat(self._read, self._wake, lambda why: self.post_message(self.Failed(why)))
 
-            rows = TableRows(open_run(self._path).rows(self._table))
-            rows.look()
-            rows.take(*rows.known)
-            begin = max(0, len(rows) - len(FIRST_ROWS)) if self._live else 0
-            rows.want(range(begin, min(len(rows), begin + len(FIRST_ROWS))), FIRST_COLUMNS)
-            rows.load()
-            self.post_message(self.Ready(rows, *rows.known))
-            looked, live = time.monotonic(), self._live
-            while not worker.is_cancelled:
-                self._wake.wait(max(0.0, looked + POLL_SECONDS - time.monotonic()) if live else None)
-                self._wake.clear()
-                grew, still_live = False, self._live
-                if still_live != live or (live and time.monotonic() - looked >= POLL_SECONDS):
-                    grew, looked = rows.look(), time.monotonic()  # once more, too, when the run has ended
-                live = still_live
-                loaded = rows.load()
-                if grew:
-                    self.post_message(self.Grew(*rows.known))
-                elif loaded:
-                    self.post_message(self.Loaded())
-        except (NeurocktError, OSError) as error:
-            self.post_message(self.Failed(str(error)))
+    def _read(self) -> float | None:
+        if self._reading is None:
+            self._open_table()
+        rows, live, now = self._reading, self._live, time.monotonic()
+        assert rows is not None
+        grew, due = False, self._looked + POLL_SECONDS
+        if live != self._was_live or (live and now >= due):
+            grew = rows.look()  # once more, too, when the run has ended
+            self._looked, due = now, now + POLL_SECONDS
+        self._was_live = live
+        loaded = rows.load()
+        if grew:
+            self.post_message(self.Grew(*rows.known))
+        elif loaded:
+            self.post_message(self.Loaded())
+        return max(0.0, due - time.monotonic()) if live else None
+
+    def _open_table(self) -> None:
+        from neurockt import open_run
+        from neurockt_viewer.table_rows import TableRows
+
+        rows = TableRows(open_run(self._path).rows(self._table))
+        rows.look()
+        rows.update(*rows.known)
+        begin = max(0, len(rows) - len(FIRST_ROWS)) if self._live else 0
+        rows.want(range(begin, min(len(rows), begin + len(FIRST_ROWS))), FIRST_COLUMNS)
+        rows.load()
+        self._reading, self._looked, self._was_live = rows, time.monotonic(), self._live
+        self.post_message(self.Ready(rows, *rows.known))
 
     @on(Ready)
     def _open(self, message: Ready) -> None:
         message.stop()
         self._rows = rows = message.rows
         rows.on_want = self._wake.set
-        self._said = ""
+        self._note = ""
         self.grid.frozen = 1
         self.grid.show(rows, row=len(rows) - 1 if self._live else 0, column=rows.first_metric)
-        self._tell_count()
-        self._say()
+        self._report_count()
+        self._show_status()
 
     @on(Grew)
     def _grow(self, message: Grew) -> None:
@@ -200,14 +227,14 @@ class TableView(Jobs):
         if rows is None:
             return
         came, following = message.groups.total - rows.total, self.following
-        rows.take(message.groups, message.columns)
+        rows.update(message.groups, message.columns)
         if following:
             self.grid.show(rows, row=len(rows) - 1)
         else:
             self._unseen = max(0, self._unseen + came)
             self.grid.show(rows)
-        self._tell_count()
-        self._say()
+        self._report_count()
+        self._show_status()
 
     @property
     def following(self) -> bool:
@@ -220,15 +247,15 @@ class TableView(Jobs):
         if self._rows is not None and self._rows.lacking:
             self._rows.lacking = False
             self.grid.refresh()
-        self._say()
+        self._show_status()
 
     @on(Failed)
     def _fail(self, message: Failed) -> None:
         message.stop()
-        self._said = clean(message.why)
-        self._say()
+        self._note = message.why
+        self._show_status()
 
-    def _tell_count(self) -> None:
+    def _report_count(self) -> None:
         if self._rows is not None:
             self.post_message(self.Counted(self._table, self._rows.total))
 
@@ -239,16 +266,16 @@ class TableView(Jobs):
         message.stop()
         if self.grid.at_end:
             self._unseen = 0
-        self._say()
+        self._show_status()
 
-    def _say(self) -> None:
+    def _show_status(self) -> None:
         """The exact value under the cursor, where that is, and what is under way."""
         rows, grid = self._rows, self.grid
         pieces: list[Content] = []
         if self._job is not None:
             pieces.append(styled(f"{self._job.what} {self._job.done:.0%}, esc stops", "bold $text-warning"))
-        if self._said:
-            pieces.append(styled(self._said, "$text-warning", 400))
+        if self._note:
+            pieces.append(styled(self._note, "$text-warning", 400))
         if rows is not None and not len(rows):
             pieces.append(Content(f"no {self._table} recorded yet"))
         elif rows is not None:
@@ -257,6 +284,50 @@ class TableView(Jobs):
 
     # Sorting and searching
 
+    def _begin(self, what: str, find: Find) -> None:
+        """Begin a job; the one before it is stopped."""
+        if self._job is not None:
+            self._job.stopped = True
+        self._note = ""
+        self._job = job = Job(what, lambda: self.post_message(self.Progress()))
+        self.run_worker(
+            lambda: self.post_message(self.JobDone(job, job.run(self._path, self._table, find))),
+            thread=True,
+            group="job",
+            exclusive=True,
+            exit_on_error=False,
+        )
+        self._show_status()
+        self.refresh_bindings()
+
+    @on(Progress)
+    def _show_progress(self, message: Progress) -> None:
+        message.stop()
+        self._show_status()
+
+    @on(JobDone)
+    def _end_job(self, message: JobDone) -> None:
+        message.stop()
+        if message.job is self._job:
+            self._job = None
+            if message.then is not None:
+                message.then()
+            self._note = message.job.error or self._note
+            self._show_status()
+            self.refresh_bindings()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """There is something to stop only during a job."""
+        return self._job is not None if action == "stop" else True
+
+    def action_stop(self) -> None:
+        """Stop the job."""
+        if self._job is not None:
+            self._job.stopped = True
+            self._job = None
+            self._show_status()
+            self.refresh_bindings()
+
     def action_sort(self) -> None:
         """Sort by the column under the cursor; again, the other way round."""
         rows, name = self._rows, self.grid.column_key
@@ -264,13 +335,13 @@ class TableView(Jobs):
             return
         reverse = rows.sorted_by == (name, False)
 
-        def find(reader: RowReader, tell: Tell) -> Callable[[], None]:
+        def find(reader: RowReader, report: Report) -> Callable[[], None]:
             from neurockt_viewer.table_search import sort_order
 
-            order = sort_order(reader, name, reverse, tell)
+            order = sort_order(reader, name, reverse, report)
             return lambda: self._show_order(name, reverse, order)
 
-        self.begin(f"sorting by {clean(name)}", find)
+        self._begin(f"sorting by {clean(name)}", find)
 
     def _show_order(self, name: str | None, reverse: bool, order: Order | None) -> None:
         rows = self._rows
@@ -283,7 +354,7 @@ class TableView(Jobs):
         """The rows in the order in which they were recorded."""
         if self._rows is not None and self._rows.order is not None:
             self._show_order(None, False, None)
-            self._say()
+            self._show_status()
 
     @on(Grid.HeaderClicked)
     def _header_clicked(self, message: Grid.HeaderClicked) -> None:
@@ -298,16 +369,16 @@ class TableView(Jobs):
         assert name is not None
         order, row = rows.order, self.grid.cursor_row
 
-        def find(reader: RowReader, tell: Tell) -> Callable[[], None]:
+        def find(reader: RowReader, report: Report) -> Callable[[], None]:
             from neurockt_viewer import table_search
 
             if order is None:
-                found = table_search.next_odd(reader, name, row, backwards, tell)
+                found = table_search.next_odd(reader, name, row, backwards, report)
             else:
-                found = table_search.in_order(order, table_search.odd_places(reader, name, tell), row, backwards)
+                found = table_search.in_order(order, table_search.odd_places(reader, name, report), row, backwards)
             return lambda: self._go(found, f"no NaN or infinity in {clean(name)}")
 
-        self.begin(f"looking through {clean(name)}", find)
+        self._begin(f"looking through {clean(name)}", find)
 
     def action_extreme(self, largest: bool) -> None:
         """To the smallest or largest value of the column; again, to the next row that has it."""
@@ -317,18 +388,18 @@ class TableView(Jobs):
         assert name is not None
         place = rows.place(self.grid.cursor_row)
 
-        def find(reader: RowReader, tell: Tell) -> Callable[[], None]:
+        def find(reader: RowReader, report: Report) -> Callable[[], None]:
             from neurockt_viewer.table_search import next_extreme
 
-            found = next_extreme(reader, name, largest, place, tell)
+            found = next_extreme(reader, name, largest, place, report)
             row = None if found is None else rows.row_of(found)
             return lambda: self._go(row, f"no value in {clean(name)}")
 
-        self.begin(f"looking for the {'largest' if largest else 'smallest'} {clean(name)}", find)
+        self._begin(f"looking for the {'largest' if largest else 'smallest'} {clean(name)}", find)
 
     def _go(self, row: int | None, otherwise: str) -> None:
         if row is None:
-            self._said = otherwise
+            self._note = otherwise
         else:
             self.grid.move_to(row=row)
 
@@ -353,11 +424,11 @@ class TableView(Jobs):
             self.grid.move_to(row=row)
             return
 
-        def find(reader: RowReader, tell: Tell) -> Callable[[], None]:
+        def find(reader: RowReader, report: Report) -> Callable[[], None]:
             row = rows.row_of(reader.position_of(int(number)))
             return lambda: self._go(row, "")
 
-        self.begin(f"going to {self._key} {int(number):,}", find)
+        self._begin(f"going to {self._key} {int(number):,}", find)
 
     # Columns, copy, export
 

@@ -1,0 +1,48 @@
+"""Work in threads that an error does not end: it is reported on the screen, and tried again."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from textual.worker import get_current_worker
+
+from neurockt.errors import NeurocktError
+from neurockt.formatting import clean
+from neurockt_viewer.terminal import log_fault
+
+RETRY_SECONDS: Final = 3.0
+"""How soon to try again: a file server's fail-over takes minutes, and nobody waits much longer after it."""
+ERROR_LIMIT: Final = 300
+"""Characters of an error on the screen."""
+
+
+def error_text(error: Exception) -> str:
+    """An error for the screen. One that is not about a run or its files is a fault of ours: it goes to the log too."""
+    if isinstance(error, (NeurocktError, OSError, MemoryError)):
+        return clean(str(error) or type(error).__name__, ERROR_LIMIT)
+    path = log_fault(error)
+    return clean(f"the viewer failed here: {error!r}" + (f"; see {path}" if path else ""), ERROR_LIMIT)
+
+
+def repeat(step: Callable[[], float | None], wake: threading.Event, report: Callable[[str], object]) -> None:
+    """Call ``step`` again and again, in a worker's thread, until the worker is cancelled.
+
+    Args:
+        step: gives the seconds until it is to be called again; None to wait for ``wake`` alone.
+        wake: ends the waiting.
+        report: gets what is wrong, and an empty text once all is well again.
+    """
+    worker = get_current_worker()
+    failed = ""
+    while not worker.is_cancelled:
+        wake.clear()
+        try:
+            seconds, why = step(), ""
+        except Exception as error:
+            seconds, why = RETRY_SECONDS, error_text(error)
+        if why != failed:
+            report(why)
+            failed = why
+        wake.wait(seconds)
