@@ -99,7 +99,7 @@ async def test_the_filter_works_as_it_is_typed() -> None:
         assert screen.query_one("#runs", Grid).cursor_row == 1, "the keys are the table's again"
         await pilot.press("slash", "ctrl+u")
         await typed(pilot, "zzz")
-        await until(lambda: "None of the 12 runs fits the filter. Esc clears it." in text(app))
+        await until(lambda: "No run matches. Esc clears the filter." in text(app))
         await pilot.press("escape")
         await until(lambda: len(rows(screen, "#runs")) == 12)
 
@@ -233,7 +233,7 @@ async def test_runs_come_grow_and_die_while_one_looks(tmp_path: Path, tiny_run: 
     root.mkdir()
     app = ViewerApp(root)
     async with app.run_test(size=(160, 24)) as pilot:
-        await until(lambda: "No runs in" in text(app) and "They appear here as soon as one begins" in text(app))
+        await until(lambda: "No runs in" in text(app) and "A run appears here when it starts" in text(app))
         with LiveRun(root, rate=500) as live:
             screen = await listed(app, 1)
             assert rows(screen, "#runs")[0][1:3] == ["● running", "live"]
@@ -265,13 +265,13 @@ async def test_what_cannot_be_read_is_counted_and_told(tmp_path: Path, tiny_run:
     app = ViewerApp(root)
     async with app.run_test(size=(160, 24)) as pilot:
         screen = await listed(app, 1)
-        await until(lambda: "2 cannot be read (! tells why)" in text(app))
+        await until(lambda: "2 cannot be read (! shows why)" in text(app))
         await pilot.press("exclamation_mark")
         await until(lambda: "cannot be read ─" in text(app) and "format 99" in text(app))
         await pilot.press("escape")
         assert app.screen is screen
         shutil.rmtree(tiny_run)
-        await until(lambda: "None of the runs in" in text(app))
+        await until(lambda: "can be read; " in text(app))
 
 
 async def test_the_mouse_does_what_keys_do() -> None:

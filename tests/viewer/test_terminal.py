@@ -147,3 +147,14 @@ def test_no_terminal_no_viewer(home: Path) -> None:
     assert done.returncode == 0
     assert done.stderr == "neurockt: stdin is no terminal: this is the plain list\n"
     assert "adam-0.003-s0" in done.stdout
+
+
+def test_the_size_is_that_of_the_terminal(home: Path) -> None:
+    """Not what a shell exported as COLUMNS and LINES some time ago."""
+    with RealTerminal(
+        *NEUROCKT, "view", SAMPLES, width=120, height=30, env={"COLUMNS": "40", "LINES": "10"}
+    ) as terminal:
+        terminal.wait_for("12 runs")
+        terminal.wait_for(lambda _: "q Quit" in terminal.lines[29] and "q Quit" in terminal.lines[29][60:])
+        terminal.press("q")
+        assert terminal.wait() == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import time
 import warnings
 from collections import deque
@@ -238,9 +239,11 @@ class ViewerApp(App[None]):
 
 def run_viewer(path: Path) -> int:
     """Run the viewer; gives the exit code."""
+    for exported in ("COLUMNS", "LINES"):
+        os.environ.pop(exported, None)  # Textual takes them for the size of the terminal, which they were at a time
     app = ViewerApp(path)
     app.run()
     if app.fault is not None:
-        terminal.tell_fault(app.fault)
+        terminal.report_fault(app.fault)
         return 1
     return app.return_code or 0

@@ -51,7 +51,7 @@ def log_fault(error: BaseException) -> Path | None:
     return path
 
 
-def tell_fault(error: BaseException) -> None:
+def report_fault(error: BaseException) -> None:
     """One sentence on stderr, once the terminal is itself again."""
     from neurockt.formatting import clean
 

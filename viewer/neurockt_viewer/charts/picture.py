@@ -267,7 +267,7 @@ def _in_ascii(row: list[Piece]) -> list[Piece]:
 
 def _empty(heading: list[list[Piece]], lines: Sequence[Smoothed], width: int, height: int) -> Picture:
     rows = [*heading, *([[]] * height)][:height]
-    said = "nothing here: press 0 for all"
+    said = "nothing here; 0 resets the zoom"
     if not any(len(line.line.series) for line in lines):
         said = "reading …" if any(line.line.approximate for line in lines) else "no values yet"
     middle = (height + len(heading)) // 2

@@ -191,12 +191,12 @@ class RunSeries:
         table = self._tables[name]
         axes = axes_of(rows, name)
         last = int(axes.number[-1])
+        indices = {column: index for index, column in enumerate(rows.column_names)}
         for metric in metrics:
             known = table.read_until[metric]
-            new = slice(int(np.searchsorted(axes.number, known, side="right")), None)
-            table.pyramids[metric].append(
-                values_of(axes, rows[metric])[new] if metric in rows.schema.names else axes[:0]
-            )
+            if metric in indices:
+                new = slice(int(np.searchsorted(axes.number, known, side="right")), None)
+                table.pyramids[metric].append(values_of(axes, rows.column(indices[metric]))[new])
             table.read_until[metric] = max(known, last)
 
     def _read_ends(self) -> None:

@@ -82,12 +82,12 @@ class Ask(Prompt[Any]):
             self.dismiss(answer)
 
 
-class Tell(Prompt[None]):
-    """Tells something of several lines, to scroll."""
+class Show(Prompt[None]):
+    """Shows several lines of text, to scroll."""
 
     DEFAULT_CSS = """
-    Tell VerticalScroll { height: auto; max-height: 80vh; scrollbar-size: 1 1; }
-    Tell VerticalScroll Static { width: 1fr; height: auto; }
+    Show VerticalScroll { height: auto; max-height: 80vh; scrollbar-size: 1 1; }
+    Show VerticalScroll Static { width: 1fr; height: auto; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "dismiss(None)", "Close", priority=True),
@@ -96,10 +96,10 @@ class Tell(Prompt[None]):
     ]
 
     def __init__(self, title: str, text: Content) -> None:
-        """Tell.
+        """Show a text.
 
         Args:
-            title: what about, in our words.
+            title: in our words.
             text: clean.
         """
         super().__init__()
@@ -188,7 +188,7 @@ class Choose(Prompt[list[str]]):
         super().__init__()
         self._question = question
         self._chosen = list(chosen)
-        self._names = [*self._chosen, *(name for name in names if name not in self._chosen)] if several else list(names)
+        self._names = list(dict.fromkeys([*self._chosen, *names])) if several else list(names)
         self._several = several
         self._titles = titles or {}
         self._check = check
@@ -201,7 +201,7 @@ class Choose(Prompt[list[str]]):
             yield Grid()
             hint = "↓ list · enter choose · esc cancel"
             if self._several:
-                hint = "↓ list · space show or hide · J K order · R those that suit · enter apply · esc cancel"
+                hint = "↓ list · space show or hide · J K order · R default columns · enter apply · esc cancel"
             yield Static(Content(hint), classes="hint")
 
     def on_mount(self) -> None:
@@ -278,7 +278,7 @@ class Choose(Prompt[list[str]]):
         at = self._chosen.index(name)
         to = min(max(0, at + rows), len(self._chosen) - 1)
         self._chosen.insert(to, self._chosen.pop(at))
-        self._names = [*self._chosen, *(other for other in self._names if other not in self._chosen)]
+        self._names = list(dict.fromkeys([*self._chosen, *self._names]))
         self._list()
         grid = self.query_one(Grid)
         if isinstance(grid.source, Choices) and name in grid.source.names:

@@ -43,7 +43,7 @@ class RunScreen(Screen[None]):
         Binding("3", "tab(2)", "Epochs", show=False),
         Binding("4", "tab(3)", "Info", show=False),
         Binding("tab", "next_tab(1)", "Next tab", show=False, priority=True),
-        Binding("shift+tab", "next_tab(-1)", "Tab before", show=False, priority=True),
+        Binding("shift+tab", "next_tab(-1)", "Previous tab", show=False, priority=True),
         Binding("R", "choose_rank", "Ranks"),
         Binding("y", "copy", "Copy path", show=False),
         Binding("escape,backspace", "back", "Runs"),

@@ -24,7 +24,7 @@ from neurockt.run_info import RunInfo
 from neurockt_viewer.columns import possible_columns
 from neurockt_viewer.marks import Marks
 from neurockt_viewer.run_rows import Head, RunRows, group_fields
-from neurockt_viewer.screens.prompts import Choose, Tell
+from neurockt_viewer.screens.prompts import Choose, Show
 from neurockt_viewer.screens.watching import DirectoryWatch, Listing
 from neurockt_viewer.settings import Settings
 from neurockt_viewer.text import block, full_path, styled
@@ -41,7 +41,7 @@ PREVIEW_WIDTH: Final = 110
 NO_GROUPS: Final = "(no groups)"
 MOST_COMPARED: Final = 20
 """Runs beside each other; more curves than this cannot be told apart."""
-PROBLEMS_TOLD: Final = 200
+PROBLEMS_SHOWN: Final = 200
 """Runs that cannot be read, and are named."""
 
 FILTER_HINT: Final = (
@@ -63,9 +63,9 @@ class RunsScreen(Screen[None]):
         Binding("p", "preview", "Preview"),
         Binding("e", "export", "Export", show=False),
         Binding("y", "copy", "Copy path", show=False),
-        Binding("a", "mark_all", "Mark all that are shown, or none", show=False),
+        Binding("a", "mark_all", "Mark all shown, or none", show=False),
         Binding("r", "refresh", "Look for changes now", show=False),
-        Binding("exclamation_mark", "problems", "What cannot be read, and why", key_display="!", show=False),
+        Binding("exclamation_mark", "problems", "Errors: which runs cannot be read", key_display="!", show=False),
         Binding("escape", "back", "Clear the filter, then the marks", show=False),
     ]
 
@@ -191,7 +191,7 @@ class RunsScreen(Screen[None]):
             if running := sum(info.state == "running" for info in read.runs):
                 pieces.append(f"{running:,} running")
             if read.problems:
-                pieces.append(f"{len(read.problems):,} cannot be read (! tells why)")
+                pieces.append(f"{len(read.problems):,} cannot be read (! shows why)")
         if self._marks:
             pieces.append(f"{len(self._marks):,} marked")
         if self._settings.group:
@@ -208,11 +208,11 @@ class RunsScreen(Screen[None]):
         if self._listing is not None and not self._rows.shown:
             if self._listing.problems:
                 path, why = next(iter(self._listing.problems.items()))
-                text = f"None of the runs in {clean(self._root)} can be read; {clean(path.name)}: {clean(why)}"
+                text = f"No run in {clean(self._root)} can be read; {clean(path.name)}: {clean(why)}"
             elif self._runs:
-                text = f"None of the {len(self._runs):,} runs fits the filter. Esc clears it."
+                text = "No run matches. Esc clears the filter."
             else:
-                text = f"No runs in {clean(self._root)} yet. They appear here as soon as one begins; q quits."
+                text = f"No runs in {clean(self._root)} yet. A run appears here when it starts; q quits."
         _put(self.query_one("#empty", Static), text)
 
     def _lay_out(self) -> None:
@@ -343,13 +343,13 @@ class RunsScreen(Screen[None]):
     def action_problems(self) -> None:
         """Tell which runs cannot be read, and why."""
         problems = self._listing.problems if self._listing else {}
-        told = [
+        shown = [
             Content.assemble(styled(path.name, "bold"), "\n", block(why, 1000), "\n")
-            for path, why in list(problems.items())[:PROBLEMS_TOLD]
+            for path, why in list(problems.items())[:PROBLEMS_SHOWN]
         ]
-        if len(problems) > PROBLEMS_TOLD:
-            told.append(Content(f"and {len(problems) - PROBLEMS_TOLD:,} more"))
-        self.app.push_screen(Tell("cannot be read", Content("\n").join(told)))
+        if len(problems) > PROBLEMS_SHOWN:
+            shown.append(Content(f"and {len(problems) - PROBLEMS_SHOWN:,} more"))
+        self.app.push_screen(Show("cannot be read", Content("\n").join(shown)))
 
     def action_refresh(self) -> None:
         """Look now."""

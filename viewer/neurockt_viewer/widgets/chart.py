@@ -49,15 +49,15 @@ class Chart(Widget, can_focus=True):
         Binding("minus", "zoom(-1)", "Zoom out", key_display="-", id="chart.zoom_out"),
         Binding("left,h", "move(-1)", "Left", show=False, id="chart.left"),
         Binding("right,l", "move(1)", "Right", show=False, id="chart.right"),
-        Binding("0", "whole", "All", id="chart.all"),
+        Binding("0", "whole", "Reset zoom", id="chart.all"),
         Binding("x", "axis", "X axis", id="chart.axis"),
         Binding("X", "log('log_x')", "Log x", id="chart.log_x"),
         Binding("Y", "log('log_y')", "Log y", id="chart.log_y"),
-        Binding("s", "smooth(1)", "Smoother", id="chart.smoother"),
-        Binding("S", "smooth(-1)", "Rougher", id="chart.rougher"),
-        Binding("o", "outliers", "Outliers", id="chart.outliers"),
+        Binding("s", "smooth(1)", "More smoothing", id="chart.smoother"),
+        Binding("S", "smooth(-1)", "Less smoothing", id="chart.rougher"),
+        Binding("o", "outliers", "Hide outliers", id="chart.outliers"),
         Binding("i", "cross", "Inspect", id="chart.inspect"),
-        Binding("m", "letters", "Letters", show=False, id="chart.letters"),
+        Binding("m", "letters", "Letter labels", show=False, id="chart.letters"),
     ]
 
     @dataclass

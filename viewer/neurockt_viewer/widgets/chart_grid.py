@@ -35,7 +35,7 @@ CHART_HEIGHT: Final = 12
 AXIS_NAMES: Final[dict[Axis, str]] = {
     "step": "step",
     "epoch": "epoch",
-    "relative": "time since the begin",
+    "relative": "time since the start",
     "wall": "time of day",
 }
 
@@ -52,14 +52,14 @@ class ChartGrid(Widget):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "large", "Large", id="charts.large"),
+        Binding("enter", "large", "Enlarge", id="charts.large"),
         Binding("escape", "back", "Back", show=False, id="charts.back"),
         Binding("slash", "search", "Search", key_display="/", id="charts.search"),
         Binding("t", "pair", "Train+valid", id="charts.pair"),
         Binding("b", "band", "Seeds as one", id="charts.band"),
         Binding("e", "export", "Export", id="charts.export"),
         Binding("pagedown,right_square_bracket", "page(1)", "Next page", key_display="]", id="charts.next"),
-        Binding("pageup,left_square_bracket", "page(-1)", "Page before", show=False, id="charts.before"),
+        Binding("pageup,left_square_bracket", "page(-1)", "Previous page", show=False, id="charts.before"),
         Binding("up,k", "focus_by(-1, True)", "Up", show=False, id="charts.up"),
         Binding("down,j", "focus_by(1, True)", "Down", show=False, id="charts.down"),
     ]
@@ -222,7 +222,7 @@ class ChartGrid(Widget):
             if self._banded:
                 said.append("mean and range over seeds")
             if self._shared.window:
-                said.append("zoomed: 0 shows all")
+                said.append("zoomed, 0 resets")
             if damaged := lines.damaged:
                 said.insert(0, f"not all can be read: {clean(damaged[0])}")
         self.query_one(".status", Static).update(Content(" · ".join(filter(None, said))), layout=False)

@@ -47,9 +47,9 @@ class TableView(Vertical):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("colon", "jump", "Go to", key_display=":"),
         Binding("s", "sort", "Sort"),
-        Binding("S", "unsort", "The table's own order", show=False),
+        Binding("S", "unsort", "Recorded order", show=False),
         Binding("n", "odd(False)", "Next NaN"),
-        Binding("N", "odd(True)", "NaN before", show=False),
+        Binding("N", "odd(True)", "Previous NaN", show=False),
         Binding("m", "extreme(False)", "Min"),
         Binding("M", "extreme(True)", "Max"),
         Binding("minus", "hide", "Hide column", key_display="-", show=False),
