@@ -42,21 +42,6 @@ class Damage:
 
 
 @dataclass(frozen=True)
-class Journals:
-    """The journal rows of a table."""
-
-    rows: list[Rows]
-    later: list[Rows]
-    """Rows of the next journal; they count only if nothing is missing before them."""
-    next: int
-    """Number of the row that would follow ``rows``."""
-
-    def gap_after(self, number: int) -> bool:
-        """Whether rows before the next journal's first are missing; ``number`` is the last one of the parts."""
-        return bool(self.later) and int(self.later[0].data["number"][0]) > max(self.next, number + 1)
-
-
-@dataclass(frozen=True)
 class Snapshot:
     """The files of a table at one moment."""
 
@@ -174,23 +159,17 @@ class TableReader:
     def _look(self) -> Snapshot:
         """The parts, and the rows of the journals that follow them, read in the order that misses none."""
         self.damaged = []
-        journals = self._read_journals()
+        journal, path = JournalDecoder(), layout.next_journal_path(self._run_dir, self._table)
+        later = self._replay(JournalDecoder(), path)
+        rows = self._replay(journal, layout.journal_path(self._run_dir, self._table))
         opened = list(self.open_parts())
         last = Snapshot(opened, []).last_number(self._key)
-        rows = journals.rows
-        if any(damage.path.suffix == ".parquet" for damage in self.damaged) or not journals.gap_after(last):
-            rows = [*rows, *journals.later]  # a part that cannot be read may hold the rows that seem to be missing
-        else:
-            path = layout.next_journal_path(self._run_dir, self._table)
+        gap = bool(later) and int(later[0].data["number"][0]) > max(journal.next, last + 1)
+        if gap and not any(damage.path.suffix == ".parquet" for damage in self.damaged):
             self.damaged.append(Damage(path, "left out: rows that came before it are missing"))
+        else:  # a part that cannot be read may hold the rows that seem to be missing
+            rows = [*rows, *later]
         return Snapshot(opened, rows_after(rows, last))
-
-    def _read_journals(self) -> Journals:
-        later = JournalDecoder()
-        later_rows = self._replay(later, layout.next_journal_path(self._run_dir, self._table))
-        journal = JournalDecoder()
-        rows = self._replay(journal, layout.journal_path(self._run_dir, self._table))
-        return Journals(rows, later_rows, journal.next)
 
     def _replay(self, decoder: JournalDecoder, path: Path) -> list[Rows]:
         try:
