@@ -136,7 +136,7 @@ def test_finishing_on_a_full_disk_ends_soon_and_reports_what_is_lost(
         assert "No space left on device" in fault
         assert f"{lost:,} rows could not be stored and are lost" in capfd.readouterr().err
         assert (
-            "could not seal steps; its rows are in the journal, and 'neurockt seal' makes Parquet of them" in unfinished
+            "could not seal steps; its rows are in the journal; 'neurockt seal' turns them into Parquet" in unfinished
         )
         assert not list(child.path.rglob("*.tmp"))
         child.kill()

@@ -46,7 +46,7 @@ def test_a_run_is_recorded_into_journals_and_sealed_elsewhere(tmp_path: Path) ->
     done = run_python(RECORD + "recorder.finish()", tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("Warning") == 1
-    assert "'neurockt seal' where pyarrow is installed makes Parquet of them" in done.stderr
+    assert "run 'neurockt seal' where pyarrow is installed to turn them into Parquet" in done.stderr
     info = read_info(tmp_path / "run")
     assert (info.state, info.steps.rows, info.epochs.rows, info.dropped) == ("finished", 300, 3, 0)
     assert info.steps.columns["loss"].max == 300.0

@@ -1,4 +1,4 @@
-"""The journal's file, as its writer handles it: made, read back, and put aside where the disk has damaged it.
+"""The journal's file, for its writer: create it, read it back, and keep it where the disk has damaged it.
 
 Every function raises OSError as the disk does.
 """
@@ -16,26 +16,24 @@ from neurockt.store.base import layout
 from neurockt.store.journal.records import JournalDecoder, Rows
 
 PIECE_BYTES: Final = 8 * 2**20
-"""A journal is read so much at a time, so that one that has grown while the disk was slow takes no more memory."""
+"""Bytes of a journal that are read at once: a long journal takes no more memory."""
 
 
 class JournalEnd(NamedTuple):
-    """What a row that is added to a journal must fit, or else a columns record comes before it."""
+    """The columns and the number that the next row must have; other ones need a columns record first."""
 
     columns: tuple[str, ...]
     next: int
 
 
 class Reading:
-    """Reads a journal's rows, some megabytes at a time. Checksums are trusted: it was written a moment ago."""
+    """Reads a journal's rows, some megabytes at a time; again, those that are new. Checksums are not computed."""
 
     def __init__(self, read: Callable[[int, int], bytes], piece: int = PIECE_BYTES) -> None:
-        """``read`` gives the bytes from an offset on, up to so many; fewer only at the end."""
+        """``read(offset, size)`` gives ``size`` bytes from an offset on, or fewer at the end."""
         self.read = read
         self._piece = piece
         self._decoder = JournalDecoder(verify=False)
-        self.whole = False
-        """Whether it held nothing but rows, and they all have been read."""
 
     @property
     def next(self) -> int:
@@ -44,11 +42,11 @@ class Reading:
 
     @property
     def damaged(self) -> bool:
-        """Whether it holds bytes that cannot be read as records; a torn record at its end is none."""
+        """Whether a record of it is wrong; a torn one at its end does not count."""
         return self._decoder.damaged
 
     def last(self) -> int:
-        """Read to the end; gives the number of the last row, less where there is none."""
+        """Read to the end; gives the number of the last row, or a smaller one where there is none."""
         for _ in self:
             pass
         return self.next - 1
@@ -59,7 +57,6 @@ class Reading:
             begun = decoder.offset
             data = self.read(begun, size)
             if not data:
-                self.whole = True
                 return
             if rows := decoder.feed(data):
                 yield rows
@@ -70,7 +67,7 @@ class Reading:
 
 
 def create(path: Path, content: bytes, *, replace: bool = True) -> int:
-    """A new journal that begins so, open for more; with ``replace`` it may take the place of another."""
+    """Create a journal with this content, and leave it open; with ``replace``, instead of one that is there."""
     instead = os.O_TRUNC if replace else os.O_EXCL
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | instead, 0o644)
     try:
@@ -82,18 +79,18 @@ def create(path: Path, content: bytes, *, replace: bool = True) -> int:
 
 
 def write_all(fd: int, data: bytes) -> None:
-    """Write it, or fail: a disk that takes a part of it is full."""
+    """Write all of it, or fail: a disk that takes only a part is full."""
     if os.write(fd, data) != len(data):
         raise disk_full()
 
 
 def disk_full() -> OSError:
-    """What a write that was cut short means."""
+    """The error that a short write stands for."""
     return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def read_at(fd: int, offset: int, size: int) -> bytes:
-    """The bytes of an open file from an offset on, up to so many; fewer only at its end."""
+    """``size`` bytes of an open file from an offset on, or fewer at its end."""
     data = os.pread(fd, size, offset)
     while len(data) < size and (more := os.pread(fd, size - len(data), offset + len(data))):
         data += more
@@ -106,14 +103,14 @@ def read_all(fd: int) -> bytes:
 
 
 def read_named(path: Path, offset: int, size: int) -> bytes:
-    """What ``read_at`` gives, of a file by its name; nothing where there is none."""
+    """As ``read_at``, of a file by its name; nothing where there is none."""
     with suppress(FileNotFoundError), path.open("rb", buffering=0) as file:
         return read_at(file.fileno(), offset, size)
     return b""
 
 
 def read_either(fd: int, path: Path, offset: int, size: int) -> bytes:
-    """What ``read_at`` gives; by the file's name where the descriptor is dead."""
+    """As ``read_at``; by the file's name where the descriptor is dead."""
     try:
         return read_at(fd, offset, size)
     except OSError:
@@ -121,7 +118,7 @@ def read_either(fd: int, path: Path, offset: int, size: int) -> bytes:
 
 
 def is_removed(fd: int) -> bool:
-    """Whether an open file has been deleted: what is written to it will be gone."""
+    """Whether an open file has been deleted: what is written to it would be lost."""
     try:
         return os.fstat(fd).st_nlink == 0
     except OSError:
@@ -129,12 +126,12 @@ def is_removed(fd: int) -> bool:
 
 
 def aside(journal: Path) -> Path:
-    """Where a journal that the disk has damaged is kept: it may hold rows that could not be read back."""
+    """Where a damaged journal is kept: it may hold rows that could not be read."""
     return journal.with_name(journal.name + layout.DAMAGED)
 
 
 def put_aside(journal: Path) -> Path | None:
-    """Keep a journal that the disk has damaged; gives where, and None where there is none."""
+    """Keep a damaged journal; gives where, or None if there is no such file."""
     try:
         os.replace(journal, aside(journal))
     except FileNotFoundError:

@@ -21,7 +21,7 @@ MAGIC: Final = b"NRKTJNL1"
 
 NULL_BITS: Final = 0x7FF8_6E75_6C6C_0000
 NULL: Final[float] = struct.unpack("<d", struct.pack("<Q", NULL_BITS))[0]
-"""Stands for "no value" in a row: a NaN whose payload spells `null`. No arithmetic yields it."""
+"""Means "no value" in a row: a NaN whose payload spells `null`. No arithmetic yields it."""
 _NULL_BYTES: Final = struct.pack("<Q", NULL_BITS)
 
 COLUMNS_TAG: Final = 0xFFFF_FFFF_FFFF_FFFF
@@ -37,21 +37,21 @@ NO_ROW: Final = struct.error
 
 
 def is_null(value: float) -> bool:
-    """Whether ``value`` is the one that stands for "no value"."""
+    """Whether ``value`` means "no value"."""
     return value != value and struct.pack("<d", value) == _NULL_BYTES
 
 
 def row_struct(columns: int) -> struct.Struct:
-    """A row without its checksum: its number, the other axis, time in ns, one float64 a column.
+    """A row without its checksum: its number, the other index, time in ns, one float64 per column.
 
-    In `steps` the number is the step and the other axis the epoch; in `epochs` it is the other way round. In `system`
-    the number is the sample, the other axis the step, and the first column is the epoch.
+    In `steps` the number is the step and the other index the epoch; in `epochs` it is the other way round. In `system`
+    the number is the sample, the other index the step, and the first column is the epoch.
     """
     return struct.Struct(f"<QQq{columns}d")
 
 
 def columns_record(columns: Sequence[str], first: int) -> bytes:
-    """Names the columns of the rows that follow, which are numbered from ``first`` or a little above."""
+    """A record that names the columns of the rows after it; they are numbered from ``first`` or above."""
     text = json.dumps({"first": first, "columns": list(columns)}, ensure_ascii=False).encode()
     head = _COLUMNS_HEAD.pack(COLUMNS_TAG, len(text)) + text
     return head + pack_crc(crc32(head))
@@ -70,12 +70,12 @@ class Rows:
         return len(self.data)
 
     def count_until(self, number: int) -> int:
-        """How many rows, from the first, are not numbered above ``number``."""
+        """The number of rows, from the first, that are numbered up to ``number``."""
         numbers = self.data["number"]
         return int(numbers.searchsorted(numbers.dtype.type(number), side="right"))
 
     def axis(self, name: str, key: str) -> npt.NDArray[np.int64]:
-        """One of the axes of the table numbered by ``key``; the time in microseconds."""
+        """An index column of the table numbered by ``key``; the time in microseconds."""
         if name == "time":
             return self.data["time"] // 1000
         column = "number" if name == key else name if name in (self.data.dtype.names or ()) else "other"
@@ -102,7 +102,7 @@ def rows_until(batches: Sequence[Rows], number: int | None) -> list[Rows]:
 
 
 def row_dtype(columns: Sequence[str]) -> np.dtype[Any]:
-    """The row as numpy sees it, checksum included: a first column that is an axis, then the metrics as ``values``."""
+    """A row with its checksum: a first column that is an index, if there is one, then the metrics as ``values``."""
     import numpy as np
 
     axes = [(name, "<f8") for name in columns[:1] if name in ("step", "epoch")]
@@ -118,7 +118,7 @@ class JournalDecoder:
     """
 
     def __init__(self, *, verify: bool = True) -> None:
-        """``verify=False`` trusts the checksums: for the writer, which reads back what it wrote a moment ago."""
+        """With ``verify=False`` checksums are not computed: for the writer, which reads what it has just written."""
         self.offset = 0
         self.first: int | None = None
         """No row of this journal is numbered below this; None until its header has been read."""
@@ -127,7 +127,7 @@ class JournalDecoder:
         self.columns: tuple[str, ...] = ()
         """The columns of the rows that come next."""
         self.damaged = False
-        """Whether the last feed stopped at bytes that are there in full and wrong."""
+        """Whether the last feed stopped at a complete record that is wrong."""
         self._verify = verify
         self._dtype: np.dtype[Any] | None = None
         self._new_section = False
@@ -215,7 +215,7 @@ class JournalDecoder:
 
 
 def _count_sound(data: bytes, position: int, width: int, checksums: list[int]) -> int:
-    """How many rows from ``position`` on have the checksum they carry."""
+    """The number of rows from ``position`` on whose checksum is right."""
     payload = width - CRC_SIZE
     view = memoryview(data)
     for index, checksum in enumerate(checksums):

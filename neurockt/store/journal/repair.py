@@ -1,4 +1,4 @@
-"""What the writer of a table does once the disk has failed: when it tries again, and how the journal is put in order.
+"""What a table's writer does after the disk has failed: when it tries again, and how it repairs the journal.
 
 Every function raises OSError as the disk does.
 """
@@ -17,27 +17,27 @@ from neurockt.store.journal.journal_file import JournalEnd, aside, create, disk_
 from neurockt.store.journal.records import MAGIC, JournalDecoder, columns_record
 
 RETRY_SHARE: Final = 20
-"""Trying takes at most this part of the time, however long the disk takes to refuse."""
+"""After a try that took long, the next one waits this many times as long."""
 PIECE_BYTES: Final = 2**20
-"""What waits is written in pieces of this size."""
+"""Rows that wait are written in pieces of this size."""
 
 
 class Pace:
-    """When a disk that has refused is tried again."""
+    """When to try again what has failed."""
 
     def __init__(self, seconds: float, longest: float | None = None) -> None:
-        """At once the first time, then after so many seconds; each time after twice as many, up to the longest."""
+        """The first try is due at once. A failure waits ``seconds``, then twice as long each time, up to ``longest``."""
         self._first = self._seconds = seconds
         self._longest = seconds if longest is None else longest
         self._next = 0.0
 
     def is_time(self) -> bool:
-        """Whether to try."""
+        """Whether a try is due."""
         return time.monotonic() >= self._next
 
     @contextmanager
     def trying(self) -> Iterator[None]:
-        """A try; where it raises, the next one has to wait."""
+        """A try: if it raises, the next one waits."""
         began = time.monotonic()
         try:
             yield
@@ -50,24 +50,24 @@ class Pace:
 
 
 class Repaired(NamedTuple):
-    """A journal that is open for more."""
+    """A journal that rows can be appended to."""
 
     fd: int
     first: int
-    """Number of the first row that its header speaks of."""
+    """The first number that its header names."""
     end: JournalEnd
     newest: int
-    """Number of the newest row in it; less where none is."""
+    """Number of the newest row in it, or a smaller one where there is none."""
 
 
 def repair(path: Path, parts: Path, old: int, first: int | None, end: JournalEnd) -> Repaired:
-    """The journal at a path, opened once more by its name; or made again where it is gone.
+    """Open the journal at a path again, or create it again where it is gone.
 
     Args:
-        path: where it belongs, directly in the run directory.
-        parts: the directory of the table's parts; it is made again, too.
+        path: where it belongs, in the run directory itself.
+        parts: the directory of the table's parts; it is created again, too.
         old: the descriptor it was written by, or -1; stays open.
-        first: the first number that its header has, which tells it from every other; None where it was never made.
+        first: the first number in its header, which no other journal has; None where it was never created.
         end: of a journal of which nothing is left: what the next row to be written fits.
     """
     opened = reopen(path, first)
@@ -75,7 +75,7 @@ def repair(path: Path, parts: Path, old: int, first: int | None, end: JournalEnd
 
 
 def reopen(path: Path, first: int | None) -> Repaired | None:
-    """The journal whose first number is ``first``, opened once more by its name, and cut after its last sound record.
+    """Open the journal whose first number is ``first`` again, by its name, and cut it after its last sound record.
 
     A descriptor may be dead for ever after a failure of the file system (a stale handle) while the name works again.
     The bytes are written once more where they are: after a failed fsync the kernel takes them for stored.
@@ -91,7 +91,7 @@ def reopen(path: Path, first: int | None) -> Repaired | None:
         decoder = JournalDecoder()
         decoder.feed(data)
         if decoder.first is None and not decoder.damaged:
-            path.unlink()  # its making was cut short
+            path.unlink()  # its creation was interrupted
         elif decoder.first is None or decoder.first != first:
             put_aside(path)
         else:
@@ -110,11 +110,11 @@ def reopen(path: Path, first: int | None) -> Repaired | None:
 
 
 def _make_again(path: Path, parts: Path, old: int, end: JournalEnd) -> Repaired:
-    """The journal where there is none any more, with the rows that can still be read from the one that was."""
+    """Create a journal that is gone again, with the rows that can still be read from the old descriptor."""
     run_dir = path.parent
     content, decoder = _sound_bytes(old)
     if not run_dir.is_dir() and not is_removed(old):
-        # an unmounted file system looks like this: what was written in its place would be hidden when it is back
+        # an unmounted file system looks like this: what is written now would be hidden when it is back
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(run_dir))
     parts.mkdir(parents=True, exist_ok=True)
     if content and decoder.first is not None:
@@ -125,7 +125,7 @@ def _make_again(path: Path, parts: Path, old: int, end: JournalEnd) -> Repaired:
 
 
 def _sound_bytes(fd: int) -> tuple[bytes, JournalDecoder]:
-    """The records of a journal up to the last sound one, and their decoder; nothing of one that cannot be read."""
+    """The records of a journal up to the last sound one, and their decoder; empty if it cannot be read."""
     decoder = JournalDecoder()
     try:
         data = read_all(fd)
@@ -136,7 +136,7 @@ def _sound_bytes(fd: int) -> tuple[bytes, JournalDecoder]:
 
 
 def cut(fd: int) -> JournalEnd:
-    """An open journal cut after its last sound record, and positioned there."""
+    """Cut an open journal after its last sound record, and go on writing there."""
     decoder = JournalDecoder()
     decoder.feed(read_all(fd))
     os.ftruncate(fd, decoder.offset)

@@ -1,1 +1,1 @@
-"""What happens to the run of a dead process: it is sealed, or continued."""
+"""Seal or continue the run of a dead process."""

@@ -1,4 +1,4 @@
-"""Seal a dead run: what its process left in the journals becomes Parquet, and ``run.json`` says how it stands."""
+"""Seal a dead run: turn the rows in its journals into Parquet, and write its final state into ``run.json``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from neurockt.store.tables.superseded import complete_rewinds
 
 @dataclass(frozen=True)
 class SealedRun:
-    """What sealing a run came to."""
+    """The result of sealing a run."""
 
     path: Path
     steps: int
@@ -69,7 +69,7 @@ def seal_run(path: Path) -> SealedRun:
 
 
 def _seal_ranks(path: Path) -> SealedRun:
-    """Seal each rank of a run; one that is alive does not keep the others from it."""
+    """Seal each rank of a run, those that are dead also while others are alive."""
     sealed: list[SealedRun] = []
     alive: RunInUse | None = None
     for rank in layout.rank_paths(path).values():
@@ -90,11 +90,11 @@ def _is_sealed(path: Path) -> bool:
 
 
 def seal_tables(path: Path, check: Callable[[], None] = lambda: None) -> dict[TableName, int]:
-    """Move the journals' rows into the parts, and remove what a crash has left; how many rows of each table it was.
+    """Move the journals' rows into the parts, and remove what a crash has left; gives the number of rows per table.
 
     Args:
         path: the directory of a run that no other process writes.
-        check: called before each change; raises where the run is another's by now.
+        check: called before each change; raises if another process has taken the run over.
     """
     moved = {}
     for table in TABLES:
@@ -105,7 +105,7 @@ def seal_tables(path: Path, check: Callable[[], None] = lambda: None) -> dict[Ta
 
 
 def _journals(path: Path, table: TableName) -> list[Path]:
-    """The journals there are, the successor first: whatever is removed first, the rest still reads as a prefix."""
+    """The journals there are, the active one first: if only that one is removed, the rest still reads as a prefix."""
     names = [layout.next_journal_path(path, table), layout.journal_path(path, table)]
     return [name for name in names if name.exists()]
 
@@ -135,17 +135,17 @@ def _remove_temporaries(path: Path) -> None:
 
 
 def _ended(info: RunInfo, seen: RunInfo, summaries: Mapping[TableName, TableSummary]) -> RunInfo:
-    """``info`` with the tables as they are now, and the end that was seen where the process could not tell its own."""
+    """``info`` with the tables as they are now; of a process that died, with the end that was inferred."""
     info = info.with_tables(summaries)
     if info.state != "running":
         return info
-    end = last_word(info)
-    told = ended_attempts(replace(info, attempts=seen.attempts), end)
-    return replace(info, state=seen.state, ended=end, attempts=told)
+    end = last_sign_of_life(info)
+    attempts = ended_attempts(replace(info, attempts=seen.attempts), end)
+    return replace(info, state=seen.state, ended=end, attempts=attempts)
 
 
 def ended_attempts(info: RunInfo, end: datetime) -> tuple[Attempt, ...]:
-    """The attempts of a run that no process writes any more; of the last one, ``end`` is told where it could not."""
+    """The attempts of a dead run; the last one ended at ``end``, if it could not write when."""
     if not info.attempts:
         return ()
     *earlier, last = info.attempts
@@ -153,7 +153,7 @@ def ended_attempts(info: RunInfo, end: datetime) -> tuple[Attempt, ...]:
     return *earlier, replace(last, ended=last.ended or end, cause=cause)
 
 
-def last_word(info: RunInfo) -> datetime:
-    """When the process of a dead run was last known to live: its last row, or its last heartbeat."""
+def last_sign_of_life(info: RunInfo) -> datetime:
+    """When the process of a dead run was last known to be alive: its last row, or its last heartbeat."""
     rows = [TableReader(info.path, table).last_time() for table in TABLES]
     return max(moment for moment in (info.updated, info.created, *rows) if moment is not None)

@@ -30,21 +30,21 @@ class Takeover:
     def __init__(self, path: Path, *, writes: bool = True) -> None:
         """Look at the run and change nothing.
 
-        A process that only stands beside the one that records (a rank, a DataLoader's worker that imports the script
-        again) counts from where that one began, and can take nothing over.
+        A process beside the one that records (a rank, or a DataLoader's worker that imports the script again) counts
+        from where that one began, and can take nothing over.
 
         Args:
             path: the run directory.
-            writes: False where this process is known to be such a one.
+            writes: False if this process is known to be such a process.
 
         Raises:
-            RunInUse: a live process of this machine writes the run, and is no relative of this one.
+            RunInUse: a live process of this machine, and not a relative of this one, writes the run.
             RunNotFound, CorruptRun, FormatTooNew: as ``open_run``.
         """
         self.info: RunInfo = read_info(path)
-        """The run as it was found, and once it has begun, as this process has it."""
+        """The run as it was found; after ``begin``, as this process writes it."""
         self.kept: dict[TableName, int] = {}
-        """For each table, the number of the last row that this process goes on after."""
+        """For each table, the number of the last row that stays."""
         self._step: int | None = None
         self._begun = False
         attempt = self.info.attempt
@@ -57,12 +57,12 @@ class Takeover:
         self._count()
 
     def resume(self, step: int) -> None:
-        """Go on after this step; rows past it are to be superseded. What is not past it stays."""
+        """Go on after this step: ``finish`` supersedes the rows past it."""
         self._step = step
         self._count()
 
     def _count(self) -> None:
-        """Find out which rows stay."""
+        """Find out which rows stay, for ``kept``."""
         path, attempt = self.info.path, self.info.attempt
         try:
             if self._beside and attempt is not None:
@@ -78,16 +78,16 @@ class Takeover:
             raise MissingExtra(f"continuing the run {path} needs pyarrow; {hint} ({error})") from None
 
     def begin(self, described: RunInfo, recorder: int) -> RunInfo:
-        """Have ``run.json`` name this process; from then on no other one writes the run.
+        """Name this process in ``run.json``: from then on no other process writes the run.
 
         Args:
-            described: what the user says of the run now; what is not said stays as it was.
+            described: what the user gave for the run now; what is left out stays as it was.
             recorder: which of this process's recorders continues it, from 1.
 
         Raises:
-            RunInUse: another process was quicker.
+            RunInUse: another process was faster.
         """
-        from neurockt.store.recovery.sealing import ended_attempts, last_word
+        from neurockt.store.recovery.sealing import ended_attempts, last_sign_of_life
 
         if self._begun:
             if not is_same(read_info(self.info.path).attempt, self.info.attempt):
@@ -98,7 +98,7 @@ class Takeover:
             earlier = claim.info
             if not is_same(earlier.attempt, self.info.attempt):
                 raise RunInUse(f"{self.info.path} has been continued by another process since this one began; {HINT}")
-            self._count()  # a process of another machine may have written on while this one began
+            self._count()  # a process of another machine may have gone on writing meanwhile
             attempt = begin_attempt(
                 claim.number,
                 recorder=recorder,
@@ -119,7 +119,7 @@ class Takeover:
                 ended=None,
                 updated=attempt.started,
                 heartbeat=earlier.heartbeat + 1,
-                attempts=(*ended_attempts(earlier, last_word(earlier)), attempt),
+                attempts=(*ended_attempts(earlier, last_sign_of_life(earlier)), attempt),
             )
             claim.check()
             write_info(info)
@@ -131,7 +131,7 @@ class Takeover:
         """Seal the journals that were left and supersede what is past the checkpoint; may be repeated.
 
         Returns:
-            for each table, the number of its last row, and what its columns come to.
+            for each table, the number of its last row, and its summary.
         """
         from neurockt.store.reading.table_reader import TableReader
         from neurockt.store.recovery.sealing import seal_tables

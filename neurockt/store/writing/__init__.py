@@ -1,1 +1,1 @@
-"""A run being written: its tables, its background thread, and the rows that wait for the disk."""
+"""Write a run: its tables, its background thread, and the rows that wait for the disk."""

@@ -1,4 +1,4 @@
-"""Rows that the disk refuses wait here, in order and within bounds, until it takes them."""
+"""Rows that the disk refuses wait here, in order, until it takes them or the memory for them is full."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 BACKLOG_BYTES: Final = 64 * 2**20
-"""Rows of one table that wait take this much memory at most; then new ones are dropped, and counted."""
+"""Memory for the waiting rows of one table; when it is full, new rows are dropped and counted."""
 
 
 class Waiting(NamedTuple):
@@ -15,7 +15,7 @@ class Waiting(NamedTuple):
 
     columns: tuple[str, ...]
     first: int
-    """Number of the first one."""
+    """Number of the first of them."""
     data: bytes
     rows: int
 
@@ -39,7 +39,7 @@ class _Section:
 
 
 class Backlog:
-    """Framed rows in the order of their numbers; a number that is missing was dropped. Whoever uses it has a lock."""
+    """Rows as the journal will hold them, by number; a missing number was dropped. Callers hold a lock."""
 
     def __init__(self) -> None:
         self._sections: deque[_Section] = deque()
@@ -47,11 +47,11 @@ class Backlog:
 
     @property
     def last(self) -> int:
-        """Number of the last row that waits; 0 where none does."""
+        """Number of the last row that waits; 0 if none does."""
         return self._sections[-1].end - 1 if self._sections else 0
 
     def hold(self, columns: tuple[str, ...], number: int, frame: bytes) -> bool:
-        """Add a row; False where there is no room for it."""
+        """Add a row; False if there is no room for it."""
         if self._bytes + len(frame) > BACKLOG_BYTES:
             return False
         last = self._sections[-1] if self._sections else None
@@ -63,7 +63,7 @@ class Backlog:
         return True
 
     def next_rows(self, size: int) -> Waiting | None:
-        """The first rows that wait, of about so many bytes; None when there are none. They stay."""
+        """The first rows that wait, about ``size`` bytes of them, or None. They are not removed."""
         if not self._sections:
             return None
         section = self._sections[0]
@@ -71,7 +71,7 @@ class Backlog:
         return Waiting(section.columns, section.first, bytes(section.data[: rows * section.width]), rows)
 
     def forget_until(self, number: int) -> None:
-        """The rows up to this number are stored."""
+        """Remove the rows up to this number: they are stored."""
         while self._sections and self._sections[0].first <= number:
             section = self._sections[0]
             before = len(section.data)
@@ -81,7 +81,7 @@ class Backlog:
                 self._sections.popleft()
 
     def give_up(self) -> int:
-        """Forget what still waits; gives the number of rows."""
+        """Remove all rows; gives how many there were."""
         rows = sum(section.end - section.first for section in self._sections)
         self._sections.clear()
         self._bytes = 0

@@ -1,4 +1,4 @@
-"""A run being written: its directory, its tables, and the thread that looks after them.
+"""Write a run: its directory, its tables, and the background thread that does everything slow.
 
 The training loop only appends to journals. Everything slow (fsync, sealing, ``run.json``) happens in one background
 thread, which holds the interpreter lock for a fraction of a millisecond at a time.
@@ -30,7 +30,7 @@ from neurockt.store.writing.table_writer import Fault, TableWriter
 from neurockt.store.writing.timing import Timing
 
 THREAD_NAME: Final = "neurockt"
-"""Name of the background thread, and the beginning of the others' names."""
+"""Name of the background thread; the names of the others begin with it."""
 
 JOIN_SECONDS: Final = 1.0
 """How long the end of a run waits for a thread that may be stuck in a driver."""
@@ -50,24 +50,24 @@ class RunWriter:
         timing: Timing | None = None,
         on_fault: Fault = lambda what, error: None,
     ) -> None:
-        """Create the directory ``info.path``, or take over the run that is there, and start to look after it.
+        """Create the directory ``info.path``, or take over the run that is there, and start the background thread.
 
-        A disk that takes the directory and nothing else is waited for, as it is later in the run.
+        If the disk takes the directory and nothing else, rows wait, as they do later in the run.
 
         Args:
-            info: the run as it begins; attempt, state and heartbeat are filled in here.
-            columns: the metrics of the tables there are from the start.
-            config: read again each time ``run.json`` is written, so that it may grow.
+            info: the run at its begin; attempt, state and heartbeat are filled in here.
+            columns: of the tables that exist from the start.
+            config: read each time ``run.json`` is written: it may change.
             recorder: which of this process's recorders writes the run, from 1.
-            takeover: of the run that is continued; without it there must be no such directory.
-            timing: how often it is looked after; default ``timing.default``.
-            on_fault: called from either thread when something goes wrong that training need not stop for.
+            takeover: of the run that is continued; without it the directory must not exist.
+            timing: of the background work; default ``timing.default``.
+            on_fault: called from any thread with an error that must not stop training.
         """
         self._config = config if config is not None else info.config
         self._timing = timing or timings.default
         self._on_fault = on_fault
         self.cause: Callable[[], str | None] = lambda: None
-        """Gives what will have ended the run, should its process die now without another word."""
+        """Gives the cause to write down in case the process dies now."""
         self.tables: dict[TableName, TableWriter] = {}
         self.unfinished: tuple[str, Exception] | None = None
         """What could not be done at the end, and why."""
@@ -82,7 +82,7 @@ class RunWriter:
         self._lost = False  # another process has taken the run over
         self._begun, self._stop = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run_background, name=THREAD_NAME, daemon=True)
-        _start(self._thread)  # before there is a directory that nobody would look after
+        _start(self._thread)  # before there is a directory, which would be a ghost without it
         try:
             self._seals = _load_pyarrow()
             if takeover is None:
@@ -95,13 +95,13 @@ class RunWriter:
             self._dropped_before = self.info.dropped
             self._begun.set()
             if takeover is not None:
-                self._before = takeover.finish()  # the heart beats meanwhile
+                self._before = takeover.finish()  # heartbeats go on meanwhile
             self.tables = {table: self._create_table(table, names) for table, names in columns.items()}
         except BaseException:
             self._end_threads()
             raise
         if not self._seals:
-            hint = "its rows stay in journals; 'neurockt seal' where pyarrow is installed makes Parquet of them"
+            hint = "its rows stay in journals; run 'neurockt seal' where pyarrow is installed to turn them into Parquet"
             self._report(f"cannot seal the run: {hint}", ModuleNotFoundError("pyarrow is not installed"))
 
     @property
@@ -119,7 +119,7 @@ class RunWriter:
         self._changed = True
 
     def sample(self, read: Callable[[], Measures], seconds: float) -> None:
-        """Store what ``read`` gives as rows of `system`, that often; it is called in a thread of its own."""
+        """Store what ``read`` gives as a row of `system` every so many ``seconds``; a thread of its own calls it."""
 
         def position() -> tuple[int, int]:
             return self.tables["steps"].last, self.tables["epochs"].last + 1
@@ -128,7 +128,7 @@ class RunWriter:
         self._sampling = Sampling(read, seconds, first=first, position=position, on_fault=self._warn, name=name)
 
     def store_origin(self, capture: Callable[[], tuple[Origin, str | None]]) -> None:
-        """Store where this attempt came from; ``capture`` gives it, with the diff, in a thread of its own."""
+        """Store the origin of this attempt; a thread of its own calls ``capture``, which gives it with the diff."""
         attempt, what = self.info.attempts[-1].number, "could not store where the run came from"
 
         def store() -> None:
@@ -139,10 +139,7 @@ class RunWriter:
         self._origin = thread
 
     def note(self) -> None:
-        """Write ``cause`` down at once, and have the rows sealed soon.
-
-        Called from any thread but the loop's, whatever the loop and the background thread are at.
-        """
+        """Write ``cause`` into ``run.json`` now, and have the rows sealed soon. Not for the loop's thread."""
         if not self._lost:
             for writer in list(self.tables.values()):
                 writer.seal_soon()
@@ -157,12 +154,12 @@ class RunWriter:
             for writer in self.tables.values():
                 writer.release()
             return
-        self._guarded("could not store what the machine did", self._store_samples)
+        self._guarded("could not store the last samples of the machine", self._store_samples)
         for table, writer in self.tables.items():
             try:
                 writer.close(seal=self._seals)
             except Exception as error:
-                what = "its rows are in the journal, and 'neurockt seal' makes Parquet of them"
+                what = "its rows are in the journal; 'neurockt seal' turns them into Parquet"
                 self.unfinished = self.unfinished or (f"{self.path}: could not seal {table}; {what}", error)
         ended = now()
         *earlier, attempt = self.info.attempts
@@ -177,7 +174,7 @@ class RunWriter:
         try:
             self._write_info()
         except Exception as error:
-            what = "could not write run.json, which goes on to say 'running'"
+            what = "could not write run.json, whose state remains 'running'"
             self.unfinished = self.unfinished or (f"{self.path}: {what}", error)
 
     def _end_threads(self) -> None:
@@ -193,14 +190,14 @@ class RunWriter:
         leave_signals_to_others()
         self._begun.wait()
         while not self._lost and not self._stop.wait(self._timing.tick):
-            self._guarded("could not look after the run; will try again", self._tick)
+            self._guarded("the background thread failed; will try again", self._tick)
 
     def _tick(self) -> None:
-        """Do what is due; whatever fails, the rest is done."""
+        """Do what is due. A step that fails does not keep the others from being done."""
         for table, writer in self.tables.items():
-            self._guarded(f"could not write the rows of {table} that wait", writer.retry)
+            self._guarded(f"could not write the waiting rows of {table}", writer.retry)
         monotonic = time.monotonic()
-        self._guarded("could not store what the machine does", self._store_samples)
+        self._guarded("could not store samples of the machine", self._store_samples)
         if monotonic - self._synced_at >= self._timing.sync:
             self._synced_at = monotonic
             for table, writer in self.tables.items():
@@ -254,15 +251,15 @@ class RunWriter:
     def _is_ours(self) -> bool:
         """Whether ``run.json`` still names this attempt.
 
-        Once it names another, this process was taken for dead and writes nothing more to the run: what it would do by
-        the names of files would harm what the other one does.
+        If it names another, this process was taken for dead. It writes nothing more to the run: changing files by their
+        names would harm the other process.
         """
         if self._lost:
             return False
         try:
             other = read_info(self.path).attempt
         except (NeurocktError, OSError):
-            return True  # nobody else's, as far as can be told
+            return True  # as far as can be found out
         if other is None or is_same(self.info.attempt, other):
             return True
         self._lost = True
@@ -275,17 +272,17 @@ class RunWriter:
     def _guarded(self, what: str, action: Callable[[], None]) -> None:
         try:
             action()
-        except Exception as error:  # a fault of the instrumentation must not end it, let alone the training
+        except Exception as error:
             self._report(what, error)
 
     def _report(self, what: str, error: Exception) -> None:
-        """Report a fault; of the disk's only the first, for a disk that fails does so in many places."""
+        """Report an error; of the disk's only the first: a disk that fails does so in many places."""
         if not (isinstance(error, OSError) and self._disk_has_failed):
             self._disk_has_failed |= isinstance(error, OSError)
             self._warn(what, error)
 
     def _warn(self, what: str, error: Exception) -> None:
-        """Report a fault. That ends no thread of the run, not even a warning that is turned into an error."""
+        """Report an error. A warning that is turned into an error does not end a thread of the run."""
         try:
             self._on_fault(f"{self.path}: {what}", error)
         except BaseException as raised:
@@ -296,7 +293,7 @@ class RunWriter:
 
 
 def _load_pyarrow() -> bool:
-    """Whether it is installed. It holds the interpreter lock for a tenth of a second: now, not in the middle."""
+    """Import it, if it is installed; now, because that holds the interpreter lock for a tenth of a second."""
     try:
         with deaf_threads():
             import pyarrow.parquet  # noqa: F401

@@ -1,4 +1,4 @@
-"""Rows of `system`: what the machine does is read in a thread of its own, since a driver may take seconds to answer.
+"""Rows of `system`. The machine is sampled in a thread of its own, since a driver may take seconds to answer.
 
 That thread only reads. The run's background thread stores what it has read, so that the table has one writer.
 """
@@ -16,12 +16,12 @@ from neurockt.store.owner.process import leave_signals_to_others
 from neurockt.store.writing.table_writer import Fault, TableWriter
 
 Measures = Mapping[str, float]
-"""What the machine does, by the names of the columns."""
+"""Values by the names of their columns."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What was read at one moment, and how far the run was."""
+    """The values at one moment, and the position of the run."""
 
     time_ns: int
     step: int
@@ -30,7 +30,7 @@ class Sample:
 
 
 class Sampling:
-    """Reads again and again until it is stopped."""
+    """Samples the machine until it is stopped."""
 
     def __init__(
         self,
@@ -42,14 +42,14 @@ class Sampling:
         on_fault: Fault,
         name: str,
     ) -> None:
-        """Begin.
+        """Start the thread.
 
         Args:
-            read: gives the measures; what is a rate is over the time since it was last called.
-            seconds: how often,
-            first: and how soon at the latest for the first time.
+            read: gives the values; a rate is over the time since the last call.
+            seconds: between two samples.
+            first: until the first one, if that is less.
             position: gives the last step and the epoch under way.
-            on_fault: hears of an error of ``read``, which ends the sampling.
+            on_fault: called with an error of ``read``, which ends the sampling.
         """
         self._read = read
         self._seconds = seconds
@@ -62,12 +62,12 @@ class Sampling:
         self._thread.start()
 
     def stop(self, seconds: float) -> None:
-        """Read no more. A reading that is under way is waited for no longer than this: a driver may hang."""
+        """Stop. A reading in progress is waited for this long at most: a driver may hang."""
         self._stop.set()
         self._thread.join(seconds)
 
     def store(self, table: TableWriter | None, create: Callable[[Sequence[str]], TableWriter]) -> None:
-        """Store what has been read since the last call; the table is created for the first sample."""
+        """Store the samples since the last call; the first one creates the table."""
         while (sample := self._next()) is not None:
             if table is None:
                 table = create(("epoch", *sample.measures))
@@ -88,8 +88,8 @@ class Sampling:
                 measures = self._read()
                 self._taken.put(Sample(time.time_ns(), *self._position(), measures))
                 wait = self._seconds
-        except Exception as error:  # whatever it is, training goes on
-            self._on_fault("what the machine does can be sampled no more", error)
+        except Exception as error:
+            self._on_fault("sampling the machine has ended", error)
 
 
 def _append(table: TableWriter, sample: Sample) -> None:

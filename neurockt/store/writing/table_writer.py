@@ -1,14 +1,13 @@
-"""One table being written: rows go to the journal at once, and from there to the parts in the background.
+"""Write one table: rows go to the journal at once, and from there to the parts in the background.
 
 Two threads meet here. The training loop calls ``append``, ``set_columns`` and ``skip``; the run's background thread
 calls the rest. ``append`` takes no lock, which would cost the loop a tenth of its time. It notes which descriptor it
-writes to, in ``_writing``. The background thread exchanges the descriptor whenever it likes, and leaves the old one
-alone until the loop is not writing to it. Everything rarer than a row is done under ``_lock``, under which the
-background thread never touches the disk.
+writes to, in ``_writing``. The background thread may exchange the descriptor at any time, and does not touch the
+old one before the loop has stopped writing to it. Everything rarer than a row is done under ``_lock``, under which the
+background thread never uses the disk.
 
-A row that the disk refuses waits in the backlog, and so does every row after it. From then on the disk is the
-background thread's alone: the loop has no descriptor until the background thread has put the file in order and written
-what waits. FORMAT.md section 6 says what that leaves on disk.
+A row that the disk refuses waits in the backlog, and so does every row after it. Then the loop has no
+descriptor until the background thread has repaired the file and written what waits (FORMAT.md section 6).
 """
 
 from __future__ import annotations
@@ -64,20 +63,20 @@ class TableWriter:
         is_ours: Callable[[], bool] = lambda: True,
         on_fault: Fault = lambda what, error: None,
     ) -> None:
-        """Create the journal; if the disk refuses it, rows wait until it does not.
+        """Create the journal; if the disk refuses it, rows wait.
 
         Args:
             last: number of the last row there is already.
             summary: of the rows there are already.
             timing: how often it is sealed, and how soon a disk that failed is tried again.
-            is_ours: asked before files are changed by their names: whether no other process has taken the run over.
+            is_ours: called before files are changed by their names: whether this process still owns the run.
             on_fault: called when the disk refuses a row, the first time, or has damaged the journal.
         """
         self.last = last
-        """Number of the last row appended: the step in `steps`, the epoch in `epochs`, the sample in `system`."""
+        """Number of the last row: the step in `steps`, the epoch in `epochs`, the sample in `system`."""
         self.columns = tuple(columns)
         self.dropped = 0
-        """Rows that are lost: the disk refused them for too long, or lost them, or they were skipped."""
+        """Rows that are lost: the disk refused them for too long or lost them, or they were skipped."""
         self._parts = run_dir / table
         self._journal = layout.journal_path(run_dir, table)
         self._next_journal = layout.next_journal_path(run_dir, table)
@@ -115,12 +114,12 @@ class TableWriter:
     # The training loop's side
 
     def append(self, other: int, time_ns: int, values: Sequence[float]) -> None:
-        """Store one row; when this returns it is the kernel's, and outlives the process.
+        """Store one row; when this returns, it survives the death of the process.
 
         Args:
             other: the other index (the epoch in `steps`, the step in `epochs` and in `system`).
             time_ns: nanoseconds since 1970, UTC.
-            values: one float a column.
+            values: one float per column.
 
         Raises:
             struct.error: the values are not one number for each column; nothing has been stored.
@@ -129,7 +128,7 @@ class TableWriter:
             with self._lock:
                 self._settle()
         number = self.last + 1
-        pack = self._pack  # called by a local name, which is faster than as what looks like a method
+        pack = self._pack  # a call by a local name is faster
         payload = pack(number, other, time_ns, *values)
         frame = payload + pack_crc(crc32(payload))
         # no call between reading the descriptor and noting it: the interpreter does not switch threads there
@@ -191,9 +190,9 @@ class TableWriter:
         self._row_bytes = row.size + CRC_SIZE
 
     def _settle(self) -> None:
-        """Make the journal fit the next row.
+        """Prepare the journal for the next row.
 
-        A write that a signal handler interrupted may have been done: no row may get its number twice.
+        A write that a signal handler interrupted may have been done or not; no number may be used twice.
         """
         fd, error = self._writing, None
         if fd is None:
@@ -221,10 +220,12 @@ class TableWriter:
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
-        """Keep the loop out of everything but ``append``.
+        """Hold the lock.
+
+        A loop that is held in the middle of something keeps it; at the end, when it does nothing more, that is ignored.
 
         Raises:
-            TimeoutError: it could not be kept out in time. Not at the end, when it does nothing more.
+            TimeoutError: the loop keeps it.
         """
         held = self._lock.acquire(timeout=0 if self._loop_is_held else LOCK_SECONDS)
         self._loop_is_held = not held
@@ -237,7 +238,7 @@ class TableWriter:
                 self._lock.release()
 
     def _has_left(self, fd: int) -> bool:
-        """Whether the loop has stopped writing to a descriptor that was taken from it, now or within a moment."""
+        """Whether the loop has stopped writing to a descriptor, now or within some milliseconds."""
         for _ in range(100):
             if self._writing != fd:
                 return True
@@ -257,7 +258,7 @@ class TableWriter:
         return Reading(partial(journal_file.read_either, fd, self._journal))
 
     def _lose(self, rows: int) -> None:
-        """Rows that had been stored are gone."""
+        """Count rows that had been stored and are gone."""
         if rows > 0:
             with self._exclusive():
                 self.dropped += rows
@@ -274,7 +275,7 @@ class TableWriter:
                 self._recover()
 
     def _recover(self) -> None:
-        """Put the journal's file in order, write what waits, and give the loop the file again."""
+        """Repair the journal, write what waits, and give the journal back to the loop."""
         if self._writing == self._failed_fd >= 0:
             return  # the loop may still be in its last write to it
         end, newest = self._repair()
@@ -319,7 +320,7 @@ class TableWriter:
     # Fsync and sealing
 
     def sync(self) -> None:
-        """Put the rows so far on stable storage; a journal that is not where it was is taken from the loop."""
+        """Put the rows so far on stable storage; take the journal from the loop if it was removed or fails."""
         last, fd = self.last, self._fd
         if fd < 0:
             return
@@ -351,7 +352,7 @@ class TableWriter:
         self._sealed_at = -math.inf
 
     def seal(self) -> None:
-        """Move the journal's rows into the parts. Whatever interrupts it, every row is in one place at least.
+        """Move the journal's rows into the parts. Whatever interrupts that, every row is in one place at least.
 
         The loop is given a new journal; the old one's rows are appended to the parts; then the new journal takes
         the old one's name, which drops the old rows in one rename.
@@ -374,7 +375,7 @@ class TableWriter:
         self._sealed_at = time.monotonic()
 
     def _switch(self) -> bool:
-        """Give the loop a new journal, so that the one before can be sealed; False where that has to wait."""
+        """Give the loop a new journal, so that the old one can be sealed; False if that has to wait."""
         columns, first = self.columns, self.last + 1
         fd = journal_file.create(self._next_journal, MAGIC + columns_record(columns, first))
         with suppress(TimeoutError), self._exclusive():
@@ -397,7 +398,7 @@ class TableWriter:
             self._on_fault("the disk has damaged a journal", CorruptRun(f"what cannot be read is kept as {kept}"))
 
     def summary(self) -> TableSummary:
-        """Of all rows, those in the journals included; only what is new is read. As last known where the disk fails."""
+        """The summary of all rows, also those in journals; only new rows are read. If the disk fails, the last one."""
         with suppress(OSError):
             if self._sealing_fd >= 0:
                 self._sealed.count(self._sealing_summarised)
@@ -407,7 +408,7 @@ class TableWriter:
     # The end
 
     def abandon(self) -> None:
-        """Write nothing more to the run, which is another process's now; rows from here on go nowhere."""
+        """Write nothing more to the run: another process has taken it over. Rows from here on go nowhere."""
         nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
         self._closing = True
         with self._exclusive():
@@ -417,19 +418,19 @@ class TableWriter:
             self.dropped += self._backlog.give_up()
 
     def release(self) -> None:
-        """Close the files as they are; the loop must have ended."""
+        """Close the files as they are, after the loop has ended."""
         for fd in {self._fd, self._failed_fd, self._sealing_fd} - {-1}:
             os.close(fd)
         self._fd = self._failed_fd = self._sealing_fd = -1
 
     def close(self, *, seal: bool = True) -> None:
-        """Seal what is left and remove the journal; the loop must have ended.
+        """Seal what is left and remove the journal, after the loop has ended.
 
         Args:
             seal: False leaves the rows in the journal, on stable storage.
 
         Raises:
-            OSError: the disk still refuses; the rows are in the journals, but for those that waited: they are dropped.
+            OSError: the disk still refuses. The rows are in the journals; those that waited are dropped.
         """
         self._closing = True
         try:
@@ -457,7 +458,7 @@ class TableWriter:
         newest = max(content.next - 1, self._sealed.last)
         self._lose((self._last_written if self._waiting else self.last) - newest)
         self._backlog.forget_until(newest)
-        self._next_journal.unlink(missing_ok=True)  # begun, and given up
+        self._next_journal.unlink(missing_ok=True)  # a switch that was given up
         if content.damaged:
             self._put_aside()
         else:
