@@ -26,7 +26,7 @@ class Pace:
     """When to try again what has failed."""
 
     def __init__(self, seconds: float, longest: float | None = None) -> None:
-        """The first try is due at once. A failure waits ``seconds``, then twice as long each time, up to ``longest``."""
+        """The first try is due at once. After a failure wait ``seconds``, then twice as long, up to ``longest``."""
         self._first = self._seconds = seconds
         self._longest = seconds if longest is None else longest
         self._next = 0.0
