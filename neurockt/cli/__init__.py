@@ -72,6 +72,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return FAILED
         except KeyboardInterrupt:
             return INTERRUPTED
+        finally:
+            _discard(err)
 
 
 class _Closed(io.TextIOBase):
