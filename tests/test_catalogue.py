@@ -17,7 +17,9 @@ import pytest
 from neurockt import open_run
 from neurockt.catalogue import RunWatcher, find_run, list_runs
 from neurockt.errors import CorruptRun, FormatTooNew, NeurocktError, NeurocktWarning, RunNotFound
+from neurockt.monitor import Recorder
 from neurockt.run_info import RunInfo, TableSummary
+from neurockt.store.base.json_values import as_text, as_texts
 from neurockt.store.base.layout import default_root
 from neurockt.store.base.run_file import write_info
 
@@ -289,3 +291,28 @@ def test_a_directory_of_any_bytes_is_read(root: Path) -> None:
     """Names need not be UTF-8."""
     (root / "a").rename(root / "caf\udce9")
     assert {info.id for info in list_runs(root)} == {"a", "c1", "c2", "d"}
+
+
+@pytest.mark.parametrize("field", ["name", "project", "group", "notes"])
+@pytest.mark.parametrize("value", [3, 0, 0.1, True, Path("a/b"), b"x", "\ud800", ["a"], {"a": 1}])
+def test_what_the_recorder_takes_every_reader_reads(tmp_path: Path, field: str, value: object) -> None:
+    """A seed as a name, a fold as a group: the run is listed and continued, and keeps them as text."""
+    for _ in range(2):
+        recorder = Recorder(tmp_path, run_id="run", resume=True, quiet=True, **{field: value, "tags": [value, 42]})
+        with recorder(train=True):
+            pass
+        recorder.finish()
+    (info,) = list_runs(tmp_path)
+    assert getattr(info, field) == as_text(value)
+    assert info.tags == as_texts([value, 42])
+    assert len(info.attempts) == 2
+
+
+@pytest.mark.parametrize(("tags", "kept"), [(None, ()), (7, ("7",)), ("one", ("one",)), (iter("ab"), ("a", "b"))])
+def test_tags_may_be_one_or_several(tmp_path: Path, tags: Any, kept: tuple[str, ...]) -> None:
+    """Or none; of any kind."""
+    recorder = Recorder(tmp_path, run_id="run", quiet=True, tags=tags)
+    with recorder(train=True):
+        pass
+    recorder.finish()
+    assert list_runs(tmp_path)[0].tags == kept

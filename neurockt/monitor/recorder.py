@@ -22,6 +22,7 @@ from neurockt.monitor.lifetime.table_printer import TablePrinter
 from neurockt.monitor.names import check_run_id, new_run_id
 from neurockt.monitor.ranks.place import Recording, Reduction, check_ranks
 from neurockt.run_info import RunInfo
+from neurockt.store.base.json_values import as_text, as_texts
 from neurockt.store.base.layout import default_root, expanded
 from neurockt.store.base.run_file import now
 
@@ -98,11 +99,11 @@ class Recorder:
             path=Path(),
             id=check_run_id(run_id) if run_id is not None else new_run_id(datetime.now()),
             created=now(),
-            name=name,
-            project=project,
-            group=group,
-            tags=(tags,) if isinstance(tags, str) else tuple(tags),
-            notes=notes,
+            name=as_text(name),
+            project=as_text(project),
+            group=as_text(group),
+            tags=as_texts(tags),
+            notes=as_text(notes),
         )
         directory = (default_root() if root is None else expanded(root)).absolute()
         gate = Gate()

@@ -170,7 +170,7 @@ def as_text(value: Any) -> str | None:
 
 def as_texts(value: Any) -> tuple[str, ...]:
     """Tags as text, from one or several, given as anything."""
-    found = plain(value)
+    found = plain(list(value) if isinstance(value, Iterator) else value)
     items = found if isinstance(found, (list, dict)) else [found]
     return tuple(str(item) for item in items if item is not None)
 
