@@ -1,4 +1,4 @@
-"""The command ``neurockt``: one module a command, imported only when it is the one asked for.
+"""The command ``neurockt``: one module a command, imported only when it is used.
 
 Results go to stdout and everything else to stderr. The exit status is 0 when done, 1 when something failed or could not
 be read, 2 for wrong usage, and 130 when interrupted.
@@ -56,13 +56,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             status = cast("int", arguments.run(arguments))
             _flush(out)
             return status or (FAILED if lines.printed else 0)
-        except SystemExit as stop:  # argparse has printed its help, or what is wrong
+        except SystemExit as stop:  # argparse has printed its help, or an error
             _discard(out)
             return stop.code if isinstance(stop.code, int) else 0
         except NeurocktError as error:
             _print(clean_block(str(error)))
             return WRONG_USAGE if isinstance(error, (WrongUsage, QueryError)) else FAILED
-        except BrokenPipeError:  # whoever reads, such as `head`, has seen enough
+        except BrokenPipeError:  # the reader, such as `head`, has enough
             _discard(out)
             return 0
         except OSError as error:
@@ -107,7 +107,7 @@ def _discard(stream: TextIO) -> None:
 
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
-    """The parser of the command in use; of all of them where none is named."""
+    """The parser with the command in use; with all commands if none is named."""
     parser = argparse.ArgumentParser(
         prog="neurockt",
         description="Training runs recorded without a network: list, show, view and export them.",

@@ -1,4 +1,4 @@
-"""A real training to look at: a small network learns handwritten digits, recorded with the documented loop.
+"""A small but real training: a network learns handwritten digits, recorded with the documented loop.
 
 `neurockt demo` and the committed sample runs use it. The data ships inside scikit-learn; nothing is downloaded.
 """
@@ -22,13 +22,13 @@ OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.o
 
 
 def train(recorder: Recorder, epochs: int, *, grad_norm_from: int = 1) -> Iterator[int]:
-    """Train as ``recorder.config`` says; gives the number of each epoch when it has ended.
+    """Train with the settings in ``recorder.config``; yields the number of each epoch when it has ended.
 
     The config has ``optimizer`` (sgd, adam or adamw), ``lr``, ``weight_decay``, ``batch_size``, ``width`` (units of
     the hidden layer) and ``seed``.
 
     Args:
-        grad_norm_from: the epoch from which on the gradient's norm is recorded too.
+        grad_norm_from: the first epoch in which the gradient's norm is recorded.
     """
     config = recorder.config
     torch.manual_seed(config["seed"])

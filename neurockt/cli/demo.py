@@ -1,4 +1,4 @@
-"""``neurockt demo``: trains a small model with the documented loop, and says how to look at what was recorded."""
+"""``neurockt demo``: trains a small model with the documented loop, and prints the commands that show the run."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """``neurockt export``: a run's rows as CSV, JSON lines or one Parquet file; floats come back bit for bit.
 
-CSV writes nothing for null and ``nan``, ``inf``, ``-inf`` for these values. JSON lines are strict JSON: null, and the
-strings ``NaN``, ``Infinity``, ``-Infinity``. Rows pass through a row group at a time.
+In CSV, null is empty; NaN and the infinities are ``nan``, ``inf``, ``-inf``. JSON lines are strict JSON: null, and the
+strings ``NaN``, ``Infinity``, ``-Infinity``. One row group is in memory at a time.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
     parsing.add_run_argument(parser)
     parser.add_argument("--table", choices=TABLES, default="steps", help="which rows (default: steps)")
     parser.add_argument(
-        "--format", choices=("csv", "jsonl", "parquet"), help="default: by the ending of FILE, else csv"
+        "--format", choices=("csv", "jsonl", "parquet"), help="default: by the last ending of FILE, else csv"
     )
     parsing.add_rank_argument(parser)
-    parser.add_argument("--columns", metavar="NAMES", help="only these, in this order, with commas between them")
+    parser.add_argument("--columns", metavar="NAMES", help="only these, in this order, separated by commas")
     parser.add_argument("-o", "--output", metavar="FILE", help="where to write (default: stdout)")
     parser.add_argument("--force", action="store_true", help="replace FILE if it exists")
     parser.set_defaults(run=run)

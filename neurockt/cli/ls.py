@@ -1,4 +1,4 @@
-"""``neurockt ls``: the runs in a directory, filtered, sorted, with the columns one wants."""
+"""``neurockt ls``: lists the runs in a directory; filters and sorts them."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ List the runs in a directory, the newest last.
 
 A field is id, name, project, group, state, cause, host, tags, notes, path, started, ended, updated, duration, age,
 steps, epochs, attempts, dropped; a config's key such as cfg.lr or cfg.optimizer.lr; or a metric such as valid_loss (its
-last value), best(acc), min(x), max(x), "val/acc". A filter compares them with = != < <= > >=, takes words to look for
-in names, name: id: project: group: tag: note: state: cause: host: config: has:, and joins with AND, OR, NOT, - and
-parentheses.
+last value), best(acc), min(x), max(x), "val/acc". A filter compares fields with = != < <= > >=, searches names for
+words, takes name: id: project: group: tag: note: state: cause: host: config: has:, and combines all with AND, OR, NOT,
+- and parentheses.
 """
 _EXAMPLE: Final = """\
   neurockt ls runs --filter 'resnet cfg.lr>=1e-3 valid_loss<0.5 -state:running' --sort 'best(acc)' --reverse
@@ -44,12 +44,14 @@ def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
         "--filter",
         metavar="QUERY",
         default="",
-        help="only the runs that fit; --filter=-x for one that begins with a dash",
+        help="only matching runs; write --filter=-x for one that begins with a dash",
     )
-    parser.add_argument("-s", "--sort", metavar="FIELD", help="sort by a field; those without a value come last")
-    parser.add_argument("-r", "--reverse", action="store_true", help="the other way round")
-    parser.add_argument("-c", "--columns", metavar="FIELDS", help="fields to show, with commas between them")
-    parser.add_argument("-n", "--limit", metavar="N", type=parsing.count, help="at most N: the newest, or the first")
+    parser.add_argument("-s", "--sort", metavar="FIELD", help="sort by a field; runs without a value come last")
+    parser.add_argument("-r", "--reverse", action="store_true", help="reverse the order")
+    parser.add_argument("-c", "--columns", metavar="FIELDS", help="fields to show, separated by commas")
+    parser.add_argument(
+        "-n", "--limit", metavar="N", type=parsing.count, help="show N runs (the newest, or with --sort the first)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
@@ -57,7 +59,7 @@ def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """List the runs."""
     collecting = gc.isenabled()
-    gc.disable()  # ten thousand runs are a million objects without a cycle: looking for one takes a fifth of the time
+    gc.disable()  # ten thousand runs are a million objects without a cycle; searching for one takes a fifth of the time
     try:
         return _list(arguments)
     finally:
@@ -71,7 +73,7 @@ def _list(arguments: argparse.Namespace) -> int:
     sorting = parse_field(arguments.sort) if arguments.sort is not None else None
     root = arguments.root or default_root()
     everything = list_runs(root)
-    _tell_unknown([*query.fields, *(columns or []), *([sorting] if sorting else [])], everything)
+    _report_unknown([*query.fields, *(columns or []), *([sorting] if sorting else [])], everything)
     runs = [info for info in everything if query.matches(info)]
     if sorting:
         runs = sort_runs(runs, sorting.name, reverse=arguments.reverse)[: arguments.limit]
@@ -83,12 +85,12 @@ def _list(arguments: argparse.Namespace) -> int:
     elif runs:
         _print_runs(runs, columns or default_columns(runs))
     else:
-        output.note(f"none of the {len(everything):,} runs in {root} fits" if everything else f"no runs in {root}")
+        output.note(f"no run in {root} matches ({len(everything):,} runs)" if everything else f"no runs in {root}")
     return 0
 
 
 def default_columns(runs: Sequence[RunInfo]) -> list[Field]:
-    """What tells the runs apart, how they stand, and the metrics most of them have."""
+    """What differs between the runs, their state, and the metrics most of them have."""
     names = ["id"]
     if any(info.name not in (None, info.id) for info in runs):
         names.append("name")
@@ -128,8 +130,8 @@ def _to_json(info: RunInfo, columns: Sequence[Field] | None) -> object:
     return {field.label: output.value_to_json(field.value(info)) for field in columns}
 
 
-def _tell_unknown(fields: Sequence[Field], runs: Sequence[RunInfo]) -> None:
-    """A name that no run has is probably misspelt: say so, since the list alone would only be empty."""
+def _report_unknown(fields: Sequence[Field], runs: Sequence[RunInfo]) -> None:
+    """Report a name that no run has: it is probably misspelt, and the list alone would only be empty."""
     for field in dict.fromkeys(fields):
         if not runs or field.kind not in ("any", "number") or any(field.value(info) is not None for info in runs):
             continue

@@ -16,7 +16,7 @@ from neurockt.run_info import RunInfo
 from neurockt.store import plain, to_json
 
 GAP: Final = "  "
-"""What stands between two columns."""
+"""Between two columns."""
 SMALLEST_WIDTH: Final = 10
 """A column is not made narrower than this to fit the terminal; rather, the last columns are left out."""
 WHOLE: Final = 1_000_000
@@ -52,13 +52,13 @@ def note(message: str) -> None:
 
 
 def print_json(document: Any) -> None:
-    """A document on stdout, in ASCII: it holds text from runs, and may be looked at in a terminal."""
+    """Print a document in ASCII: it holds text from runs, and a terminal may show it."""
     json.dump(plain(document), sys.stdout, indent=2, allow_nan=False)
     sys.stdout.write("\n")
 
 
 def run_to_json(info: RunInfo) -> dict[str, Any]:
-    """A run as ``run.json`` describes it, and where it is."""
+    """A run as in ``run.json``, with its path and duration."""
     document = {**to_json(info), "path": str(info.path), "duration": info.seconds}
     del document["format"]
     return document
@@ -75,7 +75,7 @@ def show_value(field: Field, info: RunInfo) -> str:
 
 
 def show(value: Any, kind: Kind = "any") -> str:
-    """A value for a person: moments and durations in words, numbers as in the documented table."""
+    """A value for a person: times and durations in words, numbers as in the documented table."""
     if value is None or value == () or value == "":
         return "-"
     if isinstance(value, datetime):
@@ -100,8 +100,8 @@ def table_lines(
     """Columns side by side: cut to fit a terminal, whole where the output goes elsewhere.
 
     Args:
-        right: which columns stand to the right, as numbers do; of those only the name is cut.
-        uncut: the names of others that are not cut either, since they are there to be copied.
+        right: which columns are aligned right, as numbers are; of those only the name is cut.
+        uncut: the names of other columns that are not cut, since people copy from them.
     """
     header = [clean(name, WHOLE) for name in header]
     widest_cells = [max(map(display_width, column), default=0) for column in zip(*rows, strict=True)]
@@ -139,7 +139,7 @@ def _fit(widths: Sequence[int], smallest: Sequence[int], room: int) -> list[int]
     while excess() > 0 and len(fitted) > 1:
         fitted.pop()
     spare = -excess()
-    for index, width in enumerate(fitted):  # what the columns left out would have taken goes back to the texts
+    for index, width in enumerate(fitted):  # the texts get what the columns left out would have taken
         wider = min(spare, widths[index] - width)
         if wider > 0:
             fitted[index] += wider

@@ -1,4 +1,4 @@
-"""``neurockt seal``: what dead runs left in their journals becomes Parquet."""
+"""``neurockt seal``: turns the journals of dead runs into Parquet."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from neurockt.errors import NeurocktError, RunInUse
 from neurockt.store import TABLES, Liveness, ask_scheduler, default_root, expanded, layout, read_info, scheduler
 
 _DESCRIPTION = """\
-Turn the journals of dead runs into Parquet, so that they read as plain Parquet without neurockt too.
+Turn the journals of dead runs into Parquet, so that other programs can read all rows as plain Parquet.
 
-A killed run loses nothing and reads in full without this. A run that is still being written is left alone.
+neurockt reads a killed run in full without this. A run that is still being written is left alone.
 """
 SCHEDULER_SECONDS = 5.0
-"""How long SLURM may take to say how the jobs of all the dead runs ended."""
+"""How long SLURM may take to report how the jobs of all the dead runs ended."""
 
 _EXAMPLE = """\
   neurockt seal runs
@@ -35,14 +35,14 @@ def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
         "targets",
         metavar="RUN|ROOT",
         nargs="*",
-        help="default: $NEUROCKT_DIR, else runs",
+        help="runs, or directories of runs (default: $NEUROCKT_DIR, else runs)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Seal the runs; one that cannot be sealed does not keep the others from it."""
+    """Seal the runs; one that cannot be sealed does not stop the others."""
     from neurockt.store import seal_run
 
     paths, status = _find(arguments.targets or [str(default_root())])
@@ -69,11 +69,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _ask_scheduler(paths: Iterable[Path]) -> None:
-    """What is sealed is written down for good: give the scheduler some time to say what became of the jobs."""
+    """Give the scheduler some time to report how the jobs ended: a sealed run records that for good."""
     liveness = Liveness()
     infos = []
     for path in paths:
-        with contextlib.suppress(NeurocktError):  # told when it is sealed
+        with contextlib.suppress(NeurocktError):  # reported when it is sealed
             infos.append(liveness.infer(read_info(path)))
     ask_scheduler(infos)
     scheduler.wait(SCHEDULER_SECONDS)

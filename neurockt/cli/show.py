@@ -1,4 +1,4 @@
-"""``neurockt show``: one run: what it is, its config, the table of its epochs, and what its metrics came to."""
+"""``neurockt show``: one run: its facts, config, table of epochs, and a summary of its metrics."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ STEPS_SHOWN = 10
 """Rows that ``--steps`` shows when no number is given."""
 
 SCHEDULER_SECONDS = 1.0
-"""How long SLURM may take to say how the run's job ended; it is asked only about a run that could not tell."""
+"""How long SLURM may take to report how the run's job ended; it is asked only where the run has not recorded that."""
 
 _EXAMPLE = """\
   neurockt show runs/20261123-101500-brave-otter
@@ -49,7 +49,7 @@ def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
         const=STEPS_SHOWN,
         help=f"also its last N steps ({STEPS_SHOWN})",
     )
-    parser.add_argument("--traceback", action="store_true", help="where the exception that ended it came from")
+    parser.add_argument("--traceback", action="store_true", help="also the traceback of the exception that ended it")
     parsing.add_rank_argument(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
@@ -89,7 +89,7 @@ def _row_to_json(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _ranks(found: Run) -> str | None:
-    """How many ranks keep their own rows, and which of them stand otherwise than the whole."""
+    """How many ranks keep their own rows, and which of them have another state than the whole."""
     states = found.rank_states()
     if not states:
         return None
@@ -137,7 +137,7 @@ def _attempts(info: RunInfo) -> Iterator[str]:
 
 
 def _moment(moment: datetime) -> str:
-    """Date and time here, and how long ago where that says more."""
+    """Date and time in the reader's time zone; how long ago, if that adds something."""
     text, ago = f"{moment.astimezone():%Y-%m-%d %H:%M:%S}", format_ago(moment)
     return text if text.startswith(ago) else f"{text}, {ago}"
 

@@ -249,7 +249,7 @@ def _verdict(outcomes: Sequence[Outcome], arguments: argparse.Namespace) -> str:
 
 
 def _reasons(outcomes: Sequence[Outcome]) -> list[str]:
-    """Why runs failed; those that failed alike together."""
+    """One line for each reason, with the runs that failed for it."""
     failed: dict[str, list[str]] = {}
     for outcome in outcomes:
         if outcome.status == "failed":

@@ -1,4 +1,4 @@
-"""``neurockt view``: the viewer, which is a package and an extra of its own; without a terminal, the plain list."""
+"""``neurockt view``: opens the viewer, which is an extra of its own; without a terminal, prints the plain list."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Open the viewer; where it cannot be drawn, list the runs as ``neurockt ls`` does."""
+    """Open the viewer; without a terminal, list the runs as ``neurockt ls`` does."""
     path = expanded(arguments.path) if arguments.path else default_root()
     if not os.path.isdir(path):  # noqa: PTH112  (never raises)
         raise RunNotFound(f"no directory {path}; name one that holds runs, or a run")
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _why_not_interactive() -> str:
-    """Why nobody could use the viewer here; empty where one can. Textual draws on stderr."""
+    """Why the viewer cannot be used here; empty if it can. Textual draws on stderr."""
     for name, stream in (("stdin", sys.stdin), ("stdout", sys.stdout), ("stderr", sys.stderr)):
         if not output.is_terminal(stream):
             return f"{name} is not a terminal"

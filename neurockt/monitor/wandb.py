@@ -7,13 +7,12 @@ the W&B SDK: a process beside it reads the run directory and sends what is new, 
 from __future__ import annotations
 
 import os
-import sys
 import warnings
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from neurockt.errors import MissingExtra, NeurocktWarning
-from neurockt.formatting import clean
+from neurockt.monitor.lifetime.faults import print_to_stderr
 from neurockt.monitor.recorder import Recorder
 from neurockt.monitor.upload.process import Uploader
 from neurockt.monitor.upload.wandb_arguments import DISABLED, ONLINE, Wanted
@@ -31,7 +30,7 @@ FINISH_SECONDS: Final = 120.0
 class WandbRecorder(Recorder):
     """A ``Recorder`` that also shows its run in Weights & Biases, live.
 
-    W&B that cannot be reached, or does not take the rows, never stops training: one warning, the run directory has
+    Where W&B cannot be reached or does not take the rows, training goes on: there is one warning, the run directory has
     everything, and ``neurockt sync`` later sends what W&B lacks.
     """
 
@@ -51,6 +50,7 @@ class WandbRecorder(Recorder):
         config_include_keys: Iterable[str] | None = None,
         config_exclude_keys: Iterable[str] | None = None,
         mode: str | None = None,
+        dir: str | os.PathLike[str] | None = None,
         resume: bool | str | None = None,
         settings: Any = None,
         run_id: str | None = None,
@@ -60,19 +60,21 @@ class WandbRecorder(Recorder):
         """Describe the run to come.
 
         Args:
-            root: directory of runs; as for ``Recorder``, which takes ``project``, ``name``, ``tags``, ``notes``,
-                ``group``, ``config``, ``run_id`` and ``quiet`` likewise: they go to both places.
+            root: directory of runs, as for ``Recorder``. So are ``project``, ``name``, ``tags``, ``notes``, ``group``,
+                ``config``, ``run_id`` and ``quiet``: they are recorded and sent to W&B.
             entity: W&B user or team.
-            id: the run's id in W&B; default the name of its directory. With ``resume``, its directory is called so too.
+            id: the run's id in W&B; default the name of its directory. With ``resume``, also the name of its directory.
             job_type: W&B's second grouping.
             config: also the path of a YAML file, as W&B reads it.
             config_include_keys: these keys of the config and no others.
             config_exclude_keys: all keys of the config but these.
-            mode: ``online``; ``offline``, which records for ``neurockt sync``; or ``disabled``, which records.
-            resume: the run goes on with an earlier one of that ``id``.
-            settings: a ``wandb.Settings`` or a dict; what of it says who, where and what the run is called counts.
-            others: whatever else ``Recorder`` and ``wandb.init`` take. The latter's are about files that W&B's SDK
-                would write, and have no use here; a warning names those that ask for something.
+            mode: ``online``; ``offline``, which records for ``neurockt sync``; or ``disabled``, which only records.
+            dir: where W&B would make its directory ``wandb``: runs are kept in ``runs`` there, unless ``root`` is
+                given. ``$WANDB_DIR`` means the same, unless ``$NEUROCKT_DIR`` is set.
+            resume: continue the run of that ``id``.
+            settings: a ``wandb.Settings`` or a dict; what it says of server, key and the arguments above is used.
+            others: the other arguments of ``Recorder`` and ``wandb.init``. A warning names those of W&B that ask for
+                something that is not done here.
 
         Raises:
             UsageError: an argument cannot be understood.
@@ -81,6 +83,7 @@ class WandbRecorder(Recorder):
         wanted = Wanted.find(
             settings,
             mode=mode,
+            dir=dir,
             entity=entity,
             project=project,
             name=name,
@@ -93,7 +96,7 @@ class WandbRecorder(Recorder):
         )
         ignored = wanted.take_ignored(others)
         super().__init__(
-            root,
+            wanted.root if root is None else root,
             project=wanted.project,
             name=wanted.name,
             run_id=run_id or wanted.directory,
@@ -151,7 +154,7 @@ class _Upload:
 
     def _note(self, text: str) -> None:
         if not self._is_quiet:
-            print(f"neurockt: {clean(text, 1000)}", file=sys.stderr, flush=True)
+            print_to_stderr(text)
 
 
 def _check_requests() -> None:

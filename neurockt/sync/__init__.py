@@ -1,5 +1,6 @@
-"""Runs to Weights & Biases: each row exactly once, and nothing believed that the server does not show.
+"""Runs to Weights & Biases: each row exactly once, and nothing counts as sent that the server does not show.
 
-``upload`` takes one run, ``batch`` many, ``live`` one that is being written. ``rows`` says in which order rows go,
-``system`` does so for samples of the machine, ``client`` speaks to the server, ``ledger`` remembers what was proved.
+``batch`` syncs many runs, ``live`` one that is being written, ``upload`` one run once. ``rows`` and ``system`` give the
+lines in their order, ``sending`` sends them and asks for proof, ``ledger`` remembers it. ``client`` is the connection
+to a server, ``project`` one project there.
 """

@@ -1,6 +1,6 @@
-"""Which server, and with which key: found where W&B's own tools look, without loading them.
+"""The server and the API key, from the places where W&B's own tools look, without importing them.
 
-The key stays in memory: nothing here or above writes it anywhere.
+The key is only kept in memory.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from neurockt.errors import SyncFailed
 
 DEFAULT_URL: Final = "https://api.wandb.ai"
 CLOUD_HOSTS: Final = ("api.wandb.ai", "api.forge.coreweave.com")
-"""Names of the public service: a key that is kept under one is good for the others."""
+"""Names of the public service: a key for one is valid for all."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Account:
     url: str
     key: str = field(repr=False)
     entity: str | None = None
-    """Whose runs, where the user's settings say."""
+    """User or team, if the settings name one."""
     project: str | None = None
 
     @property
@@ -40,7 +40,7 @@ def find_account() -> Account:
     """The server and key that W&B's own tools would use.
 
     Raises:
-        SyncFailed: there is no key, or the address is none.
+        SyncFailed: there is no key, or the address is invalid.
     """
     settings = _settings()
     url = (os.environ.get("WANDB_BASE_URL") or settings.get("base_url") or DEFAULT_URL).rstrip("/")
@@ -52,7 +52,7 @@ def find_account() -> Account:
         host, is_url = None, False
     if not host or not is_url or parts.username or parts.password:
         raise SyncFailed(
-            "WANDB_BASE_URL is no address of a server; write it as https://HOST or http://HOST:PORT, without a password"
+            "WANDB_BASE_URL is not the address of a server; write https://HOST or http://HOST:PORT, without a password"
         )
     key = (os.environ.get("WANDB_API_KEY") or _netrc_key(parts.netloc) or "").strip()
     if not key:
@@ -61,7 +61,7 @@ def find_account() -> Account:
             "the key is on your W&B settings page"
         )
     if not (key.isascii() and key.isprintable()):
-        raise SyncFailed("the API key holds characters that no key has; copy it again into WANDB_API_KEY")
+        raise SyncFailed("the API key has characters that no key has; copy it again into WANDB_API_KEY")
     return Account(
         url,
         key,
@@ -71,7 +71,7 @@ def find_account() -> Account:
 
 
 def _settings() -> dict[str, str]:
-    """What ``wandb login`` and ``wandb init`` wrote down; the nearer file wins."""
+    """What ``wandb login`` and ``wandb init`` wrote; the file in the working directory counts more."""
     directory = os.environ.get("WANDB_CONFIG_DIR")
     home = Path(directory or os.path.expanduser("~/.config/wandb"))
     found: dict[str, str] = {}

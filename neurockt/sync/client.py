@@ -1,7 +1,6 @@
-"""W&B's server over HTTP: GraphQL, and lines put at their places. Every wait is bounded, every failure a sentence.
+"""The connection to a W&B server: JSON over HTTP, with bounded waits, and a sentence for every failure.
 
-A line goes to a place that we name, and the same line sent twice changes nothing, so whatever got no answer is simply
-sent again. This is the protocol that W&B's own client speaks to the server.
+Each request may be sent twice without harm, so one that got no answer is repeated.
 """
 
 from __future__ import annotations
@@ -28,9 +27,9 @@ CONNECT_SECONDS: Final = 6.0
 READ_SECONDS: Final = 60.0
 """How long one request may take to connect, and to be answered."""
 GREETING_SECONDS: Final = 12.0
-"""How long the first contact may take in all; a machine without network is told so after that."""
+"""How long the first contact may take in all; then the user is told that there is no network."""
 PATIENCE_SECONDS: Final = 120.0
-"""How long one request is repeated while the server does not answer, or says that it is busy."""
+"""How long one request is repeated while the server does not answer or is busy."""
 FIRST_PAUSE_SECONDS: Final = 0.25
 LONGEST_PAUSE_SECONDS: Final = 15.0
 
@@ -44,7 +43,7 @@ class Unreachable(SyncFailed):
 
 
 class Refused(SyncFailed):
-    """The server said no."""
+    """The server refused a request."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -65,18 +64,18 @@ class Client:
 
         Args:
             patience: how many seconds a request is repeated.
-            on_wait: hears why nothing happens for a while.
+            on_wait: called with the reason when nothing happens for a while.
         """
         self.account = account
         self.host = urlsplit(account.url).netloc
         self.stopped = threading.Event()
-        """Once set, nothing is waited for any more."""
+        """Once set, every wait ends."""
         self._patience = patience
         self._on_wait = on_wait
         self._session = _session(account.url)
 
     def close(self) -> None:
-        """Wait for nothing any more, and close the connections."""
+        """End every wait, and close the connections."""
         self.stopped.set()
         self._session.close()
 
@@ -94,7 +93,7 @@ class Client:
             except SyncFailed as error:
                 result.append(error)
 
-        # looking up a name cannot be given a time limit, but can be left alone
+        # looking up a host name takes no time limit, but a thread can be left to it
         thread = threading.Thread(target=ask, daemon=True)
         thread.start()
         thread.join(GREETING_SECONDS)
@@ -154,7 +153,7 @@ class Client:
                 why = f"it answers {status}"
                 asked = _seconds(response.headers.get("Retry-After"))
             except requests.exceptions.InvalidURL as error:
-                raise SyncFailed(f"{self.account.url} is no address of a server; look at WANDB_BASE_URL") from error
+                raise SyncFailed(f"{self.account.url} is not the address of a server; check WANDB_BASE_URL") from error
             except (requests.exceptions.RequestException, OSError) as error:
                 why = _reason(error)
             wait = max(asked, pause * random.uniform(0.7, 1.3))  # noqa: S311  (no secret: it keeps clients apart)
@@ -168,7 +167,7 @@ class Client:
     def _no_answer(self, why: str) -> str:
         return (
             f"cannot reach {self.host} ({why}): is this machine online? Behind a proxy, set HTTPS_PROXY; "
-            "for a server of your own, WANDB_BASE_URL. What is not proved to be there is sent by the next sync"
+            "for a server of your own, WANDB_BASE_URL. The next sync sends whatever is not confirmed"
         )
 
     def _wrong_key(self) -> str:
@@ -179,7 +178,7 @@ class Client:
         if status == 401:
             return Refused(self._wrong_key(), status)
         if 300 <= status < 400:
-            return Refused(f"{self.host} sends us elsewhere ({status}); look at WANDB_BASE_URL", status)
+            return Refused(f"{self.host} redirects to another address ({status}); check WANDB_BASE_URL", status)
         try:
             message = _first_message(_json(response))
         except SyncFailed:
@@ -217,16 +216,16 @@ def _first_message(answer: dict[str, Any]) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """Why a request got no answer, in words; the exception's own text may hold a proxy's password."""
+    """Why a request got no answer, in words. The exception's own text may hold a proxy's password."""
     text = str(error)
     if isinstance(error, requests.exceptions.ProxyError):
-        return "the proxy does not let us through"
+        return "the proxy refuses the connection"
     if isinstance(error, requests.exceptions.SSLError):
         return "its certificate is not trusted"
     if isinstance(error, requests.exceptions.Timeout):
         return "no answer in time"
     if "NameResolution" in text or "getaddrinfo" in text or "Name or service" in text:
-        return "the name is not known here"
+        return "unknown host name"
     return "connection refused" if "refused" in text else "the connection broke"
 
 

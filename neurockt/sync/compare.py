@@ -1,4 +1,4 @@
-"""Whether what W&B has is what the run has."""
+"""Compares what W&B has with what the run has."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from neurockt.formatting import clean
-from neurockt.sync.describe import CONFIG_KEY, Description
+from neurockt.sync.describe import Description
 from neurockt.sync.project import Project, ServerRun
 from neurockt.sync.rows import START, Place, RunRows
 
 PAGE_ROWS: Final = 5_000
-"""Rows that are asked for at a time."""
+"""Rows requested at a time."""
 
 _SPECIAL: Final = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 """A server may give these numbers back as text, since strict JSON has none."""
 
 
 def same_row(line: str, other: str) -> bool:
-    """Whether two lines say the same, however they are written."""
+    """Whether two lines hold the same values."""
     try:
         return _differing(json.loads(line), json.loads(other)) is None
     except ValueError:
@@ -30,15 +30,15 @@ def same_row(line: str, other: str) -> bool:
 def lacking(
     there: ServerRun | None, end: Place, described: Description, last_line: str | None, *, samples: int = 0, exact: bool
 ) -> str | None:
-    """What the server does not show of what it was sent; None for nothing."""
+    """What the server does not show of what it was sent, in words; None if it shows all."""
     if there is None:
         return "the run is not there"
     if there.rows < end.rows or (exact and there.rows > end.rows):
         return f"it has {there.rows:,} of {end.rows:,} rows"
     if not there.is_settled:
-        return f"it counts {there.rows:,} rows and its last is row {there.last_step + 1:,}"
+        return f"it counts {there.rows:,} rows, and its last is row {there.last_step + 1:,}"
     if last_line is not None and there.rows == end.rows and not same_row(last_line, there.last_line):
-        return f"its row {end.rows:,} is another"
+        return f"its row {end.rows:,} differs"
     if there.samples < samples:
         return f"it has {there.samples:,} of {samples:,} samples of the machine"
     if exact and there.state != described.state:
@@ -61,7 +61,6 @@ def difference(
     if there.rows > rows.total or (is_complete and there.rows != rows.total):
         return f"W&B has {there.rows:,} rows, the run {rows.total:,}"
     if is_complete:
-        told = there.config.get(CONFIG_KEY)
         for what, here, found in (
             ("state", described.state, there.state),
             ("name", described.name, there.name),
@@ -70,7 +69,6 @@ def difference(
         ):
             if here != found:
                 return f"its {what} in W&B is {clean(found)}, not {clean(here)}"
-        assert told is not None, "the config was compared"
     return _first_difference(_server_rows(project, there), rows, there.rows, report)
 
 

@@ -1,4 +1,4 @@
-"""What W&B is told of a run beside its rows: identity, config, tags, axes, and how it ended."""
+"""What W&B gets of a run beside its rows: identity, config, tags, axes, and how it ended."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from neurockt.run_info import RunInfo
 from neurockt.store import TableName, plain, read_origin, short_form
 
 CONFIG_KEY: Final = "neurockt"
-"""Key of the config under which W&B finds what it has no field for."""
+"""Key of the config for what W&B has no field for."""
 OWN_KEYS: Final = (CONFIG_KEY, "_wandb")
 
 EXIT_CODES: Final = {"finished": 0, "failed": 1, "killed": 137, "preempted": 143}
-"""W&B shows 0 as finished and all others as failed; the tag and the config tell those apart."""
+"""W&B shows 0 as finished and all others as failed; a tag and the config name the state."""
 
 DEFAULT_PROJECT: Final = "uncategorized"
 PROJECT_LIMIT: Final = 128
 NAME_LIMIT: Final = 128
 TAG_LIMIT: Final = 64
 ID_LIMIT: Final = 64
-"""Characters that W&B takes."""
+"""Number of characters that W&B takes."""
 
 _SAFE_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True)
 class Description:
-    """A run as W&B shall show it."""
+    """A run as W&B is to show it."""
 
     identity: str
-    """Tells this run from every other, whatever they are called and wherever they lie."""
+    """Differs from that of every other run, whatever their names and directories."""
     name: str
     config: dict[str, Any]
     """The user's settings and ours, without W&B's wrapping."""
@@ -50,12 +50,12 @@ class Description:
 
     @property
     def state(self) -> str:
-        """The state that W&B shall show."""
+        """The state that W&B is to show."""
         return {None: "running", 0: "finished"}.get(self.exit_code, "failed")
 
 
 def describe(info: RunInfo, names: Mapping[TableName, Mapping[str, str]], job_type: str | None = None) -> Description:
-    """What W&B is told of a run, whose metrics have these names there."""
+    """The description of a run whose metrics have these names in W&B."""
     tags = [*info.tags, *([info.state] if info.state not in ("running", "finished") else [])]
     attempt = info.attempt
     return Description(
@@ -78,16 +78,16 @@ def describe(info: RunInfo, names: Mapping[TableName, Mapping[str, str]], job_ty
 
 
 def identity(info: RunInfo) -> str:
-    """Tells a run from every other; a copy of the directory is the same run."""
+    """A text that no other run has; a copy of the directory is the same run."""
     first = info.attempts[0] if info.attempts else None
     return f"{info.id} {info.created.isoformat()} {f'{first.host} {first.pid}' if first else ''}".strip()
 
 
 def run_ids(info: RunInfo, generation: int = 1, wanted: str | None = None) -> tuple[str, str]:
-    """The id that the run shall have in W&B, and the one it takes where another run has that.
+    """The id of the run in W&B, and the one it gets if another run has that.
 
     Args:
-        generation: the run was uploaded so many times, each time under another id, since W&B never gives one out twice.
+        generation: which upload of the run this is, from 1. Each has an id of its own: W&B never reuses a deleted one.
         wanted: the id the user asked for.
     """
     digest = hashlib.sha256(identity(info).encode("utf-8", "replace")).hexdigest()[:8]
@@ -100,7 +100,7 @@ def run_ids(info: RunInfo, generation: int = 1, wanted: str | None = None) -> tu
 
 
 def safe_project(name: str | None) -> str:
-    """A project's name that W&B takes."""
+    """The name with what W&B refuses in it replaced."""
     kept = ("-" if one in "/\\#?%:" or not one.isprintable() else one for one in name or "")
     cleaned = "".join(kept).strip()[:PROJECT_LIMIT]
     return cleaned if cleaned.strip(".") else DEFAULT_PROJECT
@@ -122,7 +122,7 @@ def _escaped(name: str) -> str:
 
 
 def _config(info: RunInfo) -> dict[str, Any]:
-    told: dict[str, Any] = {
+    about: dict[str, Any] = {
         "run": identity(info),
         "state": info.state,
         "cause": info.cause,
@@ -134,11 +134,11 @@ def _config(info: RunInfo) -> dict[str, Any]:
         "dropped": info.dropped,
     }
     if info.failure:
-        told["failure"] = {"type": info.failure.type, "message": info.failure.message}
+        about["failure"] = {"type": info.failure.type, "message": info.failure.message}
     if origin := read_origin(info.path):
-        told["origin"] = short_form(origin)
+        about["origin"] = short_form(origin)
     config = {f"{key} (config)" if key in OWN_KEYS else key: value for key, value in info.config.items() if key}
-    return {**plain(config), CONFIG_KEY: plain(told)}
+    return {**plain(config), CONFIG_KEY: plain(about)}
 
 
 def _tags(tags: Iterable[str]) -> Iterable[str]:

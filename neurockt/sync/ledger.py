@@ -1,7 +1,7 @@
 """What has been proved to be in W&B: a small file in the run directory, or elsewhere when that cannot be written.
 
-It saves asking, and is no evidence: whoever finds it missing, old or someone else's asks the server and goes on. So it
-needs no lock; it is replaced whole, and of two that write at once either is right.
+It saves requests, and nothing is believed because of it: where it is missing, old or wrong, the server is asked. So it
+needs no lock. It is replaced as a whole, and if two processes write at once, either result is right.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def _convert(kind: type[Kind], document: object) -> Kind | None:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Put a file in place at once; others may be doing the same."""
+    """Replace the file at once; other processes may be doing the same."""
     if path.parent.name != "wandb" and not path.parent.is_dir():
         raise FileNotFoundError(path.parent)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,9 @@
-"""One run to W&B while it is being written: a process beside the one that trains, which it never makes wait.
+"""One run to W&B while it is being written, by a process beside the one that trains, which never waits for it.
 
-Run as ``python -m neurockt.sync.live RUN``. It reads the run directory as any reader does and sends what is new, by the
-same way and to the same places as ``neurockt sync``, so that either goes on where the other stopped. A line on stdin
-says that the run has ended; without one, the end of the process that started it does. Each line of stdout is a JSON
-object: ``url`` and ``rows`` once W&B was seen to have so many, ``trouble`` when something is in the way, ``complete``.
+Run as ``python -m neurockt.sync.live RUN``. It reads the run directory as any reader does, and sends new rows as
+``neurockt sync`` does, so that either continues where the other stopped. A line on stdin means that the run has ended;
+so does the end of the process that started this one. Each line of stdout is a JSON
+object: ``url`` and ``rows`` once W&B was seen to have so many, ``error`` when something went wrong, ``complete``.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ LOOK_SECONDS: Final = 10.0
 """How often new rows are sent."""
 RETRY_SECONDS: Final = 30.0
 LONGEST_RETRY_SECONDS: Final = 300.0
-"""How long to leave a server alone that did not take the rows: at first, and at last."""
+"""How long to wait before the next try when the server did not take the rows: at first, and at most."""
 PATIENCE_SECONDS: Final = 30.0
 LAST_PATIENCE_SECONDS: Final = 6.0
 LOST_PATIENCE_SECONDS: Final = 3.0
 """How long a request is repeated: while the run goes on; once it has ended, and somebody waits; the same where the
 server did not answer before."""
 RANKS_SECONDS: Final = 2.0
-"""How often to look, once the run has ended here, whether it has ended elsewhere."""
+"""How often to check, once the run has ended here, whether its other ranks have ended."""
 PARENT_SECONDS: Final = 1.0
-"""How often to look whether the process that trains is still there. A fork of it may hold our stdin open."""
+"""How often to check that the process that trains is still there. A fork of it may hold our stdin open."""
 NICENESS: Final = 10
 """Training comes first."""
 
 
 class Live:
-    """A run that is followed to its end."""
+    """Follows one run to its end."""
 
     def __init__(self, run_dir: Path) -> None:
         """Nothing is read or sent yet."""
@@ -52,17 +52,17 @@ class Live:
         self._run: Run | None = None
         self._client: Client | None = None
         self._entity: str | None = None
-        self._told: tuple[str | None, int] = (None, 0)
+        self._reported: tuple[str | None, int] = (None, 0)
 
     def end(self) -> None:
-        """The run has ended: wait for nothing that can be left out."""
+        """The run has ended: stop waiting."""
         self._ended.set()
         client = self._client
         if client is not None:
             client.stopped.set()
 
     def follow(self) -> bool:
-        """Send what is new until the run has ended; whether all of it is proved to be in W&B."""
+        """Send what is new until the run has ended; returns whether all of it is proved to be in W&B."""
         from neurockt.sync.client import Unreachable
 
         retry, is_lost = RETRY_SECONDS, False
@@ -70,22 +70,24 @@ class Live:
             is_orphan, is_last = os.getppid() != self._parent, self._has_ended()
             try:
                 outcome = self._send(is_last=is_last, is_lost=is_lost)
-            except Exception as error:  # whatever it is, training goes on, and so do we
+            except Exception as error:  # training goes on, and so do we
                 if self._has_ended() and not is_last:
                     is_lost = isinstance(error, Unreachable)
-                    continue  # it was cut short; the last one follows
-                tell(trouble=_reason(error))
+                    continue  # the end of the run interrupted it; the last one follows
+                report(error=_reason(error))
                 if is_last:
                     return False
                 pause, retry, is_lost = retry, min(retry * 2, LONGEST_RETRY_SECONDS), True
             else:
                 if outcome.status == "complete":
-                    tell(complete=outcome.rows, url=outcome.url)
+                    report(complete=outcome.rows, url=outcome.url)
                     return True
-                if (outcome.url, outcome.rows) != self._told:
-                    self._told = (outcome.url, outcome.rows)
-                    tell(rows=outcome.rows, url=outcome.url)
-                if is_orphan:  # before the look: a process that dies closes our stdin while it still seems to live
+                if (outcome.url, outcome.rows) != self._reported:
+                    self._reported = (outcome.url, outcome.rows)
+                    report(rows=outcome.rows, url=outcome.url)
+                if (
+                    is_orphan
+                ):  # as of before the send: a process that dies closes our stdin while it still seems to live
                     return False
                 # where ranks keep their own rows, others may not have ended yet
                 pause = RANKS_SECONDS if is_last else LOOK_SECONDS
@@ -99,7 +101,7 @@ class Live:
         from neurockt.sync.options import Options
         from neurockt.sync.upload import Upload
 
-        if is_last:  # with one that nobody stops
+        if is_last:  # with a client that nobody stops
             client = Client(find_account(), patience=LOST_PATIENCE_SECONDS if is_lost else LAST_PATIENCE_SECONDS)
         else:
             client = self._client = self._client or Client(find_account(), patience=PATIENCE_SECONDS)
@@ -107,7 +109,7 @@ class Live:
                 client.stopped.set()
         if self._entity is None:
             self._entity = client.greet()
-        self._run = self._run or open_run(self._run_dir)  # kept, since liveness is told from what was seen before
+        self._run = self._run or open_run(self._run_dir)  # kept: liveness follows from what was seen before
         return Upload(self._run, client, self._entity, Options(running=True)).run()
 
     def _has_ended(self) -> bool:
@@ -127,15 +129,15 @@ def _reason(error: Exception) -> str:
     return str(error) if isinstance(error, NeurocktError) else f"{type(error).__name__}: {error}"
 
 
-def tell(**what: Any) -> None:
-    """One line to the process that trains; it may be gone."""
+def report(**what: Any) -> None:
+    """Print one line for the process that trains; it may be gone."""
     with suppress(OSError):
         os.write(1, json.dumps(what).encode() + b"\n")
 
 
 def main() -> int:
-    """Follow the run that the command line names; gives the exit status."""
-    # what ends a job is for the process that trains; how it ended is still to be told
+    """Follow the run that the command line names; returns the exit status."""
+    # signals that end a job are for the process that trains; W&B still has to get how the run ended
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
     with suppress(OSError):

@@ -1,4 +1,4 @@
-"""What a sync is to do, and what becomes of a run."""
+"""The options of a sync, and its outcome for a run."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from pathlib import Path
 from typing import Final, Literal
 
 SETTLE_SECONDS: Final = 30.0
-"""How long the server may take to show what it was sent; it answers some seconds late at times."""
+"""How long the server may take to show what it was sent; it may be some seconds behind."""
 
 STILL_RUNNING: Final = "still running; --running uploads what there is"
 """Why a run is pending that was left alone."""
 
 Status = Literal["complete", "running", "pending", "failed"]
 """*complete*: all of it is proved to be in W&B; *running*: all there is so far of a run that still trains; *pending*:
-there is more to send, and this sync was not to."""
+there is more to send, which this sync was not asked to do."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a sync is to do."""
+    """What a sync is asked to do."""
 
     entity: str | None = None
     project: str | None = None
@@ -29,13 +29,13 @@ class Options:
     files: bool = False
     replace: bool = False
     turn_rows: int | None = None
-    """Rows that a run may send before the others get their turn; None for all."""
+    """Rows that a run may send before the others have their turn; None for all."""
     settle: float = SETTLE_SECONDS
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one run."""
+    """The outcome for one run."""
 
     path: Path
     id: str

@@ -70,11 +70,11 @@ class Project:
         return [json.loads(line) if isinstance(line, str) else line for line in found.get("history") or []]
 
     def upsert(self, run_id: str, about: dict[str, Any]) -> ServerRun:
-        """Create a run or renew what is told of it; gives it as it is now."""
+        """Create a run, or update its description; gives it as it is now."""
         data = self._client.graphql(_UPSERT, {**self._named, "name": run_id, **about})
         bucket = (data.get("upsertBucket") or {}).get("bucket")
         if not bucket:
-            raise Refused(f"{self._client.host} did not take the run and did not say why", 200)
+            raise Refused(f"{self._client.host} did not take the run and gave no reason", 200)
         return _server_run(bucket)
 
     def delete(self, storage_id: str) -> None:
@@ -91,10 +91,10 @@ class Project:
         summary: dict[str, Any] | None = None,
         exit_code: int | None = None,
     ) -> None:
-        """Put lines of the history at their places, from ``start`` on; with nothing to put, a sign of life.
+        """Put lines of the history at their positions, from ``start`` on. Without lines, it is a sign of life.
 
         Args:
-            file: what the lines are of instead, ``SYSTEM``.
+            file: the file that the lines belong to; ``SYSTEM`` for system metrics.
             summary: the last value of each metric.
             exit_code: ends the run.
         """

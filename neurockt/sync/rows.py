@@ -1,8 +1,8 @@
 """A run's rows in the one order in which W&B gets them, as lines of its history.
 
-The order is a function of the rows alone: the training steps of an epoch, then its validation, then the next epoch.
-Rows are only ever added at the end of it, so a line has one place for ever, and what is there of a live run is always
-a beginning of what will be there. Whoever sends a line twice, from wherever, sends the same bytes to the same place.
+The order depends on the rows alone: the training steps of an epoch, then its validation, then the next epoch. Rows are
+only added at its end, so a line keeps its position, and the lines of a live run are always a beginning of those of the
+finished run. Two processes that send the same line send the same bytes to the same position.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ WINDOW_VALUES: Final = 1_000_000
 """Numbers read at a time, about: a table of a thousand columns is read in smaller windows."""
 BATCH_ROWS: Final = 10_000
 BATCH_BYTES: Final = 4 * 2**20
-"""Lines given out at a time, at most; the server takes about 10 MB in one request."""
+"""Lines of one batch, at most; the server takes about 10 MB in one request."""
 
 LOGGED: Final[tuple[TableName, ...]] = ("steps", "epochs")
 """The tables whose rows are lines of the history."""
@@ -43,7 +43,7 @@ encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).enco
 
 @dataclass(frozen=True)
 class Place:
-    """A place in the order: how many rows come before it, and the last of each table among them."""
+    """A place in the order: the number of rows before it, and the last row of each table among them."""
 
     rows: int = 0
     step: int = 0
@@ -205,7 +205,7 @@ class _Window:
         return encode(row)
 
     def same_epoch(self) -> Iterator[tuple[int, int]]:
-        """From where to where rows have the same epoch."""
+        """Begin and end of each stretch of rows with the same epoch."""
         begin = 0
         for index, epoch in enumerate(self.epochs):
             if epoch != self.epochs[begin]:
@@ -246,7 +246,7 @@ class _Validations:
         self._index = 0
 
     def before(self, epoch: int | None) -> Iterator[_Segment]:
-        """Those of the epochs before one; all that are left for None. One at a time."""
+        """The rows of the epochs before one, one at a time; None for all that are left."""
         while True:
             if self._window is None or self._index == len(self._window.epochs):
                 self._window, self._index = next(self._windows, None), 0
@@ -259,9 +259,9 @@ class _Validations:
 
 
 def name_columns(steps: Sequence[str], epochs: Sequence[str]) -> dict[TableName, dict[str, str]]:
-    """What W&B shall call the metrics of each table: as they are called, unless two would be one there.
+    """The names of each table's metrics in W&B: their own, unless two would become one there.
 
-    A metric of `epochs` that has a namesake in `steps`, or one named as W&B's own keys, says its table.
+    A metric of `epochs` that `steps` has too, or one that has the name of a key of W&B's, is followed by its table.
     """
     used = set(RESERVED)
     named: dict[TableName, dict[str, str]] = {"steps": {}, "epochs": {}}

@@ -1,4 +1,4 @@
-"""One run to W&B: see what is there, send the rest, and write down what the server shows.
+"""One run to W&B: find what is there, send the rest, and note what the server shows.
 
 The rows of a run have one order (``neurockt.sync.rows``), and each line a position of its own. So an upload that was
 interrupted anywhere, or that someone else is doing at the same time, is continued by sending from where the server
@@ -30,7 +30,7 @@ DELETED: Final = 409
 
 
 class Rewound(SyncFailed):
-    """W&B has rows that the run does not have any more."""
+    """W&B has rows that the run no longer has."""
 
 
 class Upload:
@@ -148,7 +148,7 @@ class Upload:
             raise SyncFailed("W&B has more rows than can be seen from here; the file system lags, sync again later")
         if not self._options.replace:
             raise Rewound(
-                f"W&B has {there.rows:,} rows, and row {there.rows:,} is not this run's any more: it was resumed from "
+                f"W&B has {there.rows:,} rows, and row {there.rows:,} is no longer this run's: it was resumed from "
                 "an earlier checkpoint after these rows had been uploaded. --replace uploads it as a new run, then "
                 "deletes the old one"
             )
@@ -230,7 +230,7 @@ class Upload:
     def _verify(self, rows: RunRows, described: Description, there: ServerRun | None) -> Outcome:
         """Compare everything, change nothing."""
         if there is None:
-            raise SyncFailed("it is not in W&B; 'neurockt sync' without --verify uploads it")
+            raise SyncFailed("the run is not in W&B; 'neurockt sync' without --verify uploads it")
         there = self._settled(there.run_id, there)
         problem = difference(self._project, there, rows, described, self._report)
         if problem:

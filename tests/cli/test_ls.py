@@ -64,7 +64,7 @@ def test_filters(neurockt: Command, runs: Path, query: str, found: list[str]) ->
 def test_says_how_many_runs_did_not_fit(neurockt: Command, runs: Path) -> None:
     """An empty list explains itself, on stderr."""
     done = neurockt("ls", runs, "-f", "nothing")
-    assert done == Done(0, "", f"neurockt: none of the 3 runs in {runs} fits\n")
+    assert done == Done(0, "", f"neurockt: no run in {runs} matches (3 runs)\n")
 
 
 def test_sorts_with_what_has_no_value_last(neurockt: Command, runs: Path) -> None:

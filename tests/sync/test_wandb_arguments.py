@@ -12,6 +12,7 @@ from wandb_server import WandbServer
 
 import neurockt
 from neurockt.errors import NeurocktWarning, UsageError
+from neurockt.monitor.wandb import WandbRecorder
 
 from .conftest import MakeWandbRecorder, Sync
 
@@ -101,7 +102,7 @@ def test_a_config_may_be_a_file_and_be_chosen_from(make_recorder: MakeWandbRecor
         "width",
     }
     assert make_recorder(config={"a": 1, "b": 2}, config_include_keys=["b"], mode="offline").config == {"b": 2}
-    for wrong, message in ((tmp_path / "none.yaml", "cannot read"), (Path(__file__), "no YAML|no mapping")):
+    for wrong, message in ((tmp_path / "none.yaml", "cannot read"), (Path(__file__), "not YAML|not a mapping")):
         with pytest.raises(UsageError, match=message):
             make_recorder(config=wrong, mode="offline")
 
@@ -118,13 +119,35 @@ def test_whatever_wandb_init_takes_is_taken(make_recorder: MakeWandbRecorder) ->
         make_recorder(mode="offline", sync_tensorboard=True)
 
 
+@pytest.mark.parametrize("by", ["argument", "settings", "variable"])
+def test_runs_are_kept_where_wandb_is_asked_to_keep_its_own(
+    by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In ``runs`` of DIR; ``root``, and our own variable before W&B's, say otherwise."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("NEUROCKT_DIR", raising=False)
+    if by == "variable":
+        monkeypatch.setenv("WANDB_DIR", "~/scratch")
+    chosen: dict[str, Any] = {
+        "argument": {"dir": Path("~/scratch")},
+        "settings": {"settings": {"root_dir": tmp_path / "scratch"}},
+        "variable": {},
+    }[by]
+    assert WandbRecorder(mode="offline", **chosen).run_dir.parent == tmp_path / "scratch" / "runs"
+    assert WandbRecorder(tmp_path / "mine", mode="offline", **chosen).run_dir.parent == tmp_path / "mine"
+    monkeypatch.setenv("NEUROCKT_DIR", str(tmp_path / "ours"))
+    expected = tmp_path / "ours" if by == "variable" else tmp_path / "scratch" / "runs"
+    assert WandbRecorder(mode="offline", **chosen).run_dir.parent == expected
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
         ({"mode": "of"}, "'online', 'offline' or 'disabled'"),
-        ({"resume": "perhaps"}, "no way to resume"),
+        ({"resume": "perhaps"}, "unknown resume='perhaps'"),
         ({"settings": 3}, "a wandb.Settings or a dict"),
-        ({"id": 3}, "is no text"),
+        ({"id": 3}, "is not a string"),
     ],
 )
 def test_what_cannot_be_understood_is_refused(

@@ -1,7 +1,7 @@
-"""The process that sends a run to W&B (``neurockt.sync.live``), seen from the process that trains.
+"""The process that sends a run to W&B (``neurockt.sync.live``), as the process that trains starts and stops it.
 
-One thread here starts it and hears what it says, a few times a minute; the training loop has nothing to do with either.
-Whatever becomes of it, the run directory is complete, and ``neurockt sync`` sends what W&B lacks.
+One thread here starts it and reads what it prints, a few times a minute. The training loop waits for neither. However
+it ends, the run directory is complete, and ``neurockt sync`` sends what W&B lacks.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from typing import Any, Final
 
 from neurockt.errors import NeurocktWarning
 from neurockt.formatting import clean, format_duration
+from neurockt.monitor.lifetime.faults import print_to_stderr
 
 LISTEN_SECONDS: Final = 1.0
-"""How often to look whether the process has died: a fork of ours may hold the pipe that would tell."""
+"""How often to check whether the process has died: a fork of ours may hold its pipe open."""
 SILENT_SECONDS: Final = 1.0
-"""How long ``finish`` waits before it says that it waits."""
+"""How long ``finish`` waits before it prints that it waits."""
 
 Warn = Callable[[str], None]
 
@@ -32,17 +33,17 @@ class Uploader:
     """Sends one run while it is written."""
 
     def __init__(self, run_dir: Path, environment: Mapping[str, str], warn: Warn) -> None:
-        """Begin.
+        """Start the process.
 
         Args:
             run_dir: the run; it exists.
             environment: W&B's variables, which are added to those of this process.
-            warn: tells the user, from another thread; called once.
+            warn: warns the user; called once, from another thread.
         """
         self.url: str | None = None
-        """Where the run is to be seen, once it is."""
+        """Where W&B shows the run, once it does."""
         self.rows = 0
-        """Rows that W&B was seen to have."""
+        """Number of rows that W&B was seen to have."""
         self.is_complete = False
         self._run_dir = run_dir
         self._environment = environment
@@ -51,24 +52,24 @@ class Uploader:
         self._process: subprocess.Popen[bytes] | None = None
         self._begun, self._over = threading.Event(), threading.Event()
         self._pid = os.getpid()
-        threading.Thread(target=self._attend, name="neurockt-wandb", daemon=True).start()
+        threading.Thread(target=self._run, name="neurockt-wandb", daemon=True).start()
 
     def finish(self, seconds: float, note: Callable[[str], None]) -> None:
-        """The run has ended: wait until W&B has all of it, or for so long.
+        """The run has ended: wait until W&B has all of it.
 
         Args:
-            seconds: 0 waits for nothing, and leaves the process to its work; it does not outlive this one for long.
-            note: says what is waited for, and what it came to.
+            seconds: for how long at most. 0 does not wait, and lets the process end by itself soon after this one.
+            note: prints a line for the user.
         """
         if os.getpid() != self._pid:
             return
         try:
             self._begun.wait(seconds)
-            self._tell_end()
+            self._send_end()
             if not seconds:
                 return
             if not self._over.wait(min(seconds, SILENT_SECONDS)):
-                note(f"the last rows go to W&B, for {format_duration(seconds)} at most; Ctrl-C leaves them here")
+                note(f"sending the last rows to W&B, for {format_duration(seconds)} at most; Ctrl-C leaves them here")
                 if not self._over.wait(seconds - SILENT_SECONDS):
                     self._warn_once(f"it does not have the last rows after {format_duration(seconds)}")
         finally:
@@ -79,7 +80,7 @@ class Uploader:
         else:
             note(f"W&B does not have all of this run; 'neurockt sync {self._run_dir}' sends the rest")
 
-    def _tell_end(self) -> None:
+    def _send_end(self) -> None:
         process = self._process
         if process is not None and process.stdin is not None:
             with suppress(OSError, ValueError):
@@ -100,13 +101,13 @@ class Uploader:
 
     # In the thread
 
-    def _attend(self) -> None:
+    def _run(self) -> None:
         try:
             self._process = self._start()
             self._begun.set()
             self._listen(self._process)
-        except OSError as error:
-            self._warn_once(f"cannot start the process that sends the run to W&B ({error.strerror})")
+        except (OSError, ValueError) as error:
+            self._warn_once(f"no contact to the process that sends the run to W&B ({error})")
         finally:
             self._begun.set()
             self._over.set()
@@ -117,7 +118,7 @@ class Uploader:
             **os.environ,
             **self._environment,
             "PYTHONPATH": os.pathsep.join([*(path for path in sys.path if path), package]),
-            "PYTHONSAFEPATH": "1",  # a module of the user's in the working directory is none of ours
+            "PYTHONSAFEPATH": "1",  # a module in the working directory must not take the place of one of ours
         }
         return subprocess.Popen(
             [sys.executable, "-m", "neurockt.sync.live", str(self._run_dir)],
@@ -134,26 +135,26 @@ class Uploader:
         poller = select.poll()
         poller.register(source, select.POLLIN)
         while True:
-            has_died = process.poll() is not None  # what it said before that is still to be read
+            has_died = process.poll() is not None  # what it printed before is still to be read
             if poller.poll(0 if has_died else LISTEN_SECONDS * 1000):
                 data = os.read(source, 65_536)
                 if not data:
                     break
                 *lines, unread = (unread + data).split(b"\n")
                 for line in lines:
-                    self._hear(json.loads(line))
+                    self._read(json.loads(line))
             elif has_died:
                 break
         status = process.wait()
         if not self.is_complete:
             self._warn_once(f"the process that sends the run to W&B has ended (status {status})")
 
-    def _hear(self, said: dict[str, Any]) -> None:
-        self.url = said.get("url") or self.url
-        self.rows = said.get("complete", said.get("rows", self.rows))
-        self.is_complete = "complete" in said
-        if "trouble" in said:
-            self._warn_once(clean(said["trouble"], 400))
+    def _read(self, line: dict[str, Any]) -> None:
+        self.url = line.get("url") or self.url
+        self.rows = line.get("complete", line.get("rows", self.rows))
+        self.is_complete = "complete" in line
+        if "error" in line:
+            self._warn_once(clean(line["error"], 400))
 
     def _warn_once(self, what: str) -> None:
         if self._has_warned:
@@ -162,7 +163,7 @@ class Uploader:
         try:
             self._warn(
                 f"W&B: {what}. Training goes on, and all of it is recorded in {self._run_dir}; "
-                f"'neurockt sync {self._run_dir}' sends what W&B lacks. This is told once."
+                f"'neurockt sync {self._run_dir}' sends what W&B lacks. (shown once)"
             )
-        except NeurocktWarning as warning:  # made an error by the user's filters, which must not end this thread
-            print(warning, file=sys.stderr)
+        except NeurocktWarning as warning:  # under pytest; this thread goes on
+            print_to_stderr(str(warning))

@@ -1,4 +1,4 @@
-"""What ``wandb.init`` takes, from its arguments, its settings and its environment variables, in that order."""
+"""What the user asked of W&B, by arguments of ``wandb.init``, its settings or the environment, in that order."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from neurockt.errors import UsageError
 from neurockt.monitor.names import check_run_id
 from neurockt.run_info import RunInfo
 from neurockt.store.base.json_values import mapping_of
+from neurockt.store.base.layout import DEFAULT_ROOT, ROOT_VARIABLE
 
 ONLINE: Final = "online"
 OFFLINE: Final = "offline"
@@ -25,7 +26,7 @@ MODES: Final = {
     "dryrun": OFFLINE,
     "shared": ONLINE,
 }
-"""By what the user says, which may be one of W&B's older words."""
+"""The mode by the user's word for it, which may be one of W&B's older ones."""
 RESUME: Final = ("allow", "must", "auto", "never")
 
 SETTINGS: Final = {
@@ -40,12 +41,12 @@ SETTINGS: Final = {
     "job_type": ("run_job_type", "WANDB_JOB_TYPE"),
     "resume": ("resume", "WANDB_RESUME"),
 }
-"""By argument: what ``wandb.Settings`` and the environment call it."""
+"""By argument: its names in ``wandb.Settings`` and in the environment."""
 
-WITHOUT_USE: Final = ("dir", "allow_val_change", "force", "reinit", "anonymous")
-"""Arguments of ``wandb.init`` that ask for nothing that is missed here."""
+WITHOUT_USE: Final = ("allow_val_change", "force", "reinit", "anonymous")
+"""Arguments of ``wandb.init`` that need nothing done here."""
 NOT_DONE: Final = ("resume_from", "fork_from", "save_code", "tensorboard", "sync_tensorboard", "monitor_gym")
-"""Those that ask for something that is not done."""
+"""Those that ask for something that ``WandbRecorder`` does not do."""
 
 
 @dataclass(frozen=True)
@@ -61,18 +62,20 @@ class Wanted:
     notes: str | None
     group: str | None
     job_type: str | None
+    root: str | os.PathLike[str] | None
+    """Where W&B's ``dir`` asks for runs to be kept: ``runs`` in that directory; None for the default."""
     directory: str | None
-    """The name that the run directory is to have, since the run goes on with an earlier one; None for a new one."""
+    """The name of the run directory, where the run goes on with an earlier one; None for a new one."""
     finish_seconds: float | None
     environment: Mapping[str, str]
-    """W&B's variables that settings stand for."""
+    """W&B's environment variables that the settings replace."""
 
     @classmethod
     def find(cls, settings: Any, **arguments: Any) -> Wanted:
-        """Look everywhere.
+        """Find each in the arguments, the settings, or the environment.
 
         Raises:
-            UsageError: a mode or a way to resume that there is not.
+            UsageError: an unknown mode or way to resume.
         """
         given = _given(settings)
 
@@ -87,12 +90,12 @@ class Wanted:
         is_off = os.environ.get("WANDB_DISABLED", "").lower() in ("true", "1", "yes")
         mode = wanted("mode") or (DISABLED if is_off else ONLINE)
         if mode not in MODES:
-            raise UsageError(f"no mode {mode!r}; 'online', 'offline' or 'disabled'")
+            raise UsageError(f"unknown mode {mode!r}; use 'online', 'offline' or 'disabled'")
         resume, wanted_id = wanted("resume"), wanted("id")
         if resume not in (None, True, False, *RESUME):
-            raise UsageError(f"no way to resume called {resume!r}; {', '.join(map(repr, RESUME))}, True or False")
+            raise UsageError(f"unknown resume={resume!r:.60}; use {', '.join(map(repr, RESUME))}, True or False")
         if wanted_id is not None and not isinstance(wanted_id, str):
-            raise UsageError(f"id={wanted_id!r:.60} is no text")
+            raise UsageError(f"id={wanted_id!r:.60} is not a string")
         goes_on = resume not in (None, False, "never")
         variables = {"WANDB_BASE_URL": given.get("base_url"), "WANDB_API_KEY": given.get("api_key")}
         seconds = given.get("finish_timeout")
@@ -106,6 +109,7 @@ class Wanted:
             notes=wanted("notes"),
             group=wanted("group"),
             job_type=wanted("job_type"),
+            root=_root(arguments["dir"] or given.get("root_dir")),
             directory=_directory(wanted_id) if goes_on else None,
             finish_seconds=float(seconds) if seconds else None,
             environment={name: str(value) for name, value in variables.items() if value},
@@ -113,7 +117,7 @@ class Wanted:
 
     @staticmethod
     def take_ignored(others: dict[str, Any]) -> list[str]:
-        """Take out what is W&B's alone; gives what of it asks for something that is not done."""
+        """Remove the arguments that only W&B has; gives those that ask for something that is not done."""
         for name in WITHOUT_USE:
             others.pop(name, None)
         found = {name: others.pop(name, None) for name in NOT_DONE}
@@ -121,13 +125,13 @@ class Wanted:
 
     @staticmethod
     def chosen(config: Any, include: Iterable[str] | None, exclude: Iterable[str] | None) -> Any:
-        """The config, as far as it is to be kept."""
+        """The keys of the config that are to be recorded."""
         if isinstance(config, (str, Path)):
             config = _read_yaml(Path(config))
         if include is None and exclude is None:
             return config
         if include is not None and exclude is not None:
-            raise UsageError("say config_include_keys or config_exclude_keys, not both")
+            raise UsageError("give config_include_keys or config_exclude_keys, not both")
         values = mapping_of(config)
         kept = set(values).intersection(include) if include is not None else set(values).difference(exclude or ())
         return {key: value for key, value in values.items() if key in kept}
@@ -143,14 +147,14 @@ class Wanted:
 
 
 def _given(settings: Any) -> Mapping[str, Any]:
-    """The settings that the user made, not W&B's defaults."""
+    """The settings that the user has set; not W&B's defaults."""
     if settings is None:
         return {}
     if isinstance(settings, Mapping):
         return settings
     names = getattr(settings, "model_fields_set", None)
     if names is None:
-        raise UsageError(f"settings is a wandb.Settings or a dict, not {type(settings).__name__}")
+        raise UsageError(f"settings must be a wandb.Settings or a dict, not {type(settings).__name__}")
     return {name: getattr(settings, name) for name in names}
 
 
@@ -158,8 +162,15 @@ def _tags(tags: Any) -> tuple[str, ...]:
     return (tags,) if isinstance(tags, str) else tuple(tags or ())
 
 
+def _root(directory: str | os.PathLike[str] | None) -> str | os.PathLike[str] | None:
+    """``runs`` in the user's ``dir``; in ``$WANDB_DIR`` unless there is ``$NEUROCKT_DIR``, which names ours."""
+    if directory is None and not os.environ.get(ROOT_VARIABLE):
+        directory = os.environ.get("WANDB_DIR") or None
+    return directory and os.path.join(directory, DEFAULT_ROOT)
+
+
 def _directory(run_id: str | None) -> str | None:
-    """The id, where a directory can be called so; W&B takes some that none can."""
+    """The id, if a directory can have that name."""
     try:
         return run_id and check_run_id(run_id)
     except UsageError:
@@ -174,10 +185,10 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise UsageError("a config in a file needs PyYAML: pip install pyyaml; or give a dict") from None
     except OSError as error:
         raise UsageError(f"cannot read the config {path}: {error.strerror}") from None
-    except Exception as error:  # yaml's own, which there is no need to name
-        raise UsageError(f"the config {path} is no YAML: {error}") from None
+    except Exception as error:  # YAML's own
+        raise UsageError(f"the config {path} is not YAML: {error}") from None
     if not isinstance(document, dict):
-        raise UsageError(f"the config {path} holds no mapping")
+        raise UsageError(f"the config {path} is not a mapping")
     return {
         str(key): value["value"] if isinstance(value, dict) and "value" in value else value
         for key, value in document.items()
