@@ -114,7 +114,7 @@ def test_a_damaged_part_is_named_and_the_rest_is_shown(neurockt: Command, runs: 
     part = runs / "r1" / "epochs" / "part-00000.parquet"
     part.write_bytes(b"PAR1 and nothing else PAR1")
     done = neurockt("show", "fast")
-    assert done.status == 0
+    assert done.status == 1
     assert len(done.err.splitlines()) == 1
     assert "epochs/part-00000.parquet: not a readable Parquet file" in done.err
 

@@ -107,7 +107,7 @@ class Uploader:
             self._begun.set()
             self._listen(self._process)
         except (OSError, ValueError) as error:
-            self._warn_once(f"no contact to the process that sends the run to W&B ({error})")
+            self._warn_once(f"cannot start or read the process that sends the run to W&B ({error})")
         finally:
             self._begun.set()
             self._over.set()
