@@ -191,8 +191,8 @@ assert threading.active_count() > 1
 recorder.finish()
 assert before == ([signal.getsignal(s) for s in signal.Signals], sys.exit, threading.excepthook)
 assert signal.set_wakeup_fd(-1) == -1
-while threading.active_count() > 1:
-    time.sleep(0.01)
+assert type(SystemExit.__dict__["code"]).__name__ == "member_descriptor"
+assert threading.active_count() == 1
 call(signal.SIGTERM)
 """
     assert script.run(text) == -signal.SIGTERM, script.stderr
