@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -80,20 +81,24 @@ class RecorderHelper:
 
 
 class _Hook:
-    """Collects what a module returned, when the block for it is open."""
+    """Collects what a module returned, when the block for it is open.
+
+    It refers to recorder and block weakly: torchmetrics are reference cycles, which would keep the run alive.
+    """
 
     def __init__(
         self,
-        recorder: Recorder,
-        block: Block,
+        recorder: Recorder | None,
+        block: Block | None,
         slot: int,
         collector: Collector | None,
         name: str,
         column: str,
         module: Any,
     ) -> None:
-        self._recorder = recorder
-        self._block = block
+        self._recorder: Callable[[], Recorder | None] = weakref.ref(recorder) if recorder else _nothing
+        self._block: Callable[[], Block | None] = weakref.ref(block) if block else _nothing
+        self._is_training = block is not None and block.rows.table == "steps"
         self._slot = slot
         self._collector = collector
         self._name = name
@@ -106,17 +111,28 @@ class _Hook:
 
     def __reduce__(self) -> tuple[Callable[..., _Hook], tuple[Any, ...]]:
         """A pickled module records to the same column, if it is loaded where the run is recorded; else nowhere."""
-        return _unpickled, (self._recorder, self._block.rows.table == "steps", self._name, self._column)
+        return _unpickled, (self._recorder(), self._is_training, self._name, self._column)
 
     def __call__(self, module: Any, inputs: Any, output: Any) -> None:
-        block, collector = self._block, self._collector
-        if block.is_open and collector is not None and block.collectors.get(self._name) is collector:
+        block, collector = self._block(), self._collector
+        if (
+            block is not None
+            and block.is_open
+            and collector is not None
+            and block.collectors.get(self._name) is collector
+        ):
             if isinstance(collector, MetricCollector):
                 output = Output(self._column, None if module is self._module else module, output)
             block.keep(self._slot, collector, output)
 
 
-def _unpickled(recorder: Recorder, train: bool, name: str, column: str) -> _Hook:
+def _nothing() -> None:
+    return None
+
+
+def _unpickled(recorder: Recorder | None, train: bool, name: str, column: str) -> _Hook:
+    if recorder is None:
+        return _Hook(None, None, 0, None, name, column, None)
     block = recorder(train)
     collector = block.collectors.get(name)
     slot = list(block.collectors).index(name) if collector else 0

@@ -29,7 +29,7 @@ ALL: Final = slice(None)
 class Gate:
     """Which block of a recorder is open.
 
-    The recorder and all that records to it hold the gate, and nothing else does: when it is gone, the run ends.
+    The recorder, its blocks and the decorated functions hold the gate. When all of them are gone, the run ends.
     """
 
     __slots__ = ("__weakref__", "block")
