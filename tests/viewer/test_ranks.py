@@ -95,11 +95,13 @@ def test_a_live_rank_joins_the_mean(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     first = record(tmp_path, monkeypatch, 0, 4)
     lines = RunLines([tmp_path / "ranked"])
     assert lines.open()
+    lines.outline()
     lines.read([LOSS], lambda: True)
     assert not line().band
     second = record(tmp_path, monkeypatch, 2, 4)
     assert lines.live()
     assert lines.open()
+    lines.outline()
     lines.read([LOSS], lambda: True)
     assert (line().band, line().series.last.tolist()) == (True, [2.0, 3.0, 4.0, 5.0])
     assert line().series is line().series, "nothing has come, so nothing is drawn again"

@@ -29,12 +29,12 @@ from neurockt_viewer.settings import Settings, load_settings
 from neurockt_viewer.text import Scrub
 
 NO_COMMANDS: Final = (*TOOLKIT_ACTIONS, "command_palette")
-"""Actions that the command palette does without."""
+"""Actions that are not in the command palette."""
 GARBAGE_THRESHOLD: Final = 20_000
-"""Objects that may come before garbage is looked for. A redraw makes ten thousand; at Python's own threshold of 700 a
-look through everything, 100 ms, falls into every few of them."""
+"""New objects before the garbage collector runs. A redraw makes ten thousand; at Python's own threshold of 700 a full
+collection, 100 ms, falls into every few redraws."""
 FREEZE_SECONDS: Final = (0.5, 2.0, 10.0)
-"""When, after the start, what has been loaded by then is left out of such looks from then on: it stays anyway."""
+"""When, after the start, the objects loaded so far are excluded from garbage collection: they stay anyway."""
 INTERRUPTING_KEYS: Final = ("ctrl+c", "ctrl+q", "ctrl+z")
 """Keys that wait for no other key."""
 ROUNDS: Final = 2
@@ -113,12 +113,12 @@ class ViewerApp(App[None]):
         self._probed: DOMNode = self
         """Who the latest probe was sent to."""
         self.fault: BaseException | None = None
-        """What the viewer failed of."""
+        """The error that ended the viewer."""
         self.animation_level = "none"
 
     async def on_mount(self) -> None:
         """Show the runs, or the run."""
-        warnings.simplefilter("ignore", NeurocktWarning)  # the screens tell what cannot be read
+        warnings.simplefilter("ignore", NeurocktWarning)  # the screens show what cannot be read
         self.register_theme(DARK)
         self.register_theme(LIGHT)
         self.theme = LIGHT.name if self.settings.theme == "light" else DARK.name
@@ -137,7 +137,7 @@ class ViewerApp(App[None]):
             await self.push_screen(RunsScreen(self.path, self.settings))
 
     def get_line_filters(self) -> Sequence[LineFilter]:
-        """Textual's own, and after them the one that nothing harmful passes."""
+        """Textual's own, and last the one that removes what could harm a terminal."""
         return [*super().get_line_filters(), Scrub(ascii_only=not terminal.takes_unicode())]
 
     def copy_to_clipboard(self, text: str) -> None:
@@ -221,7 +221,7 @@ class ViewerApp(App[None]):
             self.push_screen(HelpScreen(self.screen, getattr(self.screen, "HELP_NOTE", "")))
 
     def action_theme(self) -> None:
-        """Light instead of dark, or dark instead of light."""
+        """Switch between the light and the dark theme."""
         dark = self.theme == DARK.name
         self.theme = LIGHT.name if dark else DARK.name
         self.settings.theme = "light" if dark else "dark"

@@ -24,7 +24,7 @@ TEXT_LIMIT: Final = 120
 """Characters of a value in the table."""
 
 _PLAIN: Final = re.compile(r"\w[\w./-]*")
-"""A metric's name that nobody takes for anything else, unless it is a field of every run."""
+"""A metric's name that needs no quotes, unless it is a field of every run."""
 
 STATES: Final = {
     "running": ("●", "live"),
@@ -33,7 +33,7 @@ STATES: Final = {
     "preempted": ("◐", "warn"),
     "killed": ("✗", "warn"),
 }
-"""What stands before a state, and how it looks."""
+"""The sign before a state, and its tone."""
 
 
 def quoted(metric: str) -> str:
@@ -45,27 +45,27 @@ def quoted(metric: str) -> str:
 
 
 def default_columns(runs: Sequence[RunInfo]) -> list[str]:
-    """How the runs stand, what tells them apart, and the metrics most of them have."""
+    """The state of the runs, the config keys that differ, and the metrics most of them have."""
     names = ["state", "name"]
     for table in ("epochs", "steps"):
         common = Counter(name for info in runs for name in getattr(info, table).columns)
         if common:
             names += [quoted(name) for name, _ in common.most_common(METRICS_SHOWN)]
             break
-    names += _telling_keys(runs)[:CONFIG_SHOWN]
+    names += _differing_keys(runs)[:CONFIG_SHOWN]
     names += ["epochs", "duration", "started"]
     names += [name for name in ("tags", "project", "group") if len({field_value(info, name) for info in runs}) > 1]
     return [*names, "steps"]
 
 
-def _telling_keys(runs: Sequence[RunInfo]) -> list[str]:
+def _differing_keys(runs: Sequence[RunInfo]) -> list[str]:
     """The config keys whose values differ between runs, in the order of the config; seeds last."""
     values: dict[str, set[str]] = {}
     for info in runs:
         for key, value in flat_config(info.config):
             values.setdefault(key, set()).add(str(value))
-    telling = [f"cfg.{key}" for key, found in values.items() if len(found) > 1]
-    return sorted(telling, key=lambda key: "seed" in key.lower())
+    differing = [f"cfg.{key}" for key, found in values.items() if len(found) > 1]
+    return sorted(differing, key=lambda key: "seed" in key.lower())
 
 
 def possible_columns(runs: Sequence[RunInfo]) -> list[str]:
@@ -79,7 +79,7 @@ def possible_columns(runs: Sequence[RunInfo]) -> list[str]:
 
 
 def understood(names: Iterable[str]) -> list[Field]:
-    """The fields of these names; what names none is left out."""
+    """The fields of these names; names that cannot be parsed are left out."""
     fields = []
     for name in names:
         try:

@@ -37,7 +37,7 @@ class Marks:
         self._places.pop(path, None)
 
     def toggle(self, path: Path) -> None:
-        """Mark a run that is not marked, and the other way round."""
+        """Mark a run, or unmark it."""
         if path in self:
             self.remove(path)
         else:

@@ -41,7 +41,7 @@ class RunRows:
         """
         self._marks = marks
         self.folded: set[str] = set()
-        """Groups of which only the head is shown."""
+        """Groups that show only their head."""
         self.shown: list[RunInfo] = [info for info in runs if query.matches(info)]
         if settings.sort and (sorting := understood([settings.sort])):
             self.shown = sort_runs(self.shown, sorting[0].name, reverse=settings.reverse)
@@ -75,7 +75,7 @@ class RunRows:
         return len(self._rows)
 
     def row(self, at: int) -> RunInfo | Head | None:
-        """What is in that row; None where there is no such row."""
+        """The run or head in that row; None past the end."""
         return self._rows[at] if 0 <= at < len(self._rows) else None
 
     def place_of(self, row: RunInfo | Head) -> int | None:

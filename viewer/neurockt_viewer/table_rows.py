@@ -1,6 +1,6 @@
 """A table of a run as a source of rows: what is near the cursor is in memory, the rest is read when it is looked at.
 
-Two threads meet here. The screen's thread draws: it takes what is known and says what it wants. One thread of the
+Two threads meet here. The screen's thread draws what is known and asks for what it wants. One thread of the
 widget reads (``load``, ``look``); what it knows it puts into ``_blocks`` and ``_single``, where a value never changes.
 """
 
@@ -46,7 +46,7 @@ class TableRows:
         self.hidden: set[str] = set()
         self.columns: list[Column] = []
         self.order: Order | None = None
-        """Where the table is sorted: the place of each row."""
+        """Where the table is sorted: the position of each row."""
         self.sorted_by: tuple[str, bool] | None = None
         """The column by which it is sorted, and whether from the largest down."""
         self._blocks: OrderedDict[tuple[int, str], tuple[range, Block]] = OrderedDict()
@@ -70,13 +70,13 @@ class TableRows:
             self.arrange()
 
     def arrange(self) -> None:
-        """Columns anew: they are other ones, or hidden, or sorted otherwise."""
+        """Lay the columns out again: after a change of which there are, are shown, or are sorted by."""
         self.names = [name for name in self._all if name not in self.hidden]
         self.columns = [self._column(name) for name in self.names]
 
     @property
     def first_metric(self) -> int:
-        """The place of the first column that is a metric, or of the first column."""
+        """The position of the first column that is a metric, or of the first column."""
         return next((at for at, name in enumerate(self.names) if name not in ("step", "epoch", "time")), 0)
 
     def _column(self, name: str) -> Column:
@@ -91,7 +91,7 @@ class TableRows:
         """Show the rows in this order; None for that of the table."""
         self.sorted_by = None if name is None else (name, reverse)
         self.order = order
-        self.wanted = range(0), []  # other rows stand where those stood
+        self.wanted = range(0), []  # other rows are there now
         self.arrange()
 
     def __len__(self) -> int:
@@ -100,38 +100,38 @@ class TableRows:
 
     @property
     def total(self) -> int:
-        """Rows of the table, those that came since it was sorted included."""
+        """Rows of the table, with those recorded since it was sorted."""
         return self._groups.total
 
-    def place(self, row: int) -> int:
+    def position(self, row: int) -> int:
         """Where in the table a row is."""
         order = self.order
         return row if order is None else int(order[row])
 
-    def row_of(self, place: int) -> int:
-        """The row at which a place of the table is shown."""
+    def row_of(self, position: int) -> int:
+        """The row at which a position of the table is shown."""
         order = self.order
         if order is None:
-            return place
-        found = np.flatnonzero(order == place)
+            return position
+        found = np.flatnonzero(order == position)
         return int(found[0]) if len(found) else 0
 
     def row_of_number(self, number: int) -> int | None:
-        """The row of that step or epoch, else of the next one; None where only reading tells."""
-        place = self._groups.position_of(number)
-        return None if place is None else self.row_of(place)
+        """The row of that step or epoch, else of the next one; None where only reading can tell."""
+        position = self._groups.position_of(number)
+        return None if position is None else self.row_of(position)
 
     def cells(self, row: int, columns: range) -> Sequence[Cell] | None:
         """The cells of one row; a dot where the value has not been read yet."""
-        place = self.place(row)
-        group = self._groups.of(place)
+        position = self.position(row)
+        group = self._groups.of(position)
         span = self._groups.span(group)
-        single = self._single.get(place)
+        single = self._single.get(position)
         cells = []
         for name in self.names[columns.start : columns.stop]:
             block = self._block(span, name)
             if block is not None:
-                cells.append(_cell(name, block.at(place - span.start)))
+                cells.append(_cell(name, block.at(position - span.start)))
             elif single is not None and name in single:
                 cells.append(_cell(name, single[name]))
             else:
@@ -140,11 +140,11 @@ class TableRows:
 
     def value(self, row: int, name: str) -> str:
         """One value exactly, or why there is none."""
-        place = self.place(row)
-        span = self._groups.span(self._groups.of(place))
-        block, single = self._block(span, name), self._single.get(place)
+        position = self.position(row)
+        span = self._groups.span(self._groups.of(position))
+        block, single = self._block(span, name), self._single.get(position)
         if block is not None:
-            value = block.at(place - span.start)
+            value = block.at(position - span.start)
         elif single is not None and name in single:
             value = single[name]
         else:
@@ -175,7 +175,7 @@ class TableRows:
     def _lacks(self, rows: range, names: Sequence[str]) -> bool:
         """Whether some of these values are not known yet."""
         if self.order is not None:
-            known = (self._single.get(place, {}) for place in self.order[rows.start : rows.stop].tolist())
+            known = (self._single.get(position, {}) for position in self.order[rows.start : rows.stop].tolist())
             return any(name not in values for values in known for name in names)
         ends = {self._groups.of(row) for row in (rows.start, rows.stop - 1)} if rows else set()
         return any(self._block(self._groups.span(group), name) is None for group in ends for name in names)
@@ -187,7 +187,7 @@ class TableRows:
         changed = self._reader.refresh()
         if self._reader.rewinds != self._rewinds:
             self._rewinds = self._reader.rewinds
-            self.order = None  # places mean other rows
+            self.order = None  # positions mean other rows
             self._blocks.clear()
             self._single.clear()
         return changed
@@ -235,20 +235,20 @@ class TableRows:
                 del self._blocks[key]
         return bool(missing)
 
-    def _load_single(self, places: Order, names: Sequence[str]) -> bool:
+    def _load_single(self, positions: Order, names: Sequence[str]) -> bool:
         """Rows from all over the table: only theirs of each group is kept."""
         groups = self._reader.groups
         lacking: dict[int, list[int]] = {}
-        for place in places.tolist():
-            known = self._single.get(place, {})
+        for position in positions.tolist():
+            known = self._single.get(position, {})
             if any(name not in known for name in names):
-                lacking.setdefault(groups.of(place), []).append(place)
+                lacking.setdefault(groups.of(position), []).append(position)
         for group, there in lacking.items():
             start = groups.starts[group]
             blocks = self._reader.read(group, names)
-            for place in there:
-                values = {name: block.at(place - start) for name, block in blocks.items()}
-                self._single[place] = {**self._single.get(place, {}), **values}
+            for position in there:
+                values = {name: block.at(position - start) for name, block in blocks.items()}
+                self._single[position] = {**self._single.get(position, {}), **values}
         while len(self._single) > SINGLE_ROWS:
             self._single.popitem(last=False)
         return bool(lacking)

@@ -20,7 +20,7 @@ class Stopped(Exception):  # not an error
 
 
 def sort_order(reader: RowReader, column: str, reverse: bool, report: Report) -> Order:
-    """The places of the rows by a column; NaN and what has no value last, equal values in the table's order."""
+    """The positions of the rows by a column; NaN and what has no value last, equal values in the table's order."""
     groups = reader.groups
     keys: npt.NDArray[np.float64] = np.empty(groups.total, np.float64)
     for group in range(len(groups)):
@@ -46,7 +46,7 @@ def next_odd(reader: RowReader, column: str, after: int, backwards: bool, report
 
 
 def next_extreme(reader: RowReader, column: str, largest: bool, after: int, report: Report) -> int | None:
-    """The place of the largest or smallest value; where several rows have it, of the next one."""
+    """The position of the largest or smallest value; where several rows have it, of the next one."""
     bounds = [reader.bounds(group, column)[largest] for group in range(len(reader.groups))]
     if all(bound != bound for bound in bounds):
         return None
@@ -64,7 +64,7 @@ def _next(
     fits: Callable[[npt.NDArray[np.float64]], npt.NDArray[np.bool_]],
     report: Report,
 ) -> int | None:
-    """The place of the next value that fits, in the groups where there may be one."""
+    """The position of the next value that fits, in the groups where there may be one."""
     groups = reader.groups
     among = set(candidates)
     here = groups.of(after)
@@ -77,17 +77,17 @@ def _next(
         fitting = fits(block.values)
         if block.missing is not None:
             fitting &= ~block.missing
-        places = np.flatnonzero(fitting) + groups.starts[group]
+        positions = np.flatnonzero(fitting) + groups.starts[group]
         first_time = done == 0 and group == here
         if first_time:
-            places = places[places < after] if backwards else places[places > after]
-        if len(places):
-            return int(places[-1 if backwards else 0])
+            positions = positions[positions < after] if backwards else positions[positions > after]
+        if len(positions):
+            return int(positions[-1 if backwards else 0])
     return None
 
 
 def in_order(order: Order, odd: npt.NDArray[np.bool_], after: int, backwards: bool) -> int | None:
-    """The next row of a sorted table whose place is among the odd ones."""
+    """The next row of a sorted table whose position is among the odd ones."""
     rows = np.flatnonzero(odd[order])
     if not len(rows):
         return None
@@ -95,7 +95,7 @@ def in_order(order: Order, odd: npt.NDArray[np.bool_], after: int, backwards: bo
     return int(rows[(at - 1 if backwards else at) % len(rows)])
 
 
-def odd_places(reader: RowReader, column: str, report: Report) -> npt.NDArray[np.bool_]:
+def odd_positions(reader: RowReader, column: str, report: Report) -> npt.NDArray[np.bool_]:
     """Which rows hold NaN or an infinity."""
     groups = reader.groups
     found = np.zeros(groups.total, np.bool_)

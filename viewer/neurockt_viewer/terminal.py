@@ -40,7 +40,7 @@ def log_path() -> Path:
 
 
 def log_fault(error: BaseException) -> Path | None:
-    """Write down where an error came from, without the values of variables; gives the file, None where none can be."""
+    """Log where an error was raised, without the values of variables; the file, or None if it cannot be written."""
     try:
         path = log_path()
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,5 +56,5 @@ def report_fault(error: BaseException) -> None:
     from neurockt.formatting import clean
 
     path = log_fault(error)
-    where = f"; where it came from is in {path}" if path else ""
+    where = f"; see {path}" if path else ""
     print(f"neurockt: the viewer failed: {clean(repr(error))}{clean(where)}", file=sys.stderr)

@@ -2,7 +2,7 @@
 
 Strings from a run directory are cleaned where they enter a widget, and given to it as ``Content`` or as segments, never
 as a plain ``str``, which would be read as markup. ``Scrub`` is the second layer: nothing that a terminal would obey
-passes it, whichever widget it came from.
+passes it, from any widget.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ PLAIN: Final = {
     **dict.fromkeys("┌┐└┘╭╮╰╯┼┬┴╸╺", "+"),
     **dict(zip("✓✗●◐▲▼▴▾▸←→↑↓⏎…·×", "vx*o^v^v><>^vE~.x", strict=True)),
 }
-"""What stands for our signs where a terminal takes ASCII alone."""
+"""Replacements for our signs in a terminal that takes only ASCII."""
 
 
 class Scrub(LineFilter):
-    """Replaces control and bidi characters in all output, and where it must be ASCII, all else that is none."""
+    """Replaces control and bidi characters in all output, and every other character where it must be ASCII."""
 
     def __init__(self, *, ascii_only: bool = False) -> None:
         """The last filter before the terminal.

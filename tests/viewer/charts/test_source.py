@@ -121,7 +121,7 @@ def test_a_read_that_was_stopped_goes_on(training: Training, outlined: None, mon
     path = training.go(2000)
     training.recorder.finish()
     whole = read(path, FEW).line(LOSS, "step").series
-    monkeypatch.setattr(source, "TELL_SECONDS", 0.0)
+    monkeypatch.setattr(source, "REPORT_SECONDS", 0.0)
     series = RunSeries(path, FEW)
     series.outline()
     reads = 0

@@ -34,6 +34,6 @@ def group(metrics: Sequence[Metric], *, paired: bool) -> list[tuple[Metric, ...]
 
 
 def search(groups: Sequence[tuple[Metric, ...]], words: str) -> list[tuple[Metric, ...]]:
-    """The charts in the names of which all words occur."""
+    """The charts whose names contain all words."""
     wanted = words.casefold().split()
     return [each for each in groups if all(word in " ".join(m.name for m in each).casefold() for word in wanted)]

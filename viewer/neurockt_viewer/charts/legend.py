@@ -1,4 +1,4 @@
-"""The legend of a chart, outside its data: what its lines are called, came to, and are at a place."""
+"""The legend of a chart: the names of its lines, with their last values or those at the crosshair."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from neurockt_viewer.charts.series import Axis, ChartSettings, Series
 def legend_rows(
     lines: Sequence[Smoothed], settings: ChartSettings, width: int, height: int, title: str, cross: float | None
 ) -> list[list[Piece]]:
-    """What the lines are called and what they came to; with a crosshair, what they are there."""
+    """The names of the lines with their last values; with a crosshair, their values there."""
     entries: list[list[Piece]] = []
     if title:
         entries.append([Piece(clean(title), "title")])

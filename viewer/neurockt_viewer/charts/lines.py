@@ -165,7 +165,7 @@ class RunLines:
                 colour = index if single else self._places[group[0]]
                 each = [member.line(metric, axis, colour, name) for member in members]
                 line = each[0] if len(each) == 1 else self._band(metric, each)
-                lines.append(line if single else replace(line, begins=()))  # of many, whose they are?
+                lines.append(line if single else replace(line, begins=()))  # of many runs: whose would not be clear
         return lines
 
     def _band(self, metric: Metric, each: list[Line]) -> Line:

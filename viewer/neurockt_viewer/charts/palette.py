@@ -1,4 +1,4 @@
-"""Colours that the colour-blind can tell apart (Okabe and Ito's), and letters for when there are none.
+"""Colours that the colour-blind can distinguish (Okabe and Ito's), and letters for when there are none.
 
 The colours are darkened where the background is light, so that each has a contrast of 3 to 1 at least.
 """
@@ -16,7 +16,7 @@ LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 def colour(index: int, *, dark: bool) -> str:
-    """The colour of that index; after the last the first again, told apart by the letter."""
+    """The colour of that index; after the last the first again, with another letter."""
     colours = ON_DARK if dark else ON_LIGHT
     return colours[index % len(colours)]
 

@@ -67,7 +67,7 @@ def draw(
     title: str = "",
     cross: float | None = None,
 ) -> Picture:
-    """The chart, ``width`` cells wide and ``height`` rows high; ``cross`` is where the crosshair stands on x."""
+    """The chart, ``width`` cells wide and ``height`` rows high; ``cross`` is the position of the crosshair on x."""
     picture = _draw(lines, settings, width, height, title, cross)
     return replace(picture, rows=[_in_ascii(row) for row in picture.rows]) if settings.plain else picture
 
@@ -267,12 +267,12 @@ def _in_ascii(row: list[Piece]) -> list[Piece]:
 
 def _empty(heading: list[list[Piece]], lines: Sequence[Smoothed], width: int, height: int) -> Picture:
     rows = [*heading, *([[]] * height)][:height]
-    said = "nothing here; 0 resets the zoom"
+    note = "nothing here; 0 resets the zoom"
     if not any(len(line.line.series) for line in lines):
-        said = "reading …" if any(line.line.approximate for line in lines) else "no values yet"
+        note = "reading …" if any(line.line.approximate for line in lines) else "no values yet"
     middle = (height + len(heading)) // 2
     if middle < height:
-        rows[middle] = [Piece(clip(said, width).center(width), "note")]
+        rows[middle] = [Piece(clip(note, width).center(width), "note")]
     return Picture(rows, None, None, 0, len(heading), width, height - len(heading))
 
 

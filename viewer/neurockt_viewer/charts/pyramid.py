@@ -1,6 +1,6 @@
-"""A metric of a long run in bounded memory: stretches of so many values, each with its extremes, mean, first and last.
+"""A metric of a long run in bounded memory: stretches of values, each with its extremes, mean, first and last.
 
-Invariant: an entry's extremes are those of its values, and its number is that of its first, however they came in.
+Invariant: an entry's extremes are those of its values, and its number is that of its first, however they were added.
 """
 
 from __future__ import annotations
@@ -56,12 +56,12 @@ class Values:
 
 
 def stretch_for(values: int, entries: int) -> int:
-    """How many values an entry stands for, a power of two, where so many are to fit into so many entries."""
+    """Values in one entry, a power of two, so that ``values`` fit into ``entries``."""
     return 1 << max(0, -(-values // entries) - 1).bit_length()
 
 
 class Pyramid:
-    """The entries of one metric, as its values come in. One thread feeds it; ``entries`` may be read by any."""
+    """The entries of one metric, as its values are added. One thread feeds it; ``entries`` may be read by any."""
 
     def __init__(self, stretch: int = 1, capacity: int = 1024, limit: int = 2**62) -> None:
         """``stretch`` values an entry; ``capacity`` values are expected.
@@ -71,7 +71,7 @@ class Pyramid:
         self.stretch = stretch
         self._limit = limit
         self.values = 0
-        """Values taken in."""
+        """Values added so far."""
         self.last_number = 0
         self._tail: list[Values] = []
         self._tail_size = 0
@@ -104,7 +104,7 @@ class Pyramid:
         if whole:
             self._put(_fold(values[:whole], self.stretch), whole // self.stretch)
             self._whole += whole // self.stretch
-        rest = _together([values[whole:]])  # a copy, lest it keep all of the row group in memory
+        rest = _together([values[whole:]])  # a copy, so that the row group is not kept in memory
         self._tail, self._tail_size = [rest], len(rest)
         if len(rest):
             self._put(_fold(rest, len(rest)), 1)
@@ -194,7 +194,7 @@ def _fold_odd(value: Floats) -> Entries:
     """The same where some values are not finite."""
     finite = np.isfinite(value)
     count = np.count_nonzero(finite, axis=1)
-    halves = np.sum(value / 2, axis=1, where=finite)  # halves, lest the largest numbers overflow
+    halves = np.sum(value / 2, axis=1, where=finite)  # halves, so that the largest numbers do not overflow
     return {
         "low": _none_is_nan(np.min(value, axis=1, initial=np.inf, where=finite)),
         "high": _none_is_nan(np.max(value, axis=1, initial=-np.inf, where=finite)),
@@ -236,7 +236,7 @@ def to_series(entries: Entries, x: Floats) -> Series:
 
 
 GAP: Final = 2.5
-"""Rows without a value are a gap where they are more than so many times as long as those between values on average."""
+"""A gap: more rows without a value than this many times the average between two values."""
 
 
 def _gaps(number: Integers) -> npt.NDArray[np.bool_] | None:

@@ -51,7 +51,7 @@ class Columns:
 
 
 def columns(series: Series, scale: Scale) -> Columns:
-    """The extremes of each dot column, of the entries that begin in it; and one entry beyond either side."""
+    """The extremes of each dot column, of the entries that start in it; and one entry beyond each side."""
     bounds = np.searchsorted(series.x, scale.edges())
     start, stop = int(bounds[0]), int(bounds[-1])
     occupied = np.flatnonzero(np.diff(bounds))

@@ -41,13 +41,13 @@ class Series:
     nan: Integers | None = None
     """NaN in each entry; None where there are none at all."""
     above: Integers | None = None
-    """Positive infinities in each entry, likewise."""
+    """Positive infinities in each entry; None where there are none."""
     below: Integers | None = None
-    """Negative infinities in each entry, likewise."""
+    """Negative infinities in each entry; None where there are none."""
     positive: Floats | None = None
-    """Smallest value above zero in each entry; None where ``low`` tells."""
+    """Smallest value above zero in each entry; None where ``low`` suffices."""
     not_positive: Integers | None = None
-    """Finite values not above zero in each entry; None where ``low`` tells."""
+    """Finite values not above zero in each entry; None where ``low`` suffices."""
     gaps: Flags | None = None
     """Entries that no line joins to the one before; None where there are none."""
 
@@ -147,13 +147,13 @@ class Line:
 
 @dataclass(frozen=True)
 class ChartSettings:
-    """How a chart is looked at."""
+    """The settings of a chart."""
 
     axis: Axis = "step"
     log_x: bool = False
     log_y: bool = False
     smoothing: float = 0.0
-    """Weight of what came before, 0 (raw) up to below 1, as in TensorBoard."""
+    """Weight of the values before, 0 (raw) up to below 1, as in TensorBoard."""
     window: tuple[float, float] | None = None
     """What is seen of x; None for all."""
     y_window: tuple[float, float] | None = None
@@ -161,7 +161,7 @@ class ChartSettings:
     without_outliers: bool = False
     """See most of the values closely; those far off lead out of the chart."""
     letters: bool = False
-    """Tell lines apart by letters on them as well as by colour."""
+    """Mark lines by letters on them as well as by colour."""
     plain: bool = False
     """Draw with ASCII alone."""
 

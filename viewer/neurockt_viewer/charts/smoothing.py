@@ -15,7 +15,7 @@ def smooth(values: Floats, weight: float, count: Integers | None = None) -> Floa
     Args:
         values: what is not finite stays as it is, and those after it are averaged as if it were not there.
         weight: how much of the average stays from one value to the next, from 0 up to below 1.
-        count: values that each entry, then a mean, stands for; default one.
+        count: values in each entry, which is then their mean; default one.
     """
     finite = np.isfinite(values)
     if weight <= 0 or not finite.any():

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 OUTLINE_ROWS: Final = 200_000
 """A table with fewer rows is read faster than its outline is worth."""
 COARSE: Final = 8
-"""Entries that stand for a row group which is known in outline alone, so that its extremes fill its width."""
+"""Entries for a row group known only in outline, so that its extremes fill its width."""
 DETAIL: Final = 8
 """Entries wanted in every dot column. With fewer, single values are read: an entry lies in the column of its first
 value, so the borders between columns are off by an eighth of a dot at most."""
@@ -65,7 +65,7 @@ class _Table:
         self.rows = 0
         self.pyramids: dict[str, Pyramid] = {}
         self.read_until: dict[str, int] = {}
-        """The number of the last row of which a metric's value is known."""
+        """The number of the last row whose value of a metric is known."""
         self.complete: set[str] = set()
         self.details: dict[str, _Detail] = {}
         self.follower: TableFollower | None = None
@@ -78,7 +78,7 @@ class RunSeries:
         """Nothing is read yet; ``entries`` are kept of each table at most.
 
         Raises:
-            NeurocktError: it is no run, or cannot be read.
+            NeurocktError: it is not a run, or cannot be read.
         """
         self._entries = entries
         self.run: Run = open_run(path)
@@ -86,7 +86,7 @@ class RunSeries:
         self._begin()
 
     def _begin(self) -> None:
-        """Know nothing but what ``run.json`` tells: the run has been opened, or was rewound since it was read."""
+        """Start from ``run.json``: the run has been opened, or rewound since it was read."""
         self._rewinds = self.run.rewind_token
         self._retry_at = math.inf
         self.info: RunInfo = self.run.info
@@ -135,11 +135,11 @@ class RunSeries:
                 self._know(name, outline.metrics)
                 table.outline = outline if table.rows > OUTLINE_ROWS else None
 
-    def read(self, wanted: Sequence[Metric], tell: Callable[[], bool] = lambda: True) -> bool:
+    def read(self, wanted: Sequence[Metric], go_on: Callable[[], bool] = lambda: True) -> bool:
         """Read what is not known yet of some metrics; False where that is nothing.
 
         Args:
-            tell: called now and then; where it returns False, reading stops, and goes on the next time.
+            go_on: called now and then; if it returns False, reading stops, and the next call continues.
 
         A run that was resumed from a checkpoint has other rows past that: then all is read once more.
         """
@@ -153,19 +153,19 @@ class RunSeries:
             names = [metric.name for metric in wanted if metric.table == table]
             names = [name for name in names if name not in self._tables[table].complete]
             while names:
-                # those that a read was stopped amid go on together, each from where it was
+                # metrics whose read was stopped at the same row are read on together
                 until = self._tables[table].read_until
                 begin = min(until.get(name, 0) for name in names)
                 together = [name for name in names if until.get(name, 0) == begin]
                 found = True
-                if not self._read(table, together, begin, tell):
+                if not self._read(table, together, begin, go_on):
                     return found
                 names = [name for name in names if name not in together]
         if found and any(damage.passing for damage in self.damaged):
             self._retry_at = time.monotonic() + RETRY_SECONDS
         return found
 
-    def _read(self, name: TableName, metrics: list[str], after: int, tell: Callable[[], bool]) -> bool:
+    def _read(self, name: TableName, metrics: list[str], after: int, go_on: Callable[[], bool]) -> bool:
         table = self._tables[name]
         room = self._entries // max(1, sum(metric.table == name for metric in self._names))
         for metric in metrics:
@@ -174,13 +174,13 @@ class RunSeries:
                 table.pyramids[metric] = Pyramid(stretch, table.rows, limit=2 * max(room, LEAST_ENTRIES))
             table.read_until.setdefault(metric, 0)
         _, batches = self.run.batches(name, [*layout.axes(KEY[name]), *metrics], after=after)
-        told = time.monotonic()
+        reported = time.monotonic()
         for batch in batches:
             self._take(name, batch, metrics)
-            if time.monotonic() - told >= REPORT_SECONDS:
-                if not tell():
+            if time.monotonic() - reported >= REPORT_SECONDS:
+                if not go_on():
                     return False
-                told = time.monotonic()
+                reported = time.monotonic()
         table.complete.update(metrics)
         return True
 
@@ -264,18 +264,18 @@ class RunSeries:
         return int(number[begin]) - 1, until
 
     def poll(self) -> bool:
-        """Take in what a live run has recorded since; False where that is nothing."""
+        """Read what a live run has recorded since; False where that is nothing."""
         found = False
         for name, table in self._tables.items():
             names = [metric for metric in table.complete if metric]
             if table.follower is None:
                 reached = [table.read_until[metric] for metric in table.complete]
                 if not reached and table.rows:
-                    continue  # nobody has asked for this table yet
+                    continue  # this table has not been wanted yet
                 table.follower = self.run.follower(name, after=min(reached, default=0))
             rows = table.follower.new_rows()
             if self.run.rewind_token != self._rewinds:
-                return True  # what is known is not the run any more: the next read begins again
+                return True  # the rows known are superseded: the next read starts again
             if len(rows):
                 self._know(name, [column for column in rows.schema.names if column not in layout.axes(KEY[name])])
                 self._take(name, rows, names)

@@ -1,4 +1,4 @@
-"""Several runs side by side: their curves over each other, what their metrics came to, and how their configs differ."""
+"""Several runs side by side: their curves over each other, the values of their metrics, and their configs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from neurockt_viewer.widgets.row_source import Cell
 from neurockt_viewer.widgets.tab_bar import TabBar
 
 INFO_SECONDS: Final = 1.0
-"""How often runs that are live are asked what their metrics came to."""
+"""How often the summaries of live runs are read."""
 LABEL_WIDTH: Final = 32
 TABS: Final = ("Charts", "Metrics", "Config")
 CHARTS, METRICS, CONFIG = range(len(TABS))
@@ -64,12 +64,12 @@ class CompareScreen(Screen[None]):
 
     @dataclass
     class Known(Message):
-        """What the runs are by now."""
+        """The runs as they are now."""
 
         infos: list[RunInfo]
 
         def can_replace(self, message: Message) -> bool:
-            """The latest tells all."""
+            """Only the latest counts."""
             return isinstance(message, CompareScreen.Known)
 
     def __init__(self, places: Mapping[Path, int]) -> None:
@@ -184,9 +184,9 @@ class CompareScreen(Screen[None]):
             for key, values in (everything if self._everything else differing)
         ]
         _show(self.query_one("#config", Grid), CellRows(["key", *map(self._title_of, self._infos)], rows))
-        said = f"{len(differ):,} of {len(everything):,} keys differ"
+        counts = f"{len(differ):,} of {len(everything):,} keys differ"
         self.query_one("#config-note", Static).update(
-            Content(f"{said}; all are shown" if self._everything else f"{said}; a shows all")
+            Content(f"{counts}; all are shown" if self._everything else f"{counts}; a shows all")
         )
 
     # Keys
@@ -221,7 +221,7 @@ class CompareScreen(Screen[None]):
         self.action_tab(message.index)
 
     def action_baseline(self) -> None:
-        """Measure the others by the run under the cursor."""
+        """Compare the others with the run under the cursor."""
         row = self.query_one("#metrics", Grid).cursor_row
         if row < len(self._infos):
             self._baseline = self._infos[row].path
@@ -271,13 +271,13 @@ class CompareScreen(Screen[None]):
 
 
 def _show(grid: Grid, source: CellRows) -> None:
-    """Show a table whose first column tells the rows apart, and so does not scroll away."""
+    """Show a table whose first column does not scroll away."""
     grid.frozen = 1
     grid.show(source)
 
 
 def _value_cell(compared: Compared) -> Cell:
-    """A value and its difference: the colour says whether it is better, and so does a sign."""
+    """A value and its difference: the colour and a sign show whether it is better."""
     if compared.better is None:
         return Cell(str(compared))
     return Cell(f"{compared} {'✓' if compared.better else '✗'}", "good" if compared.better else "bad")

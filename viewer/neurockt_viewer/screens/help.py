@@ -13,11 +13,11 @@ from textual.widgets import Static
 
 KEY_WIDTH: Final = 18
 TOOLKIT_ACTIONS: Final = ("app.focus_next", "app.focus_previous", "screen.copy_text", "page_left", "page_right")
-"""What Textual binds for every screen and is of no use here."""
+"""Actions that Textual binds on every screen and that are not useful here."""
 OUR_WORDS: Final = {"palette": "All commands"}
-"""What Textual describes otherwise."""
+"""Our names for actions that Textual names differently."""
 MOVING_ACTIONS: Final = ("move", "page", "first", "last", "scroll", "cursor", "delete", "home", "end", "focus_by")
-"""How the actions begin that only move, or edit a line."""
+"""Prefixes of actions that only move, or edit a line."""
 
 
 class HelpScreen(ModalScreen[None]):
@@ -58,7 +58,7 @@ class HelpScreen(ModalScreen[None]):
 
 
 def key_lines(screen: Screen[object]) -> list[Content]:
-    """A line for each thing that keys do: what is special to this place, then what is so everywhere, then moving."""
+    """A line for each thing that keys do: those of this screen, those of every screen, then moving."""
     sections: dict[str, dict[tuple[str, str], list[str]]] = {"here": {}, "everywhere": {}, "moving": {}}
     for active in screen.active_bindings.values():
         binding = active.binding

@@ -123,7 +123,7 @@ class Choices:
     """The rows of a list to choose from."""
 
     def __init__(self, names: Sequence[str], chosen: Sequence[str], titles: dict[str, str], *, several: bool) -> None:
-        """Those that are chosen come first where several can be."""
+        """The chosen ones are first where several can be chosen."""
         self.names = list(names)
         self.chosen = chosen
         self._titles = titles
@@ -258,7 +258,7 @@ class Choose(Prompt[list[str]]):
         self.set_focus(self.query_one(Input))
 
     def action_tick(self) -> None:
-        """Choose what is under the cursor, or do not."""
+        """Choose the item under the cursor, or no longer choose it."""
         name = self._current
         if name is None:
             return
@@ -285,11 +285,11 @@ class Choose(Prompt[list[str]]):
             grid.move_to(row=grid.source.names.index(name))
 
     def action_reset(self) -> None:
-        """Nothing chosen: what suits the runs."""
+        """Choose nothing: the default columns."""
         self.dismiss([])
 
     def action_apply(self) -> None:
-        """Answer with what is chosen; of a list of which one can be chosen, with what is under the cursor."""
+        """Answer with what is chosen; where only one can be chosen, with what is under the cursor."""
         name = self._current
         if not self._several:
             if name is not None:

@@ -29,7 +29,7 @@ from neurockt_viewer.widgets.tab_bar import TabBar
 
 LIVE_SECONDS: Final = 1.0
 STILL_SECONDS: Final = 5.0
-"""How often it is looked at how a live run, and one that has ended, stands."""
+"""How often the state of a live run, and of one that has ended, is read."""
 
 TABS: Final = ("Charts", "Steps", "Epochs", "Info")
 
@@ -51,16 +51,16 @@ class RunScreen(Screen[None]):
 
     @dataclass
     class InfoRead(Message):
-        """How the run stands."""
+        """The state of the run has changed."""
 
         info: RunInfo
         origin: Origin | None
-        """Where it came from; not looked for before somebody asks."""
+        """Its origin; not read before it is shown."""
         ranks: dict[int, State]
-        """How each rank stands, where each keeps its own rows."""
+        """The state of each rank, where each keeps its own rows."""
 
         def can_replace(self, message: Message) -> bool:
-            """The latest tells all."""
+            """Only the latest counts."""
             return isinstance(message, RunScreen.InfoRead)
 
     @dataclass
@@ -85,7 +85,7 @@ class RunScreen(Screen[None]):
         self._current = 0
         self._tabs: dict[int, Widget] = {}
         self._exact = False
-        """Whether somebody looks at what the columns came to, so that rows not yet summed up count."""
+        """Whether the summaries of the columns are shown, so that the latest rows have to be counted in."""
 
     def compose(self) -> ComposeResult:
         """From the top: which run, the tabs, what the tab shows, the keys."""
@@ -96,7 +96,7 @@ class RunScreen(Screen[None]):
         yield KeyLine()
 
     def on_mount(self) -> None:
-        """Show the charts, and begin to look how the run stands."""
+        """Show the charts, and start to follow the state."""
         self._show_title()
         self.run_worker(self._follow, thread=True, group="info", exit_on_error=False)
         self.call_after_refresh(self._show_first_tab)
@@ -110,7 +110,7 @@ class RunScreen(Screen[None]):
         """Let the thread end."""
         self._wake.set()
 
-    # How the run stands
+    # The state of the run
 
     def _follow(self) -> None:
         """Look again and again at the state of the run, in a worker's thread."""
@@ -171,7 +171,7 @@ class RunScreen(Screen[None]):
         self.query_one("#title", Static).update(Content("").join(pieces), layout=False)
 
     def _about_ranks(self, info: RunInfo) -> list[str]:
-        """Whose rows these are, and which ranks stand otherwise than the whole."""
+        """Whose rows these are, and which ranks have another state than the run."""
         if info.ranks is None:
             return []
         if info.rank is not None:
@@ -192,7 +192,7 @@ class RunScreen(Screen[None]):
         await self.app.push_screen(Choose("show", list(titles), [chosen], titles=titles), self._show_rank)
 
     async def _show_rank(self, answer: list[str] | None) -> None:
-        """Make the tabs anew."""
+        """Make the tabs for the chosen rows."""
         if not answer:
             return
         shown = self._path if answer[0] == "mean" else layout.rank_path(self._path, int(answer[0]))
@@ -242,7 +242,7 @@ class RunScreen(Screen[None]):
         from neurockt_viewer.widgets.table_view import TableView
 
         if isinstance(tab, TableView):
-            tab.take_keys()
+            tab.focus_rows()
         elif isinstance(tab, InfoView):
             self._show_info(tab)
             tab.focus()
@@ -269,7 +269,7 @@ class RunScreen(Screen[None]):
         await self.action_tab(message.index)
 
     def on_table_view_counted(self, message: Message) -> None:
-        """Tell in the tabs how many rows there are."""
+        """Show in the tabs how many rows there are."""
         from neurockt_viewer.widgets.table_view import TableView
 
         assert isinstance(message, TableView.Counted)
@@ -277,7 +277,7 @@ class RunScreen(Screen[None]):
         self.query_one(TabBar).note(1 if message.table == "steps" else 2, f"{message.rows:,}")
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Back is where there is something to go back to, and ranks where they keep their own rows."""
+        """Back needs a list of runs; ranks need ranks that keep their own rows."""
         if action == "choose_rank":
             return bool(self._ranks)
         return len(self.app.screen_stack) > 2 if action == "back" else True

@@ -1,4 +1,4 @@
-"""The table of runs: filter, sort, group, choose columns, mark, open. It follows the directory while one looks."""
+"""The table of runs: filter, sort, group, choose columns, mark, open. It follows the directory."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ from neurockt_viewer.widgets.line_input import LineInput
 from neurockt_viewer.widgets.preview import Preview
 
 TICK_SECONDS: Final = 30.0
-"""How often what is told of times, such as `3 min ago`, is drawn anew."""
+"""How often times such as `3 min ago` are drawn again."""
 PREVIEW_WIDTH: Final = 110
 """Terminals narrower than this have no room for the preview."""
 
 NO_GROUPS: Final = "(no groups)"
 MOST_COMPARED: Final = 20
-"""Runs beside each other; more curves than this cannot be told apart."""
+"""Runs in a comparison; more curves than this cannot be distinguished."""
 PROBLEMS_SHOWN: Final = 200
-"""Runs that cannot be read, and are named."""
+"""At most so many unreadable runs are named."""
 
 FILTER_HINT: Final = (
     "name, tag:x, project:x, state:running, cfg.lr>=1e-3, valid_loss<0.1, best(acc)>0.95, AND OR NOT ( )"
@@ -118,7 +118,7 @@ class RunsScreen(Screen[None]):
         yield KeyLine()
 
     def on_mount(self) -> None:
-        """Begin to look."""
+        """Start reading."""
         self.query_one("#runs", Grid).focus()
         self._show_title()
         self._lay_out()
@@ -177,7 +177,7 @@ class RunsScreen(Screen[None]):
         self._show_title()
 
     def _show_title(self) -> None:
-        """What is on the screen, in the line above it."""
+        """Show the number of runs, of marks and of errors in the title."""
         read, shown = self._listing, len(self._rows.shown)
         pieces = []
         if read is None:
@@ -203,7 +203,7 @@ class RunsScreen(Screen[None]):
         self._show_empty()
 
     def _show_empty(self) -> None:
-        """Why there is nothing to see, where there is nothing."""
+        """Explain an empty table."""
         text = ""
         if self._listing is not None and not self._rows.shown:
             if self._listing.problems:
@@ -246,7 +246,7 @@ class RunsScreen(Screen[None]):
     def action_filter(self) -> None:
         """Type a filter."""
         field = self.query_one("#filter", LineInput)
-        field.display = True  # now, and not once the style sheet says so: what is typed next is for this line
+        field.display = True  # now, not with the next style update: what is typed next is for this line
         self.set_focus(field)
 
     @on(Input.Changed, "#filter")
@@ -268,7 +268,7 @@ class RunsScreen(Screen[None]):
         self.set_focus(self.query_one("#runs", Grid))
 
     def action_back(self) -> None:
-        """The filter away, then the marks."""
+        """Clear the filter, then the marks."""
         field = self.query_one("#filter", LineInput)
         if field.value:
             field.value = ""
@@ -319,7 +319,7 @@ class RunsScreen(Screen[None]):
         self._redraw()
 
     def action_mark_all(self) -> None:
-        """Mark all that are shown; if they are already, none."""
+        """Mark all shown runs; if they are marked already, unmark them."""
         shown = [info.path for info in self._rows.shown]
         change = self._marks.remove if all(path in self._marks for path in shown) else self._marks.add
         for path in shown:
@@ -341,7 +341,7 @@ class RunsScreen(Screen[None]):
         self.app.push_screen(CompareScreen({path: self._marks.place(path) for path in self._marks}))
 
     def action_problems(self) -> None:
-        """Tell which runs cannot be read, and why."""
+        """Show which runs cannot be read, and why."""
         problems = self._listing.problems if self._listing else {}
         shown = [
             Content.assemble(styled(path.name, "bold"), "\n", block(why, 1000), "\n")
@@ -352,11 +352,11 @@ class RunsScreen(Screen[None]):
         self.app.push_screen(Show("cannot be read", Content("\n").join(shown)))
 
     def action_refresh(self) -> None:
-        """Look now."""
+        """Look for changes now."""
         self._watch.wake.set()
 
     def action_sort(self) -> None:
-        """Sort by the column under the cursor; again, the other way round."""
+        """Sort by the column under the cursor; again, in reverse order."""
         key = self.query_one("#runs", Grid).column_key
         if not key:
             return
@@ -425,7 +425,7 @@ class RunsScreen(Screen[None]):
 
 
 def _put(line: Static, text: str) -> None:
-    """Show a text, or no line where there is none; lay the screen out anew only if it changed."""
+    """Show a text, or no line where there is none; lay the screen out again only if it changed."""
     if str(line.content) != text:
         line.update(Content(text))
     line.display = bool(text)

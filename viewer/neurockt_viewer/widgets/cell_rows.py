@@ -17,7 +17,7 @@ class CellRows:
         Args:
             titles: the columns' names, clean.
             rows: a cell for each column.
-            right: the columns that stand to the right, as numbers do.
+            right: the columns aligned to the right, as numbers are.
         """
         self.rows = rows
         self.columns = [
@@ -38,4 +38,4 @@ class CellRows:
         return self.rows[row][columns.start : columns.stop]
 
     def want(self, rows: range, columns: range) -> None:
-        """All is here."""
+        """All rows are in memory."""

@@ -62,7 +62,7 @@ class Chart(Widget, can_focus=True):
 
     @dataclass
     class Changed(Message):
-        """The chart is looked at in another way."""
+        """The settings of the chart have changed."""
 
         chart: Chart
         settings: ChartSettings
@@ -112,7 +112,7 @@ class Chart(Widget, can_focus=True):
 
     @property
     def heading(self) -> str:
-        """Any text; it stands before the legend."""
+        """Any text; shown before the legend."""
         return self._heading
 
     @heading.setter
@@ -149,7 +149,7 @@ class Chart(Widget, can_focus=True):
         return self._picture
 
     def show(self, lines: Sequence[Line], settings: ChartSettings | None = None) -> None:
-        """Draw these lines from now on; nobody is told."""
+        """Draw these lines from now on; no message is posted."""
         before = self._settings, self.lines
         if settings is not None:
             self._settings = settings
@@ -158,13 +158,13 @@ class Chart(Widget, can_focus=True):
             self._redraw()
 
     def put_cross(self, place: float | None) -> None:
-        """Put the crosshair there; nobody is told."""
+        """Put the crosshair there; no message is posted."""
         if place != self._cross:
             self._cross = place
             self._redraw()
 
     def change(self, **fields: Any) -> None:
-        """Look at it in another way, and tell."""
+        """Change the settings, and post ``Changed``."""
         before, after = self._settings, replace(self._settings, **fields)
         if after != before:
             self.show(self.lines, after)
@@ -198,7 +198,7 @@ class Chart(Widget, can_focus=True):
             self._step_cross(direction)
 
     def action_whole(self) -> None:
-        """See all of it."""
+        """Show everything."""
         self.change(window=None, y_window=None)
 
     def action_axis(self) -> None:
@@ -346,11 +346,11 @@ class Chart(Widget, can_focus=True):
     # Drawing
 
     def on_resize(self) -> None:
-        """Draw anew."""
+        """Draw again."""
         self._redraw()
 
     def notify_style_update(self) -> None:
-        """Draw anew in other colours."""
+        """Draw again in other colours."""
         super().notify_style_update()
         self._strips = []
 

@@ -181,7 +181,7 @@ class ChartGrid(Widget):
         return columns, rows
 
     def _want(self) -> None:
-        """Tell the thread what is looked at."""
+        """Set what the thread is to read."""
         wanted = tuple(metric for together in self._shown for metric in together) if self._reader.seen else ()
         dots = 2 * (self.size.width if self._large else self.size.width // self._grid()[0])
         view = self._shared.axis, self._shared.window, dots
@@ -197,41 +197,41 @@ class ChartGrid(Widget):
             chart.show(self._reader.lines.lines(together, settings.axis, banded=self._banded), settings)
 
     def _show_status(self) -> None:
-        """What page this is, and how it is looked at."""
+        """Show the page, the settings and the errors."""
         lines = self._reader.lines
         errors = dict.fromkeys(filter(None, [self._reader.error, *lines.errors.values()]))
-        said = [clean(error, ERROR_LIMIT) for error in errors]
+        notes = [clean(error, ERROR_LIMIT) for error in errors]
         if not self._reader.opened:
-            said += [] if said else ["reading …"]
+            notes += [] if notes else ["reading …"]
         elif not self._groups:
-            said.append(f"no metric's name has {clean(self._words)!r}" if self._words else "no metrics recorded yet")
+            notes.append(f"no metric's name has {clean(self._words)!r}" if self._words else "no metrics recorded yet")
         else:
             columns, rows = self._grid()
             pages = -(-len(self._groups) // (columns * rows))
             count = len(self._groups)
-            said.append(f"{count} chart{'s' * (count != 1)}")
+            notes.append(f"{count} chart{'s' * (count != 1)}")
             if self._words:
-                said.append(f"with {clean(self._words)!r}")
+                notes.append(f"with {clean(self._words)!r}")
             if pages > 1 and not self._large:
-                said.append(f"page {self._page + 1} of {pages}")
-            said.append(f"x: {AXIS_NAMES[self._shared.axis]}{', log' if self._shared.log_x else ''}")
+                notes.append(f"page {self._page + 1} of {pages}")
+            notes.append(f"x: {AXIS_NAMES[self._shared.axis]}{', log' if self._shared.log_x else ''}")
             if self._shared.smoothing:
-                said.append(f"smoothing {self._shared.smoothing:g}")
+                notes.append(f"smoothing {self._shared.smoothing:g}")
             if self._shared.without_outliers:
-                said.append("without outliers")
+                notes.append("without outliers")
             if self._banded:
-                said.append("mean and range over seeds")
+                notes.append("mean and range over seeds")
             if self._shared.window:
-                said.append("zoomed, 0 resets")
+                notes.append("zoomed, 0 resets")
             if damaged := lines.damaged:
-                said.insert(0, f"not all can be read: {clean(damaged[0])}")
-        self.query_one(".status", Static).update(Content(" · ".join(filter(None, said))), layout=False)
+                notes.insert(0, f"not all can be read: {clean(damaged[0])}")
+        self.query_one(".status", Static).update(Content(" · ".join(filter(None, notes))), layout=False)
 
     # Keys and changes
 
     @on(Chart.Changed)
     def _share(self, message: Chart.Changed) -> None:
-        """What one chart is changed to holds for all; log y for itself."""
+        """Apply the settings of one chart to all; log y only to itself."""
         message.stop()
         if message.chart in self.charts:
             self._log_y[self._shown[self.charts.index(message.chart)]] = message.settings.log_y
@@ -296,7 +296,7 @@ class ChartGrid(Widget):
             self.charts[min(at % (columns * rows), len(self.charts) - 1)].focus()
 
     def action_back(self) -> None:
-        """Away with the crosshair, else out of the window, the large chart, the search."""
+        """Leave the crosshair, else the zoom, the enlarged chart, the search."""
         chart = self.focused_chart
         if chart is not None and chart.cross is not None:
             chart.action_cross()
@@ -316,7 +316,7 @@ class ChartGrid(Widget):
         self._regroup()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """A band needs several runs, of which some differ only in the seed."""
+        """A band needs runs that differ only in the seed."""
         if action == "band":
             return len(self._reader.lines.groups) < len(self._paths)
         return True
@@ -342,7 +342,7 @@ class ChartGrid(Widget):
         """Look for metrics by name."""
         field = self.query_one(Input)
         field.disabled = False
-        field.display = True  # now, and not once the style sheet says so: what is typed next is for this line
+        field.display = True  # now, not with the next style update: what is typed next is for this line
         self.screen.set_focus(field)
 
     @on(Input.Changed)
@@ -375,12 +375,12 @@ class ChartGrid(Widget):
         self._lay_out()
 
     def on_hide(self) -> None:
-        """Read nothing while nobody looks."""
+        """Read nothing while the charts are hidden."""
         self._reader.seen = False
         self._want()
 
     def on_show(self) -> None:
-        """Go on reading, and with what has come meanwhile."""
+        """Read on, first what has been recorded in the meantime."""
         self._reader.seen = True
         self._want()
         self._reader.wake.set()

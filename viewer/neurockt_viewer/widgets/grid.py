@@ -110,7 +110,7 @@ class Grid(ScrollView, can_focus=True):
         """An empty grid; ``show`` gives it rows.
 
         Args:
-            cell_cursor: whether the cell under the cursor stands out from its row.
+            cell_cursor: whether the cell under the cursor is highlighted within its row.
         """
         super().__init__(**options)
         self.source: RowSource = NoRows()
@@ -125,7 +125,7 @@ class Grid(ScrollView, can_focus=True):
     # What is shown
 
     def show(self, source: RowSource, *, row: int | None = None, column: int | None = None) -> None:
-        """Show these rows, or the same ones changed; the cursor stays where it is unless told."""
+        """Show these rows, or the same ones changed; the cursor stays unless ``row`` or ``column`` is given."""
         self.source = source
         self._starts = list(accumulate((column.width + GAP for column in source.columns), initial=0))
         self.frozen = min(self.frozen, max(0, len(source.columns) - 1))
@@ -134,11 +134,11 @@ class Grid(ScrollView, can_focus=True):
         self.cursor_column = self._in_columns(self.cursor_column if column is None else column)
         if row is not None or column is not None:
             self._reveal()
-        self.rows_came()
+        self.redraw()
         self.post_message(self.Moved(self))
 
-    def rows_came(self) -> None:
-        """Draw anew, asking for what is on the screen."""
+    def redraw(self) -> None:
+        """Draw again, and ask for the rows on the screen."""
         self.source.want(self.visible_rows, self._visible_columns())
         self.refresh()
 
@@ -177,7 +177,7 @@ class Grid(ScrollView, can_focus=True):
             for changed in {before[0], self.cursor_row}:
                 self.refresh(Region(0, changed - offset.y + 1, self.size.width, 1))
         else:
-            self.rows_came()
+            self.redraw()
         if before != (self.cursor_row, self.cursor_column):
             self.post_message(self.Moved(self))
 
@@ -244,12 +244,12 @@ class Grid(ScrollView, can_focus=True):
         return 0 if x < self._starts[self.frozen] else self.scroll_offset.x
 
     def on_resize(self) -> None:
-        """The cursor stays in sight."""
+        """Keep the cursor visible."""
         self._reveal()
-        self.rows_came()
+        self.redraw()
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        """Ask for the rows that came into sight."""
+        """Ask for the rows that are visible now."""
         super().watch_scroll_y(old_value, new_value)
         if round(old_value) != round(new_value):
             self.source.want(self.visible_rows, self._visible_columns())
@@ -295,7 +295,7 @@ class Grid(ScrollView, can_focus=True):
 
     @property
     def _base(self) -> Style:
-        """The grid's own style, which takes Textual a while to tell."""
+        """The grid's own style, cached, since Textual computes it slowly."""
         if "" not in self._styles_seen:
             self._styles_seen[""] = self.rich_style
         return self._styles_seen[""]

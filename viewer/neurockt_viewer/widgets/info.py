@@ -1,4 +1,4 @@
-"""Everything that is known of one run, as text to scroll through."""
+"""Everything that is known about one run, as text to scroll through."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class InfoView(VerticalScroll, can_focus=True):
         Args:
             info: the run.
             damage: what of it could not be read.
-            origin: where its latest attempt came from.
+            origin: the origin of its latest attempt.
         """
         self.query_one(Static).update(Content("\n").join(info_lines(info, damage, origin)))
 

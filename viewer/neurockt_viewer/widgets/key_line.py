@@ -1,4 +1,4 @@
-"""The keys that work right now, on the last line of a screen; whatever the width, the help is among them."""
+"""The keys that work right now, on the last line of a screen; the help is shown at any width."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ class _Key(NamedTuple):
 
 
 class KeyLine(Widget):
-    """The keys to be known of what has the keyboard, then of the screen, and to the right those of everywhere."""
+    """The keys of the focused widget, then of the screen; to the right those of every screen."""
 
     DEFAULT_CSS = """
     KeyLine { dock: bottom; height: 1; width: 1fr; padding: 0 1; background: $surface; }
     """
 
     def __init__(self) -> None:
-        """Empty until the screen tells its keys."""
+        """Empty until the bindings of the screen are known."""
         super().__init__()
         self._left: list[_Key] = []
         self._right: list[_Key] = []
 
     def on_mount(self) -> None:
-        """Hear of changes."""
+        """Follow changes of the bindings."""
         self.screen.bindings_updated_signal.subscribe(self, self._changed)
 
     def _changed(self, screen: Screen[object]) -> None:

@@ -11,7 +11,7 @@ from textual.widgets import Input
 
 
 class LineInput(Input):
-    """An input line that tells when it is left."""
+    """An input line that posts a message when it is left."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter,down", "leave(True)", "Done"),

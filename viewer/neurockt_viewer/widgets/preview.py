@@ -1,4 +1,4 @@
-"""What one run is, beside the table of runs: its curve, its facts, its config, and what its metrics came to."""
+"""A preview of the run under the cursor: its curve, its facts, its config, and the summaries of its metrics."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from neurockt_viewer.text import block, label, styled
 from neurockt_viewer.widgets.preview_chart import PreviewChart
 
 LEAST_HEIGHT: Final = 28
-"""Lines from which on there is room for the chart."""
+"""Lines needed to show the chart, too."""
 KEYS_SHOWN: Final = 40
 """Config keys, and metrics, in the preview; the run's own screen has all."""
 NAME_WIDTH: Final = 17
@@ -54,20 +54,20 @@ class Preview(Vertical):
         self.query_one(PreviewChart).show_run(info)
 
     def show_group(self, title: str, runs: Sequence[RunInfo]) -> None:
-        """Show what these runs, of which the title tells what they have in common, came to."""
+        """Show a summary of these runs under a title."""
         self._show(group_description(title, runs))
         self.query_one(PreviewChart).show_run(None)
 
     def _show(self, lines: Iterable[Content]) -> None:
         text = Content("\n").join(lines)
-        if text != self._text:  # which is rare enough, and laying the screen out anew dear enough, to look
+        if text != self._text:  # comparing is cheap, and laying the screen out again is not
             self._text = text
             self.query_one(Static).update(text)
             self.query_one(VerticalScroll).scroll_home(animate=False)
 
 
 def state_text(info: RunInfo) -> Content:
-    """How a run stands, with its mark."""
+    """The state of a run, with its sign."""
     mark, tone = STATES.get(info.state, ("?", ""))
     return styled(f"{mark} {info.standing}", TONES.get(tone, ""))
 
@@ -113,7 +113,7 @@ def description(info: RunInfo) -> Iterator[Content]:
 
 
 def group_description(title: str, runs: Sequence[RunInfo]) -> Iterator[Content]:
-    """The lines on several runs: how they stand, and the mean and the best of what their metrics came to last."""
+    """The lines on several runs: their states, and the mean and the best of the last values of their metrics."""
     yield styled(title, "bold")
     states = Counter(info.state for info in runs)
     yield styled(" · ".join(f"{count:,} {state}" for state, count in states.items()), MUTED)
@@ -130,7 +130,7 @@ def group_description(title: str, runs: Sequence[RunInfo]) -> Iterator[Content]:
 
 
 def numbers(name: str, *values: str) -> Content:
-    """A name and what stands in columns to its right."""
+    """A name, with values in columns to its right."""
     return Content.assemble(fixed(name, NAME_WIDTH), *(f" {value:>11}" for value in values))
 
 
@@ -140,5 +140,5 @@ def pair(name: str, value: object) -> Content:
 
 
 def fixed(name: str, width: int) -> Content:
-    """A foreign name of exactly so many cells."""
+    """A foreign name of exactly ``width`` cells."""
     return label(name).truncate(width, ellipsis=True, pad=True)

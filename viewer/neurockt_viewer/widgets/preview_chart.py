@@ -1,7 +1,7 @@
 """A chart in the preview: the loss, or whatever the run has first, once the cursor has rested on it.
 
 Nothing is loaded for it before the table of runs has been painted, and a long run is drawn in outline, which its
-Parquet footers tell.
+Parquet footers hold.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class PreviewChart(Vertical):
                     if metric not in short:
                         lines[index] = replace(lines[index], note="in outline")
             except (NeurocktError, OSError):
-                return  # the run's own screen says why
+                return  # the run's own screen shows why
         if not worker.is_cancelled:
             self.post_message(self.Read(path, lines))
 

@@ -1,4 +1,4 @@
-"""Where the rows of a grid come from: columns, cells, and what a source of them is asked."""
+"""The rows of a grid: columns, cells, and the interface of what supplies them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Column:
     """Clean text."""
     width: int
     right: bool = False
-    """Whether it stands to the right, as numbers do."""
+    """Whether it is aligned to the right, as numbers are."""
 
 
 class Cell(NamedTuple):
@@ -34,7 +34,7 @@ class Cell(NamedTuple):
 
 
 class RowSource(Protocol):
-    """Where a grid's rows come from."""
+    """Supplies the rows of a grid."""
 
     @property
     def columns(self) -> Sequence[Column]:
@@ -47,7 +47,7 @@ class RowSource(Protocol):
         """The cells of one row in these columns; None where they are not known yet."""
 
     def want(self, rows: range, columns: range) -> None:
-        """Hears what is on the screen, so as to read it."""
+        """Called with what is on the screen, so that it is read."""
 
 
 class NoRows:

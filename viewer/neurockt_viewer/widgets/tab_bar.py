@@ -12,7 +12,7 @@ from textual.widget import Widget
 
 
 class TabBar(Widget):
-    """Tabs to click; which is current is told by whoever shows them."""
+    """Tabs to click; ``show`` sets the current one."""
 
     DEFAULT_CSS = """
     TabBar { height: 1; width: 1fr; padding: 0 1; background: $surface; text-wrap: nowrap; text-overflow: ellipsis; }
@@ -32,12 +32,12 @@ class TabBar(Widget):
         self._current = 0
 
     def show(self, current: int) -> None:
-        """Point out the current tab."""
+        """Highlight the current tab."""
         self._current = current
         self.refresh()
 
     def note(self, index: int, text: str) -> None:
-        """Say something small beside a tab's name, such as how many rows it has."""
+        """Show a note beside a tab's name, such as the number of rows."""
         if self._notes[index] != text:
             self._notes[index] = text
             self.refresh()

@@ -1,4 +1,4 @@
-"""What the line below a table tells of the cell under the cursor: its exact value, where it is, what else there is."""
+"""The line below a table: the exact value under the cursor, its position, and what else there is to know."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def about_cursor(rows: TableRows, grid: Grid, key: str, *, following: bool, unse
         grid: where the cursor is.
         key: the column that numbers the rows.
         following: whether the cursor stays with the last row.
-        unseen: how many rows came below since it was there.
+        unseen: rows recorded since it was there.
     """
     name = grid.column_key
     if name is None:
@@ -35,7 +35,7 @@ def about_cursor(rows: TableRows, grid: Grid, key: str, *, following: bool, unse
     if rows.hidden:
         pieces.append(Content(f"{len(rows.hidden)} hidden, + shows them"))
     if rows.order is not None and rows.total > len(rows):
-        pieces.append(Content(f"{rows.total - len(rows):,} came since it was sorted"))
+        pieces.append(Content(f"{rows.total - len(rows):,} recorded since it was sorted"))
     elif following:
         pieces.append(styled("following", "$text-primary"))
     elif unseen:

@@ -34,11 +34,11 @@ POLL_SECONDS: Final = 0.7
 """How often a live run is asked for new rows."""
 FIRST_ROWS: Final = range(200)
 FIRST_COLUMNS: Final = range(40)
-"""What is read before the first rows are shown, since nobody has said yet what is on the screen."""
+"""What is read before the first rows are shown, before the screen is laid out."""
 
 
 class TableView(Vertical):
-    """A table of a run, and a line that tells the exact value under the cursor."""
+    """A table of a run, and a line with the exact value under the cursor."""
 
     DEFAULT_CSS = """
     TableView { height: 1fr; }
@@ -76,7 +76,7 @@ class TableView(Vertical):
         columns: tuple[str, ...]
 
         def can_replace(self, message: Message) -> bool:
-            """The latest tells all."""
+            """Only the latest counts."""
             return isinstance(message, TableView.Grew)
 
     @dataclass
@@ -110,7 +110,7 @@ class TableView(Vertical):
 
     @dataclass
     class Counted(Message):
-        """The table has so many rows."""
+        """The number of rows has changed."""
 
         table: TableName
         rows: int
@@ -163,12 +163,12 @@ class TableView(Vertical):
         """The column that numbers the rows."""
         return "step" if self._table == "steps" else "epoch"
 
-    def take_keys(self) -> None:
-        """Have the keys."""
+    def focus_rows(self) -> None:
+        """Give the rows the keyboard."""
         self.grid.focus()
 
     def set_live(self, live: bool) -> None:
-        """Whether rows may still come."""
+        """Set whether rows may still be recorded."""
         if live != self._live:
             self._live = live
             self._wake.set()
@@ -238,7 +238,7 @@ class TableView(Vertical):
 
     @property
     def following(self) -> bool:
-        """Whether the cursor stays with the last row as rows come."""
+        """Whether the cursor stays with the last row as rows are recorded."""
         return self._live and self._rows is not None and self._rows.order is None and self.grid.at_end
 
     @on(Loaded)
@@ -259,7 +259,7 @@ class TableView(Vertical):
         if self._rows is not None:
             self.post_message(self.Counted(self._table, self._rows.total))
 
-    # What is told
+    # The status line
 
     @on(Grid.Moved)
     def _moved(self, message: Grid.Moved) -> None:
@@ -329,7 +329,7 @@ class TableView(Vertical):
             self.refresh_bindings()
 
     def action_sort(self) -> None:
-        """Sort by the column under the cursor; again, the other way round."""
+        """Sort by the column under the cursor; again, in reverse order."""
         rows, name = self._rows, self.grid.column_key
         if rows is None or name is None:
             return
@@ -346,9 +346,9 @@ class TableView(Vertical):
     def _show_order(self, name: str | None, reverse: bool, order: Order | None) -> None:
         rows = self._rows
         assert rows is not None
-        place = None if order is not None or not len(rows) else rows.place(self.grid.cursor_row)
+        position = None if order is not None or not len(rows) else rows.position(self.grid.cursor_row)
         rows.sort(name, reverse, order)
-        self.grid.show(rows, row=0 if place is None else place)
+        self.grid.show(rows, row=0 if position is None else position)
 
     def action_unsort(self) -> None:
         """The rows in the order in which they were recorded."""
@@ -362,7 +362,7 @@ class TableView(Vertical):
         self.action_sort()
 
     def action_odd(self, backwards: bool) -> None:
-        """To the next NaN or infinity in the column."""
+        """Go to the next NaN or infinity in the column."""
         rows, name = self._rows, self.grid.column_key
         if rows is None or name in (None, "step", "epoch", "time") or not len(rows):
             return
@@ -375,23 +375,23 @@ class TableView(Vertical):
             if order is None:
                 found = table_search.next_odd(reader, name, row, backwards, report)
             else:
-                found = table_search.in_order(order, table_search.odd_places(reader, name, report), row, backwards)
+                found = table_search.in_order(order, table_search.odd_positions(reader, name, report), row, backwards)
             return lambda: self._go(found, f"no NaN or infinity in {clean(name)}")
 
         self._begin(f"looking through {clean(name)}", find)
 
     def action_extreme(self, largest: bool) -> None:
-        """To the smallest or largest value of the column; again, to the next row that has it."""
+        """Go to the smallest or largest value of the column; again, to the next row that has it."""
         rows, name = self._rows, self.grid.column_key
         if rows is None or name in (None, "step", "epoch", "time") or not len(rows):
             return
         assert name is not None
-        place = rows.place(self.grid.cursor_row)
+        position = rows.position(self.grid.cursor_row)
 
         def find(reader: RowReader, report: Report) -> Callable[[], None]:
             from neurockt_viewer.table_search import next_extreme
 
-            found = next_extreme(reader, name, largest, place, report)
+            found = next_extreme(reader, name, largest, position, report)
             row = None if found is None else rows.row_of(found)
             return lambda: self._go(row, f"no value in {clean(name)}")
 
@@ -413,7 +413,7 @@ class TableView(Vertical):
         """Go to what was answered.
 
         Raises:
-            ValueError: it is no place in the table.
+            ValueError: it is not a position in the table.
         """
         number, share = parse_target(answer)
         rows = self._rows
@@ -448,11 +448,11 @@ class TableView(Vertical):
             self.grid.show(self._rows)
 
     def action_freeze(self) -> None:
-        """Keep the columns up to the cursor where they are; again, let them go."""
+        """Freeze the columns up to the cursor; again, unfreeze them."""
         grid = self.grid
         wanted = min(grid.cursor_column + 1, len(grid.source.columns) - 1)
         grid.frozen = 0 if grid.frozen == wanted else wanted
-        grid.rows_came()
+        grid.redraw()
 
     def action_copy(self) -> None:
         """Copy the exact value under the cursor."""

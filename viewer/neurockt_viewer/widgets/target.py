@@ -16,5 +16,5 @@ def parse_target(text: str) -> tuple[float, bool]:
     except ValueError:
         raise ValueError("write a number such as 1200, or 50%") from None
     if not 0 <= number < 2**63 or (share and number > 100):
-        raise ValueError("that is no place in the table")
+        raise ValueError("that is not in the table")
     return number, share
