@@ -30,6 +30,7 @@ PROVIDED_BY = {"sklearn": "scikit-learn", "pynvml": "nvidia-ml-py", "yaml": "pyy
 NEVER_DECLARED = {
     "IPython",  # only if the user's code already runs in it
     "yaml",  # only for a config in a file; the message names it
+    "typing_extensions",  # only while types are checked; type checkers bring it
 }
 
 
