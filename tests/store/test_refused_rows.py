@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import resource
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from faulty_disk import break_journal
 
@@ -77,3 +79,19 @@ def test_columns_that_are_declared_one_by_one_are_written_once(tmp_path: Path, t
     assert size < 2 * (8 * len(names) + len(str(names)))
     assert Run(tmp_path).steps().column_names == ["step", "epoch", "time", "loss", *names]
     table.close()
+
+
+def test_a_long_journal_is_repaired_in_pieces(tmp_path: Path) -> None:
+    """After any fault, and with every row, whatever it has grown to; memory stays that of a piece."""
+    names = [f"loss{number}" for number in range(200)]
+    table = TableWriter(tmp_path, "steps", names)
+    for _ in range(30_000):  # 48 MB
+        table.append(1, 0, [1.0] * len(names))
+    break_journal(tmp_path)
+    table.append(1, 0, [1.0] * len(names))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    table.retry()
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 40_000  # KiB
+    table.close()
+    assert table.dropped == 0
+    assert pq.read_table(tmp_path / "steps", columns=["step"])["step"].to_pylist() == list(range(1, 30_002))

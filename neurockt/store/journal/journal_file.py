@@ -27,23 +27,24 @@ class JournalEnd(NamedTuple):
 
 
 class Reading:
-    """Reads a journal's rows, some megabytes at a time; again, those that are new. Checksums are not computed."""
+    """Reads a journal's rows, some megabytes at a time; when read again, those that are new."""
 
-    def __init__(self, read: Callable[[int, int], bytes], piece: int = PIECE_BYTES) -> None:
+    def __init__(self, read: Callable[[int, int], bytes], *, verify: bool = False, piece: int = PIECE_BYTES) -> None:
         """``read(offset, size)`` gives ``size`` bytes from an offset on, or fewer at the end."""
         self.read = read
         self._piece = piece
-        self._decoder = JournalDecoder(verify=False)
+        self.decoder = JournalDecoder(verify=verify)
+        """How far it has been read."""
 
     @property
     def next(self) -> int:
         """Number of the row that would follow those read so far."""
-        return self._decoder.next
+        return self.decoder.next
 
     @property
     def damaged(self) -> bool:
         """Whether a record of it is wrong; a torn one at its end does not count."""
-        return self._decoder.damaged
+        return self.decoder.damaged
 
     def last(self) -> int:
         """Read to the end; gives the number of the last row, or a smaller one where there is none."""
@@ -52,7 +53,7 @@ class Reading:
         return self.next - 1
 
     def __iter__(self) -> Iterator[list[Rows]]:
-        decoder, size = self._decoder, self._piece
+        decoder, size = self.decoder, self._piece
         while not decoder.damaged:
             begun = decoder.offset
             data = self.read(begun, size)

@@ -7,13 +7,25 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from neurockt.store.journal.journal_file import JournalEnd, aside, create, disk_full, is_removed, put_aside, read_all
+from neurockt.store.journal.journal_file import (
+    JournalEnd,
+    Reading,
+    aside,
+    create,
+    disk_full,
+    is_removed,
+    put_aside,
+    read_all,
+    read_at,
+)
 from neurockt.store.journal.records import MAGIC, JournalDecoder, columns_record
 
 RETRY_SHARE: Final = 20
@@ -87,18 +99,18 @@ def reopen(path: Path, first: int | None) -> Repaired | None:
     except FileNotFoundError:
         return None
     try:
-        data = read_all(fd)
-        decoder = JournalDecoder()
-        decoder.feed(data)
+        decoder = _decoded(fd)
         if decoder.first is None and not decoder.damaged:
             path.unlink()  # its creation was interrupted
         elif decoder.first is None or decoder.first != first:
             put_aside(path)
         else:
             if decoder.damaged:
-                aside(path).write_bytes(data)
-            if os.pwrite(fd, data[: decoder.offset], 0) != decoder.offset:
-                raise disk_full()
+                shutil.copyfile(path, aside(path))
+            for start in range(0, decoder.offset, PIECE_BYTES):
+                data = read_at(fd, start, min(PIECE_BYTES, decoder.offset - start))
+                if os.pwrite(fd, data, start) != len(data):
+                    raise disk_full()
             os.ftruncate(fd, decoder.offset)
             os.lseek(fd, decoder.offset, os.SEEK_SET)
             return Repaired(fd, first, JournalEnd(decoder.columns, decoder.next), decoder.next - 1)
@@ -135,10 +147,15 @@ def _sound_bytes(fd: int) -> tuple[bytes, JournalDecoder]:
     return data[: decoder.offset], decoder
 
 
+def _decoded(fd: int) -> JournalDecoder:
+    reading = Reading(partial(read_at, fd), verify=True)
+    reading.last()
+    return reading.decoder
+
+
 def cut(fd: int) -> JournalEnd:
     """Cut an open journal after its last sound record, and go on writing there."""
-    decoder = JournalDecoder()
-    decoder.feed(read_all(fd))
+    decoder = _decoded(fd)
     os.ftruncate(fd, decoder.offset)
     os.lseek(fd, decoder.offset, os.SEEK_SET)
     return JournalEnd(decoder.columns, decoder.next)
