@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from neurockt.store.owner.liveness import Liveness, ask_scheduler
     from neurockt.store.owner.slurm import scheduler
     from neurockt.store.reading.follow import TableFollower
-    from neurockt.store.reading.random_access import Block, Groups, RowReader
+    from neurockt.store.reading.random_access import ColumnValues, Groups, RowReader
     from neurockt.store.reading.run import NewRows, Run, open_run
     from neurockt.store.reading.table_reader import Damage
     from neurockt.store.recovery.sealing import seal_run
@@ -34,7 +34,7 @@ _NAMES = {
     "owner.liveness": "Liveness ask_scheduler",
     "owner.slurm": "scheduler",
     "reading.follow": "TableFollower",
-    "reading.random_access": "Block Groups RowReader",
+    "reading.random_access": "ColumnValues Groups RowReader",
     "reading.run": "NewRows Run open_run",
     "reading.table_reader": "Damage",
     "recovery.sealing": "seal_run",

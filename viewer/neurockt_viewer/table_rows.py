@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurockt.formatting import clean, clip, display_width
-from neurockt.store import Block, Groups, RowReader
+from neurockt.store import ColumnValues, Groups, RowReader
 from neurockt_viewer.table_format import SHORT_WIDTH, TIME_WIDTH, show_exact, show_short, show_time
 from neurockt_viewer.widgets.row_source import Cell, Column
 
@@ -49,7 +49,7 @@ class TableRows:
         """Where the table is sorted: the position of each row."""
         self.sorted_by: tuple[str, bool] | None = None
         """The column by which it is sorted, and whether from the largest down."""
-        self._blocks: OrderedDict[tuple[int, str], tuple[range, Block]] = OrderedDict()
+        self._blocks: OrderedDict[tuple[int, str], tuple[range, ColumnValues]] = OrderedDict()
         """Values by the first position of their group and their column. Only the reading thread changes this."""
         self._single: OrderedDict[int, dict[str, Value]] = OrderedDict()
         self._rewinds = 0
@@ -155,7 +155,7 @@ class TableRows:
             return show_time(int(value), exact=True)
         return f"{value:,}" if isinstance(value, int) else show_exact(value)
 
-    def _block(self, span: range, name: str) -> Block | None:
+    def _block(self, span: range, name: str) -> ColumnValues | None:
         """The values of a group; None where they are not known, or where the group has grown since."""
         known = self._blocks.get((span.start, name))
         return known[1] if known is not None and known[0] == span else None

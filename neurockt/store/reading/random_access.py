@@ -33,7 +33,7 @@ TAIL_ROWS: Final = 2 * parts.ROW_GROUP_ROWS
 
 
 @dataclass(frozen=True)
-class Block:
+class ColumnValues:
     """A column's values in one group: int64 for step, epoch and time (microseconds since 1970), else float64."""
 
     values: npt.NDArray[Any]
@@ -47,13 +47,13 @@ class Block:
         value: int | float = self.values[index].item()
         return value
 
-    def part(self, begin: int, end: int) -> Block:
+    def part(self, begin: int, end: int) -> ColumnValues:
         """The values from one index to before another."""
-        return Block(self.values[begin:end], None if self.missing is None else self.missing[begin:end])
+        return ColumnValues(self.values[begin:end], None if self.missing is None else self.missing[begin:end])
 
-    def take(self, indices: npt.NDArray[np.int64]) -> Block:
+    def take(self, indices: npt.NDArray[np.int64]) -> ColumnValues:
         """The values at these indices."""
-        return Block(self.values[indices], None if self.missing is None else self.missing[indices])
+        return ColumnValues(self.values[indices], None if self.missing is None else self.missing[indices])
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ class RowReader:
         known = dict.fromkeys(chain(axes, *self._names.values(), *(table.schema.names for table in self._tail)))
         self.columns = tuple(known)
 
-    def read(self, group: int, columns: Sequence[str]) -> dict[str, Block]:
+    def read(self, group: int, columns: Sequence[str]) -> dict[str, ColumnValues]:
         """A group's columns. Those it lacks, and those that cannot be read, are null."""
         count = len(self.groups.span(group))
         if group >= len(self._opened):
@@ -193,7 +193,7 @@ class RowReader:
             there = set()
         return {name: to_block(rows[name]) if name in there else _nothing(count) for name in columns}
 
-    def _tail_block(self, name: str) -> Block:
+    def _tail_block(self, name: str) -> ColumnValues:
         return concatenated(
             [to_block(table[name]) if name in table.schema.names else _nothing(len(table)) for table in self._tail]
         )
@@ -225,21 +225,21 @@ class RowReader:
         return max(0, min(self.count_until(number - 1), self.groups.total - 1))
 
 
-def to_block(column: pa.ChunkedArray) -> Block:
+def to_block(column: pa.ChunkedArray) -> ColumnValues:
     """A column as numpy."""
-    return Block(arrays.numbers(column), arrays.missing(column))
+    return ColumnValues(arrays.numbers(column), arrays.missing(column))
 
 
-def concatenated(blocks: Sequence[Block]) -> Block:
+def concatenated(blocks: Sequence[ColumnValues]) -> ColumnValues:
     """Blocks of one column that follow each other."""
     if len(blocks) == 1:
         return blocks[0]
     values = np.concatenate([block.values for block in blocks]) if blocks else np.empty(0)
     if all(block.missing is None for block in blocks):
-        return Block(values)
+        return ColumnValues(values)
     missing = [np.zeros(len(block.values), np.bool_) if block.missing is None else block.missing for block in blocks]
-    return Block(values, np.concatenate(missing))
+    return ColumnValues(values, np.concatenate(missing))
 
 
-def _nothing(count: int) -> Block:
-    return Block(np.full(count, np.nan), np.ones(count, np.bool_))
+def _nothing(count: int) -> ColumnValues:
+    return ColumnValues(np.full(count, np.nan), np.ones(count, np.bool_))

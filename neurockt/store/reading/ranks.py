@@ -18,7 +18,7 @@ from neurockt.run_info import ColumnSummary, RunInfo, TableSummary
 from neurockt.store.base import layout
 from neurockt.store.base.layout import RANK, TABLES, TableName
 from neurockt.store.reading.follow import TableFollower
-from neurockt.store.reading.random_access import Block, Groups, RowReader, concatenated
+from neurockt.store.reading.random_access import ColumnValues, Groups, RowReader, concatenated
 from neurockt.store.reading.run import Run
 from neurockt.store.reading.table_reader import TableReader
 from neurockt.store.tables import arrays, parts
@@ -188,7 +188,7 @@ class RankedRows(RowReader):
         super().__init__(run_dir, table)
         self._span = max(64, parts.ROW_GROUP_ROWS // ranks)
         self._readers: dict[int, RowReader] = {}
-        self._kept: dict[tuple[int, int], dict[str, Block]] = {}
+        self._kept: dict[tuple[int, int], dict[str, ColumnValues]] = {}
 
     def refresh(self) -> bool:
         before = self.groups, self.columns, self.rewinds
@@ -215,13 +215,13 @@ class RankedRows(RowReader):
     def count_until(self, number: int) -> int:
         return sum(reader.count_until(number) for reader in self._readers.values())
 
-    def read(self, group: int, columns: Sequence[str]) -> dict[str, Block]:
+    def read(self, group: int, columns: Sequence[str]) -> dict[str, ColumnValues]:
         first, last = self.groups.numbers[group]
         names = list(dict.fromkeys([self.key, *(name for name in columns if name != RANK)]))
-        pieces: dict[str, list[Block]] = {name: [] for name in [*names, RANK]}
+        pieces: dict[str, list[ColumnValues]] = {name: [] for name in [*names, RANK]}
         for rank, reader in self._readers.items():
             begin, end = reader.count_until(first - 1), reader.count_until(last)
-            pieces[RANK].append(Block(np.full(end - begin, rank, np.int64)))
+            pieces[RANK].append(ColumnValues(np.full(end - begin, rank, np.int64)))
             while begin < end:
                 inner = reader.groups.of(begin)
                 span = reader.groups.span(inner)
@@ -234,7 +234,7 @@ class RankedRows(RowReader):
         order = np.argsort(found[self.key].values, kind="stable")
         return {name: found[name].take(order) for name in columns}
 
-    def _blocks(self, rank: int, group: int, names: Sequence[str]) -> dict[str, Block]:
+    def _blocks(self, rank: int, group: int, names: Sequence[str]) -> dict[str, ColumnValues]:
         """A group of a rank: several of ours lie in it, so that the latest one is kept."""
         known = self._kept.get((rank, group), {})
         lacking = [name for name in names if name not in known]
