@@ -12,9 +12,9 @@ from neurockt_viewer.app import ViewerApp
 from neurockt_viewer.charts.lines import RunLines
 from neurockt_viewer.charts.series import Line
 from neurockt_viewer.charts.source import Metric
-from neurockt_viewer.screens.prompts import Choose
 from neurockt_viewer.screens.run import RunScreen
 from neurockt_viewer.widgets.chart_grid import ChartGrid
+from neurockt_viewer.widgets.prompts import Choose
 
 pytestmark = pytest.mark.slow
 

@@ -15,11 +15,11 @@ from viewing import rows, text, titles, typed, until
 
 from neurockt_viewer.app import DARK, LIGHT, ViewerApp
 from neurockt_viewer.screens.help import HelpScreen, key_lines
-from neurockt_viewer.screens.prompts import Choose
 from neurockt_viewer.screens.run import RunScreen
 from neurockt_viewer.screens.runs import RunsScreen
 from neurockt_viewer.settings import Settings, load_settings, settings_path
 from neurockt_viewer.widgets.grid import Grid
+from neurockt_viewer.widgets.prompts import Choose
 
 pytestmark = pytest.mark.slow
 

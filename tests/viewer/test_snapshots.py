@@ -14,7 +14,7 @@ from viewing import rows, text, typed, until
 from neurockt_viewer.app import ViewerApp
 from neurockt_viewer.screens.compare import CompareScreen
 from neurockt_viewer.screens.help import HelpScreen
-from neurockt_viewer.screens.prompts import Choose
+from neurockt_viewer.widgets.prompts import Choose
 
 pytestmark = pytest.mark.slow
 

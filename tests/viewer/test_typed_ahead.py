@@ -11,10 +11,10 @@ from viewing import rows, text, titles, typed, until
 
 from neurockt_viewer.app import ViewerApp
 from neurockt_viewer.screens.help import HelpScreen
-from neurockt_viewer.screens.prompts import Ask
 from neurockt_viewer.screens.run import RunScreen
 from neurockt_viewer.screens.runs import RunsScreen
 from neurockt_viewer.widgets.chart_grid import ChartGrid
+from neurockt_viewer.widgets.prompts import Ask
 from neurockt_viewer.widgets.table_view import TableView
 
 pytestmark = pytest.mark.slow

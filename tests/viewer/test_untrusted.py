@@ -22,11 +22,11 @@ from neurockt.formatting import clean
 from neurockt.monitor import Recorder
 from neurockt_viewer.app import ViewerApp
 from neurockt_viewer.screens.compare import CompareScreen
-from neurockt_viewer.screens.prompts import Choose
 from neurockt_viewer.screens.run import RunScreen
 from neurockt_viewer.screens.runs import RunsScreen
 from neurockt_viewer.text import Scrub
 from neurockt_viewer.widgets.chart_grid import ChartGrid
+from neurockt_viewer.widgets.prompts import Choose
 
 pytestmark = pytest.mark.slow
 

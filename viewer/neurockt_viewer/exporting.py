@@ -14,7 +14,7 @@ from neurockt.errors import NeurocktError, UsageError
 from neurockt.formatting import clean
 from neurockt.query.comparing import as_text
 from neurockt.store import files
-from neurockt_viewer.screens.prompts import Ask
+from neurockt_viewer.widgets.prompts import Ask
 
 if TYPE_CHECKING:
     import pyarrow as pa

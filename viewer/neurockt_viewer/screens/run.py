@@ -182,7 +182,7 @@ class RunScreen(Screen[None]):
 
     async def action_choose_rank(self) -> None:
         """Ask whose rows to show: the mean of the ranks, or one of them."""
-        from neurockt_viewer.screens.prompts import Choose
+        from neurockt_viewer.widgets.prompts import Choose
 
         titles = {
             "mean": "mean of the ranks",

@@ -24,7 +24,6 @@ from neurockt.run_info import RunInfo
 from neurockt_viewer.columns import possible_columns
 from neurockt_viewer.marks import Marks
 from neurockt_viewer.run_rows import Head, RunRows, group_fields
-from neurockt_viewer.screens.prompts import Choose, Show
 from neurockt_viewer.screens.watching import DirectoryWatch, Listing
 from neurockt_viewer.settings import Settings
 from neurockt_viewer.text import block, full_path, styled
@@ -32,6 +31,7 @@ from neurockt_viewer.widgets.grid import Grid
 from neurockt_viewer.widgets.key_line import KeyLine
 from neurockt_viewer.widgets.line_input import LineInput
 from neurockt_viewer.widgets.preview import Preview
+from neurockt_viewer.widgets.prompts import Choose, Show
 
 TICK_SECONDS: Final = 30.0
 """How often times such as `3 min ago` are drawn again."""

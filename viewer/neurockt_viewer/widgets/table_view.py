@@ -19,10 +19,10 @@ from textual.widgets import Static
 
 from neurockt.formatting import clean
 from neurockt_viewer import background
-from neurockt_viewer.screens.prompts import Ask
 from neurockt_viewer.text import styled
 from neurockt_viewer.widgets.grid import Grid
 from neurockt_viewer.widgets.jobs import Find, Job, Report
+from neurockt_viewer.widgets.prompts import Ask
 from neurockt_viewer.widgets.table_status import about_cursor
 from neurockt_viewer.widgets.target import parse_target
 
