@@ -139,7 +139,11 @@ class Block:
             if blank is not NULL:
                 self._beginning.append(collector)
         elif self._blank[slot] is not blank:
-            self._blank[slot] = self.slots[slot] = blank
+            known, self._blank[slot] = self._blank[slot], blank
+            self.slots[slot] = blank
+            if known is NULL:
+                self._beginning.append(collector)
+                return
             self._beginning = [cell for cell in self._blank if not isinstance(cell, float)]
 
     def _set_columns(self) -> None:
