@@ -1,4 +1,4 @@
-"""Text for the terminal: the documented table, numbers that keep their meaning, and foreign text made harmless."""
+"""Text for the terminal: the printed table, numbers, durations, and untrusted text made harmless."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from datetime import datetime, timezone
 from typing import Final
 
 COLUMN_WIDTH: Final = 14
-"""Characters a column of the documented table takes; longer names widen their own."""
+"""Characters of a column in the printed table; a longer name widens its own column."""
 
 LABEL_LIMIT: Final = 200
-"""Characters shown of a text from a run directory."""
+"""Characters that are shown of a text from a run directory."""
 
 _REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 _HARMFUL: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
-"""Control characters and surrogates, and marks that reorder or break a line without being seen."""
+"""Control characters, surrogates, and invisible marks that reorder or break a line."""
 
 
 def clean(text: object, limit: int = LABEL_LIMIT) -> str:
@@ -29,7 +29,7 @@ def clean(text: object, limit: int = LABEL_LIMIT) -> str:
 
 
 def clean_block(text: str, limit: int = 10_000) -> str:
-    """The same for text of several lines, such as a traceback or notes."""
+    """``clean`` for text of several lines, such as a traceback or notes."""
     return "\n".join(clean(line, limit) for line in text[:limit].expandtabs(4).splitlines())
 
 
@@ -38,7 +38,7 @@ def _harmless(found: re.Match[str]) -> str:
 
 
 def display_width(text: str) -> int:
-    """Cells of a terminal that ``text`` takes: wide characters two, combining marks none."""
+    """Width of ``text`` on a terminal, in cells: wide characters take two, combining marks none."""
     if text.isascii():
         return len(text)
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
@@ -50,7 +50,7 @@ def pad(text: str, width: int) -> str:
 
 
 def clip(text: str, width: int) -> str:
-    """``text`` cut to ``width`` cells, with an ellipsis where something is missing."""
+    """``text`` cut to ``width`` cells, with an ellipsis if something is missing."""
     if display_width(text) <= width:
         return text
     kept, used = [], 1
@@ -77,7 +77,7 @@ def format_duration(seconds: float | None) -> str:
 
 
 def format_ago(moment: datetime | None, now: datetime | None = None) -> str:
-    """How long ago, for a day: ``12 min ago``; from then on the day itself, by the reader's calendar."""
+    """Time since ``moment``, as ``12 min ago``; after a day, its local date and time."""
     if moment is None:
         return "-"
     seconds = ((now or datetime.now(timezone.utc)) - moment).total_seconds()
@@ -89,7 +89,7 @@ def format_ago(moment: datetime | None, now: datetime | None = None) -> str:
 
 
 def format_number(value: float | None) -> str:
-    """Four decimals; scientific where those would show 0.0000 or not fit the column; ``-`` for no value."""
+    """Four decimals; scientific if those would show 0.0000 or not fit the column; ``-`` for no value."""
     if value is None:
         return "-"
     if not math.isfinite(value):
@@ -101,12 +101,12 @@ def format_number(value: float | None) -> str:
 
 
 def table_header(names: Sequence[str]) -> str:
-    """The header line of the documented table."""
+    """The header line of the printed table."""
     return _line([(clean(name), _width(name)) for name in names])
 
 
 def table_row(names: Sequence[str], values: Sequence[float | None]) -> str:
-    """One row of the documented table."""
+    """One row of the printed table."""
     return _line([(format_number(value), _width(name)) for name, value in zip(names, values, strict=True)])
 
 

@@ -1,4 +1,4 @@
-"""RecorderHelper: the same recording for things that are not written as methods, torchmetrics above all."""
+"""RecorderHelper: records functions, modules and torchmetrics that are not decorated."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from neurockt.monitor.recorder import Recorder
 
 
 class RecorderHelper:
-    """Makes callables record what they return."""
+    """Makes functions, modules and torchmetrics record what they return."""
 
     def __init__(self, recorder: Recorder) -> None:
         """Records to ``recorder``."""
@@ -26,28 +26,37 @@ class RecorderHelper:
         """Record what these return inside ``recorder(train=False)``, each as a column of `epochs`.
 
         Args:
-            aggregator: takes the list of a block's values, gives one number. Left out, a torchmetrics ``Metric`` (or
-                ``MetricCollection``) gives its own ``compute()`` over the block and is then ``reset()``, and anything
-                else gives the mean.
-            callables: by column name. A ``MetricCollection`` gives a column ``name_key`` for each of its metrics.
+            aggregator: takes the list of the values that were returned in a block, returns one number. Default: the
+                mean; for a torchmetric, its own ``compute()`` over the block.
+            callables: by column name. A ``MetricCollection`` gets a column ``name_key`` for each of its metrics, and a
+                result that is a dict or a vector one for each key or index.
+
+        A torchmetric belongs to its block: what it accumulated before is ``reset()`` when the block opens. Without an
+        aggregator it is also reset when the block ends; with one, its ``compute()`` can still be called until the next
+        block opens, and gives the value of the row if it was only fed by ``update()``. A ``MetricTracker`` is never
+        reset: call its ``increment()``.
+
+        A name that is declared again, as in a notebook cell that is run again, replaces the earlier object.
 
         Returns:
-            The callables by name, to be called in place of the originals. A module (a torchmetrics metric, a loss) is
-            the very instance that was given; a function comes back wrapped.
+            The callables by name, to be called in place of the originals. A module (a torchmetric, a loss) is the
+            instance that was given; a function is wrapped.
 
         Raises:
             InvalidName: a name cannot be a column.
-            UsageError: nothing was given, something is not callable, or a name is taken.
+            UsageError: nothing was given, something is not callable, or a function and a module share a name.
         """
         return self._record(False, aggregator, callables)
 
     def track_scalar(self, aggregator: Aggregator | None = None, /, **callables: Any) -> dict[str, Any]:
-        """Record what these return inside ``recorder(train=True)``, a column of `steps` each; else like ``metric``."""
+        """Record what these return inside ``recorder(train=True)``, each as a column of `steps`; see ``metric``."""
         return self._record(True, aggregator, callables)
 
     def _record(self, train: bool, aggregator: Aggregator | None, callables: dict[str, Any]) -> dict[str, Any]:
         if not callables:
-            raise UsageError("give what to record by name, such as metric(torch_mean, acc=MulticlassAccuracy(10))")
+            raise UsageError(
+                "nothing to record; give it by name, such as metric(torch_mean, acc=MulticlassAccuracy(10))"
+            )
         for name, function in callables.items():
             if not callable(function):
                 raise UsageError(f"{name}={function!r:.60} cannot be called; give a function, a module or a metric")
@@ -81,7 +90,7 @@ class RecorderHelper:
 
 
 class _Hook:
-    """Collects what a module returned, when the block for it is open.
+    """Forward hook: collects what a module returned while its block is open.
 
     It refers to recorder and block weakly: torchmetrics are reference cycles, which would keep the run alive.
     """
@@ -110,7 +119,7 @@ class _Hook:
         return self
 
     def __reduce__(self) -> tuple[Callable[..., _Hook], tuple[Any, ...]]:
-        """A pickled module records to the same column, if it is loaded where the run is recorded; else nowhere."""
+        """A pickled module records to the same column if the same process loads it, and nothing elsewhere."""
         return _unpickled, (self._recorder(), self._is_training, self._name, self._column)
 
     def __call__(self, module: Any, inputs: Any, output: Any) -> None:

@@ -1,4 +1,4 @@
-"""Which names a metric may have, and the names runs get when their users give none."""
+"""Checks names of metrics and runs, and makes up ids for runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from neurockt.errors import InvalidName, UsageError
 from neurockt.store.base.layout import AXES
 
 NAME_LIMIT: Final = 200
-"""Characters a metric's name may have."""
+"""Most characters in a metric's name."""
 
 _RUN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
@@ -30,34 +30,34 @@ _ANIMALS: Final = (
 
 
 def check_metric_name(name: object) -> str:
-    """``name``, if a metric may have it.
+    """Returns ``name`` if a metric may have it.
 
     Raises:
-        InvalidName: it is no text, empty, too long, one of the recorder's own, or holds a control character.
+        InvalidName: it is not a text, empty, too long, one of the recorder's own, or contains control characters.
     """
     if not isinstance(name, str):
         raise InvalidName(f"a metric's name is text, not {type(name).__name__} {name!r:.60}")
     if not name:
         raise InvalidName("a metric's name cannot be empty")
     if name in AXES:
-        raise InvalidName(f"{name!r} is the recorder's own column; call the metric something else, such as 'my_{name}'")
+        raise InvalidName(f"{name!r} is the recorder's own column; choose another name, such as 'my_{name}'")
     if len(name) > NAME_LIMIT:
         raise InvalidName(f"a metric's name has at most {NAME_LIMIT} characters, not {len(name)}: {name[:40]!r}...")
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
-        raise InvalidName(f"a metric's name cannot hold control characters or lone surrogates: {name!r}")
+        raise InvalidName(f"a metric's name cannot contain control characters or lone surrogates: {name!r}")
     return name
 
 
 def check_run_id(run_id: str) -> str:
-    """``run_id``, if a directory can safely be called so.
+    """Returns ``run_id`` if a directory can have this name.
 
     Raises:
-        UsageError: it holds something else than letters, digits, dots, dashes and underscores, or is too long.
+        UsageError: it contains other characters than letters, digits, dots, dashes and underscores, or is too long.
     """
     if not isinstance(run_id, str) or not _RUN_ID.fullmatch(run_id):
         raise UsageError(
             f"run_id {run_id!r:.140} cannot name a directory: use up to 128 letters, digits, '.', '_' and '-', "
-            "beginning with a letter or digit; 'name' takes any text"
+            "starting with a letter or digit; 'name' may be any text"
         )
     return run_id
 
@@ -66,5 +66,5 @@ def new_run_id(moment: datetime) -> str:
     """An id such as ``20261123-101500-brave-otter``; sorts by time."""
     import random
 
-    words = random.SystemRandom()  # the user's own random state is left alone
+    words = random.SystemRandom()  # leaves the user's own random state alone
     return f"{moment:%Y%m%d-%H%M%S}-{words.choice(_ADJECTIVES)}-{words.choice(_ANIMALS)}"

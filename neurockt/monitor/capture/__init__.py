@@ -1,1 +1,1 @@
-"""From a decorated call to one number per column: what a block collects."""
+"""Collects the values of a block and reduces them to one number per column."""

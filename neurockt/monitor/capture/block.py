@@ -11,6 +11,7 @@ from neurockt.errors import UsageError
 from neurockt.monitor.capture.collectors import Cell, Collector, ValueCollector
 from neurockt.monitor.capture.compiling import leave_uncompiled
 from neurockt.monitor.capture.mean import Aggregator
+from neurockt.monitor.capture.torchmetrics import is_torchmetric
 from neurockt.monitor.capture.wrap import recorded
 from neurockt.monitor.names import check_metric_name
 from neurockt.store.journal.records import NO_ROW, NULL
@@ -122,7 +123,13 @@ class Block:
             self._check_unknown(name)
             collector = ValueCollector(name, aggregator)
             slot = self.declare(name, collector)
-        return lambda function: recorded(function, self._gate, self, slot, collector)
+
+        def record(function: Callable[P, R]) -> Callable[P, R]:
+            if is_torchmetric(function):
+                raise UsageError(f"{name!r} is a torchmetric: use RecorderHelper(recorder).metric({name}=...) for it")
+            return recorded(function, self._gate, self, slot, collector)
+
+        return record
 
     def _check_unknown(self, name: str) -> None:
         if name in self.collectors:

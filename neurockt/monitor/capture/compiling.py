@@ -1,7 +1,7 @@
-"""Where ``torch.compile`` has no business: what is done with a value once it has been computed.
+"""Keeps ``torch.compile`` away from the recording of values.
 
-Traced, it would be compiled again for each state that a block can be in. Left out, it is one graph break for each
-decorated call, and what is before and after it stays compiled.
+Compiled, it would be compiled again for each state of a block. Left out, it costs one graph break per decorated call,
+and the code before and after it stays compiled.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Any
 
 
 def leave_uncompiled(function: Any) -> None:
-    """Have ``torch.compile`` run this, and all that it calls, as it stands. Nothing is done before torch is imported.
+    """Have ``torch.compile`` run this function and all that it calls uncompiled. Nothing to do without torch.
 
-    Does what ``torch.compiler.disable`` does, without loading the compiler, which takes seconds, and without a wrapper.
+    Like ``torch.compiler.disable``, but without a wrapper and without loading the compiler, which takes seconds.
     """
     torch = sys.modules.get("torch")
     frames: Any = getattr(getattr(getattr(torch, "_C", None), "_dynamo", None), "eval_frame", None)

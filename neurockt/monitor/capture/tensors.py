@@ -18,17 +18,17 @@ BIG: Final = 10**18
 
 
 class Arrival(Protocol):
-    """A number on its way from an accelerator."""
+    """A number that is being copied from an accelerator."""
 
     def ready(self) -> bool:
         """Whether the number has arrived; never waits."""
 
     def wait(self) -> float:
-        """The number; waits for it if it must."""
+        """The number; waits until it has arrived."""
 
 
 class Partial(NamedTuple):
-    """Part of a mean: the sum of some elements, and how many they were."""
+    """Part of a mean: the sum of some elements, and their number."""
 
     total: Any
     """A float, or a 0-d tensor on an accelerator."""
@@ -58,17 +58,17 @@ def is_on_cuda(value: Any) -> bool:
 
 
 def is_capturing() -> bool:
-    """Whether a CUDA graph is being captured here: what is called is only noted down, and has no value yet."""
+    """Whether a CUDA graph is being captured: calls are only noted down, and have no values yet."""
     return bool(sys.modules["torch"].cuda.is_current_stream_capturing())
 
 
 def current_stream(tensor: Any) -> Any:
-    """The stream on which work on the tensor's device is enqueued now."""
+    """The current stream of the tensor's device."""
     return sys.modules["torch"].cuda.current_stream(tensor.device)
 
 
 def join_streams(streams: Iterable[Any], values: Iterable[Any]) -> None:
-    """Let the streams that are current now wait, on the device, for those on which the values are computed."""
+    """Have the current streams wait, on the device, for those on which the values are computed."""
     cuda = sys.modules["torch"].cuda
     for stream in streams:
         current = cuda.current_stream(stream.device)
@@ -77,13 +77,13 @@ def join_streams(streams: Iterable[Any], values: Iterable[Any]) -> None:
             for value in values:
                 tensor = value.total if isinstance(value, Partial) else value
                 if is_on_cuda(tensor) and tensor.device == stream.device:
-                    tensor.record_stream(current)  # else its memory might be given out while it is still read
+                    tensor.record_stream(current)  # else its memory could be reused while it is still read
 
 
 def unwrapped(tensor: Any) -> Any:
-    """A tensor out of what ``torch.func`` wraps it in while it transforms a function; within ``vmap``, the whole batch.
+    """The tensor inside the wrappers of ``torch.func``; under ``vmap``, the whole batch.
 
-    A wrapper is good only as long as the transform runs, and ``vmap``'s has no numbers to read.
+    A wrapper is valid only while its transform runs, and the numbers of ``vmap``'s cannot be read.
     """
     functorch = getattr(sys.modules["torch"]._C, "_functorch", None)
     while functorch is not None and functorch.is_functorch_wrapped_tensor(tensor):
@@ -174,7 +174,7 @@ def arrival_of(tensor: Any) -> Arrival:
     """Start copying a one-element tensor from its device, without waiting for the device."""
     if tensor.device.type == "cuda":
         return _CudaArrival(tensor)
-    return _Immediate(float(tensor.item()))  # no asynchronous copy on this device: torch waits for it
+    return _Immediate(float(tensor.item()))  # this device has no asynchronous copy: torch waits for it
 
 
 class _Immediate:
@@ -189,16 +189,16 @@ class _Immediate:
 
 
 class _Landings:
-    """Pinned memory for the numbers on their way: a float64 each, used over and over."""
+    """Pinned memory for arriving numbers: one float64 each, reused."""
 
     SLOTS: Final = 256
-    """Slots that are made at a time; a step has a few numbers on their way."""
+    """Number of slots to make at once; a step needs a few."""
 
     def __init__(self) -> None:
         self._free: list[Any] = []
 
     def take(self) -> Any:
-        """A slot that nothing is copied to; a 0-d tensor."""
+        """A free slot: a 0-d tensor."""
         try:
             return self._free.pop()
         except IndexError:
@@ -207,34 +207,33 @@ class _Landings:
             self._free.extend(slots[1:])
             return slots[0]
 
-    def give_back(self, landing: Any) -> None:
-        """The slot has been read."""
-        self._free.append(landing)
+    def give_back(self, slot: Any) -> None:
+        self._free.append(slot)
 
 
 _landings: Final = _Landings()
 
 
 class _CudaArrival:
-    """Copied into pinned memory behind the work that computes it; an event tells when."""
+    """Copied into pinned memory after the work that computes it; an event reports when it has arrived."""
 
     def __init__(self, tensor: Any) -> None:
         cuda = sys.modules["torch"].cuda
-        self._landing = _landings.take()
+        self._slot = _landings.take()
         self._value = 0.0
         with cuda.device(tensor.device):
             self._source = tensor.double().reshape(())  # kept until it has been copied
-            self._landing.copy_(self._source, non_blocking=True)
+            self._slot.copy_(self._source, non_blocking=True)
             self._event = cuda.Event()
             self._event.record()
 
     def ready(self) -> bool:
-        return not is_capturing() and bool(self._event.query())  # asking amid a capture would break it
+        return not is_capturing() and bool(self._event.query())  # a query would break the capture
 
     def wait(self) -> float:
-        if self._landing is not None:
+        if self._slot is not None:
             self._event.synchronize()
-            self._value = float(self._landing.item())
-            _landings.give_back(self._landing)
-            self._landing = self._source = None
+            self._value = float(self._slot.item())
+            _landings.give_back(self._slot)
+            self._slot = self._source = None
         return self._value

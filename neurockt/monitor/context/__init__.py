@@ -1,1 +1,1 @@
-"""What surrounds a run: the commit, the command, the machine and its GPUs."""
+"""The environment of a run: its commit, command, machine and GPUs."""

@@ -1,4 +1,4 @@
-"""Which commit the code is at, asked of git: in bounded time, without a lock on the repository or a hook of it."""
+"""Asks git for the commit of the code: in bounded time, without locking the repository or running its hooks."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from neurockt.monitor.context.secrets import mask_text
 from neurockt.store.base.origin import GitState
 
 GIT_SECONDS: Final = 5.0
-"""What git may take for all questions together; a question it has not answered by then stays open."""
+"""Time for all questions together; what git has not answered by then is left out."""
 ANSWER_BYTES: Final = 64 * 1024
 DIFF_BYTES: Final = 2**20
-"""Bytes of a diff that are kept."""
+"""A longer diff is cut."""
 
 
 class Git:
     """Asks git about the repository that holds one directory."""
 
     def __init__(self, directory: str, deadline: float) -> None:
-        """Nothing is asked yet, and nothing is after the deadline, by the monotonic clock."""
+        """Asks nothing yet, and nothing after the deadline, a time of the monotonic clock."""
         self._directory = directory
         self._deadline = deadline
 
     @classmethod
     def first(cls, directories: Iterable[str]) -> tuple[Git, GitState] | None:
-        """The first of the directories that is in a repository; None where none is, or there is no git."""
+        """The first of the directories that is in a repository; None if none is, or git is not installed."""
         deadline = time.monotonic() + GIT_SECONDS
         for directory in dict.fromkeys(directories):
             git = cls(directory, deadline)
@@ -62,9 +62,9 @@ class Git:
         return mask_text(url) if url else None
 
     def diff(self) -> tuple[str, bool] | None:
-        """In what tracked files differ from the commit, what looks like a secret masked; and whether it was cut.
+        """How tracked files differ from the commit, with secrets masked; and whether it was cut.
 
-        None where they do not differ, or git took too long.
+        None if they do not differ, or git took too long.
         """
         answer = self._ask("diff", "HEAD", "--no-ext-diff", "--no-textconv", "--no-color", limit=DIFF_BYTES)
         if not answer:
@@ -73,8 +73,8 @@ class Git:
         return mask_text(answer[: answer.rfind("\n") + 1] if cut else answer, code=True), cut
 
     def _ask(self, *question: str, limit: int = ANSWER_BYTES) -> str | None:
-        """What git says, up to ``limit`` bytes; None where it fails, or takes too long."""
-        # by its full path: to look for it, subprocess would replace the warning filters, which all threads share
+        """Git's answer, up to ``limit`` bytes; None if it fails or takes too long."""
+        # the full path: searching for it, subprocess would replace the warning filters, which all threads share
         git = shutil.which("git")
         if git is None:
             return None

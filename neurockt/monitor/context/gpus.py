@@ -1,4 +1,4 @@
-"""The NVIDIA GPUs that this process may use, asked through NVML: no CUDA context is made, and none is needed."""
+"""The NVIDIA GPUs that this process may use. NVML is asked, which needs and makes no CUDA context."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Gpus:
     """The visible GPUs, in the order in which CUDA counts them."""
 
     def __init__(self, nvml: ModuleType) -> None:
-        """Ask the driver which there are; none where there is no driver."""
+        """Ask the driver for its GPUs; there are none without a driver."""
         self._nvml = nvml
         self._questions: dict[str, Callable[[Any], float]] = {
             "util_percent": lambda gpu: nvml.nvmlDeviceGetUtilizationRates(gpu).gpu,
@@ -30,12 +30,12 @@ class Gpus:
             pass
 
     def names(self) -> list[str]:
-        """What the GPUs are called."""
+        """Product names."""
         found = (self._ask(self._nvml.nvmlDeviceGetName, handle) for handle in self._handles)
         return [name.decode() if isinstance(name, bytes) else str(name) for name in found if name is not None]
 
     def measures(self) -> Iterator[tuple[str, float]]:
-        """What each GPU does; a figure that it does not give is left out, as most are for a slice of one (MIG)."""
+        """Load, memory, power and temperature by column; without what a GPU, or a slice of one (MIG), hides."""
         for index, handle in enumerate(self._handles):
             for name, question in self._questions.items():
                 value = self._ask(question, handle)
@@ -50,16 +50,16 @@ class Gpus:
 
 
 def import_nvml() -> ModuleType | None:
-    """NVIDIA's own bindings; None where they are not installed."""
+    """NVIDIA's own bindings; None if they are not installed."""
     try:
         import pynvml
-    except Exception:  # of one that is broken too, absent means absent
+    except Exception:  # a broken one counts as absent
         return None
     return pynvml  # type: ignore[no-any-return]
 
 
 def _visible(nvml: ModuleType, wanted: str | None) -> list[Any]:
-    """Handles of the GPUs that ``CUDA_VISIBLE_DEVICES`` names; as for CUDA, what follows an unknown one is not seen."""
+    """Handles of the GPUs in ``CUDA_VISIBLE_DEVICES``; as CUDA does, ignores those after an unknown one."""
     everyone = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
     if wanted is None:
         return everyone
@@ -73,13 +73,13 @@ def _visible(nvml: ModuleType, wanted: str | None) -> list[Any]:
 
 
 def _named(nvml: ModuleType, everyone: list[Any], word: str) -> Any:
-    """The GPU, or the slice of one, that a number or an identifier names; None where there is none."""
+    """The GPU, or slice of one, with this number or identifier; None if there is none."""
     if word.isdecimal():
         return everyone[int(word)] if int(word) < len(everyone) else None
     try:
         if word.startswith("MIG-") and not word.startswith("MIG-GPU-"):
             return nvml.nvmlDeviceGetHandleByUUID(word)
-        identifier = word.removeprefix("MIG-").partition("/")[0]  # of old, a slice was named after its GPU
+        identifier = word.removeprefix("MIG-").partition("/")[0]  # older drivers named a slice after its GPU
         for handle in everyone:
             uuid = nvml.nvmlDeviceGetUUID(handle)
             if identifier and (uuid.decode() if isinstance(uuid, bytes) else uuid).startswith(identifier):

@@ -1,6 +1,6 @@
-"""Where a run came from: command, commit, machine and versions, captured in the background when its first row comes.
+"""Origin of a run: command, commit, machine and versions, captured in the background after its first row.
 
-Never the environment, but for the variables of SLURM that are listed here; what looks like a secret is masked.
+Of the environment only the variables of SLURM that are listed here are kept. Secrets are masked.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from neurockt.store.owner.process import host
 ARGUMENTS: Final = 1_000
 ARGUMENT_CHARACTERS: Final = 2_000
 PACKAGES: Final = 5_000
-"""How much of a command line, and how many packages, are kept."""
+"""Limits of what is kept: arguments, their length, and packages."""
 
 SLURM: Final = tuple(
     f"SLURM_{name}"
@@ -33,13 +33,13 @@ SLURM: Final = tuple(
         "MEM_PER_GPU SUBMIT_DIR SUBMIT_HOST"
     ).split()
 )
-"""The only variables that are kept."""
+"""The only environment variables that are kept."""
 
 _DISTRIBUTION: Final = re.compile(r"(?P<name>[^-]+)-(?P<version>[^-]+)(?:-.*)?\.(?:dist|egg)-info")
 
 
 def capture_origin(*, save_diff: bool) -> tuple[Origin, str | None]:
-    """Where this process came from, and on request the diff against the commit."""
+    """The origin of this process and, if wanted, the diff against its commit."""
     directory = _directory()
     repository = Git.first((*_script_directory(), directory or "/"))
     diff = repository[0].diff() if save_diff and repository is not None else None
@@ -72,12 +72,12 @@ def _cut(text: str) -> str:
 def _directory() -> str:
     try:
         return str(Path.cwd())
-    except OSError:  # it has been removed
+    except OSError:  # the directory was removed
         return ""
 
 
 def _script_directory() -> list[str]:
-    """Where the script is; nowhere in a notebook, or for ``python -c``."""
+    """Directory of the script; none in a notebook or for ``python -c``."""
     script = getattr(sys.modules.get("__main__"), "__file__", None)
     return [str(Path(script).absolute().parent)] if script else []
 
@@ -98,31 +98,31 @@ def _cuda(torch: Any) -> str | None:
 
 
 def _gpus(torch: Any) -> list[str]:
-    """Names of the GPUs that this process sees; torch is not asked before it has begun to use them."""
+    """Names of the GPUs that this process sees; torch is asked only if it uses them already."""
     cuda = getattr(torch, "cuda", None)
     try:
         if cuda is not None and cuda.is_initialized():
             return [str(cuda.get_device_name(index)) for index in range(cuda.device_count())]
-    except Exception:  # a device that is broken must not hide the rest
+    except Exception:  # a broken device must not hide the rest of the origin
         pass
     nvml = import_nvml()
     return Gpus(nvml).names() if nvml is not None else []
 
 
 def _world_size(environment: Mapping[str, str]) -> int | None:
-    """Processes that train together, as torch.distributed has it, else as the launcher says."""
+    """Number of processes that train together: torch.distributed's, else the launcher's."""
     distributed = sys.modules.get("torch.distributed")
     try:
         if distributed is not None and distributed.is_available() and distributed.is_initialized():
             return int(distributed.get_world_size())
-    except Exception:  # it is being torn down
+    except Exception:  # the process group is being destroyed
         pass
-    said = environment.get("WORLD_SIZE") or environment.get("SLURM_NTASKS") or ""
-    return int(said) if said.isascii() and said.isdecimal() and len(said) < 10 else None
+    value = environment.get("WORLD_SIZE") or environment.get("SLURM_NTASKS") or ""
+    return int(value) if value.isascii() and value.isdecimal() and len(value) < 10 else None
 
 
 def installed_packages(path: Iterable[str]) -> dict[str, str]:
-    """The distributions that ``path`` holds, by the names of their directories alone: no file of theirs is opened."""
+    """Names and versions of the distributions on ``path``, read from directory names: no file is opened."""
     found: dict[str, str] = {}
     for directory in dict.fromkeys(path):
         try:
@@ -131,6 +131,6 @@ def installed_packages(path: Iterable[str]) -> dict[str, str]:
             continue
         for name in names:
             match = _DISTRIBUTION.fullmatch(name)
-            if match:  # what comes first on the path is what is imported
+            if match:  # the first on the path is the one that is imported
                 found.setdefault(re.sub(r"[-_.]+", "-", match["name"]).lower(), match["version"])
     return dict(sorted(found.items())[:PACKAGES])

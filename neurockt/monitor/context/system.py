@@ -1,6 +1,6 @@
-"""What the machine does: the processor and memory of this process and its children, the machine's own, the GPUs.
+"""Load of the machine: processor and memory of this process and its children, of the machine, and GPUs.
 
-psutil and nvidia-ml-py tell; where one is not installed, or there is no GPU, its columns are absent.
+Measured by psutil and nvidia-ml-py. If one is not installed, or there is no GPU, its columns are absent.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ LONGEST_SECONDS: Final = 86_400.0
 
 
 def system_reader() -> Callable[[], dict[str, float]] | None:
-    """Gives, each time it is called, what the machine does; None where there is nothing that could tell.
+    """A function that measures the machine each time it is called; None if nothing can be measured.
 
-    Imports what it needs now, since an import amid the run would hold up the loop; asks nothing before the first call.
+    Imports what it needs now, since a later import would delay the training loop; measures nothing yet.
     """
     psutil, nvml = _import_psutil(), import_nvml()
     return _Reader(psutil, nvml).read if psutil or nvml else None
 
 
 def check_seconds(seconds: float | None) -> float | None:
-    """``seconds``, if something can be sampled that often; None for never.
+    """Returns ``seconds`` if it can be an interval of sampling; None for never.
 
     Raises:
-        UsageError: it is no number, negative, or above a day.
+        UsageError: it is not a number, negative, or above a day.
     """
     if seconds is None:
         return None
     if not isinstance(seconds, (int, float)) or not 0 <= seconds <= LONGEST_SECONDS:
         raise UsageError(
-            f"system_seconds={seconds!r:.40} is no number of seconds up to a day; 0 or None samples nothing"
+            f"system_seconds={seconds!r:.40} is not a number of seconds up to a day; 0 or None samples nothing"
         )
     return seconds or None
 
@@ -45,13 +45,13 @@ def check_seconds(seconds: float | None) -> float | None:
 def _import_psutil() -> ModuleType | None:
     try:
         import psutil
-    except Exception:  # of one that is broken too, absent means absent
+    except Exception:  # a broken one counts as absent
         return None
     return psutil  # type: ignore[no-any-return]
 
 
 class _Reader:
-    """Remembers the last reading: processor time is a rate."""
+    """Keeps the last reading: processor load is a difference of two."""
 
     def __init__(self, psutil: ModuleType | None, nvml: ModuleType | None) -> None:
         self._psutil, self._nvml = psutil, nvml
@@ -59,7 +59,7 @@ class _Reader:
         self._gpus: Gpus | None = None
 
     def read(self) -> dict[str, float]:
-        """The measures, by the names of their columns."""
+        """The measures by column."""
         found = {}
         if self._psutil is not None:
             self._host = self._host or _Host(self._psutil)
@@ -71,15 +71,13 @@ class _Reader:
 
 
 class _Host:
-    """Processor and memory."""
-
     def __init__(self, psutil: ModuleType) -> None:
         self._psutil = psutil
         self._processes = {pid: psutil.Process(pid) for pid in [os.getpid()]}
         self._last: tuple[float, float, float, float] | None = None
 
     def read(self) -> dict[str, float]:
-        """Percentages are over the time since the last reading; the first has none."""
+        """Percentages cover the time since the last reading; the first reading has none."""
         seconds, resident = self._tree()
         busy, total = self._machine()
         now = time.monotonic()
@@ -94,28 +92,28 @@ class _Host:
         return found
 
     def _tree(self) -> tuple[float, float]:
-        """Processor seconds and resident bytes of this process and its children, and theirs.
+        """Processor seconds and resident bytes of this process and all its descendants.
 
-        The time of a child that has ended is its parent's from when the parent has waited for it.
+        When a child has ended and its parent has waited for it, its time counts as the parent's.
         """
         seconds = resident = 0.0
         try:
             self._processes = {pid: self._processes.get(pid) or self._psutil.Process(pid) for pid in self._family()}
         except self._psutil.Error:
-            pass  # a child has ended meanwhile: those known before are asked
+            pass  # a child has just ended: ask those that were known before
         for process in self._processes.values():
             try:
-                seconds += sum(process.cpu_times()[:4])  # user and system, its own and that of the children that ended
+                seconds += sum(process.cpu_times()[:4])  # user and system; its own, and of children that ended
                 resident += process.memory_info().rss
             except self._psutil.Error:
-                pass  # it has ended meanwhile
+                pass  # it has just ended
         return seconds, resident
 
     def _family(self) -> list[int]:
-        """This process, its children and theirs.
+        """Ids of this process and all its descendants.
 
-        Where the kernel lists children, it is asked: to look at each process of a large machine takes a thousand
-        system calls, after each of which this thread and the training loop contend for the interpreter.
+        The kernel's own list of children is used if there is one: inspecting each process of a large machine takes a
+        thousand system calls, and after each of them this thread competes with the training loop for the interpreter.
         """
         own = os.getpid()
         if not Path(f"/proc/{own}/task/{own}/children").exists():
@@ -127,12 +125,12 @@ class _Host:
                 try:
                     children = Path(f"/proc/{pid}/task/{thread}/children").read_bytes().split()
                 except OSError:
-                    continue  # it has ended meanwhile
+                    continue  # it has just ended
                 family += [int(child) for child in children if int(child) not in family]
         return family
 
     def _machine(self) -> tuple[float, float]:
-        """Seconds in which the machine's processors were busy, and seconds that have passed on them."""
+        """Busy seconds and all seconds of the machine's processors."""
         times = self._psutil.cpu_times()
         guests = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)  # counted as user time already
         total = sum(times) - guests

@@ -1,0 +1,118 @@
+"""`RecorderHelper`: what is declared again, and modules that do not run as Python."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("torchmetrics")
+
+# ruff: noqa: E402
+from torchmetrics import MetricCollection
+from torchmetrics.classification import BinaryAccuracy
+
+from neurockt import open_run
+from neurockt.errors import UsageError
+from neurockt.monitor import Recorder, RecorderHelper, torch_mean
+
+PREDS = torch.tensor([0.9, 0.2, 0.8, 0.1])
+TARGET = torch.tensor([1, 0, 0, 0])  # accuracy 0.75
+
+
+def recorded(recorder: Recorder) -> list[dict[str, float | None]]:
+    """The metrics' values in each row of `epochs`."""
+    rows: list[dict[str, float | None]] = open_run(recorder.run_dir).epochs().to_pylist()
+    return [{key: value for key, value in row.items() if key not in ("step", "epoch", "time")} for row in rows]
+
+
+# Declared again
+
+
+@pytest.mark.parametrize("aggregator", [None, torch_mean])
+@pytest.mark.parametrize("opened", [False, True])
+def test_a_cell_that_is_run_again_replaces_what_it_declared(recorder: Recorder, aggregator: Any, opened: bool) -> None:
+    """The earlier objects no longer record, and an object that is declared twice records once."""
+    seen: list[list[Any]] = []
+
+    def count(values: list[Any]) -> float:
+        seen.append(values)
+        return float(len(values))
+
+    helper = RecorderHelper(recorder)
+    same = torch.nn.L1Loss()
+    made = []
+    for _ in range(3):
+        made.append(RecorderHelper(recorder).metric(aggregator, acc=BinaryAccuracy()))
+        made[-1] |= RecorderHelper(recorder).metric(m=MetricCollection([BinaryAccuracy()]))
+        helper.metric(count, mse=torch.nn.MSELoss(), same=same, size=lambda: 1.0)
+        if opened:
+            with recorder(train=False):
+                made[-1]["acc"](PREDS, TARGET)
+    with recorder(train=False):
+        made[0]["acc"](PREDS, 1 - TARGET)
+        made[2]["acc"](PREDS, TARGET)
+        made[2]["m"](PREDS, TARGET)
+        same(PREDS, PREDS)
+    assert recorded(recorder)[-1] == {"acc": 0.75, "m_BinaryAccuracy": 0.75, "mse": None, "same": 1.0, "size": None}
+    assert len(same._forward_hooks) == 1
+    assert not made[0]["acc"]._forward_hooks
+
+
+def test_a_collection_that_is_declared_again_may_have_other_members(recorder: Recorder) -> None:
+    """Their columns take the place of the earlier ones, before the first row and after it."""
+    for names in (["a", "b"], ["b", "c"], ["d"]):
+        metric = RecorderHelper(recorder).metric(m=MetricCollection({name: BinaryAccuracy() for name in names}))["m"]
+        with recorder(train=False):
+            metric(PREDS, TARGET)
+    assert recorded(recorder) == [
+        {"m_a": 0.75, "m_b": 0.75, "m_c": None, "m_d": None},
+        {"m_a": None, "m_b": 0.75, "m_c": 0.75, "m_d": None},
+        {"m_a": None, "m_b": None, "m_c": None, "m_d": 0.75},
+    ]
+
+
+def test_a_name_of_another_kind_is_refused(recorder: Recorder) -> None:
+    """Neither a decorated function nor a metric is replaced by the other without a word."""
+    recorder.metric("loss")(lambda: 1.0)
+    RecorderHelper(recorder).metric(acc=BinaryAccuracy())
+    with pytest.raises(UsageError, match="'loss' is recorded already"):
+        RecorderHelper(recorder).metric(loss=BinaryAccuracy())
+    with pytest.raises(UsageError, match="'acc' is recorded already"):
+        recorder.metric("acc")
+    with pytest.raises(UsageError, match="'m_b' is recorded already, as part of 'm'"):
+        RecorderHelper(recorder).metric(m=MetricCollection({"b": BinaryAccuracy()}), m_b=BinaryAccuracy())
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_a_decorated_torchmetric_is_refused(recorder: Recorder, train: bool) -> None:
+    """A wrapped function has no ``update()``; the message names the helper."""
+    decorator = recorder.track_scalar if train else recorder.metric
+    with pytest.raises(UsageError, match=r"'acc'.*RecorderHelper"):
+        decorator("acc")(BinaryAccuracy())
+
+
+# Modules that do not run as Python
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda module: torch.jit.script(module),
+        lambda module: torch.jit.trace(module, (PREDS, PREDS)),
+        lambda module: torch.nn.DataParallel(module),
+        lambda module: torch.compile(module, backend="eager"),
+    ],
+)
+def test_scripted_traced_parallel_and_compiled_modules_record(recorder: Recorder, wrap: Callable[[Any], Any]) -> None:
+    """Their value is that of the module."""
+    loss = RecorderHelper(recorder).metric(loss=wrap(torch.nn.MSELoss()))["loss"]
+    with recorder(train=False):
+        loss(PREDS, PREDS + 1)
+    (row,) = recorded(recorder)
+    assert row["loss"] is not None
+    assert math.isclose(row["loss"], 1.0, rel_tol=1e-6)
