@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import unicodedata
 from collections.abc import Sequence
 from datetime import datetime, timezone
-from typing import Final
+from typing import Any, Final
 
 COLUMN_WIDTH: Final = 14
 """Characters of a column in the printed table; a longer name widens its own column."""
@@ -98,6 +99,25 @@ def format_number(value: float | None) -> str:
     if (value and float(fixed) == 0) or len(fixed) >= COLUMN_WIDTH:
         return f"{value:.4e}"
     return fixed
+
+
+def format_value(value: Any, kind: str = "any", limit: int = LABEL_LIMIT) -> str:
+    """Any value for a person: times and durations in words, numbers of ``kind`` number as in the documented table."""
+    if value is None or value == () or value == "":
+        return "-"
+    if isinstance(value, datetime):
+        return format_ago(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return f"{value:,}" if kind == "number" else str(value)
+    if isinstance(value, float):
+        return {"duration": format_duration, "number": format_number}.get(kind, repr)(value)
+    if isinstance(value, tuple):
+        value = ", ".join(str(item) for item in value)
+    elif isinstance(value, (list, dict)):
+        value = json.dumps(value, ensure_ascii=False)
+    return clean(value, limit)
 
 
 def table_header(names: Sequence[str]) -> str:

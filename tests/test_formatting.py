@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neurockt.formatting import clean, clean_block, clip, display_width, format_ago, format_duration, format_number
+from neurockt.formatting import (
+    clean,
+    clean_block,
+    clip,
+    display_width,
+    format_ago,
+    format_duration,
+    format_number,
+    format_value,
+)
 
 NOW = datetime(2026, 11, 23, 10, 15, tzinfo=timezone.utc)
 
@@ -90,3 +99,25 @@ def test_other_moments_are_dates(before: float) -> None:
 def test_numbers_have_four_decimals_or_are_scientific(value: float | None, shown: str) -> None:
     """A value that is not zero never looks like it."""
     assert format_number(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "shown"),
+    [
+        (None, "any", "-"),
+        ((), "text", "-"),
+        (("a", "b"), "text", "a, b"),
+        (True, "any", "true"),
+        (1234, "number", "1,234"),
+        (1234, "any", "1234"),
+        (0.5, "number", "0.5000"),
+        (0.5, "any", "0.5"),
+        (90.0, "duration", "1m 30s"),
+        ({"a": [1, "é"]}, "any", '{"a": [1, "é"]}'),
+        ("x\x1b[2J", "text", "x\N{REPLACEMENT CHARACTER}[2J"),
+        ("abcdef", "text", "abcd…"),
+    ],
+)
+def test_values_of_any_kind(value: object, kind: str, shown: str) -> None:
+    """As the commands and the viewer show them."""
+    assert format_value(value, kind, 5 if value == "abcdef" else 100) == shown

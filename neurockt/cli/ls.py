@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import difflib
 import gc
-from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
 from neurockt.catalogue import list_runs
 from neurockt.cli import output, parsing
-from neurockt.query.fields import Field, field_value, flat_config, parse_field, sort_runs, split_names
+from neurockt.query.columns import differing, usual_metrics
+from neurockt.query.fields import Field, flat_config, parse_field, sort_runs, split_names
 from neurockt.query.filter import parse
 from neurockt.run_info import RunInfo
 from neurockt.store import default_root
@@ -94,22 +94,13 @@ def default_columns(runs: Sequence[RunInfo]) -> list[Field]:
     names = ["id"]
     if any(info.name not in (None, info.id) for info in runs):
         names.append("name")
-    names += [name for name in ("project", "group", "tags") if len({field_value(info, name) for info in runs}) > 1]
+    names += differing(runs, ("project", "group", "tags"))
     names.append("state")
     if any(info.standing != info.state for info in runs):
         names.append("cause")
-    for table in ("epochs", "steps"):
-        common = Counter(name for info in runs for name in getattr(info, table).columns)
-        if common:
-            names += [_quoted(name) for name, _ in common.most_common(METRICS_SHOWN)]
-            break
+    names += usual_metrics(runs, METRICS_SHOWN)
     names += ["epochs", "steps", "duration", "started"]
     return [parse_field(name) for name in names]
-
-
-def _quoted(metric: str) -> str:
-    escaped = metric.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
 
 
 def _print_runs(runs: Sequence[RunInfo], columns: Sequence[Field]) -> None:

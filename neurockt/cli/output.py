@@ -10,7 +10,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final, TextIO
 
-from neurockt.formatting import clean, clip, display_width, format_ago, format_duration, format_number, pad
+from neurockt.formatting import clean, clip, display_width, format_value, pad
 from neurockt.query.fields import Field, Kind
 from neurockt.run_info import RunInfo
 from neurockt.store import plain, to_json
@@ -75,23 +75,8 @@ def show_value(field: Field, info: RunInfo) -> str:
 
 
 def show(value: Any, kind: Kind = "any") -> str:
-    """A value for a person: times and durations in words, numbers as in the documented table."""
-    if value is None or value == () or value == "":
-        return "-"
-    if isinstance(value, datetime):
-        return format_ago(value)
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int):
-        return f"{value:,}" if kind == "number" else str(value)
-    if isinstance(value, float):
-        as_kind = {"duration": format_duration, "number": format_number}
-        return as_kind.get(kind, repr)(value)
-    if isinstance(value, tuple):
-        value = ", ".join(str(item) for item in value)
-    elif isinstance(value, (list, dict)):
-        value = json.dumps(value, ensure_ascii=False)
-    return clean(value, WHOLE)
+    """A value for a person, however long it is."""
+    return format_value(value, kind, WHOLE)
 
 
 def table_lines(

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from typing import Any, Final
 
 from neurockt.errors import QueryError
-from neurockt.formatting import clean, display_width, format_ago, format_duration, format_number
-from neurockt.query.fields import FIELD_NAMES, Field, field_value, flat_config, parse_field
+from neurockt.formatting import clean, display_width, format_value
+from neurockt.query.columns import differing, quoted, usual_metrics
+from neurockt.query.fields import FIELD_NAMES, Field, flat_config, parse_field
 from neurockt.run_info import RunInfo
 from neurockt_viewer.widgets.row_source import WIDEST_COLUMN, Cell, Column
 
@@ -23,9 +20,6 @@ WIDTH_SAMPLE: Final = 500
 TEXT_LIMIT: Final = 120
 """Characters of a value in the table."""
 
-_PLAIN: Final = re.compile(r"\w[\w./-]*")
-"""A metric's name that needs no quotes, unless it is a field of every run."""
-
 STATES: Final = {
     "running": ("●", "live"),
     "finished": ("✓", "good"),
@@ -36,25 +30,13 @@ STATES: Final = {
 """The sign before a state, and its tone."""
 
 
-def quoted(metric: str) -> str:
-    """The field that is a metric's last value, whatever the metric is called; without quotes where none are needed."""
-    if _PLAIN.fullmatch(metric) and parse_field(metric).metric == metric:
-        return metric
-    escaped = metric.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
-
-
 def default_columns(runs: Sequence[RunInfo]) -> list[str]:
     """The state of the runs, the config keys that differ, and the metrics most of them have."""
     names = ["state", "name"]
-    for table in ("epochs", "steps"):
-        common = Counter(name for info in runs for name in getattr(info, table).columns)
-        if common:
-            names += [quoted(name) for name, _ in common.most_common(METRICS_SHOWN)]
-            break
+    names += usual_metrics(runs, METRICS_SHOWN)
     names += _differing_keys(runs)[:CONFIG_SHOWN]
     names += ["epochs", "duration", "started"]
-    names += [name for name in ("tags", "project", "group") if len({field_value(info, name) for info in runs}) > 1]
+    names += differing(runs, ("tags", "project", "group"))
     return [*names, "steps"]
 
 
@@ -91,23 +73,7 @@ def understood(names: Iterable[str]) -> list[Field]:
 
 def show_value(value: Any, kind: str = "any") -> str:
     """A value for a person: moments and durations in words, numbers so that small ones keep their meaning."""
-    if value is None or value == () or value == "":
-        return "-"
-    if isinstance(value, datetime):
-        return format_ago(value)
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int):
-        return f"{value:,}" if kind == "number" else str(value)
-    if isinstance(value, float):
-        return (
-            format_duration(value) if kind == "duration" else format_number(value) if kind == "number" else f"{value!r}"
-        )
-    if isinstance(value, tuple):
-        value = ", ".join(str(item) for item in value)
-    elif isinstance(value, (list, dict)):
-        value = json.dumps(value, ensure_ascii=False)
-    return clean(value, TEXT_LIMIT)
+    return format_value(value, kind, TEXT_LIMIT)
 
 
 def cell_of(info: RunInfo, field: Field) -> Cell:
