@@ -122,6 +122,7 @@ def test_text_that_the_terminal_cannot_show_is_escaped(runs: Path) -> None:
     assert b"\\u635f" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", ["ls {runs}", "ls {runs} --json", "ls {runs} -f has:acc -s acc", "--help"])
 def test_listing_imports_nothing_heavy(runs: Path, words: str) -> None:
     """A login node pays for JSON alone."""

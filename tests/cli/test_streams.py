@@ -16,6 +16,8 @@ import pytest
 
 from neurockt.cli import main
 
+pytestmark = pytest.mark.slow
+
 COMMANDS = [["ls"], ["ls", "--json"], ["show", "fast"], ["export", "fast"], ["export", "fast", "--format", "jsonl"]]
 NEUROCKT = f"{sys.executable} -m neurockt"
 

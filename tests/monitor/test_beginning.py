@@ -9,6 +9,8 @@ from monitor.scripts import TEN, Script
 
 from neurockt import list_runs, open_run
 
+pytestmark = pytest.mark.slow
+
 NO_THREADS = """
 start = threading.Thread.start
 def refused(self):

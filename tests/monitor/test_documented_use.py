@@ -24,6 +24,7 @@ def batches(count: int = 6, size: int = 8) -> DataLoader[Any]:
     return DataLoader(TensorDataset(images, labels), batch_size=size)
 
 
+@pytest.mark.slow
 def test_the_loop_of_the_documentation(make_recorder: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """Decorators stacked on forward, both blocks, a torchmetrics metric: two tables and the printed table."""
     recorder = make_recorder()

@@ -110,6 +110,7 @@ def test_finish_inside_a_late_block_ends_the_run(recorder: Recorder) -> None:
     assert open_run(recorder.run_dir).state == "finished"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", ["sys.stderr", "None", "closed"])
 def test_warnings_that_are_errors_or_cannot_be_printed_do_not_end_the_job(script: Script, stream: str) -> None:
     """``-W error``, and a stderr that is missing or closed."""

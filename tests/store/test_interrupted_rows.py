@@ -19,6 +19,8 @@ from neurockt.store.base import layout
 from neurockt.store.writing import backlog, table_writer
 from neurockt.store.writing.table_writer import TableWriter
 
+pytestmark = pytest.mark.slow
+
 FILES = {table_writer.__file__, backlog.__file__}
 
 

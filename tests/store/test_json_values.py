@@ -230,6 +230,7 @@ def test_long_arrays_and_texts_are_bounded() -> None:
 HOSTILE = [Rude, Lying, Endless, lambda: Number(3), lambda: Text("a"), Masked, Disguised, Shallow]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", HOSTILE)
 def test_no_value_costs_a_run(make: Callable[[], Any]) -> None:
     """Whatever its methods do, something is kept in its place, in bounded time and space."""
@@ -280,6 +281,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text(), VALUES), VALUES, VALUES, st.lists(VALUES, max_size=3))
 def test_what_is_written_is_read(config: dict[str, Any], name: Any, notes: Any, tags: list[Any]) -> None:
     """Any value anywhere gives a run.json that neurockt and strict JSON read, equal to the value's plain form."""

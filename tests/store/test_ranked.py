@@ -92,6 +92,7 @@ def test_ranks_meet_in_one_directory_without_talking(ranked_run: Path) -> None:
     assert plain["loss"].to_pylist()[:2] == [13.0, 23.0]
 
 
+@pytest.mark.slow
 def test_the_whole_has_the_rows_of_all_ranks(ranked_run: Path) -> None:
     """By step, then by rank; a rank that has died ends early, and a metric of one rank is null in the others."""
     run = open_run(ranked_run)

@@ -295,6 +295,7 @@ def test_a_journal_that_takes_the_place_of_the_other_between_two_looks_counts_on
     assert run.damaged == ()
 
 
+@pytest.mark.slow
 def test_thousands_of_columns_take_linear_time(tmp_path: Path) -> None:
     """Four times the columns, about four times the work: reading, choosing columns, random access, the summary."""
     seconds = {}

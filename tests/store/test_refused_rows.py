@@ -14,6 +14,8 @@ from neurockt import Run
 from neurockt.store.base import layout
 from neurockt.store.writing.table_writer import TableWriter
 
+pytestmark = pytest.mark.slow
+
 faults: list[Exception] = []
 
 

@@ -11,6 +11,8 @@ from neurockt import open_run
 from neurockt.monitor import Recorder
 from neurockt.sync.rows import START, RunRows
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_line_is_the_mean_of_the_ranks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By step, over the ranks that have a value, up to the last step of the slowest rank that lives."""

@@ -12,6 +12,8 @@ from wandb_server import WandbServer
 from .conftest import Done, MakeRun, MakeWandbRecorder
 from .recording import train
 
+pytestmark = pytest.mark.slow
+
 FOREIGN = ["[]", "5", '{"_wandb": {}}', '{"version": 1}', '"text"', "{}"]
 DAMAGED = ["", "{", "\0\0\0", "[" * 100_000, '{"version": 1, "run": 5, "entries": 3}']
 

@@ -8,6 +8,7 @@ import sys
 import threading
 from pathlib import Path
 
+import pytest
 from real_terminal import RealTerminal
 from wandb_server import WandbServer, wait_until
 
@@ -17,6 +18,8 @@ from neurockt.sync.client import Client
 from neurockt.sync.options import Options
 
 from .conftest import MakeRun, Sync
+
+pytestmark = pytest.mark.slow
 
 
 def open_descriptors() -> int:

@@ -24,6 +24,8 @@ from neurockt_viewer.exporting import as_arrow, check_target
 from neurockt_viewer.screens.runs import RunsScreen
 from neurockt_viewer.widgets.prompts import Ask
 
+pytestmark = pytest.mark.slow
+
 SAMPLES = Path(__file__).parents[2] / "sample_runs"
 NUMBERS = [1.0, 0.1 + 0.2, float("nan"), float("inf"), 5e-324]
 

@@ -20,6 +20,8 @@ from neurockt_viewer.screens.runs import RunsScreen
 from neurockt_viewer.widgets.chart_grid import ChartGrid
 from neurockt_viewer.widgets.table_view import TableView
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:

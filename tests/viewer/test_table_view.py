@@ -133,6 +133,7 @@ async def test_no_more_than_what_is_near_is_in_memory(run_dir: Path, monkeypatch
             assert status(view).startswith(f"loss {loss_at(row + 1)!r} at step {row + 1:,} · row {row + 1:,} ")
 
 
+@pytest.mark.slow
 async def test_a_step_is_gone_to_by_its_number(run_dir: Path) -> None:
     """Or by a part of the table; what is neither is told, and asked again; past the end is the end."""
     async with shown(run_dir) as (pilot, view):
@@ -311,6 +312,7 @@ async def test_what_is_damaged_is_named_and_the_rest_is_shown(run_dir: Path) -> 
         assert status(view).startswith(f"loss {loss_at(600)!r} at step 600 ")
 
 
+@pytest.mark.slow
 async def test_a_table_without_rows_says_so(run_dir: Path) -> None:
     """No key does harm there."""
     async with shown(run_dir, "epochs") as (pilot, view):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -58,6 +59,7 @@ def test_nothing_is_drawn_without_joints_but_values(found: list[tuple[float, flo
     assert np.array_equal(drawn(series, x, y)[::-1], expected)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 999_999), st.sampled_from([-1.0, 1.0]), st.integers(8, 400))
 def test_a_single_spike_among_a_million_values_is_seen(at: int, sign: float, width: int) -> None:
     """Wherever it is and however narrow the chart, its dot is set."""
@@ -99,6 +101,7 @@ def test_a_line_reaches_the_edges_of_the_window() -> None:
     assert not grid[8:].any()
 
 
+@pytest.mark.slow
 @given(st.lists(st.booleans(), min_size=8 * 12, max_size=8 * 12))
 def test_packed_cells_are_the_dots(flags: list[bool]) -> None:
     """Unpacked by the table in the Unicode standard, the Braille characters give the dots back."""
