@@ -19,7 +19,7 @@ from neurockt.catalogue import RunWatcher, find_run, list_runs
 from neurockt.errors import CorruptRun, FormatTooNew, NeurocktError, NeurocktWarning, RunNotFound
 from neurockt.monitor import Recorder
 from neurockt.run_info import RunInfo, TableSummary
-from neurockt.store.base.json_values import as_text, as_texts
+from neurockt.store.base.json_values import text_of, texts_of
 from neurockt.store.base.layout import default_root
 from neurockt.store.base.run_file import write_info
 
@@ -303,8 +303,8 @@ def test_what_the_recorder_takes_every_reader_reads(tmp_path: Path, field: str, 
             pass
         recorder.finish()
     (info,) = list_runs(tmp_path)
-    assert getattr(info, field) == as_text(value)
-    assert info.tags == as_texts([value, 42])
+    assert getattr(info, field) == text_of(value)
+    assert info.tags == texts_of([value, 42])
     assert len(info.attempts) == 2
 
 

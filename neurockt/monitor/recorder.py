@@ -22,7 +22,7 @@ from neurockt.monitor.lifetime.table_printer import TablePrinter
 from neurockt.monitor.names import check_run_id, new_run_id
 from neurockt.monitor.ranks.place import Recording, Reduction, check_ranks
 from neurockt.run_info import RunInfo
-from neurockt.store.base.json_values import as_text, as_texts
+from neurockt.store.base.json_values import text_of, texts_of
 from neurockt.store.base.layout import default_root, expanded
 from neurockt.store.base.run_file import now
 
@@ -99,11 +99,11 @@ class Recorder:
             path=Path(),
             id=check_run_id(run_id) if run_id is not None else new_run_id(datetime.now()),
             created=now(),
-            name=as_text(name),
-            project=as_text(project),
-            group=as_text(group),
-            tags=as_texts(tags),
-            notes=as_text(notes),
+            name=text_of(name),
+            project=text_of(project),
+            group=text_of(group),
+            tags=texts_of(tags),
+            notes=text_of(notes),
         )
         directory = (default_root() if root is None else expanded(root)).absolute()
         gate = Gate()

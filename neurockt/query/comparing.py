@@ -1,4 +1,4 @@
-"""How a run's value compares with what was written in a filter."""
+"""Comparisons of a run's value with the text of a filter."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datetime import date, datetime
 from typing import Any, Final
 
 Matcher = Callable[[str], bool]
-"""Whether a text is what was looked for."""
+"""Whether a text matches."""
 
 Comparison = Callable[[Any, Any], bool]
 
@@ -44,17 +44,17 @@ def parse_duration(written: str) -> float | None:
 
 
 def as_text(value: Any) -> str:
-    """A config's value as one would write it: true and false as JSON has them."""
+    """A config's value as a user writes it: true and false as in JSON."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def as_texts(value: Any) -> list[str]:
-    """The same for a value that may be several, or none."""
+    """The same for a value that may be a list, or null."""
     return [as_text(item) for item in _items(value) if item is not None]
 
 
 def numbers_compare(compare: Comparison, value: float | None, wanted: float) -> bool:
-    """A metric against a number; NaN equals NaN, so that diverged runs can be found."""
+    """Compare a metric with a number; NaN equals NaN, so that diverged runs can be found."""
     if value is None:
         return False
     if wanted != wanted and value != value:
@@ -63,17 +63,17 @@ def numbers_compare(compare: Comparison, value: float | None, wanted: float) -> 
 
 
 def days_compare(compare: Comparison, value: datetime | None, day: date) -> bool:
-    """A moment against a day of the reader's calendar."""
+    """Compare a moment with a day in the local time zone."""
     return value is not None and bool(compare(value.astimezone().date(), day))
 
 
 def values_compare(compare: Comparison, value: Any, text: str, number: float | None, matches: Matcher) -> bool:
-    """A value of any kind, such as a config's, against what was written.
+    """Compare a value of any kind, such as a config's, with a text.
 
     Args:
-        text: what was written.
-        number: the same as a number, where it is one.
-        matches: whether a text is what was written.
+        text: the text.
+        number: the same as a number, if it is one.
+        matches: whether another text equals it.
     """
     if compare in (operator.eq, operator.ne):
         if value is None:
@@ -103,7 +103,7 @@ def _items(value: Any) -> Iterable[Any]:
 
 
 def _number_of(value: Any) -> float | None:
-    """A config's value as a number; a text that reads as one counts, since YAML takes ``1e-3`` for a text."""
+    """A config's value as a number; a text that can be read as one counts, since YAML reads ``1e-3`` as a text."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
     try:

@@ -21,14 +21,14 @@ from neurockt.errors import QueryError
 from neurockt.run_info import ColumnSummary, RunInfo
 
 Kind = Literal["text", "number", "duration", "time", "any"]
-"""What values a field has; a config's may be of any kind."""
+"""The kind of a field's values; *any* for a config's."""
 
 CONFIG_PREFIXES: Final = ("cfg.", "config.")
 
 
 @dataclass(frozen=True)
 class Field:
-    """Something that can be asked of every run."""
+    """A property of a run that can be listed, sorted by and compared."""
 
     name: str
     """As it was written."""
@@ -40,7 +40,7 @@ class Field:
 
     @property
     def label(self) -> str:
-        """What to call it above a column: as it was written, without quotes around the whole."""
+        """The title of its column: the name without surrounding quotes."""
         return unquoted(self.name)
 
 
@@ -89,13 +89,13 @@ _AGGREGATE: Final = re.compile(r"(best|last|max|min)\((.*)\)", re.DOTALL)
 
 
 def smaller_is_better(metric: str) -> bool:
-    """Whether a metric's best value is its smallest, judged by its name: losses, errors, perplexities and the like."""
+    """Whether a metric's best value is its smallest, by its name: losses, errors, perplexities and the like."""
     return _SMALLER_IS_BETTER.search(metric.lower()) is not None
 
 
 @lru_cache(maxsize=256)
 def parse_field(text: str) -> Field:
-    """The field of that name; what is neither the run's own nor a config's is a metric.
+    """The field of that name; a name that is not one of the run's own or a config's is a metric.
 
     Raises:
         QueryError: it names nothing.
@@ -168,7 +168,7 @@ def metric_summary(info: RunInfo, metric: str) -> ColumnSummary | None:
 
 
 def config_value(config: Any, path: str) -> Any:
-    """A config's value by its dotted path; a key that itself holds dots is found too, and a list's item by number."""
+    """A config's value by its dotted path; keys that contain dots are found too, and items of a list by number."""
     if isinstance(config, Mapping):
         if path in config:
             return config[path]
@@ -196,7 +196,7 @@ def flat_config(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[s
 
 
 def sort_runs(runs: Iterable[RunInfo], field: str, *, reverse: bool = False) -> list[RunInfo]:
-    """The runs by a field: numbers before text, and those without a value last, in either direction."""
+    """The runs sorted by a field: numbers before text; runs without a value come last in both directions."""
     read = parse_field(field).value
     there: list[tuple[tuple[int, float, str], RunInfo]] = []
     lacking: list[RunInfo] = []
@@ -223,7 +223,7 @@ def _sort_key(value: Any) -> tuple[int, float, str] | None:
 
 
 def unquoted(text: str) -> str:
-    """Text without the quotes around it; within them a backslash keeps a quote or a backslash as it is."""
+    """Text without the quotes around it; inside, a backslash escapes a quote or a backslash."""
     if len(text) > 1 and text[0] == text[-1] == '"':
         return re.sub(r'\\(["\\])', r"\1", text[1:-1])
     return text

@@ -8,7 +8,7 @@
     steps>1000 epochs>=3 duration>2h age<1d started>=2026-11-23
     a b   a AND b   a OR b   NOT a   -a   (a OR b) c
 
-Upper and lower case are the same in texts. A run that lacks a value fits no comparison with it.
+Upper and lower case are the same in texts. A run without a value does not match a comparison with it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from neurockt.query.fields import AGGREGATES, CONFIG_PREFIXES, Field, aggregate,
 from neurockt.run_info import RunInfo
 
 DEPTH_LIMIT: Final = 50
-"""Parentheses within parentheses; nobody writes more by hand."""
+"""Nested parentheses, at most."""
 
 Test = Callable[[RunInfo], bool]
 
@@ -58,7 +58,7 @@ _KEYWORD: Final = re.compile(r"(AND|OR|NOT)(?=[\s()]|\Z)")
 
 @dataclass(frozen=True)
 class Query:
-    """A filter, understood."""
+    """A parsed filter."""
 
     text: str
     fields: tuple[Field, ...]
@@ -66,12 +66,12 @@ class Query:
     test: Test
 
     def matches(self, info: RunInfo) -> bool:
-        """Whether a run fits."""
+        """Whether a run matches."""
         return self.test(info)
 
 
 def parse(text: str) -> Query:
-    """The filter that a text describes; an empty text fits every run.
+    """The filter that a text describes; an empty text matches every run.
 
     Raises:
         QueryError: it cannot be understood; the message points at the position.
@@ -80,7 +80,7 @@ def parse(text: str) -> Query:
 
 
 class _Parser:
-    """Reads a filter from left to right; one method a rule of the grammar."""
+    """Reads a filter from left to right; one method for each rule of the grammar."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -140,7 +140,7 @@ class _Parser:
     def _term(self) -> Test:
         start = self._at
         if start == len(self._text) or self._text[start] == ")" or _KEYWORD.match(self._text, start):
-            raise self._error("something to look for is missing here, such as a name or valid_loss<0.1", start)
+            raise self._error("a name or a comparison is missing here, such as a name or valid_loss<0.1", start)
         if _COMPARISON.match(self._text, start) or self._text[start] == ":":
             raise self._error("a name is missing before this, such as valid_loss<0.1 or name:resnet", start)
         if found := self._match(_REGEX):
@@ -219,7 +219,7 @@ class _Parser:
         return lambda info: any(matches(text) for text in as_texts(field.value(info)))
 
     def _value(self) -> str:
-        """A value, still in its quotes if it has some."""
+        """A value, with its quotes if it has any."""
         if self._text.startswith('"', self._at):
             return self._quoted()
         found = self._match(_VALUE)
@@ -258,7 +258,7 @@ class _Parser:
         return lambda info: (value := field.value(info)) is not None and compare(value, moment)
 
     def _matcher(self, written: str, start: int, *, whole: bool = False) -> Matcher:
-        """Whether a text holds what was written, or with ``*`` and ``?``, or where ``whole``, is it."""
+        """A test whether a text contains what was written; with ``*``, ``?`` or ``whole``, whether it equals it."""
         text = unquoted(written).casefold()
         if not written.startswith('"') and ("*" in text or "?" in text):
             glob = re.compile(fnmatch.translate(text.replace("[", "[[]")))

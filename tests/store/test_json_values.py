@@ -32,7 +32,7 @@ from neurockt import open_run
 from neurockt.errors import UsageError
 from neurockt.monitor import Recorder
 from neurockt.run_info import Attempt, RunInfo
-from neurockt.store.base.json_values import ELLIPSIS, SIZE_LIMIT, as_text, as_texts, mapping_of, plain
+from neurockt.store.base.json_values import ELLIPSIS, SIZE_LIMIT, mapping_of, plain, text_of, texts_of
 from neurockt.store.base.run_file import read_info, write_info
 
 
@@ -295,7 +295,7 @@ def test_what_is_written_is_read(config: dict[str, Any], name: Any, notes: Any, 
         read = read_info(Path(directory))
         json.loads((Path(directory) / "run.json").read_bytes(), parse_constant=pytest.fail)
     assert read.config == plain(config)
-    assert (read.name, read.notes, read.tags) == (as_text(name), as_text(notes), as_texts(tags))
+    assert (read.name, read.notes, read.tags) == (text_of(name), text_of(notes), texts_of(tags))
     assert read.attempts[0].host == "caf?"
 
 
@@ -304,7 +304,7 @@ def test_what_is_written_is_read(config: dict[str, Any], name: Any, notes: Any, 
 )
 def test_a_name_as_text(value: Any, text: str | None) -> None:
     """A seed as a name, a fold as a group: kept as they print."""
-    assert as_text(value) == text
+    assert text_of(value) == text
 
 
 @pytest.mark.parametrize(
@@ -313,7 +313,7 @@ def test_a_name_as_text(value: Any, text: str | None) -> None:
 )
 def test_tags_as_texts(value: Any, texts: tuple[str, ...]) -> None:
     """One or several, of any kind."""
-    assert as_texts(value) == texts
+    assert texts_of(value) == texts
 
 
 def test_what_holds_itself_ends() -> None:

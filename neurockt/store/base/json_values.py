@@ -162,13 +162,13 @@ def _numbers(value: Any) -> Any:
     raise TypeError
 
 
-def as_text(value: Any) -> str | None:
+def text_of(value: Any) -> str | None:
     """A name or a note as text, whatever it was given as; None stays None."""
     found = plain(value)
     return found if found is None or isinstance(found, str) else str(found)
 
 
-def as_texts(value: Any) -> tuple[str, ...]:
+def texts_of(value: Any) -> tuple[str, ...]:
     """Tags as text, from one or several, given as anything."""
     found = plain(list(value) if isinstance(value, Iterator) else value)
     items = found if isinstance(found, (list, dict)) else [found]
@@ -239,4 +239,4 @@ def mapping_of(config: Any) -> dict[str, Any]:
     except Exception as error:
         raise UsageError(f"the config cannot be read: {_refusal(config, error)}") from error
     known = "a mapping, a dataclass, an argparse.Namespace or an object with attributes"
-    raise UsageError(f"config must be {known}, not {type(config).__name__} {as_text(config)!r:.60}")
+    raise UsageError(f"config must be {known}, not {type(config).__name__} {text_of(config)!r:.60}")

@@ -12,7 +12,7 @@ from typing import Any
 from neurockt.errors import CorruptRun, FormatTooNew, RunNotFound
 from neurockt.run_info import RunInfo, TableSummary
 from neurockt.store.base import files, layout
-from neurockt.store.base.json_values import as_text, as_texts, number, plain
+from neurockt.store.base.json_values import number, plain, text_of, texts_of
 from neurockt.store.base.layout import TABLES
 
 
@@ -56,8 +56,8 @@ def to_json(info: RunInfo) -> dict[str, Any]:
     return {
         "format": layout.FORMAT_VERSION,
         **plain(document),
-        **{name: as_text(document[name]) for name in ("id", "name", "project", "group", "notes")},
-        "tags": as_texts(info.tags),
+        **{name: text_of(document[name]) for name in ("id", "name", "project", "group", "notes")},
+        "tags": texts_of(info.tags),
         "config": plain(info.config),
         **{table: _table_to_json(getattr(info, table)) for table in TABLES if table != "system" or info.system.rows},
     }
