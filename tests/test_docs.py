@@ -167,3 +167,14 @@ def test_the_numbers_of_the_format_are_those_of_the_code() -> None:
     assert f"has not moved for {liveness.STALE_SECONDS:.0f} seconds" in FORMAT
     assert f"every {timing.heartbeat:.0f} seconds while the process lives" in FORMAT
     assert f"fsynced every {timing.sync:.0f} seconds" in FORMAT
+
+
+def test_words_that_a_reader_has_to_translate_are_absent() -> None:
+    """From source and documents."""
+    odd = re.compile(r"\b(amid|anew|lest|likewise|came to|comes to)\b", re.IGNORECASE)
+    texts = [
+        path for name in ("neurockt", "viewer") for path in (ROOT / name).rglob("*") if path.suffix in (".py", ".md")
+    ]
+    texts += [ROOT / "README.md", ROOT / "CHANGELOG.md"]
+    lines = ((path, line) for path in texts for line in path.read_text(encoding="utf-8").splitlines())
+    assert [f"{path.relative_to(ROOT)}: {line.strip()}" for path, line in lines if odd.search(line)] == []
