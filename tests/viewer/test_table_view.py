@@ -332,7 +332,7 @@ def test_a_table_that_grows_keeps_one_block_of_its_last_group(tmp_path: Path) ->
     for _ in range(50):
         with recorder(train=True):
             loss(1.0)
-        rows.look()
+        rows.refresh()
         rows.update(*rows.known)
         rows.want(range(len(rows)), range(4))
         rows.load()

@@ -117,7 +117,6 @@ class ViewerApp(App[None]):
         self.animation_level = "none"
 
     async def on_mount(self) -> None:
-        """Show the runs, or the run."""
         warnings.simplefilter("ignore", NeurocktWarning)  # the screens show what cannot be read
         self.register_theme(DARK)
         self.register_theme(LIGHT)
@@ -177,7 +176,7 @@ class ViewerApp(App[None]):
         if not waiting:
             await self._hand_on()
         elif waiting == 1:
-            await self._look_after_probe()
+            await self._check_probe()
 
     async def _hand_on(self) -> None:
         """Hand the first key on, and follow its effects."""
@@ -185,7 +184,7 @@ class ViewerApp(App[None]):
         await super().on_event(self._typed[0])
         self._send_probe(ROUNDS)
         if len(self._typed) > 1:
-            await self._look_after_probe()
+            await self._check_probe()
 
     def _send_probe(self, rounds: int) -> None:
         """Send a message the way that a key's effects go: from what has the keyboard up to here."""
@@ -200,13 +199,13 @@ class ViewerApp(App[None]):
             else:
                 await self._next_key()
 
-    async def _look_after_probe(self) -> None:
+    async def _check_probe(self) -> None:
         """Go on without an answer where the probed widget has been removed, or takes too long."""
         if len(self._typed) > 1:
             if not self._probed.is_attached or time.monotonic() - self._handed_on > SETTLING_SECONDS:
                 await self._next_key()
             else:
-                self.set_timer(PROBE_SECONDS, self._look_after_probe)
+                self.set_timer(PROBE_SECONDS, self._check_probe)
 
     async def _next_key(self) -> None:
         self._typed.popleft()
@@ -214,7 +213,6 @@ class ViewerApp(App[None]):
             await self._hand_on()
 
     def action_help(self) -> None:
-        """Show the keys."""
         from neurockt_viewer.screens.help import HelpScreen
 
         if not isinstance(self.screen, HelpScreen):
@@ -228,7 +226,6 @@ class ViewerApp(App[None]):
         self.settings.save()
 
     def action_leave(self) -> None:
-        """Quit."""
         self.exit(return_code=0)
 
     def _fatal_error(self) -> None:

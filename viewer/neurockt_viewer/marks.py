@@ -10,7 +10,6 @@ class Marks:
     """Marked runs by their paths, in the order of their places."""
 
     def __init__(self) -> None:
-        """None is marked."""
         self._places: dict[Path, int] = {}
 
     def __len__(self) -> int:
@@ -33,7 +32,6 @@ class Marks:
             self._places[path] = next(place for place in range(len(taken) + 1) if place not in taken)
 
     def remove(self, path: Path) -> None:
-        """Mark a run no longer."""
         self._places.pop(path, None)
 
     def toggle(self, path: Path) -> None:

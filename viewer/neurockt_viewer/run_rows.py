@@ -87,7 +87,6 @@ class RunRows:
         return next((runs for other, runs in self._groups or [] if other.value == head.value), [])
 
     def cells(self, row: int, columns: range) -> Sequence[Cell]:
-        """The cells of one row."""
         found = self._rows[row]
         if isinstance(found, Head):
             return [self._head_cell(found, column) for column in columns]

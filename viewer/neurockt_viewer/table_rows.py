@@ -1,7 +1,7 @@
 """A table of a run as a source of rows: what is near the cursor is in memory, the rest is read when it is looked at.
 
 Two threads meet here. The screen's thread draws what is known and asks for what it wants. One thread of the
-widget reads (``load``, ``look``); what it knows it puts into ``_blocks`` and ``_single``, where a value never changes.
+widget reads (``load``, ``refresh``) and fills ``_blocks`` and ``_single``, where a value never changes.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class TableRows:
     """The rows of one table, in their order or sorted."""
 
     def __init__(self, reader: RowReader) -> None:
-        """Rows of what ``reader`` reads; none before its first ``look``."""
+        """Rows of what ``reader`` reads; none before its first ``refresh``."""
         self.on_want: Callable[[], None] = lambda: None
         """Called when other rows or columns are wanted than before."""
         self._reader = reader
@@ -182,7 +182,7 @@ class TableRows:
 
     # The thread that reads
 
-    def look(self) -> bool:
+    def refresh(self) -> bool:
         """See whether the table has grown, or has other rows since the run was resumed from a checkpoint."""
         changed = self._reader.refresh()
         if self._reader.rewinds != self._rewinds:

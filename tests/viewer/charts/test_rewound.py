@@ -75,13 +75,13 @@ def test_curves_are_drawn_anew(dead_run: Path, monkeypatch: pytest.MonkeyPatch, 
 def test_a_table_that_was_sorted_shows_the_rows_there_are(dead_run: Path) -> None:
     """In their own order again: the places it was sorted by are those of other rows."""
     rows = TableRows(open_run(dead_run).rows("steps"))
-    rows.look()
+    rows.refresh()
     rows.update(*rows.known)
     rows.sort("loss", True, np.arange(50)[::-1])
     rows.want(range(50), range(4))
     rows.load()
     recorder = train(dead_run.parent, 2, 2.0, resume=35)
-    assert rows.look()
+    assert rows.refresh()
     rows.update(*rows.known)
     rows.want(range(37), range(4))
     rows.load()

@@ -176,7 +176,7 @@ class RunSeries:
         _, batches = self.run.batches(name, [*layout.axes(KEY[name]), *metrics], after=after)
         reported = time.monotonic()
         for batch in batches:
-            self._take(name, batch, metrics)
+            self._add_rows(name, batch, metrics)
             if time.monotonic() - reported >= REPORT_SECONDS:
                 if not go_on():
                     return False
@@ -184,7 +184,7 @@ class RunSeries:
         table.complete.update(metrics)
         return True
 
-    def _take(self, name: TableName, rows: pa.Table, metrics: Sequence[str]) -> None:
+    def _add_rows(self, name: TableName, rows: pa.Table, metrics: Sequence[str]) -> None:
         """Add rows to some metrics; those that a metric has already are left out."""
         if not len(rows):
             return
@@ -278,7 +278,7 @@ class RunSeries:
                 return True  # the rows known are superseded: the next read starts again
             if len(rows):
                 self._know(name, [column for column in rows.schema.names if column not in layout.axes(KEY[name])])
-                self._take(name, rows, names)
+                self._add_rows(name, rows, names)
                 if name == "epochs":
                     self._add_ends(rows)
                 found = True

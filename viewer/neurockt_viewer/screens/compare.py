@@ -69,7 +69,6 @@ class CompareScreen(Screen[None]):
         infos: list[RunInfo]
 
         def can_replace(self, message: Message) -> bool:
-            """Only the latest counts."""
             return isinstance(message, CompareScreen.Known)
 
     def __init__(self, places: Mapping[Path, int]) -> None:
@@ -105,13 +104,11 @@ class CompareScreen(Screen[None]):
         yield KeyLine()
 
     def on_mount(self) -> None:
-        """Begin to look."""
         self._show_title()
         self.action_tab(CHARTS)
         self.run_worker(self._follow, thread=True, group="infos", exit_on_error=False)
 
     def on_unmount(self) -> None:
-        """Let the thread end."""
         self._wake.set()
 
     def _follow(self) -> None:
@@ -202,7 +199,6 @@ class CompareScreen(Screen[None]):
         return self._current in needed.get(action, range(len(TABS)))
 
     def action_tab(self, index: int) -> None:
-        """Show a tab."""
         self._current = index
         self.query_one(TabBar).show(index)
         for at, tab in enumerate(self.query_one("#tab").children):
@@ -266,7 +262,6 @@ class CompareScreen(Screen[None]):
         await export(self, "config" if self._current == CONFIG else "metrics", lambda: as_arrow(names, rows))
 
     def action_leave(self) -> None:
-        """Back to where this was opened."""
         self.dismiss(None)
 
 

@@ -44,7 +44,6 @@ class HelpScreen(ModalScreen[None]):
         self._note = note
 
     def compose(self) -> ComposeResult:
-        """One text to scroll."""
         with VerticalScroll() as box:
             box.border_title = Content("keys")
             box.border_subtitle = Content("esc closes")
@@ -53,7 +52,6 @@ class HelpScreen(ModalScreen[None]):
                 yield Static(Content(f"\n{self._note}"))
 
     def action_scroll(self, lines: int) -> None:
-        """Scroll by lines."""
         self.query_one(VerticalScroll).scroll_relative(y=lines, animate=False)
 
 

@@ -60,7 +60,6 @@ class RunScreen(Screen[None]):
         """The state of each rank, where each keeps its own rows."""
 
         def can_replace(self, message: Message) -> bool:
-            """Only the latest counts."""
             return isinstance(message, RunScreen.InfoRead)
 
     @dataclass
@@ -70,7 +69,6 @@ class RunScreen(Screen[None]):
         why: str
 
     def __init__(self, path: Path) -> None:
-        """The run at ``path``."""
         super().__init__()
         self._path = path
         self._shown = path
@@ -96,7 +94,6 @@ class RunScreen(Screen[None]):
         yield KeyLine()
 
     def on_mount(self) -> None:
-        """Show the charts, and start to follow the state."""
         self._show_title()
         self.run_worker(self._follow, thread=True, group="info", exit_on_error=False)
         self.call_after_refresh(self._show_first_tab)
@@ -107,16 +104,15 @@ class RunScreen(Screen[None]):
             await self.action_tab(0)
 
     def on_unmount(self) -> None:
-        """Let the thread end."""
         self._wake.set()
 
     # The state of the run
 
     def _follow(self) -> None:
         """Look again and again at the state of the run, in a worker's thread."""
-        background.repeat(self._look, self._wake, lambda why: self.post_message(self.InfoLost(why)))
+        background.repeat(self._read, self._wake, lambda why: self.post_message(self.InfoLost(why)))
 
-    def _look(self) -> float:
+    def _read(self) -> float:
         shown = self._shown
         if self._run is None or self._run.path != shown:
             self._run = open_run(shown)
@@ -283,10 +279,8 @@ class RunScreen(Screen[None]):
         return len(self.app.screen_stack) > 2 if action == "back" else True
 
     def action_back(self) -> None:
-        """Back to the runs."""
         self.app.pop_screen()
 
     def action_copy(self) -> None:
-        """Copy the run's path."""
         self.app.copy_to_clipboard(full_path(self._shown))
         self.notify("path copied", markup=False, timeout=2)

@@ -76,7 +76,6 @@ class RunsScreen(Screen[None]):
         listing: Listing
 
         def can_replace(self, message: Message) -> bool:
-            """Only the latest counts."""
             return isinstance(message, RunsScreen.Listed)
 
     @dataclass
@@ -86,7 +85,6 @@ class RunsScreen(Screen[None]):
         why: str
 
     def __init__(self, root: Path, settings: Settings) -> None:
-        """The runs in ``root``."""
         super().__init__()
         self._root = root
         self._watch = DirectoryWatch(
@@ -118,18 +116,16 @@ class RunsScreen(Screen[None]):
         yield KeyLine()
 
     def on_mount(self) -> None:
-        """Start reading."""
         self.query_one("#runs", Grid).focus()
         self._show_title()
         self._lay_out()
-        self.call_after_refresh(self._begin_to_look)
+        self.call_after_refresh(self._start_reading)
         self.set_interval(TICK_SECONDS, self.query_one("#runs", Grid).refresh)
 
-    def _begin_to_look(self) -> None:
+    def _start_reading(self) -> None:
         self.run_worker(self._watch.follow, thread=True, group="look", exit_on_error=False)
 
     def on_unmount(self) -> None:
-        """Let the thread end."""
         self._watch.wake.set()
 
     def on_screen_suspend(self) -> None:
@@ -142,7 +138,6 @@ class RunsScreen(Screen[None]):
         self._watch.wake.set()
 
     def on_resize(self) -> None:
-        """The preview needs room."""
         self._lay_out()
         self.refresh_bindings()
 
@@ -203,7 +198,6 @@ class RunsScreen(Screen[None]):
         self._show_empty()
 
     def _show_empty(self) -> None:
-        """Explain an empty table."""
         text = ""
         if self._listing is not None and not self._rows.shown:
             if self._listing.problems:
@@ -244,7 +238,6 @@ class RunsScreen(Screen[None]):
     # Filtering
 
     def action_filter(self) -> None:
-        """Type a filter."""
         field = self.query_one("#filter", LineInput)
         field.display = True  # now, not with the next style update: what is typed next is for this line
         self.set_focus(field)
@@ -268,7 +261,6 @@ class RunsScreen(Screen[None]):
         self.set_focus(self.query_one("#runs", Grid))
 
     def action_back(self) -> None:
-        """Clear the filter, then the marks."""
         field = self.query_one("#filter", LineInput)
         if field.value:
             field.value = ""
@@ -332,7 +324,6 @@ class RunsScreen(Screen[None]):
         self._show_title()
 
     def action_compare(self) -> None:
-        """Compare the marked runs."""
         if len(self._marks) > MOST_COMPARED:
             self.notify(f"{len(self._marks):,} runs are marked; {MOST_COMPARED} can be compared", severity="warning")
             return
@@ -352,7 +343,6 @@ class RunsScreen(Screen[None]):
         self.app.push_screen(Show("cannot be read", Content("\n").join(shown)))
 
     def action_refresh(self) -> None:
-        """Look for changes now."""
         self._watch.wake.set()
 
     def action_sort(self) -> None:
@@ -373,7 +363,6 @@ class RunsScreen(Screen[None]):
         self.action_sort()
 
     async def action_columns(self) -> None:
-        """Choose the columns and their order."""
         possible = possible_columns(self._runs)
         chosen = [field.name for field in self._rows.fields]
         titles = {name: parse_field(name).label for name in possible}
@@ -387,7 +376,6 @@ class RunsScreen(Screen[None]):
             self._arrange()
 
     async def action_group(self) -> None:
-        """Choose by what to group."""
         names = [NO_GROUPS, *group_fields(self._runs, possible_columns(self._runs))]
         await self.app.push_screen(Choose("group by", names, check=self._check_known), self._choose_group)
 
@@ -405,7 +393,6 @@ class RunsScreen(Screen[None]):
             raise UsageError(f"no run has {name}")
 
     def action_preview(self) -> None:
-        """Show or hide the preview."""
         self._settings.preview = not self._settings.preview
         self._settings.save()
         self._lay_out()

@@ -58,9 +58,9 @@ class DirectoryWatch:
 
     def follow(self) -> None:
         """Look until the worker is cancelled."""
-        background.repeat(self._look, self.wake, self._failed)
+        background.repeat(self._read, self.wake, self._failed)
 
-    def _look(self) -> float:
+    def _read(self) -> float:
         worker = get_current_worker()
         began, reported_at, changes, pending = time.thread_time(), 0.0, 0, False
         for pending in self._watcher.look():

@@ -34,7 +34,6 @@ class CellRows:
         return len(self.rows)
 
     def cells(self, row: int, columns: range) -> Sequence[Cell]:
-        """The cells of one row."""
         return self.rows[row][columns.start : columns.stop]
 
     def want(self, rows: range, columns: range) -> None:

@@ -97,7 +97,6 @@ class Chart(Widget, can_focus=True):
         settings: ChartSettings | None = None,
         **options: Any,
     ) -> None:
-        """``heading`` is any text."""
         super().__init__(**options)
         self._heading = heading
         self._settings = settings or ChartSettings()
@@ -198,11 +197,9 @@ class Chart(Widget, can_focus=True):
             self._step_cross(direction)
 
     def action_whole(self) -> None:
-        """Show everything."""
         self.change(window=None, y_window=None)
 
     def action_axis(self) -> None:
-        """The next of the x axes."""
         following = AXES[(AXES.index(self._settings.axis) + 1) % len(AXES)]
         self._move_cross(None)
         self.change(axis=following, window=None, log_x=False)
@@ -212,7 +209,6 @@ class Chart(Widget, can_focus=True):
         self.change(**{which: not getattr(self._settings, which)})
 
     def action_smooth(self, direction: int) -> None:
-        """The next smoothing."""
         at = int(np.searchsorted(SMOOTHINGS, self._settings.smoothing)) + direction
         self.change(smoothing=SMOOTHINGS[min(max(0, at), len(SMOOTHINGS) - 1)])
 
@@ -221,7 +217,6 @@ class Chart(Widget, can_focus=True):
         self.change(without_outliers=not self._settings.without_outliers)
 
     def action_letters(self) -> None:
-        """Letters on the lines."""
         self.change(letters=not self._settings.letters)
 
     def action_cross(self) -> None:
@@ -298,12 +293,10 @@ class Chart(Widget, can_focus=True):
     # Mouse
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        """Zoom in about the pointer."""
         event.stop()
         self.zoom(ZOOM**0.5, self._place_under(event))
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        """Zoom out about the pointer."""
         event.stop()
         self.zoom(ZOOM**-0.5, self._place_under(event))
 
@@ -314,7 +307,6 @@ class Chart(Widget, can_focus=True):
             self.capture_mouse()
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
-        """Drag the window along."""
         if self._dragged_from is None or self._settings.window is None:
             return
         begun, (low, high) = self._dragged_from
@@ -346,16 +338,13 @@ class Chart(Widget, can_focus=True):
     # Drawing
 
     def on_resize(self) -> None:
-        """Draw again."""
         self._redraw()
 
     def notify_style_update(self) -> None:
-        """Draw again in other colours."""
         super().notify_style_update()
         self._strips = []
 
     def render_line(self, y: int) -> Strip:
-        """A row of the chart."""
         if not self._strips:
             self._strips = self._to_strips(self.picture)
         width = self.size.width

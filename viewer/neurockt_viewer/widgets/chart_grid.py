@@ -100,11 +100,9 @@ class ChartGrid(Widget):
         yield Input(placeholder="part of a metric's name", compact=True, disabled=True)
 
     def on_mount(self) -> None:
-        """Begin to read."""
         self.run_worker(self._reader.follow, thread=True, group="charts", exit_on_error=False)
 
     def on_unmount(self) -> None:
-        """Let the thread end."""
         self._reader.wake.set()
 
     @property
@@ -339,7 +337,6 @@ class ChartGrid(Widget):
             await export(self, name, lambda: as_arrow(*points(lines, settings)))
 
     def action_search(self) -> None:
-        """Look for metrics by name."""
         field = self.query_one(Input)
         field.disabled = False
         field.display = True  # now, not with the next style update: what is typed next is for this line
@@ -371,7 +368,6 @@ class ChartGrid(Widget):
             self.charts[0].focus()
 
     def on_resize(self) -> None:
-        """Another number of charts may fit."""
         self._lay_out()
 
     def on_hide(self) -> None:

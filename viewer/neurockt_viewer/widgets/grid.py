@@ -70,41 +70,26 @@ class Grid(ScrollView, can_focus=True):
     ]
 
     @dataclass
-    class Moved(Message):
+    class Sent(Message):
+        """A message of a grid."""
+
+        grid: Grid
+
+        @property
+        def control(self) -> Grid:
+            return self.grid
+
+    class Moved(Sent):
         """The cursor is elsewhere, or something else is under it."""
 
-        grid: Grid
-
-        @property
-        def control(self) -> Grid:
-            """The grid."""
-            return self.grid
-
         def can_replace(self, message: Message) -> bool:
-            """Only where it is now matters."""
             return isinstance(message, Grid.Moved) and message.grid is self.grid
 
-    @dataclass
-    class Opened(Message):
+    class Opened(Sent):
         """A row was clicked twice."""
 
-        grid: Grid
-
-        @property
-        def control(self) -> Grid:
-            """The grid."""
-            return self.grid
-
-    @dataclass
-    class HeaderClicked(Message):
+    class HeaderClicked(Sent):
         """A column's title was clicked; the cursor is in that column."""
-
-        grid: Grid
-
-        @property
-        def control(self) -> Grid:
-            """The grid."""
-            return self.grid
 
     def __init__(self, *, cell_cursor: bool = False, **options: Any) -> None:
         """An empty grid; ``show`` gives it rows.
@@ -200,11 +185,9 @@ class Grid(ScrollView, can_focus=True):
             self.scroll_to(x, y, animate=False, force=True)
 
     def action_move(self, rows: int) -> None:
-        """The cursor some rows further."""
         self.move_to(row=self.cursor_row + rows)
 
     def action_move_column(self, columns: int) -> None:
-        """The cursor some columns further."""
         self.move_to(column=self.cursor_column + columns)
 
     def action_page(self, pages: float) -> None:
@@ -216,11 +199,9 @@ class Grid(ScrollView, can_focus=True):
         self.move_to(row=self.cursor_row + rows)
 
     def action_first(self) -> None:
-        """The cursor on the first row."""
         self.move_to(row=0)
 
     def action_last(self) -> None:
-        """The cursor on the last row."""
         self.move_to(row=len(self.source) - 1)
 
     # The mouse, and the size
@@ -244,7 +225,6 @@ class Grid(ScrollView, can_focus=True):
         return 0 if x < self._starts[self.frozen] else self.scroll_offset.x
 
     def on_resize(self) -> None:
-        """Keep the cursor visible."""
         self._reveal()
         self.redraw()
 
@@ -255,18 +235,15 @@ class Grid(ScrollView, can_focus=True):
             self.source.want(self.visible_rows, self._visible_columns())
 
     def watch_scroll_x(self, old_value: float, new_value: float) -> None:
-        """The same for columns."""
         super().watch_scroll_x(old_value, new_value)
         if round(old_value) != round(new_value):
             self.source.want(self.visible_rows, self._visible_columns())
 
     def watch_has_focus(self, value: bool) -> None:
-        """The cursor looks different."""
         super().watch_has_focus(value)
         self.refresh()
 
     def notify_style_update(self) -> None:
-        """Another theme has other colours."""
         super().notify_style_update()
         self._styles_seen.clear()
 
@@ -283,7 +260,6 @@ class Grid(ScrollView, can_focus=True):
         return range(0 if self.frozen else first, last)
 
     def render_line(self, y: int) -> Strip:
-        """One line of what is in view."""
         width = self.scrollable_content_region.width
         row = self.scroll_offset.y + y - 1
         if y == 0:

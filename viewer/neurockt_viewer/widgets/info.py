@@ -44,7 +44,6 @@ class InfoView(VerticalScroll, can_focus=True):
     ]
 
     def compose(self) -> ComposeResult:
-        """One text."""
         yield Static()
 
     def show(self, info: RunInfo, damage: tuple[str, ...] = (), origin: Origin | None = None) -> None:

@@ -33,7 +33,6 @@ class KeyLine(Widget):
         self._right: list[_Key] = []
 
     def on_mount(self) -> None:
-        """Follow changes of the bindings."""
         self.screen.bindings_updated_signal.subscribe(self, self._changed)
 
     def _changed(self, screen: Screen[object]) -> None:
@@ -70,14 +69,12 @@ class KeyLine(Widget):
         return placed
 
     def render(self) -> RenderResult:
-        """One line."""
         line = Content("")
         for x, key in self._placed():
             line = line.pad_right(x - line.cell_length) + key.shown
         return line
 
     async def on_click(self, event: events.Click) -> None:
-        """The same as the key."""
         x = event.x - self.gutter.left
         for start, key in self._placed():
             if start <= x < start + key.shown.cell_length:

@@ -25,7 +25,6 @@ class LineInput(Input):
         kept: bool
 
     def action_leave(self, kept: bool) -> None:
-        """Leave the line."""
         if not kept:
             self.value = ""
         self.post_message(self.Left(kept))

@@ -40,12 +40,10 @@ class Preview(Vertical):
     _text = Content("")
 
     def compose(self) -> ComposeResult:
-        """A text to scroll, and the chart."""
         yield VerticalScroll(Static(), can_focus=False)
         yield PreviewChart()
 
     def on_resize(self) -> None:
-        """The chart needs room."""
         self.query_one(PreviewChart).display = self.size.height >= LEAST_HEIGHT
 
     def show(self, info: RunInfo | None) -> None:

@@ -44,7 +44,6 @@ class PreviewChart(Vertical):
         lines: list[Line]
 
     def __init__(self, **options: Any) -> None:
-        """Empty."""
         super().__init__(**options)
         self._wanted: Path | None = None
         self._rows = -1
@@ -52,7 +51,6 @@ class PreviewChart(Vertical):
         self._reading = threading.Lock()
 
     def show_run(self, info: RunInfo | None) -> None:
-        """Draw this run soon; nothing for None."""
         rows = info.steps.rows + info.epochs.rows if info else 0
         path = info.path if info else None
         if (path, rows) == (self._wanted, self._rows):

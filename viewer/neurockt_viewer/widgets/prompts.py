@@ -59,7 +59,6 @@ class Ask(Prompt[Any]):
         self._check = check
 
     def compose(self) -> ComposeResult:
-        """The question and the line."""
         with Vertical() as box:
             box.border_title = Content(self._question)
             box.border_subtitle = Content("esc cancels")
@@ -68,7 +67,6 @@ class Ask(Prompt[Any]):
             yield Static(Content(self._hint), classes="hint")
 
     def on_mount(self) -> None:
-        """Ready to type."""
         self.set_focus(self.query_one(Input))
 
     @on(Input.Submitted)
@@ -107,7 +105,6 @@ class Show(Prompt[None]):
         self._text = text
 
     def compose(self) -> ComposeResult:
-        """The text."""
         with Vertical() as box:
             box.border_title = Content(self._title)
             box.border_subtitle = Content("esc closes")
@@ -115,7 +112,6 @@ class Show(Prompt[None]):
                 yield Static(self._text)
 
     def action_scroll(self, lines: int) -> None:
-        """Scroll by lines."""
         self.query_one(VerticalScroll).scroll_relative(y=lines, animate=False)
 
 
@@ -138,7 +134,6 @@ class Choices:
         return len(self.names)
 
     def cells(self, row: int, columns: range) -> Sequence[Cell]:
-        """A mark and the name."""
         name = self.names[row]
         ticked = name in self.chosen
         cells = [Cell("✓" if ticked else "", "good"), Cell(self._title(name), "strong" if ticked else "")]
@@ -194,7 +189,6 @@ class Choose(Prompt[list[str]]):
         self._check = check
 
     def compose(self) -> ComposeResult:
-        """A line to narrow the list, and the list."""
         with Vertical() as box:
             box.border_title = Content(self._question)
             yield Input(placeholder="type to narrow the list", compact=True)
@@ -205,7 +199,6 @@ class Choose(Prompt[list[str]]):
             yield Static(Content(hint), classes="hint")
 
     def on_mount(self) -> None:
-        """Ready for the keys."""
         self._list()
         self.set_focus(self.query_one(Grid) if self._several else self.query_one(Input))
 
@@ -250,11 +243,9 @@ class Choose(Prompt[list[str]]):
         self.action_apply()
 
     def action_to_list(self) -> None:
-        """The keys to the list."""
         self.set_focus(self.query_one(Grid))
 
     def action_to_input(self) -> None:
-        """The keys to the line."""
         self.set_focus(self.query_one(Input))
 
     def action_tick(self) -> None:
@@ -285,7 +276,6 @@ class Choose(Prompt[list[str]]):
             grid.move_to(row=grid.source.names.index(name))
 
     def action_reset(self) -> None:
-        """Choose nothing: the default columns."""
         self.dismiss([])
 
     def action_apply(self) -> None:

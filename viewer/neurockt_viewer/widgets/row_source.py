@@ -59,7 +59,6 @@ class NoRows:
         return 0
 
     def cells(self, row: int, columns: range) -> Sequence[Cell] | None:
-        """Never asked for."""
         return None
 
     def want(self, rows: range, columns: range) -> None:

@@ -51,11 +51,9 @@ class TabBar(Widget):
         return pieces
 
     def render(self) -> Content:
-        """All of them in a row."""
         return Content(" ").join(self._pieces())
 
     def on_click(self, event: events.Click) -> None:
-        """Which tab was meant."""
         x = event.x - 1
         for index, piece in enumerate(self._pieces()):
             if 0 <= x < piece.cell_length:

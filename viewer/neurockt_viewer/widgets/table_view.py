@@ -76,7 +76,6 @@ class TableView(Vertical):
         columns: tuple[str, ...]
 
         def can_replace(self, message: Message) -> bool:
-            """Only the latest counts."""
             return isinstance(message, TableView.Grew)
 
     @dataclass
@@ -84,7 +83,6 @@ class TableView(Vertical):
         """What was wanted is there."""
 
         def can_replace(self, message: Message) -> bool:
-            """Once is enough."""
             return isinstance(message, TableView.Loaded)
 
     @dataclass
@@ -98,7 +96,6 @@ class TableView(Vertical):
         """A job has gone on."""
 
         def can_replace(self, message: Message) -> bool:
-            """Once is enough."""
             return isinstance(message, TableView.Progress)
 
     @dataclass
@@ -133,17 +130,14 @@ class TableView(Vertical):
         self._unseen = 0
 
     def compose(self) -> ComposeResult:
-        """The rows, and the line below them."""
         yield Grid(cell_cursor=True)
         yield Static(classes="status")
 
     def on_mount(self) -> None:
-        """Begin to read."""
         self._show_status()
         self.run_worker(self._follow, thread=True, group="table", exit_on_error=False)
 
     def on_unmount(self) -> None:
-        """Let the threads end."""
         self._wake.set()
         if self._job:
             self._job.stopped = True
@@ -186,7 +180,7 @@ class TableView(Vertical):
         assert rows is not None
         grew, due = False, self._looked + POLL_SECONDS
         if live != self._was_live or (live and now >= due):
-            grew = rows.look()  # once more, too, when the run has ended
+            grew = rows.refresh()  # once more, too, when the run has ended
             self._looked, due = now, now + POLL_SECONDS
         self._was_live = live
         loaded = rows.load()
@@ -201,7 +195,7 @@ class TableView(Vertical):
         from neurockt_viewer.table_rows import TableRows
 
         rows = TableRows(open_run(self._path).rows(self._table))
-        rows.look()
+        rows.refresh()
         rows.update(*rows.known)
         begin = max(0, len(rows) - len(FIRST_ROWS)) if self._live else 0
         rows.want(range(begin, min(len(rows), begin + len(FIRST_ROWS))), FIRST_COLUMNS)
@@ -321,7 +315,6 @@ class TableView(Vertical):
         return self._job is not None if action == "stop" else True
 
     def action_stop(self) -> None:
-        """Stop the job."""
         if self._job is not None:
             self._job.stopped = True
             self._job = None
@@ -433,7 +426,6 @@ class TableView(Vertical):
     # Columns, copy, export
 
     def action_hide(self) -> None:
-        """Hide the column under the cursor."""
         rows, name = self._rows, self.grid.column_key
         if rows is not None and name is not None and len(rows.names) > 1:
             rows.hidden.add(name)
@@ -441,7 +433,6 @@ class TableView(Vertical):
             self.grid.show(rows)
 
     def action_unhide(self) -> None:
-        """Show all columns."""
         if self._rows is not None:
             self._rows.hidden.clear()
             self._rows.arrange()
@@ -455,7 +446,6 @@ class TableView(Vertical):
         grid.redraw()
 
     def action_copy(self) -> None:
-        """Copy the exact value under the cursor."""
         name = self.grid.column_key
         if self._rows is not None and name is not None and len(self._rows):
             self.app.copy_to_clipboard(self._rows.value(self.grid.cursor_row, name).replace(",", ""))
