@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -184,6 +185,19 @@ def test_long_ranks_are_read_piece_by_piece(tmp_path: Path, monkeypatch: pytest.
     each = [np.concatenate([blocks[name].values for blocks in found]).tolist() for name in ("step", "rank")]
     assert list(zip(*each, strict=True)) == expected
     assert [rows.position_of(number) for number in (1, 8, 151, 999)] == [0, 21, 307, 356]
+
+
+def test_a_rank_whose_description_is_damaged_does_not_hide_the_others(ranked_run: Path, tmp_path: Path) -> None:
+    """Its rows are read, and it counts as killed."""
+    copy = Path(shutil.copytree(ranked_run, tmp_path / "copy"))
+    (copy / "rank-001" / "run.json").write_text("{")
+    run = open_run(copy)
+    assert run.rank_states() == {0: "finished", 1: "killed", 2: "killed", 3: "finished"}
+    assert (len(run.steps()), run.settled("steps"), len(run.follow().steps)) == (150, 40, 150)
+    assert run.current_info().steps.columns["loss"].count == 108
+    (copy / "rank-001" / "run.json").unlink()
+    (copy / "rank-001" / "run.json").symlink_to("run.json")
+    assert run.rank_states()[1] == "killed"
 
 
 def _same(left: pa.Table, right: pa.Table) -> bool:

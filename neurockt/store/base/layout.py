@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from pathlib import Path
@@ -84,7 +85,16 @@ def rank_paths(run_dir: Path) -> dict[int, Path]:
     except OSError:
         return {}
     ranks = sorted(int(name.removeprefix("rank-")) for name in names)
-    return {rank: rank_path(run_dir, rank) for rank in ranks if (rank_path(run_dir, rank) / RUN_FILE).exists()}
+    return {rank: rank_path(run_dir, rank) for rank in ranks if _exists(rank_path(run_dir, rank) / RUN_FILE)}
+
+
+def _exists(path: Path) -> bool:
+    """Whether there is such a file, or may be: the file system may refuse to say."""
+    try:
+        path.stat()
+    except OSError as error:
+        return error.errno not in (errno.ENOENT, errno.ENOTDIR)
+    return True
 
 
 def journal_path(run_dir: Path, table: TableName) -> Path:

@@ -59,9 +59,10 @@ class RankedRun(Run):
         return frozenset(f"{rank}/{name}" for rank, path in ranks for name in layout.superseded_names(path))
 
     def settled(self, table: TableName) -> int:
-        last = {rank: self.rank(rank).settled(table) for rank in self.ranks}
+        readers = RankedReader(self.path, table).readers()
+        last = {rank: reader.last_number() for rank, reader in readers.items()}
         states = self.rank_states()
-        live = [number for rank, number in last.items() if number and states[rank] == "running"]
+        live = [number for rank, number in last.items() if number and states.get(rank) == "running"]
         return min(live) if live else max(last.values(), default=0)
 
     def _reader(self, table: TableName) -> TableReader:
@@ -88,7 +89,7 @@ class RankedReader(TableReader):
         self, columns: Sequence[str] | None = None, *, after: int = 0, until: int | None = None
     ) -> tuple[pa.Schema, Iterator[pa.Table]]:
         """As of one rank, with the column ``rank``."""
-        readers = self._readers()
+        readers = self.readers()
         snapshots = {rank: reader.snapshot() for rank, reader in readers.items()}
         known = dict.fromkeys(name for snapshot in snapshots.values() for name in snapshot.columns)
         wanted = self._schema(known if any(snapshots.values()) else None, columns)
@@ -105,18 +106,19 @@ class RankedReader(TableReader):
 
     def outline(self) -> Outline:
         """The row groups of the ranks, one rank after the other."""
-        snapshots = [reader.snapshot() for reader in self._readers().values()]
+        snapshots = [reader.snapshot() for reader in self.readers().values()]
         footers = [part.metadata for snapshot in snapshots for _, part in snapshot.parts]
         return outline_of(footers, [rows for snapshot in snapshots for rows in snapshot.rows], self._key)
 
     def last_number(self) -> int:
-        return max((reader.last_number() for reader in self._readers().values()), default=0)
+        return max((reader.last_number() for reader in self.readers().values()), default=0)
 
     def _fields(self, metrics: Iterable[str]) -> pa.Schema:
         schema = parts.table_schema((name for name in metrics if name != RANK), self._key)
         return schema.insert(0, pa.field(RANK, pa.int64(), nullable=False))
 
-    def _readers(self) -> dict[int, TableReader]:
+    def readers(self) -> dict[int, TableReader]:
+        """The readers of the ranks."""
         return {rank: TableReader(path, self._table) for rank, path in layout.rank_paths(self._run_dir).items()}
 
 

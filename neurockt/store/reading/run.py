@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from neurockt.errors import NeurocktWarning, RunNotFound
+from neurockt.errors import NeurocktError, NeurocktWarning, RunNotFound
 from neurockt.run_info import RunInfo, State, TableSummary
 from neurockt.store.base.layout import KEY, TABLES, TableName, expanded, rank_paths, superseded_names, superseded_paths
 from neurockt.store.base.run_file import read_info
@@ -218,7 +218,13 @@ class Run:
 
     def rank_states(self) -> dict[int, State]:
         """The state of each rank that keeps its own rows: one may be dead while the others go on."""
-        return {rank: self.rank(rank).state for rank in self.ranks}
+        return {rank: self._rank_state(path) for rank, path in rank_paths(self.path).items()}
+
+    def _rank_state(self, path: Path) -> State:
+        try:
+            return self._liveness.infer(read_info(path)).state
+        except NeurocktError:
+            return "killed"  # for all that can be read of it
 
     def rank(self, rank: int) -> Run:
         """One rank's own rows, as a run.
