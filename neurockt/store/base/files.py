@@ -130,8 +130,8 @@ def read_json(path: Path) -> Any:
     data = read(path)
     try:
         return msgspec.json.decode(data)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise ValueError(str(error)) from None
 
 
 def from_json(kind: type[Kind], document: Any, *, strict: bool = True) -> Kind:
