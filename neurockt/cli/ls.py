@@ -105,7 +105,7 @@ def default_columns(runs: Sequence[RunInfo]) -> list[Field]:
 
 def _print_runs(runs: Sequence[RunInfo], columns: Sequence[Field]) -> None:
     right = [field.kind in ("number", "duration") or _all_numbers(field, runs) for field in columns]
-    rows = [[output.show_value(field, info) for field in columns] for info in runs]
+    rows = [[output.show(field.value(info), field.kind) for field in columns] for info in runs]
     for line in output.table_lines([field.label for field in columns], rows, right=right, uncut=("id", "path")):
         print(line)
 

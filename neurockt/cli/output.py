@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Final, TextIO
 
 from neurockt.formatting import clean, clip, display_width, format_value, pad
-from neurockt.query.fields import Field, Kind
+from neurockt.query.fields import Kind
 from neurockt.run_info import RunInfo
 from neurockt.store import plain, to_json
 
@@ -67,11 +67,6 @@ def run_to_json(info: RunInfo) -> dict[str, Any]:
 def value_to_json(value: Any) -> Any:
     """A field's value as JSON holds it; moments in ISO form."""
     return value.isoformat() if isinstance(value, datetime) else plain(value)
-
-
-def show_value(field: Field, info: RunInfo) -> str:
-    """A field's value for a person."""
-    return show(field.value(info), field.kind)
 
 
 def show(value: Any, kind: Kind = "any") -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -35,7 +35,6 @@ class ServerRun:
     config: dict[str, Any]
     tags: tuple[str, ...] = ()
     name: str = ""
-    summary: dict[str, Any] = field(default_factory=dict)
     samples: int = 0
     """Lines of its system metrics."""
 
@@ -127,13 +126,10 @@ def _server_run(found: dict[str, Any]) -> ServerRun:
         config=json.loads(found.get("config") or "{}") or {},
         tags=tuple(found.get("tags") or ()),
         name=found.get("displayName") or "",
-        summary=json.loads(found.get("summaryMetrics") or "{}") or {},
     )
 
 
-_RUN_FIELDS: Final = (
-    "id name displayName state config tags historyLineCount historyTail historyKeys summaryMetrics eventsLineCount"
-)
+_RUN_FIELDS: Final = "id name displayName state config tags historyLineCount historyTail historyKeys eventsLineCount"
 
 _RUN: Final = f"""query Run($project: String!, $entity: String!, $name: String!) {{
   project(name: $project, entityName: $entity) {{ run(name: $name) {{ {_RUN_FIELDS} }} }}

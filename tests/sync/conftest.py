@@ -66,7 +66,7 @@ def make_run(root: Path) -> Iterator[MakeRun]:
         resume: int | None = None,
         **about: Any,
     ) -> Path:
-        recorder = Recorder(where, quiet=True, **about)
+        recorder = Recorder(where, quiet=True, resume=True if resume is not None else None, **about)
         made.append(recorder)
         if resume is not None:
             recorder.resume(resume)
