@@ -30,7 +30,6 @@ class Config(dict[str, Any]):
         self._listeners[:] = [listener]
 
     def replace(self, config: Any) -> None:
-        """Hold this and nothing else."""
         items = dict(mapping_of(config))
         super().clear()
         self.update(items)

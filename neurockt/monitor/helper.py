@@ -19,7 +19,6 @@ class RecorderHelper:
     """Makes functions, modules and torchmetrics record what they return."""
 
     def __init__(self, recorder: Recorder) -> None:
-        """Records to ``recorder``."""
         self._recorder = recorder
 
     def metric(self, aggregator: Aggregator | None = None, /, **callables: Any) -> dict[str, Any]:
@@ -115,7 +114,6 @@ class _Hook:
         self._module = module
 
     def __deepcopy__(self, memo: dict[int, Any]) -> _Hook:
-        """A copied module records to the same column."""
         return self
 
     def __reduce__(self) -> tuple[Callable[..., _Hook], tuple[Any, ...]]:

@@ -30,11 +30,7 @@ _ANIMALS: Final = (
 
 
 def check_metric_name(name: object) -> str:
-    """Returns ``name`` if a metric may have it.
-
-    Raises:
-        InvalidName: it is not a text, empty, too long, one of the recorder's own, or contains control characters.
-    """
+    """Returns ``name`` if a metric may have it, else raises InvalidName."""
     if not isinstance(name, str):
         raise InvalidName(f"a metric's name is text, not {type(name).__name__} {name!r:.60}")
     if not name:
@@ -49,11 +45,7 @@ def check_metric_name(name: object) -> str:
 
 
 def check_run_id(run_id: str) -> str:
-    """Returns ``run_id`` if a directory can have this name.
-
-    Raises:
-        UsageError: it contains other characters than letters, digits, dots, dashes and underscores, or is too long.
-    """
+    """Returns ``run_id`` if a directory can have this name, else raises UsageError."""
     if not isinstance(run_id, str) or not _RUN_ID.fullmatch(run_id):
         raise UsageError(
             f"run_id {run_id!r:.140} cannot name a directory: use up to 128 letters, digits, '.', '_' and '-', "

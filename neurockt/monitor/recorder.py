@@ -224,7 +224,6 @@ class Recorder:
 
     @property
     def name(self) -> str | None:
-        """What the run is called; None where it has no name."""
         return self._session.destination.info.name
 
     def __repr__(self) -> str:
@@ -240,7 +239,6 @@ class Recorder:
         self._session.leave(error)
 
     def __copy__(self) -> Recorder:
-        """A copied model keeps recording to the same run."""
         return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Recorder:
@@ -252,7 +250,6 @@ class Recorder:
 
 
 def _one_of(train: bool | None, training: bool | None) -> bool:
-    """Whether a block is for training, by either of the two names."""
     if train is not None:
         raise UsageError("give train= or training=, not both: they mean the same")
     if training is None:

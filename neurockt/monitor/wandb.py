@@ -135,7 +135,6 @@ class _Upload:
         self._warn = warn
 
     def begin(self, writer: RunWriter) -> None:
-        """The run directory has been created."""
         info = writer.info
         if info.rank in (None, 0):  # the whole of a run whose ranks keep their own rows is one run in W&B
             run_dir = info.path if info.rank is None else info.path.parent
@@ -145,7 +144,6 @@ class _Upload:
                 self.uploader = Uploader(run_dir, self._wanted.environment, self._warn)
 
     def finish(self, ending: Ending | None) -> None:
-        """The run has ended."""
         if self.uploader is not None:
             # a job that is being stopped has no time to wait; the process goes on as long as it is let
             is_stopped = ending is not None and ending.state == "preempted"

@@ -40,8 +40,7 @@ class Gate:
         """None between blocks; ``CLOSED`` where the session has to be asked before one can be opened."""
 
 
-class Closed:
-    """No block is open, and none may be opened without asking."""
+class Closed: ...
 
 
 CLOSED: Final = Closed()
@@ -51,18 +50,15 @@ class Block:
     """One of a recorder's two blocks, entered again and again: a training step, or a validation.
 
     Each collector has a slot. A slot that holds a float is a finished cell (``NULL`` when nothing was called), so the
-    usual row, one loss that was computed once, is stored as it is. A slot that holds its collector has values that must
-    be reduced first.
+    usual row, one loss that was computed once, is stored as it is. A slot that holds its collector must be reduced.
 
-    The block stays open until its row is stored. So one whose end was interrupted, by Ctrl-C for instance, is still
-    open when the next block is entered, which then removes what is left of it.
+    An end that was interrupted, by Ctrl-C for instance, leaves the block open; the next one to open removes its rest.
     """
 
     def __init__(self, session: Session, gate: Gate, rows: RowQueue) -> None:
         self.collectors: dict[str, Collector] = {}
         """By the name they were declared under, in that order."""
         self.slots: list[float | Collector] = []
-        """One for each collector; always the same list."""
         self.rows = rows
         self.outer: Block | None = None
         """The other block, where this one was opened inside it; it is open again afterwards."""
@@ -71,7 +67,6 @@ class Block:
         self._session = session
         self._gate = gate
         self.owners: dict[str, str] = {}
-        """The metric's name for each column; results that are dicts add to it."""
         self._late: list[tuple[str, ...]] = []  # columns of the collectors whose results may add to them
         self._slot_of: dict[str, int] = {}
         self._declared_at: dict[str, int] = {}  # how many rows there were; mistakes raise in the first row after that
@@ -80,16 +75,10 @@ class Block:
 
     @property
     def is_open(self) -> bool:
-        """Whether values are collected now."""
         return self._gate.block is self
 
     def declare(self, name: str, collector: Collector) -> int:
-        """Collect for this metric too, from the next row on; gives its slot.
-
-        Raises:
-            InvalidName: the name cannot be a column.
-            UsageError: a column of that name exists.
-        """
+        """Collect for this metric too, from the next row on; gives its slot. Raises InvalidName or UsageError."""
         check_metric_name(name)
         for column in collector.columns:
             check_metric_name(column)
@@ -113,7 +102,6 @@ class Block:
         return self._slot_of[name]
 
     def decorator(self, name: str, aggregator: Aggregator | None) -> Callable[[Callable[P, R]], Callable[P, R]]:
-        """Makes functions record what they return inside this block, as a column of that name."""
         known = self.collectors.get(name)
         if isinstance(known, ValueCollector):  # a notebook cell that is run again, or two functions with one column
             collector, slot = known, self._slot_of[name]
@@ -136,7 +124,6 @@ class Block:
             raise UsageError(f"{name!r} is recorded already, by a module; choose another name")
 
     def _refresh(self, name: str) -> None:
-        """Find out how a collector reduces its values: it is new, or reduces them in another way."""
         self._declared_at[name] = self.rows.recorded
         slot, collector = self._slot_of[name], self.collectors[name]
         blank = NULL if isinstance(collector, ValueCollector) and collector.means else collector
@@ -159,8 +146,8 @@ class Block:
     def keep(self, slot: int, collector: Collector, value: Any) -> None:
         """Collect a value that cannot be its slot's only content: no plain float, or not the first.
 
-        Several threads may call this at once. Nothing is called between taking the slot's content and replacing it, so
-        the interpreter does not switch threads there, and only one of them finds the first value.
+        Several threads may call this at once. The interpreter does not switch threads between taking the slot's content
+        and replacing it, since nothing is called there; so only one of them finds the first value.
         """
         slots = self.slots
         cell, slots[slot] = slots[slot], collector
@@ -211,7 +198,6 @@ class Block:
             self._session.faults.warn_once(name, f"{mistake}; its value is null")
 
     def close(self) -> None:
-        """Remove what was collected, and let another block open."""
         for cell in self.slots:
             if not isinstance(cell, float):
                 cell.end()
@@ -243,7 +229,6 @@ class Block:
         return mistakes
 
     def _row(self) -> tuple[list[Cell], dict[str, UsageError]]:
-        """The row of the block that has ended, and the user's mistakes by the metric's name."""
         row: list[Cell] = []
         mistakes: dict[str, UsageError] = {}
         for name, cell in zip(self.collectors, self.slots, strict=True):

@@ -28,8 +28,6 @@ Cell = float | Arrival
 
 
 class Collector(Protocol):
-    """Gathers values while its block is open."""
-
     columns: tuple[str, ...]
     has_values: bool
     """Whether it reduces values that calls returned."""
@@ -42,20 +40,16 @@ class Collector(Protocol):
     def end(self) -> None:
         """A block has ended, with a row or without: forget what was gathered."""
 
-    def keep(self, value: Any) -> None:
-        """Gather what a call returned."""
+    def keep(self, value: Any) -> None: ...
 
     def take(self, row: list[Cell]) -> UsageError | None:
         """Add one cell per column to ``row``; returns the user's mistake, whose cells are null."""
 
 
 class ValueCollector:
-    """The values that calls returned, reduced by an aggregator."""
-
     has_values = True
 
     def __init__(self, name: str, aggregator: Aggregator | None) -> None:
-        """Raises UsageError if the aggregator cannot be one."""
         self.columns: tuple[str, ...] = (name,)
         self.handles: list[Any] = []
         self.values: list[Any] = []
@@ -99,14 +93,10 @@ class ValueCollector:
         return values
 
     def share(self, *, over_all: bool) -> Partial:
-        """What this rank's values contribute to the column over all ranks.
+        """What this rank's values contribute to the column over all ranks. Raises UsageError if they cannot be reduced.
 
-        Args:
-            over_all: each value has the same weight, and so has the number of a user's own aggregator. Otherwise: the
-                number that this rank would record alone.
-
-        Raises:
-            UsageError: the values cannot be reduced.
+        With ``over_all`` each value has the same weight, and so has the number of a user's own aggregator. Without, the
+        share is the number that this rank would record alone.
         """
         if not self.values:
             return Partial(0.0, 0)
@@ -120,18 +110,13 @@ class ValueCollector:
 
 
 def aggregated(name: str, aggregate: Aggregator, values: list[Any]) -> Cell:
-    """One number from the values of a block.
-
-    Raises:
-        UsageError: the aggregator failed, or did not return one number. The message names the metric.
-    """
+    """One number from the values of a block. Raises UsageError, which names the metric, where that fails."""
     with naming(name):
         return number(aggregate(values))
 
 
 @contextmanager
 def naming(name: str) -> Iterator[None]:
-    """Have every error name the metric."""
     try:
         yield
     except UsageError as error:

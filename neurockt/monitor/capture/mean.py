@@ -14,11 +14,7 @@ Aggregator = Callable[[list[Any]], Any]
 
 
 def check_aggregator(name: str, aggregator: Any) -> None:
-    """Refuse what cannot reduce a list of values.
-
-    Raises:
-        UsageError: it is not callable, a function of torch, which takes one tensor, or a torchmetric.
-    """
+    """Raise UsageError for what cannot reduce a list: no callable, a function of torch, or a torchmetric."""
     if aggregator is None:
         return
     if not callable(aggregator):
@@ -38,7 +34,6 @@ def check_aggregator(name: str, aggregator: Any) -> None:
 
 
 def _is_of_torch(function: Any) -> bool:
-    """Whether this is ``torch.mean``, ``torch.Tensor.mean`` or the like."""
     owner = getattr(function, "__objclass__", None) or getattr(function, "__self__", None)
     module = getattr(function, "__module__", None) or getattr(owner, "__module__", None) or type(owner).__module__
     return "torch" in sys.modules and str(module).partition(".")[0] == "torch" and not isinstance(function, type)
@@ -57,17 +52,12 @@ def torch_mean(values: Sequence[Any]) -> Any:
 
 
 def mean(values: Sequence[float | Partial | NotNumeric]) -> Any:
-    """The mean of values that ``partial`` has prepared."""
     total, count = summed(values)
     return total / count if count else float("nan")
 
 
 def summed(values: Sequence[float | Partial | NotNumeric]) -> Partial:
-    """The sum and the number of elements of values that ``partial`` has prepared.
-
-    Raises:
-        UsageError: a value is not numeric.
-    """
+    """The sum and the number of elements of values that ``partial`` has prepared. Raises UsageError if not numeric."""
     total: Any = 0.0
     count = 0
     for value in values:

@@ -18,13 +18,10 @@ BIG: Final = 10**18
 
 
 class Arrival(Protocol):
-    """A number that is being copied from an accelerator."""
-
     def ready(self) -> bool:
         """Whether the number has arrived; never waits."""
 
-    def wait(self) -> float:
-        """The number; waits until it has arrived."""
+    def wait(self) -> float: ...
 
 
 class Partial(NamedTuple):
@@ -36,13 +33,10 @@ class Partial(NamedTuple):
 
 
 class NotNumeric(NamedTuple):
-    """Stands for a value that has no number in it."""
-
     description: str
 
 
 def is_tensor(value: Any) -> bool:
-    """Whether ``value`` is a ``torch.Tensor``."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, torch.Tensor)
 
@@ -53,7 +47,6 @@ def detached(value: Any) -> Any:
 
 
 def is_on_cuda(value: Any) -> bool:
-    """Whether ``value`` is a tensor on a CUDA device."""
     return is_tensor(value) and bool(value.is_cuda)
 
 
@@ -63,7 +56,6 @@ def is_capturing() -> bool:
 
 
 def current_stream(tensor: Any) -> Any:
-    """The current stream of the tensor's device."""
     return sys.modules["torch"].cuda.current_stream(tensor.device)
 
 
@@ -133,11 +125,7 @@ def _partial_of_tensor(tensor: Any) -> float | Partial | NotNumeric:
 
 
 def number(value: Any) -> float | Arrival:
-    """The result of an aggregator or of ``compute()``, as a float, or as a float on its way.
-
-    Raises:
-        UsageError: it is not one real number.
-    """
+    """A result as a float, or as one on its way. Raises UsageError if it is not one real number."""
     part = partial(value)
     if isinstance(part, NotNumeric):
         raise UsageError(f"expected one number, got {part.description}")
@@ -149,7 +137,6 @@ def number(value: Any) -> float | Arrival:
 
 
 def describe(value: Any) -> str:
-    """The kind of a value, with its shape or the beginning of its text."""
     kind = type(value).__name__
     if value is None:
         return "None"
@@ -198,7 +185,6 @@ class _Landings:
         self._free: list[Any] = []
 
     def take(self) -> Any:
-        """A free slot: a 0-d tensor."""
         try:
             return self._free.pop()
         except IndexError:

@@ -28,8 +28,6 @@ MERGEABLE: Final = frozenset({"dim_zero_sum", "dim_zero_max", "dim_zero_min"})
 
 
 class Output(NamedTuple):
-    """What a call of a torchmetric returned."""
-
     column: str
     copy: Any
     """The metric that was called, if it is a copy of the one that was declared; otherwise None."""
@@ -37,7 +35,6 @@ class Output(NamedTuple):
 
 
 def is_torchmetric(value: Any) -> bool:
-    """Whether this is a ``Metric``, a ``MetricCollection`` or a ``MetricTracker``."""
     torchmetrics = sys.modules.get("torchmetrics")
     return torchmetrics is not None and isinstance(
         value, (torchmetrics.Metric, torchmetrics.MetricCollection, torchmetrics.MetricTracker)
@@ -54,11 +51,7 @@ class MetricCollector:
     """
 
     def __init__(self, name: str, metric: Any, aggregator: Aggregator | None, owners: dict[str, str]) -> None:
-        """``owners`` maps each column of the table to its metric's name; columns that appear later are added.
-
-        Raises:
-            UsageError: the aggregator cannot be one.
-        """
+        """``owners`` maps each column of the table to its metric's name; columns that appear later are added."""
         check_aggregator(name, aggregator)
         self._name = name
         self._metric = metric
@@ -82,7 +75,6 @@ class MetricCollector:
         return {self._name: self._metric}
 
     def called(self) -> bool:
-        """Whether it was fed in this block."""
         return bool(self._called) or _feeds(self._metric) != self._before
 
     def begin(self) -> None:
@@ -123,8 +115,7 @@ class MetricCollector:
     def take(self, row: list[Cell], *, over_all: bool = False) -> UsageError | None:
         """As every collector does.
 
-        Args:
-            over_all: compute over all ranks, also what was not fed on this one; all ranks must do so at once.
+        With ``over_all`` compute over all ranks, also what was not fed on this one; all ranks must do so at once.
         """
         cells: dict[str, Cell] = {}
         mistakes: list[UsageError] = []
@@ -169,7 +160,6 @@ class MetricCollector:
         return fed
 
     def _add_columns(self, found: Mapping[str, Any], mistakes: list[UsageError]) -> None:
-        """Columns that appear in a result take the place of the metric's own."""
         new: list[str] = []
         for column in found:
             if self._owners.get(column) != self._name:
@@ -257,11 +247,7 @@ def _drop_graphs(metric: Any) -> None:
 
 
 def _computed(column: str, metric: Any) -> Any:
-    """What has been accumulated, without a graph.
-
-    Raises:
-        UsageError: ``compute()`` failed.
-    """
+    """What has been accumulated, without a graph. Raises UsageError if ``compute()`` fails."""
     with naming(column), sys.modules["torch"].no_grad():
         if _feeds(metric):
             return metric.compute()
@@ -284,7 +270,6 @@ def _flat(column: str, result: Any, *, vectors: bool) -> Iterator[tuple[str, Any
 
 @contextmanager
 def _collecting(mistakes: list[UsageError]) -> Iterator[None]:
-    """Within, a mistake ends the block and is kept."""
     try:
         yield
     except UsageError as mistake:
@@ -292,7 +277,6 @@ def _collecting(mistakes: list[UsageError]) -> Iterator[None]:
 
 
 def _together(mistakes: list[UsageError]) -> UsageError | None:
-    """Several mistakes as one."""
     return UsageError("; ".join(map(str, mistakes))) if len(mistakes) > 1 else next(iter(mistakes), None)
 
 

@@ -35,7 +35,6 @@ _NAMES: Final = frozenset("function gate block slots slot collector value NULL t
 
 
 def recorded(function: Callable[P, R], gate: Gate, block: Block, slot: int, collector: Collector) -> Callable[P, R]:
-    """``function``, collecting what it returns while ``block`` is open."""
     parameters, arguments, defaults = _parameters(function)
     namespace: dict[str, Any] = {
         **defaults,

@@ -21,8 +21,6 @@ DIFF_BYTES: Final = 2**20
 
 
 class Git:
-    """Asks git about the repository that holds one directory."""
-
     def __init__(self, directory: str, deadline: float) -> None:
         """Asks nothing yet, and nothing after the deadline, a time of the monotonic clock."""
         self._directory = directory

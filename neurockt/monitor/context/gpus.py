@@ -14,7 +14,6 @@ class Gpus:
     """The visible GPUs, in the order in which CUDA counts them."""
 
     def __init__(self, nvml: ModuleType) -> None:
-        """Ask the driver for its GPUs; there are none without a driver."""
         self._nvml = nvml
         self._questions: dict[str, Callable[[Any], float]] = {
             "util_percent": lambda gpu: nvml.nvmlDeviceGetUtilizationRates(gpu).gpu,
@@ -30,7 +29,6 @@ class Gpus:
             pass
 
     def names(self) -> list[str]:
-        """Product names."""
         found = (self._ask(self._nvml.nvmlDeviceGetName, handle) for handle in self._handles)
         return [name.decode() if isinstance(name, bytes) else str(name) for name in found if name is not None]
 
@@ -50,7 +48,6 @@ class Gpus:
 
 
 def import_nvml() -> ModuleType | None:
-    """NVIDIA's own bindings; None if they are not installed."""
     try:
         import pynvml
     except Exception:  # a broken one counts as absent

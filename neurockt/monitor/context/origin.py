@@ -39,7 +39,6 @@ _DISTRIBUTION: Final = re.compile(r"(?P<name>[^-]+)-(?P<version>[^-]+)(?:-.*)?\.
 
 
 def capture_origin(*, save_diff: bool) -> tuple[Origin, str | None]:
-    """The origin of this process and, if wanted, the diff against its commit."""
     directory = _directory()
     repository = Git.first((*_script_directory(), directory or "/"))
     diff = repository[0].diff() if save_diff and repository is not None else None
@@ -83,7 +82,6 @@ def _script_directory() -> list[str]:
 
 
 def _cpus() -> int | None:
-    """Processors that this process may use."""
     try:
         return len(os.sched_getaffinity(0))
     except (AttributeError, OSError):
@@ -91,7 +89,6 @@ def _cpus() -> int | None:
 
 
 def _cuda(torch: Any) -> str | None:
-    """The CUDA, or the ROCm, that torch was built for."""
     version = getattr(torch, "version", None)
     found = getattr(version, "cuda", None) or getattr(version, "hip", None)
     return str(found) if found else None

@@ -21,18 +21,14 @@ LONGEST_SECONDS: Final = 86_400.0
 def system_reader() -> Callable[[], dict[str, float]] | None:
     """A function that measures the machine each time it is called; None if nothing can be measured.
 
-    Imports what it needs now, since a later import would delay the training loop; measures nothing yet.
+    Imports what it needs now, since a later import would delay the training loop.
     """
     psutil, nvml = _import_psutil(), import_nvml()
     return _Reader(psutil, nvml).read if psutil or nvml else None
 
 
 def check_seconds(seconds: float | None) -> float | None:
-    """Returns ``seconds`` if it can be an interval of sampling; None for never.
-
-    Raises:
-        UsageError: it is not a number, negative, or above a day.
-    """
+    """Returns an interval of sampling, None for never. Raises UsageError unless it is 0 to a day."""
     if seconds is None:
         return None
     if not isinstance(seconds, (int, float)) or not 0 <= seconds <= LONGEST_SECONDS:
@@ -59,7 +55,6 @@ class _Reader:
         self._gpus: Gpus | None = None
 
     def read(self) -> dict[str, float]:
-        """The measures by column."""
         found = {}
         if self._psutil is not None:
             self._host = self._host or _Host(self._psutil)
@@ -130,7 +125,6 @@ class _Host:
         return family
 
     def _machine(self) -> tuple[float, float]:
-        """Busy seconds and all seconds of the machine's processors."""
         times = self._psutil.cpu_times()
         guests = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)  # counted as user time already
         total = sum(times) - guests

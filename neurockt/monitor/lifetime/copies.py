@@ -19,13 +19,11 @@ _recorders: Final[WeakValueDictionary[int, Recorder]] = WeakValueDictionary()
 
 
 def is_child() -> bool:
-    """Whether multiprocessing started this process."""
     process = sys.modules.get("multiprocessing.process")
     return process is not None and process.parent_process() is not None
 
 
 def remember(recorder: Recorder) -> None:
-    """Let a pickle of it find it again in this process."""
     _recorders[id(recorder)] = recorder
 
 
@@ -37,7 +35,6 @@ def reduced(
 
 
 def _unpickled(process: bytes, key: int, make: Callable[..., Recorder], root: Path, run_id: str) -> Recorder:
-    """The recorder that was pickled, or one for the same run that records nothing."""
     known = _recorders.get(key) if process == _PROCESS else None
     if known is not None:
         return known

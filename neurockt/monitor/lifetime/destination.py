@@ -34,14 +34,12 @@ class Destination:
         """A new run, until ``find`` or ``settle_rank`` finds one to continue.
 
         Args:
-            root: directory of runs.
-            info: the user's description of the run; without ``is_named`` its id may change.
             recorder: which of this process's recorders it is, from 1.
+            is_named: the user chose the run's id; otherwise it may change.
             resume: whether a run of that id is to be continued; by default one that has not finished.
         """
         self.info = info
         self.takeover: Takeover | None = None
-        """Of the run that is continued."""
         self._root = root
         self._recorder = recorder
         self._is_named = is_named
@@ -50,7 +48,6 @@ class Destination:
 
     @property
     def run_dir(self) -> Path:
-        """The run's directory."""
         return self._root / self.info.id
 
     @property
@@ -67,17 +64,12 @@ class Destination:
         return self.run_dir if self.info.rank is None else rank_path(self.run_dir, self.info.rank)
 
     def rename(self, run_id: str) -> None:
-        """The run has this id."""
         self.info = replace(self.info, id=run_id)
 
     def find(self, *, writes: bool) -> Mapping[str, Any]:
-        """Find the run to continue, if there is one; gives its config.
+        """Find the run to continue, if there is one, and give its config; raises as ``run_to_continue``.
 
-        Args:
-            writes: whether this process writes the run; False if it only counts, beside the process that writes.
-
-        Raises:
-            UsageError, RunInUse, CorruptRun, FormatTooNew: as ``run_to_continue``.
+        ``writes`` is False where this process only counts, beside the process that writes.
         """
         from neurockt.monitor.lifetime.requeue import run_to_continue
 
@@ -93,20 +85,14 @@ class Destination:
             return {}
 
     def check(self) -> None:
-        """Something is to be recorded.
-
-        Raises:
-            UsageError: a run of that id cannot be continued.
-        """
+        """Raises UsageError if something is to be recorded and a run of that id cannot be continued."""
         if self._refusal is not None:
             raise self._refusal
 
     def settle_rank(self, place: Place) -> Mapping[str, Any]:
-        """Find the run that all ranks record, each in a directory of its own; gives its config.
+        """Find the run that all ranks record, each in a directory of its own, and give its config.
 
-        Raises:
-            UsageError: the ranks cannot agree on an id, or another run has it.
-            RunInUse, CorruptRun, FormatTooNew: as ``run_to_continue``.
+        Raises UsageError if the ranks cannot agree on an id or another run has it, or as ``run_to_continue``.
         """
         from neurockt.monitor.lifetime.requeue import run_to_continue
         from neurockt.monitor.ranks.place import common_run_id, is_restart
@@ -136,12 +122,7 @@ class Destination:
         config: Mapping[str, Any],
         on_fault: Callable[[str, BaseException], None],
     ) -> RunWriter:
-        """Begin to write. Where the random id exists, another one is chosen.
-
-        Raises:
-            RunInUse: another process writes the run.
-            OSError: the disk refuses it now.
-        """
+        """Begin to write. Where the random id exists, another one is chosen. Raises RunInUse or OSError."""
         from neurockt.store.writing.run_writer import (
             RunWriter,  # loads all that writing needs, only when something is written
         )

@@ -38,8 +38,6 @@ _MEMORY_ERRORS: Final = ("MemoryError", "OutOfMemoryError")
 
 
 class Ending(NamedTuple):
-    """How a run ended."""
-
     state: State
     cause: str | None = None
     failure: Failure | None = None
@@ -64,7 +62,6 @@ class Watch:
         _hook()
 
     def listen(self) -> None:
-        """Watch for signals too: there is a writer that can write them down."""
         writer = self._session.writer
         if writer is not None:
             writer.cause = lambda: signals.signal_since(self._began)
@@ -75,7 +72,6 @@ class Watch:
         self._session.leave(error)
 
     def close(self) -> None:
-        """The run has ended."""
         atexit.unregister(self._session.at_exit)
         if self._finalizer is not None:
             self._finalizer.cancel()
@@ -85,7 +81,6 @@ class Watch:
             _unhook()
 
     def disown(self) -> None:
-        """This process is a forked child: its end is not the run's."""
         atexit.unregister(self._session.at_exit)
         _watches.discard(self)
 
@@ -100,11 +95,9 @@ class Watch:
         return self._with_signal(Ending("finished"))
 
     def at_exit(self) -> Ending:
-        """How the run ends now that the interpreter exits."""
         return self._with_signal(self._by_exception())
 
     def after(self, error: BaseException) -> Ending:
-        """How the run ends by an exception that leaves ``with Recorder(...)``."""
         return self._with_signal(Ending("finished") if isinstance(error, GeneratorExit) else self._failed(error))
 
     def _with_signal(self, ending: Ending) -> Ending:
@@ -150,11 +143,9 @@ class Watch:
         return self._session.steps.last + self._session.epochs.last
 
     def exits(self, error: SystemExit) -> None:
-        """The interpreter exits by this exception."""
         self._exit = self._failed(error)
 
     def thread_failed(self, thread: threading.Thread | None, error: BaseException) -> None:
-        """An exception has ended a thread."""
         if thread is self._thread or id(error) == self._left:
             self._thread_failed = self._rows(), self._failed(error)
 
@@ -162,7 +153,6 @@ class Watch:
 
     @property
     def interruptions(self) -> Interruptions:
-        """Whether the recorder is busy, and what waits until it is not."""
         return self._session.interruptions
 
     def note(self) -> None:
@@ -171,13 +161,11 @@ class Watch:
             self._session.writer.note()
 
     def end(self) -> None:
-        """Seal the run; the main thread waits in its handler."""
         self.note()
         self._session.seal(self.at_finish(), FLUSH_SECONDS)
 
 
 def exit_cause(status: Any) -> str:
-    """The cause of a process that exits with this status."""
     return f"exit {status & 0xFF}" if isinstance(status, int) else "exit 1"
 
 
@@ -217,7 +205,6 @@ def _exit_before(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _called_by_interpreter() -> bool:
-    """Whether the caller's caller is not Python code."""
     try:
         sys._getframe(2)
     except ValueError:

@@ -32,8 +32,6 @@ def print_to_stderr(message: str) -> None:
 
 
 class Faults:
-    """What has gone wrong for one recorder."""
-
     def __init__(self) -> None:
         self._reported: set[str] = set()
         self._kept: BaseException | None = None
@@ -50,13 +48,11 @@ class Faults:
             self.warn_once(what, f"{what} ({type(error).__name__}: {error}). Training goes on. (shown once)")
 
     def warn_once(self, kind: str, message: str) -> None:
-        """Warn, unless a warning of that kind has been given."""
         if kind not in self._reported:
             self._reported.add(kind)
             self.warn(message)
 
     def warn(self, message: str) -> None:
-        """Warn the user, now."""
         try:
             warnings.warn(message, NeurocktWarning, stacklevel=2)
         except Exception:  # the user's filters make it an error, or stderr is closed
@@ -65,7 +61,6 @@ class Faults:
             print_to_stderr(message)
 
     def raise_kept(self) -> None:
-        """Raise what a background thread met, under pytest."""
         if self._kept is not None:
             raise self._kept
 

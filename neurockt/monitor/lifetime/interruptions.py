@@ -42,7 +42,6 @@ class Interruptions:
         self._wake()
 
     def run_deferred(self) -> None:
-        """Run what waits, unless the recorder is busy."""
         while self._deferred and not self._depth:
             self._deferred.popleft()()
 

@@ -24,15 +24,13 @@ def run_to_continue(
     """The run that a new recorder continues; None where it begins a new one.
 
     Args:
-        root: directory of runs.
         run_id: the run the user names.
         recorder: which of this process's recorders it is, from 1.
         writes: whether this process writes the run; False if it only counts, beside the process that writes.
         resume: whether to continue one; by default what has not finished.
 
     Raises:
-        UsageError: the run of that name must not be continued, or the directory is not a run.
-        RunInUse, CorruptRun, FormatTooNew: the run cannot be continued.
+        UsageError, RunInUse, CorruptRun, FormatTooNew: the run cannot be continued.
     """
     if run_id is not None:
         path = root / run_id

@@ -26,8 +26,6 @@ class _Row(NamedTuple):
 
 
 class RowQueue:
-    """Rows of one table, until the writer has them."""
-
     def __init__(
         self,
         table: TableName,
@@ -36,15 +34,12 @@ class RowQueue:
         *,
         has_fast_path: bool,
     ) -> None:
-        """An empty one.
+        """``open_table`` gives the writer, or None where the run directory cannot be created now.
 
-        Args:
-            open_table: gives the writer; None where the run directory cannot be created now.
-            has_fast_path: whether rows of plain floats may go to the writer directly, by ``fast_append``.
+        With ``has_fast_path`` rows of plain floats may go to the writer directly, by ``fast_append``.
         """
         self.table: TableName = table
         self.columns: tuple[str, ...] = ()
-        """Those of the rows that end from here on."""
         self.other = 1
         """The other axis of the row that ends next: in `steps` the epoch, in `epochs` the step."""
         self.before = 0
@@ -67,7 +62,6 @@ class RowQueue:
 
     @property
     def recorded(self) -> int:
-        """How many rows of this recorder have ended."""
         return self.last - self.before
 
     def count(self) -> None:
@@ -75,7 +69,6 @@ class RowQueue:
         self._added = self.last + 1
 
     def set_columns(self, columns: tuple[str, ...]) -> None:
-        """Rows from here on have these columns."""
         self.fast_append = None
         self.columns = columns
 

@@ -39,8 +39,6 @@ RETRY_SECONDS: Final = 10.0
 
 
 class Life(Enum):
-    """The states that a session passes through."""
-
     UNOPENED = auto()
     """No block has been opened: which rank this is, is not settled."""
     RECORDING = auto()
@@ -50,8 +48,6 @@ class Life(Enum):
 
 
 class Session:
-    """Records one run."""
-
     def __init__(
         self,
         gate: Gate,
@@ -73,13 +69,9 @@ class Session:
         self.steps = RowQueue("steps", self.interruptions, self._open_table, has_fast_path=True)
         self.epochs = RowQueue("epochs", self.interruptions, self._open_table, has_fast_path=False)
         self.over_ranks: OverRanks | None = None
-        """How blocks become rows where there are several ranks; None for one. Decided when the first block opens."""
         self.writer: RunWriter | None = None
-        """Stores the rows; there is one from the first row on."""
         self.on_created: Callable[[RunWriter], None] = lambda writer: None
-        """Called when the run directory has been created."""
         self.on_finished: Callable[[Ending | None], None] = lambda ending: None
-        """Called when the run has ended."""
         self._gate = weakref.ref(gate)
         self._reduction = reduction
         self._system_seconds = system_seconds
@@ -95,12 +87,10 @@ class Session:
 
     @property
     def run_id(self) -> str:
-        """The run's id."""
         return self.destination.info.id
 
     @property
     def run_dir(self) -> Path:
-        """The run's directory."""
         if self.recording == "all" and self.life is Life.UNOPENED:
             self.find_rank()
         return self.destination.run_dir
@@ -114,7 +104,6 @@ class Session:
 
     @property
     def open_block(self) -> Block | None:
-        """The block that is open now."""
         gate = self._gate()
         return gate.block if gate is not None and isinstance(gate.block, Block) else None
 
@@ -126,11 +115,7 @@ class Session:
     # Blocks
 
     def may_open(self, block: Block, gate: Gate) -> bool:
-        """Whether a block can be opened, where that has to be asked.
-
-        Raises:
-            UsageError: the run has finished, or a block is open; it says what to do.
-        """
+        """Whether a block can be opened, where that has to be asked. Raises UsageError, which says what to do."""
         if self.life is Life.UNOPENED:
             self.destination.check()
             self.find_rank()
@@ -157,12 +142,10 @@ class Session:
             block.rows.fast_append = None
 
     def block_left(self, error: BaseException | None) -> None:
-        """An exception has left a block."""
         if self._watch is not None and error is not None:
             self._watch.block_left(error)
 
     def report_nested(self, block: Block) -> None:
-        """Warn once that another block was opened inside this one."""
         if self.life is not Life.RECORDING:
             return
         kind = "training" if block.rows is self.steps else "validation"
@@ -185,11 +168,7 @@ class Session:
             self.steps.has_fast_path = not self.over_ranks.reduces  # every row goes by the other ranks first
 
     def resume(self, step: int) -> None:
-        """Go on after this training step.
-
-        Raises:
-            UsageError: the run has finished, this attempt has recorded rows already, or a block is open.
-        """
+        """Go on after this training step. Raises UsageError after the first row, in a block or at the end."""
         if self.open_block is not None:
             raise UsageError("resume() inside a block; call it before the first 'with recorder(...)'")
         if self.life is Life.FINISHED:
@@ -206,13 +185,11 @@ class Session:
             self._count_on()
 
     def _continue(self, config: Mapping[str, Any]) -> None:
-        """Go on with a run that is there already, if one is to be continued."""
         self._earlier_config = config
         self.config.replace({**config, **self.config})
         self._count_on()
 
     def _count_on(self) -> None:
-        """Count from the rows that are there already."""
         takeover = self.destination.takeover
         if takeover is not None:
             self.steps.before, self.epochs.before = takeover.kept["steps"], takeover.kept["epochs"]
@@ -262,14 +239,12 @@ class Session:
         self._attempt("begin the upload", lambda: self.on_created(writer))
 
     def _attempt(self, what: str, action: Callable[[], None]) -> None:
-        """Do what recording does not depend on."""
         try:
             action()
         except Exception as error:
             self.faults.report(f"{self.destination.run_dir}: cannot {what}", error)
 
     def _announce(self) -> None:
-        """Print where the run is recorded, and what it continues."""
         path, earlier = self.destination.shown, self._earlier_config
         if self.destination.info.rank not in (None, 0):
             return
@@ -283,11 +258,7 @@ class Session:
     # Its end
 
     def finish_now(self) -> None:
-        """End the run as finished.
-
-        Raises:
-            UsageError: a block is open, and no row has been recorded.
-        """
+        """End the run as finished. Raises UsageError if a block is open and no row has been recorded."""
         if (block := self.open_block) is not None:
             problem = "finish() inside a block loses its row; leave the 'with recorder(...)' first"
             if not self.has_rows:
@@ -324,7 +295,6 @@ class Session:
         self.finish(self._watch.after(error) if self._watch and error is not None else None)
 
     def at_exit(self) -> None:
-        """The interpreter exits."""
         if (block := self.open_block) is not None:
             block.close()
         self.finish(self._watch.at_exit() if self._watch else None)
@@ -370,7 +340,6 @@ class Session:
             self.finish()
 
     def _report_losses(self) -> None:
-        """Print what was lost, whatever becomes of warnings."""
         lost = self.writer.dropped if self.writer else self.steps.recorded + self.epochs.recorded
         if lost and self.is_writer:
             print_to_stderr(f"{self.destination.run_dir}: {lost:,} rows could not be stored and are lost")
@@ -392,7 +361,6 @@ def _end_unreferenced_others(session: Session) -> None:
 
 
 def _after_fork() -> None:
-    """In a forked child a run that has begun is the parent's."""
     for session in list(_sessions):
         session.disown()
 

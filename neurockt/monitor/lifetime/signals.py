@@ -103,8 +103,6 @@ def _note_signal(signum: int) -> None:
 
 
 class _Handler:
-    """Replaces the user's handler, or the default action."""
-
     def __init__(self, signum: int, previous: Any) -> None:
         self.previous = previous
         self._signum = signum
@@ -207,7 +205,6 @@ class _Handlers:
         os.close(self._writing)
 
     def disown(self) -> None:
-        """In a forked child, which does not have the thread: restore the signals."""
         self._restore()
         os.close(self._reading)
         os.close(self._writing)
@@ -282,7 +279,6 @@ class _Handlers:
             os.kill(os.getpid(), signum)
 
     def _do(self, action: Callable[[Listener], None], seconds: float) -> None:
-        """Do this for all listeners, for a limited time whatever the disk does."""
 
         def do() -> None:
             for listener in list(self.listeners):
@@ -321,7 +317,6 @@ def _in_main_thread(action: Callable[[], None]) -> None:
 
 
 def _die(signum: int) -> None:
-    """Die of the signal, by its default action."""
     signal.signal(signum, signal.SIG_DFL)
     os.kill(os.getpid(), signum)
 

@@ -17,7 +17,6 @@ class TablePrinter:
         self._header: str | None = None
 
     def __call__(self, columns: tuple[str, ...], row: list[float]) -> None:
-        """Print one row."""
         values = [None if is_null(cell) else cell for cell in row]
         header = table_header(columns)
         lines = [table_row(columns, values)] if header == self._header else [header, table_row(columns, values)]

@@ -44,8 +44,6 @@ _ordinals: Final = count(1)
 
 
 class MetricCalls(NamedTuple):
-    """The state of a torchmetrics metric on this rank."""
-
     called: bool
     mergeable: bool
     """Whether it can be computed although some ranks did not call it: its states are sums or extremes."""
@@ -53,8 +51,6 @@ class MetricCalls(NamedTuple):
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of an exchange."""
-
     values: Mapping[str, float]
     """The reduced columns; ``NULL`` where no rank had a value."""
     to_compute: Sequence[str]
@@ -68,16 +64,7 @@ class _Layout(NamedTuple):
 
 
 class Together:
-    """Exchanges blocks with the other ranks."""
-
     def __init__(self, place: Place, reduction: Reduction | None, warn: Callable[[str], None]) -> None:
-        """No communication yet.
-
-        Args:
-            place: this rank.
-            reduction: how columns are reduced.
-            warn: called once with each disagreement of the ranks.
-        """
         self._place = place
         self._reduction = reduction
         self._warn = warn
@@ -92,8 +79,7 @@ class Together:
     ) -> Outcome:
         """Reduce the columns of a block, and find out which metrics all ranks can compute.
 
-        Raises:
-            UsageError: another rank has ended a block of the other table.
+        Raises UsageError if another rank has ended a block of the other table.
         """
         if not self._meet(table, distributed):
             return Outcome({}, ())
@@ -282,7 +268,6 @@ def _all_reduce(numbers: Sequence[Any], operation: Any, distributed: Any) -> lis
 
 
 def _device(distributed: Any) -> Any:
-    """The device of the default process group's tensors."""
     torch = sys.modules["torch"]
     backend = str(distributed.get_backend())
     if backend in ("gloo", "mpi", "undefined") or "cpu:" in backend:

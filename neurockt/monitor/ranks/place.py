@@ -39,18 +39,12 @@ _ordinals: Final = count(1)
 
 @dataclass(frozen=True)
 class Place:
-    """The rank of a process, and the number of ranks."""
-
     rank: int = 0
     size: int = 1
 
 
 def check_ranks(reduction: Reduction | None, recording: Recording) -> tuple[Reduction | None, Recording]:
-    """The arguments ``reduce`` and ``ranks`` of a recorder, checked.
-
-    Raises:
-        UsageError: a word is unknown, or the two contradict each other.
-    """
+    """The arguments ``reduce`` and ``ranks`` of a recorder. Raises UsageError if they are unknown or contradict."""
     if reduction not in (None, *REDUCTIONS):
         raise UsageError(f"reduce={reduction!r:.60} is not one of {', '.join(REDUCTIONS)}")
     if recording not in RECORDINGS:
@@ -95,11 +89,7 @@ def default_store(distributed: Any) -> Any:
 
 
 def common_run_id(place: Place) -> str:
-    """An id that is the same on every rank of this job; each recorder calls this once.
-
-    Raises:
-        UsageError: nothing identifies this job on all ranks.
-    """
+    """An id that is the same on every rank of this job; each recorder calls this once, or gets UsageError."""
     if place.size == 1:
         return new_run_id(datetime.now())
     ordinal = next(_ordinals)

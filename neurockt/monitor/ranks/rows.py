@@ -19,23 +19,12 @@ if TYPE_CHECKING:
 
 
 class OverRanks:
-    """Makes the rows of one rank of several."""
-
     def __init__(
         self, place: Place, *, separate: bool, reduction: Reduction | None, warn: Callable[[str], None]
     ) -> None:
-        """No communication yet.
-
-        Args:
-            place: this rank.
-            separate: every rank records its own values, without communication.
-            reduction: how values are reduced over the ranks, if they are.
-            warn: warns the user, on the rank that records.
-        """
         self.place = place
         self.separate = separate
         self.writes = separate or place.rank == 0
-        """Whether this process stores rows and prints."""
         self.reduces = reduction is not None
         self._mean = reduction == "mean"
         self._together = Together(place, reduction, warn if self.writes else lambda message: None)
@@ -45,8 +34,7 @@ class OverRanks:
     ) -> tuple[list[Cell], dict[str, UsageError]]:
         """The row of a block that has ended, and the user's mistakes; meaningless where ``writes`` is false.
 
-        Raises:
-            UsageError: another rank has ended a block of the other table.
+        Raises UsageError if another rank has ended a block of the other table.
         """
         distributed = None if self.separate else initialised()
         row = _Row()
@@ -78,8 +66,6 @@ class OverRanks:
 
 
 class _Row:
-    """Cells by column, and mistakes by metric."""
-
     def __init__(self) -> None:
         self.cells: dict[str, Cell] = {}
         self.mistakes: dict[str, UsageError] = {}
@@ -103,7 +89,6 @@ class _Row:
             return NOTHING
 
     def add(self, name: str, collector: Collector, take: Callable[[list[Cell]], UsageError | None]) -> None:
-        """The cells of a collector's columns."""
         cells: list[Cell] = []
         mistake = take(cells)
         if mistake is not None:
@@ -112,7 +97,6 @@ class _Row:
 
 
 def _alone(collector: Collector, cell: float | Collector, row: list[Cell]) -> UsageError | None:
-    """Add a collector's cells, of this rank only."""
     if isinstance(cell, float):
         row.append(cell)
         return None

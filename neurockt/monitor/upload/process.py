@@ -30,18 +30,9 @@ Warn = Callable[[str], None]
 
 
 class Uploader:
-    """Sends one run while it is written."""
-
     def __init__(self, run_dir: Path, environment: Mapping[str, str], warn: Warn) -> None:
-        """Start the process.
-
-        Args:
-            run_dir: the run; it exists.
-            environment: W&B's variables, which are added to those of this process.
-            warn: warns the user; called once, from another thread.
-        """
+        """Start the process. ``warn`` is called once, from another thread."""
         self.url: str | None = None
-        """Where W&B shows the run, once it does."""
         self.rows = 0
         """Number of rows that W&B was seen to have."""
         self.is_complete = False
@@ -55,11 +46,9 @@ class Uploader:
         threading.Thread(target=self._run, name="neurockt-wandb", daemon=True).start()
 
     def finish(self, seconds: float, note: Callable[[str], None]) -> None:
-        """The run has ended: wait until W&B has all of it.
+        """The run has ended: wait until W&B has all of it, for at most ``seconds``; ``note`` prints a line.
 
-        Args:
-            seconds: for how long at most. 0 does not wait, and lets the process end by itself soon after this one.
-            note: prints a line for the user.
+        0 does not wait, and lets the process end by itself soon after this one.
         """
         if os.getpid() != self._pid:
             return

@@ -51,8 +51,6 @@ NOT_DONE: Final = ("resume_from", "fork_from", "save_code", "tensorboard", "sync
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the user wants of W&B."""
-
     mode: str
     entity: str | None
     project: str | None
@@ -72,11 +70,7 @@ class Wanted:
 
     @classmethod
     def find(cls, settings: Any, **arguments: Any) -> Wanted:
-        """Find each in the arguments, the settings, or the environment.
-
-        Raises:
-            UsageError: an unknown mode or way to resume.
-        """
+        """Each from the arguments, the settings or the environment. Raises UsageError for an unknown word."""
         given = _given(settings)
 
         def wanted(argument: str) -> Any:
@@ -125,7 +119,6 @@ class Wanted:
 
     @staticmethod
     def chosen(config: Any, include: Iterable[str] | None, exclude: Iterable[str] | None) -> Any:
-        """The keys of the config that are to be recorded."""
         if isinstance(config, (str, Path)):
             config = _read_yaml(Path(config))
         if include is None and exclude is None:
