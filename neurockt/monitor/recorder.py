@@ -224,6 +224,7 @@ class Recorder:
 
     @property
     def name(self) -> str | None:
+        """Name given to the run; None without one."""
         return self._session.destination.info.name
 
     def __repr__(self) -> str:
