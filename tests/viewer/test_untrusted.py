@@ -59,8 +59,8 @@ def make_hostile(root: Path) -> Path:
                 names = [hostile if column == name else column for column in whole.column_names]
                 pq.write_table(whole.rename_columns(names), part)
             document[table]["columns"] = {hostile: document[table]["columns"][name]}
-        document |= {"name": HOSTILE, "project": HOSTILE, "group": HOSTILE, "notes": f"{HOSTILE}\n{HOSTILE}\ud800"}
-        document |= {"tags": [HOSTILE, f"{HOSTILE}\ud800"], "state": "failed"}
+        document |= {"name": HOSTILE, "project": HOSTILE, "group": HOSTILE, "notes": f"{HOSTILE}\n{HOSTILE}"}
+        document |= {"tags": [HOSTILE, f"{HOSTILE}2"], "state": "failed"}
         document["config"] = {HOSTILE: {HOSTILE: [HOSTILE, {HOSTILE: index}]}, "seed": index}
         document["failure"] = {"type": HOSTILE, "message": HOSTILE, "traceback": f"{HOSTILE}\n  {HOSTILE}"}
         document["attempts"][0] |= {"host": HOSTILE}
@@ -115,9 +115,8 @@ async def visit_everything(pilot: Pilot[None], frames: dict[str, str]) -> None:
     keep("charts")
     await pilot.press("i", "enter")
     keep("large chart")
-    await pilot.press("escape", "escape", "e")
-    await pilot.pause()
-    keep("chart export")
+    await pilot.press("escape", "escape")
+    await prompt("e", "chart export")
     for tab, name in (("2", "steps"), ("3", "epochs"), ("4", "info")):
         await pilot.press(tab)
         await until(lambda: SHOWN in text(app))
@@ -162,7 +161,7 @@ async def test_every_screen_shows_hostile_text_literally(tmp_path: Path, monkeyp
     assert len(frames) == 20
     said = {"steps": "loss[/x]", "epochs": "acc[/x]", "charts": "loss[/x]", "compare": "loss[/x]", "metrics": "acc[/x]"}
     said |= {"info": "failure", "config": f"{SHOWN}=app.bell]y[/]", "problems": "broken[|x][@click"}
-    ours = {"help", "help of a run", "palette", "export"}
+    ours = {"help", "help of a run", "palette", "export", "chart export"}
     for name, frame in frames.items():
         assert said.get(name, "" if name in ours else SHOWN) in frame, name
     assert app.clipboard == clean(app.clipboard, 1000)
