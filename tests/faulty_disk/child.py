@@ -58,7 +58,7 @@ class Child:
         """Wait until no row waits, and the journals are where they belong."""
         deadline = time.monotonic() + PATIENCE
         tables = self.recorder._writer.tables.values()
-        while any(table._waiting or table._fd < 0 for table in tables):
+        while any(table._fd < 0 for table in tables):
             assert time.monotonic() < deadline, "the disk was never written to again"
             time.sleep(0.002)
 

@@ -105,7 +105,7 @@ with recorder(train=True): lr(5)
 def test_every_kind_of_fault_is_reported_once(script: Script) -> None:
     """A closed stdout does not hide a row that could not be written."""
     text = """
-from neurockt.store.writing import table_writer
+from neurockt.store.writing import appending
 recorder = Recorder(sys.argv[1], run_id="both")
 valid = recorder.metric("valid")(float)
 real, sys.stdout = sys.stdout, open(os.devnull, "w")
@@ -113,11 +113,11 @@ sys.stdout.close()
 def validate():
     with recorder(train=False): valid(1)
 validate(); validate()
-write = table_writer.write
+write = appending.write
 def refuse(*arguments): raise OSError(28, "No space left on device")
-table_writer.write = refuse
+appending.write = refuse
 validate(); validate()
-table_writer.write = write
+appending.write = write
 """
     assert script.run(text) == 0, script.stderr
     assert script.stderr.count("cannot print the table") == 1

@@ -25,8 +25,9 @@ from neurockt.store.owner.attempts import begin_attempt, is_same
 from neurockt.store.owner.process import deaf_threads, leave_signals_to_others
 from neurockt.store.recovery.takeover import Takeover
 from neurockt.store.writing import timing as timings
+from neurockt.store.writing.appending import Fault
 from neurockt.store.writing.sampling import Measures, Sampling
-from neurockt.store.writing.table_writer import Fault, TableWriter
+from neurockt.store.writing.table_writer import TableWriter
 from neurockt.store.writing.timing import Timing
 
 THREAD_NAME: Final = "neurockt"

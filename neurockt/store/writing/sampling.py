@@ -13,7 +13,8 @@ from queue import Empty, SimpleQueue
 
 from neurockt.store.journal.records import NULL
 from neurockt.store.owner.process import leave_signals_to_others
-from neurockt.store.writing.table_writer import Fault, TableWriter
+from neurockt.store.writing.appending import Fault
+from neurockt.store.writing.table_writer import TableWriter
 
 Measures = Mapping[str, float]
 """Values by the names of their columns."""
