@@ -127,7 +127,6 @@ class RunWatcher:
     """
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
-        """Nothing is read before the first ``look``."""
         self.root = layout.expanded(root)
         self.total = 0
         """Run directories at the last look, with those that cannot be read."""
@@ -140,7 +139,6 @@ class RunWatcher:
 
     @property
     def runs(self) -> list[RunInfo]:
-        """The runs as they were last read, oldest first."""
         return sorted(self._seen.values(), key=lambda info: (info.created, info.id))
 
     def look(self, pause: float = 0.1) -> Iterator[bool]:

@@ -82,8 +82,6 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Failure:
-    """The exception that ended a run."""
-
     type: str
     message: str
     traceback: str
@@ -91,8 +89,6 @@ class Failure:
 
 @dataclass(frozen=True)
 class RunInfo:
-    """One run as its ``run.json`` describes it."""
-
     path: Path
     id: str
     created: datetime
@@ -114,14 +110,12 @@ class RunInfo:
     system: TableSummary = TableSummary()
     failure: Failure | None = None
     dropped: int = 0
-    """Rows that could not be stored."""
     rank: int | None = None
     """Which rank's rows these are, where each rank keeps its own; None for the whole of a run."""
     ranks: int | None = None
     """How many ranks keep their own rows; None where one writer has all."""
 
     def with_tables(self, tables: Mapping[Any, TableSummary]) -> RunInfo:
-        """This, with the summaries of these tables replaced."""
         return replace(
             self,
             steps=tables.get("steps", self.steps),
@@ -136,7 +130,6 @@ class RunInfo:
 
     @property
     def attempt(self) -> Attempt | None:
-        """The latest attempt."""
         return self.attempts[-1] if self.attempts else None
 
     @property
@@ -162,7 +155,6 @@ class RunInfo:
 
     @property
     def label(self) -> str:
-        """The run's name, or its id where it has none."""
         return self.name or self.id
 
     @property

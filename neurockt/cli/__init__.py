@@ -107,7 +107,6 @@ def _discard(stream: TextIO) -> None:
 
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
-    """The parser with the command in use; with all commands if none is named."""
     parser = argparse.ArgumentParser(
         prog="neurockt",
         description="Training runs recorded without a network: list, show, view and export them.",
@@ -127,7 +126,6 @@ class _WarningLines:
 
     def __init__(self, others: object) -> None:
         self.printed: set[str] = set()
-        """What was printed."""
         self._others = others
 
     def __call__(
@@ -147,6 +145,5 @@ class _WarningLines:
 
 
 def _print(message: str) -> None:
-    """One message on stderr, if anybody can read it."""
     with suppress(OSError, ValueError):
         print(f"neurockt: {message}", file=sys.stderr)

@@ -17,7 +17,6 @@ from neurockt.monitor import Recorder, RecorderHelper, torch_mean
 from neurockt.torch import forward
 
 VALIDATION_SHARE = 5
-"""Every fifth image is kept for validation."""
 OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 
 
@@ -72,7 +71,6 @@ def train(recorder: Recorder, epochs: int, *, grad_norm_from: int = 1) -> Iterat
 
 
 def _loaders(batch_size: int) -> tuple[DataLoader[tuple[Tensor, ...]], DataLoader[tuple[Tensor, ...]]]:
-    """Batches of images as 64 values from 0 to 1, and labels: for training in random order, and for validation."""
     digits = load_digits()
     images = torch.tensor(digits.data, dtype=torch.float32) / 16
     labels = torch.tensor(digits.target)

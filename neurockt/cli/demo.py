@@ -18,7 +18,6 @@ _EXAMPLE = """\
 
 
 def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
-    """Add the command."""
     parser = parsing.add_command(subparsers, "demo", "train a small model and record it", _EXAMPLE, _DESCRIPTION)
     parser.add_argument("--epochs", metavar="N", type=parsing.count, default=EPOCHS, help=f"default: {EPOCHS}")
     parser.add_argument("--root", metavar="ROOT", help="where to record (default: $NEUROCKT_DIR, else runs)")
@@ -26,7 +25,6 @@ def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Train and record."""
     try:
         from neurockt.cli._digits import train
     except ImportError as error:

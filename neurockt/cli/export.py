@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 Batches = Iterator["pa.Table"]
 
 BATCH_ROWS: Final = 4096
-"""Rows that are Python objects at a time."""
 
 _SUFFIXES: Final = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 _EXAMPLE: Final = """\
@@ -38,7 +37,6 @@ _EXAMPLE: Final = """\
 
 
 def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
-    """Add the command."""
     parser = parsing.add_command(subparsers, "export", "write a run's rows as CSV, JSON lines or Parquet", _EXAMPLE)
     parsing.add_run_argument(parser)
     parser.add_argument("--table", choices=TABLES, default="steps", help="which rows (default: steps)")
@@ -53,7 +51,6 @@ def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write the rows."""
     target = expanded(arguments.output) if arguments.output not in (None, "-") else None
     kind = arguments.format or _kind_of(target)
     if target is None and kind == "parquet":

@@ -36,7 +36,6 @@ _EXAMPLE: Final = """\
 
 
 def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
-    """Add the command."""
     parser = parsing.add_command(subparsers, "ls", "list, filter and sort runs", _EXAMPLE, _DESCRIPTION)
     parser.add_argument("root", metavar="ROOT", nargs="?", help="directory of runs (default: $NEUROCKT_DIR, else runs)")
     parser.add_argument(
@@ -57,7 +56,6 @@ def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """List the runs."""
     collecting = gc.isenabled()
     gc.disable()  # ten thousand runs are a million objects without a cycle; searching for one takes a fifth of the time
     try:

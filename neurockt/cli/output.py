@@ -16,11 +16,9 @@ from neurockt.run_info import RunInfo
 from neurockt.store import plain, to_json
 
 GAP: Final = "  "
-"""Between two columns."""
 SMALLEST_WIDTH: Final = 10
 """A column is not made narrower than this to fit the terminal; rather, the last columns are left out."""
 WHOLE: Final = 1_000_000
-"""Characters of a value that is not cut."""
 
 
 def is_terminal(stream: TextIO | None) -> bool:
@@ -46,7 +44,6 @@ def terminal_width(stream: TextIO | None) -> int:
 
 
 def note(message: str) -> None:
-    """One line on stderr."""
     with suppress(OSError, ValueError):  # nobody can read it
         print(f"neurockt: {clean(message, WHOLE)}", file=sys.stderr)
 
@@ -58,19 +55,16 @@ def print_json(document: Any) -> None:
 
 
 def run_to_json(info: RunInfo) -> dict[str, Any]:
-    """A run as in ``run.json``, with its path and duration."""
     document = {**to_json(info), "path": str(info.path), "duration": info.seconds}
     del document["format"]
     return document
 
 
 def value_to_json(value: Any) -> Any:
-    """A field's value as JSON holds it; moments in ISO form."""
     return value.isoformat() if isinstance(value, datetime) else plain(value)
 
 
 def show(value: Any, kind: Kind = "any") -> str:
-    """A value for a person, however long it is."""
     return format_value(value, kind, WHOLE)
 
 

@@ -24,24 +24,20 @@ def add_command(
 
 
 def add_run_argument(parser: argparse.ArgumentParser) -> None:
-    """The argument that names one run."""
     parser.add_argument("run_named", metavar="RUN", help="its directory, its id, the beginning of its id, or its name")
     parser.add_argument("--root", metavar="ROOT", help="where to look for it (default: $NEUROCKT_DIR, else runs)")
 
 
 def add_rank_argument(parser: argparse.ArgumentParser) -> None:
-    """The argument that names one rank of a run whose ranks keep their own rows."""
     parser.add_argument("--rank", metavar="N", type=int, help="one rank of a run whose ranks keep their own rows")
 
 
 def find(arguments: argparse.Namespace) -> Run:
-    """The run, or the rank of it, that the arguments name."""
     found = find_run(arguments.run_named, arguments.root)
     return found if arguments.rank is None else found.rank(arguments.rank)
 
 
 def count(text: str) -> int:
-    """A number of things, for argparse."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{number} is not 1 or more")

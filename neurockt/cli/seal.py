@@ -29,7 +29,6 @@ _EXAMPLE = """\
 
 
 def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
-    """Add the command."""
     parser = parsing.add_command(subparsers, "seal", "turn dead runs' journals into Parquet", _EXAMPLE, _DESCRIPTION)
     parser.add_argument(
         "targets",

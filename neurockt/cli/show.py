@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 STEPS_SHOWN = 10
-"""Rows that ``--steps`` shows when no number is given."""
 
 SCHEDULER_SECONDS = 1.0
 """How long SLURM may take to report how the run's job ended; it is asked only where the run has not recorded that."""
@@ -38,7 +37,6 @@ _EXAMPLE = """\
 
 
 def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
-    """Add the command."""
     parser = parsing.add_command(subparsers, "show", "show one run: table, config and summary", _EXAMPLE)
     parsing.add_run_argument(parser)
     parser.add_argument(
@@ -56,7 +54,6 @@ def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Show the run."""
     found = parsing.find(arguments)
     ask_scheduler([found.info])
     epochs = found.epochs()

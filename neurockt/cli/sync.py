@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 JOBS: Final = 4
 WATCH_SECONDS: Final = 60.0
 SHOWN_IN_A_REASON: Final = 8
-"""Runs that are named where several failed for the same reason."""
 LABEL_WIDTH: Final = 28
 SHOWN_BARS: Final = 20
 
@@ -43,7 +42,6 @@ _EXAMPLE = """\
 
 
 def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
-    """Add the command."""
     parser = parsing.add_command(subparsers, "sync", "upload runs to Weights & Biases", _EXAMPLE, _DESCRIPTION)
     parser.add_argument(
         "paths",
@@ -94,7 +92,6 @@ def _seconds(text: str) -> float:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Upload the runs."""
     try:
         from neurockt.sync.account import find_account
         from neurockt.sync.artifact import check_sdk
@@ -165,12 +162,10 @@ class _Bars:
         self._runs: dict[Path, tqdm[Any]] = {}
 
     def begin(self, total: int) -> None:
-        """A pass over ``total`` runs begins."""
         if output.is_terminal(sys.stderr):
             self._pass = _bar("runs", total)
 
     def update(self, path: Path, label: str, done: int, total: int) -> None:
-        """``done`` rows of a run have been sent, of ``total``."""
         with self._lock:
             if self._pass is not None:
                 bar = self._runs.get(path)
@@ -180,7 +175,6 @@ class _Bars:
                 bar.update(done - bar.n)
 
     def finish(self, outcome: Outcome) -> None:
-        """A run is done."""
         with self._lock:
             if outcome.path in self._runs:
                 self._runs.pop(outcome.path).close()
@@ -195,7 +189,6 @@ class _Bars:
                 self._pass.set_postfix_str(clean(text))
 
     def close(self) -> None:
-        """Erase the bars."""
         with self._lock:
             for bar in [*self._runs.values(), *([self._pass] if self._pass is not None else [])]:
                 bar.close()
@@ -249,7 +242,6 @@ def _verdict(outcomes: Sequence[Outcome], arguments: argparse.Namespace) -> str:
 
 
 def _reasons(outcomes: Sequence[Outcome]) -> list[str]:
-    """One line for each reason, with the runs that failed for it."""
     failed: dict[str, list[str]] = {}
     for outcome in outcomes:
         if outcome.status == "failed":

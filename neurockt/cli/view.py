@@ -17,7 +17,6 @@ _EXAMPLE = """\
 
 
 def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
-    """Add the command."""
     parser = parsing.add_command(subparsers, "view", "look at runs in the terminal, live", _EXAMPLE)
     parser.add_argument(
         "path", metavar="PATH", nargs="?", help="a directory of runs, or one run (default: $NEUROCKT_DIR, else runs)"
@@ -26,7 +25,6 @@ def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Open the viewer; without a terminal, list the runs as ``neurockt ls`` does."""
     path = expanded(arguments.path) if arguments.path else default_root()
     if not os.path.isdir(path):  # noqa: PTH112  (never raises)
         raise RunNotFound(f"no directory {path}; name one that holds runs, or a run")
@@ -47,7 +45,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _why_not_interactive() -> str:
-    """Why the viewer cannot be used here; empty if it can. Textual draws on stderr."""
     for name, stream in (("stdin", sys.stdin), ("stdout", sys.stdout), ("stderr", sys.stderr)):
         if not output.is_terminal(stream):
             return f"{name} is not a terminal"

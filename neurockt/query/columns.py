@@ -31,5 +31,4 @@ def usual_metrics(runs: Sequence[RunInfo], count: int) -> list[str]:
 
 
 def differing(runs: Sequence[RunInfo], names: Iterable[str]) -> list[str]:
-    """Those of the fields that are not the same in all runs."""
     return [name for name in names if len({field_value(info, name) for info in runs}) > 1]

@@ -10,7 +10,6 @@ from datetime import date, datetime
 from typing import Any, Final
 
 Matcher = Callable[[str], bool]
-"""Whether a text matches."""
 
 Comparison = Callable[[Any, Any], bool]
 
@@ -29,7 +28,6 @@ _UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 def parse_number(written: str) -> float | None:
-    """The number written, or None where it is not one."""
     try:
         return float(written)
     except ValueError:
@@ -49,7 +47,6 @@ def as_text(value: Any) -> str:
 
 
 def as_texts(value: Any) -> list[str]:
-    """The same for a value that may be a list, or null."""
     return [as_text(item) for item in _items(value) if item is not None]
 
 
@@ -63,7 +60,6 @@ def numbers_compare(compare: Comparison, value: float | None, wanted: float) -> 
 
 
 def days_compare(compare: Comparison, value: datetime | None, day: date) -> bool:
-    """Compare a moment with a day in the local time zone."""
     return value is not None and bool(compare(value.astimezone().date(), day))
 
 

@@ -31,12 +31,9 @@ class Field:
     """A property of a run that can be listed, sorted by and compared."""
 
     name: str
-    """As it was written."""
     kind: Kind
     value: Callable[[RunInfo], Any]
-    """The run's value; None where it has none."""
     metric: str = ""
-    """The metric; empty for another field."""
 
     @property
     def label(self) -> str:
@@ -127,12 +124,10 @@ def split_names(text: str) -> list[str]:
 
 
 def field_value(info: RunInfo, name: str) -> Any:
-    """The value of a run's field; None where it has none."""
     return parse_field(name).value(info)
 
 
 def named(name: str) -> Field:
-    """The field that a bare word names."""
     if name in _OWN:
         return Field(name, *_OWN[name])
     for prefix in CONFIG_PREFIXES:
@@ -146,7 +141,6 @@ def _config_reader(path: str) -> Callable[[RunInfo], Any]:
 
 
 def aggregate(which: str, metric: str, name: str) -> Field:
-    """The field for a metric's last, smallest, largest or best value."""
     if not metric:
         raise QueryError("a metric's name is missing", name, 0)
     if which == "best":

@@ -40,7 +40,6 @@ from neurockt.query.fields import AGGREGATES, CONFIG_PREFIXES, Field, aggregate,
 from neurockt.run_info import RunInfo
 
 DEPTH_LIMIT: Final = 50
-"""Nested parentheses, at most."""
 
 Test = Callable[[RunInfo], bool]
 
@@ -58,15 +57,12 @@ _KEYWORD: Final = re.compile(r"(AND|OR|NOT)(?=[\s()]|\Z)")
 
 @dataclass(frozen=True)
 class Query:
-    """A parsed filter."""
-
     text: str
     fields: tuple[Field, ...]
     """The fields it uses, so that a misspelt one can be reported."""
     test: Test
 
     def matches(self, info: RunInfo) -> bool:
-        """Whether a run matches."""
         return self.test(info)
 
 
@@ -80,8 +76,6 @@ def parse(text: str) -> Query:
 
 
 class _Parser:
-    """Reads a filter from left to right; one method for each rule of the grammar."""
-
     def __init__(self, text: str) -> None:
         self._text = text
         self._at = 0
@@ -219,7 +213,6 @@ class _Parser:
         return lambda info: any(matches(text) for text in as_texts(field.value(info)))
 
     def _value(self) -> str:
-        """A value, with its quotes if it has any."""
         if self._text.startswith('"', self._at):
             return self._quoted()
         found = self._match(_VALUE)

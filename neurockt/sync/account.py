@@ -22,17 +22,13 @@ CLOUD_HOSTS: Final = ("api.wandb.ai", "api.forge.coreweave.com")
 
 @dataclass(frozen=True)
 class Account:
-    """A server and a key for it."""
-
     url: str
     key: str = field(repr=False)
     entity: str | None = None
-    """User or team, if the settings name one."""
     project: str | None = None
 
     @property
     def app_url(self) -> str:
-        """Where people look at runs."""
         return self.url.replace("://api.", "://", 1)
 
 

@@ -37,7 +37,6 @@ def check_sdk() -> None:
 
 
 def listing(run_dir: Path) -> str:
-    """Digest of the names, sizes and times of the files."""
     return digest(repr([(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in _paths(run_dir)]))
 
 
@@ -103,7 +102,6 @@ def _environment(account: Account, directory: str) -> dict[str, str]:
 
 
 def main() -> int:
-    """Attach the files that stdin names; gives the exit status."""
     answers, sys.stdout = sys.stdout, sys.stderr  # the SDK prints where it likes
     task: dict[str, Any] = json.load(sys.stdin)
     import wandb

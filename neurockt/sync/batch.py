@@ -85,7 +85,6 @@ class Batch:
         return [*(outcomes[path] for path in paths if path in outcomes), *failed]
 
     def _find(self) -> tuple[list[Path], list[Outcome]]:
-        """The runs there are now, and the paths that hold none."""
         found: dict[Path, None] = {}
         failed = []
         for path in self._paths:

@@ -43,8 +43,6 @@ class Unreachable(SyncFailed):
 
 
 class Refused(SyncFailed):
-    """The server refused a request."""
-
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
         self.status = status
@@ -69,13 +67,11 @@ class Client:
         self.account = account
         self.host = urlsplit(account.url).netloc
         self.stopped = threading.Event()
-        """Once set, every wait ends."""
         self._patience = patience
         self._on_wait = on_wait
         self._session = _session(account.url)
 
     def close(self) -> None:
-        """End every wait, and close the connections."""
         self.stopped.set()
         self._session.close()
 

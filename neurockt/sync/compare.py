@@ -13,14 +13,12 @@ from neurockt.sync.project import Project, ServerRun
 from neurockt.sync.rows import START, Place, RunRows
 
 PAGE_ROWS: Final = 5_000
-"""Rows requested at a time."""
 
 _SPECIAL: Final = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 """A server may give these numbers back as text, since strict JSON has none."""
 
 
 def same_row(line: str, other: str) -> bool:
-    """Whether two lines hold the same values."""
     try:
         return _differing(json.loads(line), json.loads(other)) is None
     except ValueError:

@@ -30,8 +30,6 @@ _SAFE_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 @dataclass(frozen=True)
 class Description:
-    """A run as W&B is to show it."""
-
     identity: str
     """Differs from that of every other run, whatever their names and directories."""
     name: str
@@ -45,17 +43,14 @@ class Description:
     job_type: str | None
     host: str | None
     exit_code: int | None
-    """None while the run goes on."""
     summary: dict[str, Any]
 
     @property
     def state(self) -> str:
-        """The state that W&B is to show."""
         return {None: "running", 0: "finished"}.get(self.exit_code, "failed")
 
 
 def describe(info: RunInfo, names: Mapping[TableName, Mapping[str, str]], job_type: str | None = None) -> Description:
-    """The description of a run whose metrics have these names in W&B."""
     tags = [*info.tags, *([info.state] if info.state not in ("running", "finished") else [])]
     attempt = info.attempt
     return Description(
@@ -117,7 +112,6 @@ def wandb_config(described: Description) -> dict[str, Any]:
 
 
 def _escaped(name: str) -> str:
-    """A name in which dots are no path."""
     return name.replace(".", "\\.")
 
 

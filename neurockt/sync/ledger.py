@@ -26,9 +26,7 @@ class Entry:
     """What is in W&B of a run, at one destination."""
 
     run_id: str
-    """Its id there."""
     rows: int = 0
-    """Number of rows that the server was seen to have."""
     place: Place = START
     """The place before the last of them: the next sync reads from there."""
     state: str = ""
@@ -58,7 +56,6 @@ class Ledger:
 
     def __init__(self, run_dir: Path, identity: str) -> None:
         self.foreign: Path | None = None
-        """The file in the run directory that is not a ledger."""
         elsewhere = _state_directory()
         self._paths = [run_dir / layout.LEDGER_FILE, *([elsewhere / f"{digest(identity)}.json"] if elsewhere else [])]
         self._identity = identity
@@ -73,11 +70,9 @@ class Ledger:
         self._write("entries", {**self._part("entries"), destination: asdict(entry)})
 
     def wishes(self) -> Wishes:
-        """Where the user wants the run."""
         return _convert(Wishes, self._part("wishes")) or Wishes()
 
     def write_wishes(self, wishes: Wishes) -> None:
-        """Note where the user wants the run."""
         self._write("wishes", asdict(wishes))
 
     def _part(self, name: str) -> dict[str, Any]:
@@ -129,6 +124,5 @@ def _state_directory() -> Path | None:
 
 
 def digest(text: str | bytes) -> str:
-    """A short text that differs where this one does."""
     data = text.encode("utf-8", "replace") if isinstance(text, str) else text
     return hashlib.sha256(data).hexdigest()[:32]

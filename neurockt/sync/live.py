@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from neurockt.sync.options import Outcome
 
 LOOK_SECONDS: Final = 10.0
-"""How often new rows are sent."""
 RETRY_SECONDS: Final = 30.0
 LONGEST_RETRY_SECONDS: Final = 300.0
 """How long to wait before the next try when the server did not take the rows: at first, and at most."""
@@ -42,10 +41,7 @@ NICENESS: Final = 10
 
 
 class Live:
-    """Follows one run to its end."""
-
     def __init__(self, run_dir: Path) -> None:
-        """Nothing is read or sent yet."""
         self._run_dir = run_dir
         self._parent = os.getppid()
         self._ended = threading.Event()
@@ -55,7 +51,6 @@ class Live:
         self._reported: tuple[str | None, int] = (None, 0)
 
     def end(self) -> None:
-        """The run has ended: stop waiting."""
         self._ended.set()
         client = self._client
         if client is not None:

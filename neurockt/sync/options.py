@@ -10,7 +10,6 @@ SETTLE_SECONDS: Final = 30.0
 """How long the server may take to show what it was sent; it may be some seconds behind."""
 
 STILL_RUNNING: Final = "still running; --running uploads what there is"
-"""Why a run is pending that was left alone."""
 
 Status = Literal["complete", "running", "pending", "failed"]
 """*complete*: all of it is proved to be in W&B; *running*: all there is so far of a run that still trains; *pending*:
@@ -19,8 +18,6 @@ there is more to send, which this sync was not asked to do."""
 
 @dataclass(frozen=True)
 class Options:
-    """What a sync is asked to do."""
-
     entity: str | None = None
     project: str | None = None
     running: bool = False
@@ -35,8 +32,6 @@ class Options:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome for one run."""
-
     path: Path
     id: str
     label: str
@@ -47,4 +42,3 @@ class Outcome:
     """Rows that this sync sent, or would send."""
     url: str | None = None
     reason: str | None = None
-    """Why it failed, or is pending."""

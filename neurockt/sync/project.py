@@ -21,10 +21,7 @@ SUMMARY: Final = "wandb-summary.json"
 
 @dataclass(frozen=True)
 class ServerRun:
-    """A run as the server has it."""
-
     storage_id: str
-    """The server's own name for it."""
     run_id: str
     state: str
     rows: int
@@ -36,7 +33,6 @@ class ServerRun:
     tags: tuple[str, ...] = ()
     name: str = ""
     samples: int = 0
-    """Lines of its system metrics."""
 
     @property
     def is_settled(self) -> bool:
@@ -51,12 +47,10 @@ class Project:
         self.entity = entity
         self.name = name
         self.url = f"{client.account.app_url}/{entity}/{name}"
-        """Where people look at it."""
         self._client = client
         self._named = {"entity": entity, "project": name}
 
     def find(self, run_id: str) -> ServerRun | None:
-        """The run of that id; None where there is none."""
         data = self._client.graphql(_RUN, {**self._named, "name": run_id})
         found = (data.get("project") or {}).get("run")
         return _server_run(found) if found else None
@@ -77,7 +71,6 @@ class Project:
         return _server_run(bucket)
 
     def delete(self, storage_id: str) -> None:
-        """Remove a run from the server for good."""
         self._client.graphql(_DELETE, {"id": storage_id})
 
     def send(

@@ -31,7 +31,6 @@ LOGGED: Final[tuple[TableName, ...]] = ("steps", "epochs")
 """The tables whose rows are lines of the history."""
 
 RESERVED: Final = frozenset({"_step", "_timestamp", "_runtime", "_wandb"})
-"""Keys of a history line that are W&B's own."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -55,8 +54,6 @@ START: Final = Place()
 
 @dataclass(frozen=True)
 class Row:
-    """One row and its position in the order."""
-
     before: Place
     after: Place
     line: str
@@ -64,8 +61,6 @@ class Row:
 
 @dataclass(frozen=True)
 class Lines:
-    """Lines that follow each other."""
-
     start: int
     lines: list[str]
     last: Row
@@ -88,7 +83,6 @@ class RunRows:
         self._created = (created - _EPOCH) // _MICROSECOND
         outlines = {table: run.outline(table) for table in LOGGED}
         self.names = name_columns(list(outlines["steps"].metrics), list(outlines["epochs"].metrics))
-        """The name in W&B of each metric of each table."""
         if run.ranks:  # the rows of one number are one line
             self._last = {table: run.settled(table) for table in LOGGED}
             after = {"steps": known.step, "epochs": known.epoch}
@@ -98,10 +92,8 @@ class RunRows:
         else:
             self._last = {table: int(max(outlines[table].axes[KEY[table]][1], default=0)) for table in LOGGED}
             self.total = sum(outline.total for outline in outlines.values())
-        """Number of rows, with those that wait."""
 
     def after(self, place: Place) -> Iterator[Lines]:
-        """The lines after a place, some at a time."""
         lines: list[str] = []
         size, start = 0, place.rows
         for segment in self._segments(place):
@@ -130,7 +122,6 @@ class RunRows:
         return None
 
     def _segments(self, place: Place) -> Iterator[_Segment]:
-        """The rows after a place, in order."""
         validations = _Validations(self._windows("epochs", place.epoch))
         for window in self._windows("steps", place.step):
             for begin, end in window.same_epoch():
@@ -191,7 +182,6 @@ class _Window:
         )
 
     def line(self, index: int, number: int) -> str:
-        """A row's line, the ``number``-th of the history."""
         time = self._times[index]
         row: dict[str, Any] = {
             "_step": number,
@@ -216,8 +206,6 @@ class _Window:
 
 @dataclass(frozen=True)
 class _Segment:
-    """Rows of a window that follow each other."""
-
     window: _Window
     begin: int
     end: int

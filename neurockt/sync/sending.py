@@ -28,8 +28,6 @@ Report = Callable[[int, int], None]
 
 
 class Sending:
-    """A run on its way to an id of a project."""
-
     def __init__(
         self,
         client: Client,
@@ -50,7 +48,6 @@ class Sending:
         self.last = last
         """The last row that the server has, or was sent."""
         self.sent = 0
-        """Number of rows sent."""
         self._client = client
         self._project = project
         self._described = described
@@ -60,16 +57,13 @@ class Sending:
 
     @property
     def end(self) -> Place:
-        """The place after the last row that was sent."""
         return self.last.after if self.last else START
 
     @property
     def is_all(self) -> bool:
-        """Whether all rows there are have been sent."""
         return self.end.rows >= self._rows.total
 
     def describe(self) -> None:
-        """Create the run, or update what W&B knows of it beside the rows."""
         described = self._described
         about = {
             "displayName": described.name,
@@ -130,7 +124,6 @@ class Sending:
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
     def _resend(self, count: int) -> None:
-        """Send again what follows the first ``count`` rows."""
         row = self._rows.row(count - 1, START) if count else None
         start = row.after if row else START
         self._send_rows(start, self.end.rows - start.rows)

@@ -25,7 +25,6 @@ class SystemLines:
         outline = run.outline("system")
         self._last = run.settled("system")
         self.total = count_numbers(run, "system", 0, self._last) if run.ranks else outline.total
-        """Number of samples."""
 
     def after(self, count: int) -> Iterator[tuple[int, list[str]]]:
         """The lines after the first ``count``, some at a time, and the position of the first of them."""

@@ -34,8 +34,6 @@ class Rewound(SyncFailed):
 
 
 class Upload:
-    """One run and one destination."""
-
     def __init__(
         self, run: Run, client: Client, entity: str, options: Options, report: Report = lambda done, total: None
     ) -> None:
@@ -65,7 +63,6 @@ class Upload:
 
     @property
     def is_live(self) -> bool:
-        """Whether the run still trains."""
         return self.info.state == "running"
 
     @property
@@ -117,7 +114,6 @@ class Upload:
     # See what is there
 
     def _find(self) -> tuple[str, ServerRun | None]:
-        """The run's id in W&B, and the run if it is there."""
         candidates = run_ids(self.info, self._entry.generation, self._wishes.run_id)
         for candidate in dict.fromkeys([*filter(None, [self._entry.run_id]), *candidates]):
             there = self._project.find(candidate)
@@ -222,13 +218,11 @@ class Upload:
         return self._outcome(status, sending.end.rows, sending.sent, run_id=sending.run_id)
 
     def _note(self, entry: Entry) -> None:
-        """Write the entry to the ledger, unless it is there."""
         if entry != self._entry:
             self.ledger.write(self._destination, entry)
             self._entry = entry
 
     def _verify(self, rows: RunRows, described: Description, there: ServerRun | None) -> Outcome:
-        """Compare everything, change nothing."""
         if there is None:
             raise SyncFailed("the run is not in W&B; 'neurockt sync' without --verify uploads it")
         there = self._settled(there.run_id, there)
