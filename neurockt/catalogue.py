@@ -43,10 +43,7 @@ def list_runs(root: str | os.PathLike[str] | None = None, *, liveness: Liveness 
 def run_paths(root: str | os.PathLike[str]) -> list[Path]:
     """The run directories in a directory and in the directories within it, or the directory itself when it is a run.
 
-    What may be a run, but cannot be looked into, is among them.
-
-    Raises:
-        RunNotFound: there is no such directory, or it cannot be listed.
+    What may be a run, but cannot be looked into, is among them. ``RunNotFound``: the directory cannot be listed.
     """
     directory = layout.expanded(root)
     if _may_be_run(directory):
@@ -94,11 +91,7 @@ def _may_be_run(path: str | Path) -> bool:
 
 
 def find_run(reference: str, root: str | os.PathLike[str] | None = None) -> Run:
-    """A run by its path, its id, its name, or the only id that begins so.
-
-    Raises:
-        RunNotFound: none matches, or several do; the message names similar ones.
-    """
+    """A run by its path, its id, its name, or the only id that begins so; ``RunNotFound`` names similar ones."""
     root = layout.expanded(root) if root else layout.default_root()
     for path in (layout.expanded(reference), root / reference):
         if _may_be_run(path):
@@ -144,11 +137,7 @@ class RunWatcher:
     def look(self, pause: float = 0.1) -> Iterator[bool]:
         """Read what has changed, the latest names first.
 
-        Yields:
-            every ``pause`` seconds, and at the end: whether the runs have changed since the last time.
-
-        Raises:
-            RunNotFound: there is no such directory any more.
+        Yields every ``pause`` seconds, and at the end, whether the runs have changed since the last time.
         """
         self.problems.pop(self.root, None)
         known = self._paths

@@ -115,13 +115,8 @@ class RunInfo:
     ranks: int | None = None
     """How many ranks keep their own rows; None where one writer has all."""
 
-    def with_tables(self, tables: Mapping[Any, TableSummary]) -> RunInfo:
-        return replace(
-            self,
-            steps=tables.get("steps", self.steps),
-            epochs=tables.get("epochs", self.epochs),
-            system=tables.get("system", self.system),
-        )
+    def with_tables(self, tables: Mapping[Any, Any]) -> RunInfo:
+        return replace(self, **tables)
 
     @property
     def keeps_ranks(self) -> bool:

@@ -40,11 +40,7 @@ class WrongUsage(NeurocktError):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; gives the exit status.
-
-    Args:
-        argv: the words after ``neurockt``; default those of this process.
-    """
+    """Run one command, by default that of this process; gives the exit status."""
     words = list(sys.argv[1:] if argv is None else argv)
     out, err = _usable(sys.stdout), _usable(sys.stderr)
     with redirect_stdout(out), redirect_stderr(err), warnings.catch_warnings():

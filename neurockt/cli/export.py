@@ -38,12 +38,11 @@ _EXAMPLE: Final = """\
 
 def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
     parser = parsing.add_command(subparsers, "export", "write a run's rows as CSV, JSON lines or Parquet", _EXAMPLE)
-    parsing.add_run_argument(parser)
+    parsing.add_run_arguments(parser)
     parser.add_argument("--table", choices=TABLES, default="steps", help="which rows (default: steps)")
     parser.add_argument(
         "--format", choices=("csv", "jsonl", "parquet"), help="default: by the last ending of FILE, else csv"
     )
-    parsing.add_rank_argument(parser)
     parser.add_argument("--columns", metavar="NAMES", help="only these, in this order, separated by commas")
     parser.add_argument("-o", "--output", metavar="FILE", help="where to write (default: stdout)")
     parser.add_argument("--force", action="store_true", help="replace FILE if it exists")

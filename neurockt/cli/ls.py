@@ -10,8 +10,7 @@ from typing import Final
 
 from neurockt.catalogue import list_runs
 from neurockt.cli import output, parsing
-from neurockt.query.columns import differing, usual_metrics
-from neurockt.query.fields import Field, flat_config, parse_field, sort_runs, split_names
+from neurockt.query.fields import Field, differing, flat_config, parse_field, sort_runs, split_names, usual_metrics
 from neurockt.query.filter import parse
 from neurockt.run_info import RunInfo
 from neurockt.store import default_root

@@ -23,12 +23,9 @@ def add_command(
     )
 
 
-def add_run_argument(parser: argparse.ArgumentParser) -> None:
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_named", metavar="RUN", help="its directory, its id, the beginning of its id, or its name")
     parser.add_argument("--root", metavar="ROOT", help="where to look for it (default: $NEUROCKT_DIR, else runs)")
-
-
-def add_rank_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rank", metavar="N", type=int, help="one rank of a run whose ranks keep their own rows")
 
 

@@ -38,7 +38,7 @@ _EXAMPLE = """\
 
 def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
     parser = parsing.add_command(subparsers, "show", "show one run: table, config and summary", _EXAMPLE)
-    parsing.add_run_argument(parser)
+    parsing.add_run_arguments(parser)
     parser.add_argument(
         "--steps",
         metavar="N",
@@ -48,7 +48,6 @@ def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
         help=f"also its last N steps ({STEPS_SHOWN})",
     )
     parser.add_argument("--traceback", action="store_true", help="also the traceback of the exception that ended it")
-    parsing.add_rank_argument(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 

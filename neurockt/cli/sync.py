@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
     from neurockt.sync.batch import Batch
-    from neurockt.sync.options import Outcome
+    from neurockt.sync.upload import Outcome
 
 JOBS: Final = 4
 WATCH_SECONDS: Final = 60.0
@@ -97,7 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
         from neurockt.sync.artifact import check_sdk
         from neurockt.sync.batch import TURN_ROWS, Batch
         from neurockt.sync.client import PATIENCE_SECONDS, Client
-        from neurockt.sync.options import Options
+        from neurockt.sync.upload import Options
     except ImportError as error:
         if error.name != "requests":
             raise
@@ -223,7 +223,7 @@ _STATUSES = ("complete", "running", "pending", "failed")
 
 def _verdict(outcomes: Sequence[Outcome], arguments: argparse.Namespace) -> str:
     """One line such as ``412 of 415 complete, 3 failed:``."""
-    from neurockt.sync.options import STILL_RUNNING
+    from neurockt.sync.upload import STILL_RUNNING
 
     number = {status: sum(outcome.status == status for outcome in outcomes) for status in _STATUSES}
     training = sum(outcome.reason == STILL_RUNNING for outcome in outcomes)

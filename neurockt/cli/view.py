@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from neurockt.cli import ls, output, parsing
+from neurockt.cli import main, output, parsing
 from neurockt.errors import MissingExtra, RunNotFound
 from neurockt.store import default_root, expanded
 
@@ -30,11 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise RunNotFound(f"no directory {path}; name one that holds runs, or a run")
     if why := _why_not_interactive():
         output.note(f"{why}: printing the plain list")
-        return ls.run(
-            argparse.Namespace(
-                root=str(path), filter="", sort=None, reverse=False, columns=None, limit=None, json=False
-            )
-        )
+        return main(["ls", "--", str(path)])
     try:
         from neurockt_viewer.app import run_viewer
     except ImportError as error:

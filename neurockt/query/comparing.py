@@ -64,13 +64,7 @@ def days_compare(compare: Comparison, value: datetime | None, day: date) -> bool
 
 
 def values_compare(compare: Comparison, value: Any, text: str, number: float | None, matches: Matcher) -> bool:
-    """Compare a value of any kind, such as a config's, with a text.
-
-    Args:
-        text: the text.
-        number: the same as a number, if it is one.
-        matches: whether another text equals it.
-    """
+    """Compare a config's value with a text, which ``number`` gives as a number, and ``matches`` finds equal."""
     if compare in (operator.eq, operator.ne):
         if value is None:
             return compare is operator.eq and text.casefold() in ("null", "none")

@@ -11,6 +11,7 @@ valid_loss  last(x) best(x) min(x) max(x)             a metric: its last, best, 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -24,6 +25,8 @@ Kind = Literal["text", "number", "duration", "time", "any"]
 """The kind of a field's values; *any* for a config's."""
 
 CONFIG_PREFIXES: Final = ("cfg.", "config.")
+_PLAIN: Final = re.compile(r"\w[\w./-]*")
+"""A metric's name that needs no quotes, unless it is a field of every run."""
 
 
 @dataclass(frozen=True)
@@ -92,11 +95,7 @@ def smaller_is_better(metric: str) -> bool:
 
 @lru_cache(maxsize=256)
 def parse_field(text: str) -> Field:
-    """The field of that name; a name that is not one of the run's own or a config's is a metric.
-
-    Raises:
-        QueryError: it names nothing.
-    """
+    """The field of that name; one that is neither of the run's own nor a config's is a metric."""
     name = text.strip()
     if found := _AGGREGATE.fullmatch(name):
         return aggregate(found[1], unquoted(found[2].strip()), name)
@@ -221,3 +220,23 @@ def unquoted(text: str) -> str:
     if len(text) > 1 and text[0] == text[-1] == '"':
         return re.sub(r'\\(["\\])', r"\1", text[1:-1])
     return text
+
+
+def quoted(metric: str) -> str:
+    """The field that is a metric's last value, whatever its name; without quotes where none are needed."""
+    if _PLAIN.fullmatch(metric) and parse_field(metric).metric == metric:
+        return metric
+    escaped = metric.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def usual_metrics(runs: Sequence[RunInfo], count: int) -> list[str]:
+    """The fields of the metrics that most runs have: those of `epochs`, or where there are none, of `steps`."""
+    for table in ("epochs", "steps"):
+        if common := Counter(name for info in runs for name in getattr(info, table).columns):
+            return [quoted(name) for name, _ in common.most_common(count)]
+    return []
+
+
+def differing(runs: Sequence[RunInfo], names: Iterable[str]) -> list[str]:
+    return [name for name in names if len({field_value(info, name) for info in runs}) > 1]

@@ -67,11 +67,7 @@ class Query:
 
 
 def parse(text: str) -> Query:
-    """The filter that a text describes; an empty text matches every run.
-
-    Raises:
-        QueryError: it cannot be understood; the message points at the position.
-    """
+    """The filter that a text describes; the message of a ``QueryError`` points at the position."""
     return _Parser(text).parse()
 
 

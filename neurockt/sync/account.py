@@ -33,11 +33,7 @@ class Account:
 
 
 def find_account() -> Account:
-    """The server and key that W&B's own tools would use.
-
-    Raises:
-        SyncFailed: there is no key, or the address is invalid.
-    """
+    """The server and key that W&B's own tools would use; ``SyncFailed`` where there is no key or no valid address."""
     settings = _settings()
     url = (os.environ.get("WANDB_BASE_URL") or settings.get("base_url") or DEFAULT_URL).rstrip("/")
     try:

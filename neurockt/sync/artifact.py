@@ -41,11 +41,7 @@ def listing(run_dir: Path) -> str:
 
 
 def attach(account: Account, entity: str, project: str, run_id: str, run_dir: Path) -> None:
-    """Upload the files as the artifact ``run-ID``, and wait until W&B has committed it.
-
-    Raises:
-        SyncFailed: the SDK reports an error, or does not end in time.
-    """
+    """Upload the files as the artifact ``run-ID``; ``SyncFailed`` unless W&B has committed it in time."""
     names = [layout.RUN_FILE, *(str(path.relative_to(run_dir)) for path in _paths(run_dir))]
     task = {
         "init": {"entity": entity, "project": project, "id": run_id},

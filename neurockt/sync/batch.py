@@ -13,8 +13,7 @@ from neurockt.catalogue import run_paths
 from neurockt.errors import NeurocktError, RunNotFound
 from neurockt.store import Run, open_run
 from neurockt.sync.client import Client, Unreachable
-from neurockt.sync.options import Options, Outcome
-from neurockt.sync.upload import Upload
+from neurockt.sync.upload import Options, Outcome, Upload
 
 TURN_ROWS: Final = 200_000
 """Rows that one run may send in a pass of ``--watch`` while others wait."""
@@ -35,15 +34,7 @@ class Batch:
         on_rows: Callable[[Path, str, int, int], None] = lambda path, label, done, total: None,
         on_outcome: Callable[[Outcome], None] = lambda outcome: None,
     ) -> None:
-        """Nothing is read or sent yet.
-
-        Args:
-            paths: runs, and directories of runs.
-            jobs: how many runs are uploaded at a time.
-            on_begin: called with the number of runs when a pass begins.
-            on_rows: called from several threads with a run, its label, the rows sent so far, and all its rows.
-            on_outcome: called from several threads when a run is done.
-        """
+        """Upload ``jobs`` runs at a time; ``on_rows`` and ``on_outcome`` are called from several threads."""
         self._paths = list(paths)
         self._client = client
         self._entity = entity

@@ -58,12 +58,7 @@ class Client:
         patience: float = PATIENCE_SECONDS,
         on_wait: Callable[[str], None] = lambda why: None,
     ) -> None:
-        """Nothing is sent yet.
-
-        Args:
-            patience: how many seconds a request is repeated.
-            on_wait: called with the reason when nothing happens for a while.
-        """
+        """``on_wait`` is called with the reason when nothing happens for a while."""
         self.account = account
         self.host = urlsplit(account.url).netloc
         self.stopped = threading.Event()
@@ -76,11 +71,7 @@ class Client:
         self._session.close()
 
     def greet(self) -> str:
-        """The user's default entity; proves that the server answers and takes the key.
-
-        Raises:
-            SyncFailed: not within ``GREETING_SECONDS``, or the key is refused.
-        """
+        """The user's default entity; ``SyncFailed`` unless the server answers soon and takes the key."""
         result: list[Any] = []
 
         def ask() -> None:
@@ -102,11 +93,7 @@ class Client:
         return str(viewer.get("entity") or viewer.get("username") or "")
 
     def graphql(self, query: str, variables: dict[str, Any], patience: float | None = None) -> dict[str, Any]:
-        """The data that answers a query.
-
-        Raises:
-            SyncFailed: as for ``post``; also where the server does not know what is asked for.
-        """
+        """The data that answers a query; fails as ``post`` does, also where the server does not know what is asked."""
         name = query.split("(", 1)[0].split()[1].rstrip("{")
         answer = self.post("/graphql", {"query": query, "variables": variables, "operationName": name}, patience)
         data = answer.get("data") or {}
@@ -117,10 +104,7 @@ class Client:
         return data
 
     def post(self, path: str, document: Any, patience: float | None = None) -> dict[str, Any]:
-        """Send a JSON document; gives the answer. The same request is repeated while the server is busy or silent.
-
-        Args:
-            patience: for how many seconds; default the client's.
+        """Send a JSON document; gives the answer. It is repeated for ``patience`` seconds while the server is busy.
 
         Raises:
             Refused: the server refuses the request, or its answer is not W&B's.

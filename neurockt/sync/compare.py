@@ -51,10 +51,7 @@ def difference(
     described: Description,
     report: Callable[[int, int], None],
 ) -> str | None:
-    """The first thing in which W&B's run differs from ours, in words; None if there is none.
-
-    A run that still trains may have rows that W&B lacks.
-    """
+    """What W&B's run differs in, in words; None for nothing. W&B may lack rows of a run that still trains."""
     is_complete = described.exit_code is not None
     if there.rows > rows.total or (is_complete and there.rows != rows.total):
         return f"W&B has {there.rows:,} rows, the run {rows.total:,}"

@@ -79,11 +79,9 @@ def identity(info: RunInfo) -> str:
 
 
 def run_ids(info: RunInfo, generation: int = 1, wanted: str | None = None) -> tuple[str, str]:
-    """The id of the run in W&B, and the one it gets if another run has that.
+    """The id in W&B of the run's upload number ``generation``, and the one it gets if another run has that.
 
-    Args:
-        generation: which upload of the run this is, from 1. Each has an id of its own: W&B never reuses a deleted one.
-        wanted: the id the user asked for.
+    W&B never reuses the id of a deleted run.
     """
     digest = hashlib.sha256(identity(info).encode("utf-8", "replace")).hexdigest()[:8]
     text = wanted or info.id

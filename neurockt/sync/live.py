@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from neurockt.store import Run
     from neurockt.sync.client import Client
-    from neurockt.sync.options import Outcome
+    from neurockt.sync.upload import Outcome
 
 LOOK_SECONDS: Final = 10.0
 RETRY_SECONDS: Final = 30.0
@@ -93,8 +93,7 @@ class Live:
         from neurockt.store import open_run
         from neurockt.sync.account import find_account
         from neurockt.sync.client import Client
-        from neurockt.sync.options import Options
-        from neurockt.sync.upload import Upload
+        from neurockt.sync.upload import Options, Upload
 
         if is_last:  # with a client that nobody stops
             client = Client(find_account(), patience=LOST_PATIENCE_SECONDS if is_lost else LAST_PATIENCE_SECONDS)

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from itertools import repeat
+from itertools import islice, repeat
 from typing import TYPE_CHECKING, Any, Final
 
 from neurockt.store import AXES, KEY, RANK, Run, TableName, arrays
@@ -26,6 +26,7 @@ WINDOW_VALUES: Final = 1_000_000
 BATCH_ROWS: Final = 10_000
 BATCH_BYTES: Final = 4 * 2**20
 """Lines of one batch, at most; the server takes about 10 MB in one request."""
+SYSTEM_LINES: Final = 5_000
 
 LOGGED: Final[tuple[TableName, ...]] = ("steps", "epochs")
 """The tables whose rows are lines of the history."""
@@ -70,13 +71,10 @@ class RunRows:
     """The rows that a run has now, in their order. Rows that come later are not among them."""
 
     def __init__(self, run: Run, *, complete: bool, created: datetime, known: Place = START) -> None:
-        """Count the rows.
+        """Count the rows; of a run with several ranks, only those after ``known`` are read.
 
-        Args:
-            complete: no more rows will come. Otherwise a step waits for the validation before it, and a validation
-                for the step before it, so that neither is overtaken.
-            created: when the run began.
-            known: a place in the order; of a run with several ranks, only the rows after it are read.
+        While the run is not complete, a step waits for the validation before it, and a validation for the step
+        before it, so that neither is overtaken.
         """
         self._run = run
         self._complete = complete
@@ -122,18 +120,26 @@ class RunRows:
         return None
 
     def _segments(self, place: Place) -> Iterator[_Segment]:
-        validations = _Validations(self._windows("epochs", place.epoch))
+        validations = (
+            _Segment(window, index, index + 1)
+            for window in self._windows("epochs", place.epoch)
+            for index in range(len(window.epochs))
+        )
+        validation = next(validations, None)
         for window in self._windows("steps", place.step):
             for begin, end in window.same_epoch():
                 epoch = window.epochs[begin]
                 if not self._complete and epoch - 1 > self._last["epochs"]:
                     return
-                yield from validations.before(epoch)
+                while validation is not None and validation.window.epochs[validation.begin] < epoch:
+                    yield validation
+                    validation = next(validations, None)
                 yield _Segment(window, begin, end)
-        for segment in validations.before(None):
-            if not self._complete and segment.window.steps[segment.begin] > self._last["steps"]:
+        while validation is not None:
+            if not self._complete and validation.window.steps[validation.begin] > self._last["steps"]:
                 return
-            yield segment
+            yield validation
+            validation = next(validations, None)
 
     def _windows(self, table: TableName, after: int) -> Iterator[_Window]:
         names = self.names[table]
@@ -225,27 +231,6 @@ class _Segment:
         return Row(previous, self.place_at(index, before, number + 1), self.window.line(index, number))
 
 
-class _Validations:
-    """The rows of `epochs`, taken as the steps reach them."""
-
-    def __init__(self, windows: Iterator[_Window]) -> None:
-        self._windows = windows
-        self._window: _Window | None = None
-        self._index = 0
-
-    def before(self, epoch: int | None) -> Iterator[_Segment]:
-        """The rows of the epochs before one, one at a time; None for all that are left."""
-        while True:
-            if self._window is None or self._index == len(self._window.epochs):
-                self._window, self._index = next(self._windows, None), 0
-                if self._window is None:
-                    return
-            if epoch is not None and self._window.epochs[self._index] >= epoch:
-                return
-            yield _Segment(self._window, self._index, self._index + 1)
-            self._index += 1
-
-
 def name_columns(steps: Sequence[str], epochs: Sequence[str]) -> dict[TableName, dict[str, str]]:
     """The names of each table's metrics in W&B: their own, unless two would become one there.
 
@@ -261,3 +246,38 @@ def name_columns(steps: Sequence[str], epochs: Sequence[str]) -> dict[TableName,
             used.add(alias)
             named[table][name] = alias  # type: ignore[index]  # mypy does not narrow a tuple of literals
     return named
+
+
+class SystemLines:
+    """The samples that a run has now. Of several ranks, the mean of each sample that all of them have."""
+
+    def __init__(self, run: Run, created: datetime) -> None:
+        """Count the samples of a run that began at ``created``."""
+        self._run = run
+        self._created = created
+        outline = run.outline("system")
+        self._last = run.settled("system")
+        self.total = count_numbers(run, "system", 0, self._last) if run.ranks else outline.total
+
+    def after(self, count: int) -> Iterator[tuple[int, list[str]]]:
+        """The lines after the first ``count``, some at a time, and the position of the first of them."""
+        is_gapless = self.total == self._last  # then the earlier ones need not be read
+        lines = self._lines(count if is_gapless else 0)
+        lines = islice(lines, 0 if is_gapless else count, None)
+        while some := list(islice(lines, SYSTEM_LINES)):
+            yield count, some
+            count += len(some)
+
+    def _lines(self, after: int) -> Iterator[str]:
+        _, batches = self._run.batches("system", after=after)
+        for batch in batches:
+            for row in mean_of_ranks(batch, KEY["system"]).to_pylist():
+                if row.pop(KEY["system"]) <= self._last:
+                    yield self._line(row)
+
+    def _line(self, row: dict[str, Any]) -> str:
+        moment = row.pop("time")
+        del row["step"], row["epoch"]
+        metrics = {f"system.{name}": value for name, value in row.items() if value is not None}
+        runtime = (moment - self._created).total_seconds()
+        return encode({"_wandb": True, "_timestamp": moment.timestamp(), "_runtime": runtime, **metrics})

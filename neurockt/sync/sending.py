@@ -12,8 +12,7 @@ from neurockt.sync.client import Client, Refused
 from neurockt.sync.compare import lacking
 from neurockt.sync.describe import Description, wandb_config
 from neurockt.sync.project import SYSTEM, Project, ServerRun
-from neurockt.sync.rows import START, Place, Row, RunRows
-from neurockt.sync.system import SystemLines
+from neurockt.sync.rows import START, Place, Row, RunRows, SystemLines
 
 RESEND_SECONDS: Final = 3.0
 """What the server does not show after so long is sent again. That changes nothing if it was there after all."""
@@ -39,14 +38,9 @@ class Sending:
         last: Row | None,
         report: Report,
     ) -> None:
-        """Nothing is sent yet.
-
-        Args:
-            last: the last row that the server has; None for none.
-        """
         self.run_id = run_id
         self.last = last
-        """The last row that the server has, or was sent."""
+        """The last row that the server has, or was sent; None for none."""
         self.sent = 0
         self._client = client
         self._project = project
@@ -77,12 +71,7 @@ class Sending:
         self._project.upsert(self.run_id, about)
 
     def send_rest(self, limit: int | None, samples: int) -> None:
-        """Send the rows after the last one, and what belongs to the end.
-
-        Args:
-            limit: send about that many rows; None for all.
-            samples: system samples that the server has.
-        """
+        """Send about ``limit`` rows after the last one, and what belongs to the end. W&B has the first ``samples``."""
         self._send_rows(self.end, limit)
         if self.is_all:
             self._send_system(samples)
@@ -96,14 +85,7 @@ class Sending:
         self._project.send(self.run_id, summary=summary, exit_code=self._described.exit_code if self.is_all else None)
 
     def prove(self, settle: float) -> ServerRun:
-        """The run as the server shows it, once that is what was sent; what it lacks is sent again.
-
-        Args:
-            settle: seconds that the server may take to show it.
-
-        Raises:
-            SyncFailed: it does not.
-        """
+        """The run once the server shows all that was sent. What it lacks is sent again; ``settle`` is in seconds."""
         started = sent_at = time.monotonic()
         resends, pause = 0, FIRST_PAUSE_SECONDS
         line = self.last.line if self.last else None

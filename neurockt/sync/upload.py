@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import time
 import warnings
-from dataclasses import replace
-from typing import Final
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, Literal
 
 from neurockt.errors import NeurocktWarning, SyncFailed
 from neurockt.run_info import RunInfo
@@ -20,13 +21,48 @@ from neurockt.sync.client import Client, Refused
 from neurockt.sync.compare import difference, same_row
 from neurockt.sync.describe import CONFIG_KEY, Description, describe, identity, run_ids, safe_project
 from neurockt.sync.ledger import Entry, Ledger, digest
-from neurockt.sync.options import STILL_RUNNING, Options, Outcome, Status
 from neurockt.sync.project import Project, ServerRun
-from neurockt.sync.rows import START, Place, Row, RunRows
+from neurockt.sync.rows import START, Place, Row, RunRows, SystemLines
 from neurockt.sync.sending import LONGEST_PAUSE_SECONDS, RESEND_SECONDS, Report, Sending
-from neurockt.sync.system import SystemLines
 
 DELETED: Final = 409
+"""Status of an answer about a run whose id was deleted."""
+SETTLE_SECONDS: Final = 30.0
+"""How long the server may take to show what it was sent; it may be some seconds behind."""
+
+STILL_RUNNING: Final = "still running; --running uploads what there is"
+
+Status = Literal["complete", "running", "pending", "failed"]
+"""*complete*: all of it is proved to be in W&B; *running*: all there is so far of a run that still trains; *pending*:
+there is more to send, which this sync was not asked to do."""
+
+
+@dataclass(frozen=True)
+class Options:
+    entity: str | None = None
+    project: str | None = None
+    running: bool = False
+    dry_run: bool = False
+    verify: bool = False
+    files: bool = False
+    replace: bool = False
+    turn_rows: int | None = None
+    """Rows that a run may send before the others have their turn; None for all."""
+    settle: float = SETTLE_SECONDS
+
+
+@dataclass(frozen=True)
+class Outcome:
+    path: Path
+    id: str
+    label: str
+    status: Status
+    rows: int = 0
+    """Rows that are proved to be in W&B."""
+    sent: int = 0
+    """Rows that this sync sent, or would send."""
+    url: str | None = None
+    reason: str | None = None
 
 
 class Rewound(SyncFailed):
@@ -37,12 +73,7 @@ class Upload:
     def __init__(
         self, run: Run, client: Client, entity: str, options: Options, report: Report = lambda done, total: None
     ) -> None:
-        """Read what the run and its ledger say; nothing is sent yet.
-
-        Args:
-            entity: user or team, where neither options nor run name one.
-            report: called as rows are sent.
-        """
+        """Read the run and its ledger. ``entity`` counts where neither options nor run name one."""
         self._run = run
         self._client = client
         self._options = options
@@ -78,11 +109,7 @@ class Upload:
         )
 
     def run(self) -> Outcome:
-        """Do what the options ask for.
-
-        Raises:
-            SyncFailed: the server did not take it, or does not show it.
-        """
+        """Do what the options ask for; ``SyncFailed`` if the server does not take it, or does not show it."""
         if self.is_live and not self._options.running:
             return self._outcome("pending", reason=STILL_RUNNING)
         if self.is_proved and not self._options.verify:

@@ -19,7 +19,7 @@ from neurockt.monitor.wandb import WandbRecorder
 from neurockt.sync.account import find_account
 from neurockt.sync.batch import Batch
 from neurockt.sync.client import Client
-from neurockt.sync.options import Options, Outcome
+from neurockt.sync.upload import Options, Outcome
 
 Sync = Callable[..., list[Outcome]]
 MakeRun = Callable[..., Path]

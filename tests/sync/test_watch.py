@@ -15,7 +15,7 @@ from wandb_server import WandbServer, wait_until
 from neurockt.sync.account import find_account
 from neurockt.sync.batch import Batch
 from neurockt.sync.client import Client
-from neurockt.sync.options import Options
+from neurockt.sync.upload import Options
 
 from .conftest import MakeRun, Sync
 

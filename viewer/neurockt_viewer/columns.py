@@ -7,8 +7,7 @@ from typing import Any, Final
 
 from neurockt.errors import QueryError
 from neurockt.formatting import clean, display_width, format_value
-from neurockt.query.columns import differing, quoted, usual_metrics
-from neurockt.query.fields import FIELD_NAMES, Field, flat_config, parse_field
+from neurockt.query.fields import FIELD_NAMES, Field, differing, flat_config, parse_field, quoted, usual_metrics
 from neurockt.run_info import RunInfo
 from neurockt_viewer.widgets.row_source import WIDEST_COLUMN, Cell, Column
 
