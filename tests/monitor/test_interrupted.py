@@ -126,3 +126,26 @@ def test_the_run_can_be_finished_after_an_interrupted_end(tmp_path: Path) -> Non
     recorder.finish()
     assert open_run(recorder.run_dir).state == "finished"
     assert set(values(recorder, "steps", "value")) == {1.0}
+
+
+def test_a_reset_that_is_interrupted_is_done_when_the_next_block_begins(recorder: Recorder) -> None:
+    """Ctrl-C between the count of updates, which torchmetrics resets first, and the states."""
+    from torchmetrics.aggregation import MeanMetric
+
+    class Interrupted(MeanMetric):
+        is_interrupted = True
+
+        def reset(self) -> None:
+            if self._update_count and self.is_interrupted:
+                self._update_count = 0
+                self.is_interrupted = False
+                raise KeyboardInterrupt
+            super().reset()
+
+    metric = RecorderHelper(recorder).metric(mean=Interrupted())["mean"]
+    metric.update(100.0)  # outside of a block
+    with pytest.raises(KeyboardInterrupt), recorder(train=False):
+        pass
+    with recorder(train=False):
+        metric.update(1.0)
+    assert open_run(recorder.run_dir).epochs()["mean"].to_pylist() == [1.0]

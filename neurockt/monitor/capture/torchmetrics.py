@@ -96,6 +96,7 @@ class MetricCollector:
         self._copies.clear()
 
     def _reset(self) -> None:
+        self._is_used = True  # a reset that is interrupted sets the count of updates back first, and is done again
         _reset(self._metric)
         self._is_used = False
 
@@ -132,10 +133,9 @@ class MetricCollector:
         return _together(mistakes)
 
     def parts(self, mistakes: list[UsageError]) -> list[ValueCollector]:
-        """With an aggregator: the values of each column. Adds to ``mistakes`` what could not be computed."""
         for column, metric in self.members().items():
             for source in self._fed(column, metric, mistakes) if column not in self._called else ():
-                with _collecting(mistakes), self.unsynced():
+                with collecting(mistakes), self.unsynced():
                     self._keep_result(column, _computed(column, source))
         self._add_columns(self._values, mistakes)
         return [part for column, part in self._values.items() if self._owners.get(column) == self._name]
@@ -143,10 +143,10 @@ class MetricCollector:
     def _compute(self, cells: dict[str, Cell], mistakes: list[UsageError], over_all: bool) -> None:
         for column, metric in self.members().items():
             for source in [metric] if over_all else self._fed(column, metric, mistakes):
-                with _collecting(mistakes):
+                with collecting(mistakes):
                     for key, value in _flat(column, _computed(column, source), vectors=True):
                         cells[key] = NULL
-                        with _collecting(mistakes):
+                        with collecting(mistakes):
                             cells[key] = aggregated(key, lambda values: values[0], [value])
 
     def _fed(self, column: str, metric: Any, mistakes: list[UsageError]) -> list[Any]:
@@ -163,7 +163,7 @@ class MetricCollector:
         new: list[str] = []
         for column in found:
             if self._owners.get(column) != self._name:
-                with _collecting(mistakes):
+                with collecting(mistakes):
                     check_metric_name(column)
                     if column in self._owners:
                         owner = self._owners[column]
@@ -269,7 +269,7 @@ def _flat(column: str, result: Any, *, vectors: bool) -> Iterator[tuple[str, Any
 
 
 @contextmanager
-def _collecting(mistakes: list[UsageError]) -> Iterator[None]:
+def collecting(mistakes: list[UsageError]) -> Iterator[None]:
     try:
         yield
     except UsageError as mistake:
