@@ -93,11 +93,8 @@ class Block:
         for column in known.columns if known else ():
             self.owners.pop(column, None)
         self.owners.update(dict.fromkeys(collector.columns, name))
-        if known:
-            self._set_columns()
-        else:
-            self.rows.set_columns((*self.rows.columns, *collector.columns))
-            self._slot_of[name] = len(self._slot_of)
+        self._set_columns()
+        self._slot_of.setdefault(name, len(self._slot_of))
         self._refresh(name)
         return self._slot_of[name]
 
@@ -108,7 +105,8 @@ class Block:
             collector.set_aggregator(aggregator)
             self._refresh(name)
         else:
-            self._check_unknown(name)
+            if name in self.collectors:
+                raise UsageError(f"{name!r} is recorded already, by a module; choose another name")
             collector = ValueCollector(name, aggregator)
             slot = self.declare(name, collector)
 
@@ -119,10 +117,6 @@ class Block:
 
         return record
 
-    def _check_unknown(self, name: str) -> None:
-        if name in self.collectors:
-            raise UsageError(f"{name!r} is recorded already, by a module; choose another name")
-
     def _refresh(self, name: str) -> None:
         self._declared_at[name] = self.rows.recorded
         slot, collector = self._slot_of[name], self.collectors[name]
@@ -130,15 +124,9 @@ class Block:
         if slot == len(self._blank):
             self._blank.append(blank)
             self.slots.append(blank)
-            if blank is not NULL:
-                self._beginning.append(collector)
         elif self._blank[slot] is not blank:
-            known, self._blank[slot] = self._blank[slot], blank
-            self.slots[slot] = blank
-            if known is NULL:
-                self._beginning.append(collector)
-                return
-            self._beginning = [cell for cell in self._blank if not isinstance(cell, float)]
+            self._blank[slot] = self.slots[slot] = blank
+        self._beginning = [cell for cell in self._blank if not isinstance(cell, float)]
 
     def _set_columns(self) -> None:
         self.rows.set_columns(tuple(column for each in self.collectors.values() for column in each.columns))
@@ -173,7 +161,7 @@ class Block:
             return
         if kind is not None:
             self.close()  # a partial mean is a wrong mean
-            self._session.block_left(error)
+            self._session.left = id(error)
             return
         rows = self.rows
         append = rows.fast_append

@@ -42,6 +42,9 @@ class Collector(Protocol):
 
     def keep(self, value: Any) -> None: ...
 
+    def parts(self, mistakes: list[UsageError]) -> list[ValueCollector]:
+        """The values of each column, where it has values. Adds to ``mistakes`` what could not be computed."""
+
     def take(self, row: list[Cell]) -> UsageError | None:
         """Add one cell per column to ``row``; returns the user's mistake, whose cells are null."""
 
@@ -83,6 +86,9 @@ class ValueCollector:
             row.append(NULL)
             return mistake
         return None
+
+    def parts(self, mistakes: list[UsageError]) -> list[ValueCollector]:
+        return [self]
 
     def _take_values(self) -> list[Any]:
         values, streams = self.values.copy(), self._streams.copy()

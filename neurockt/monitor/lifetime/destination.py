@@ -63,9 +63,6 @@ class Destination:
         """Where this process writes: the run, or the directory of its rank in it."""
         return self.run_dir if self.info.rank is None else rank_path(self.run_dir, self.info.rank)
 
-    def rename(self, run_id: str) -> None:
-        self.info = replace(self.info, id=run_id)
-
     def find(self, *, writes: bool) -> Mapping[str, Any]:
         """Find the run to continue, if there is one, and give its config; raises as ``run_to_continue``.
 
@@ -123,20 +120,14 @@ class Destination:
         on_fault: Callable[[str, BaseException], None],
     ) -> RunWriter:
         """Begin to write. Where the random id exists, another one is chosen. Raises RunInUse or OSError."""
-        from neurockt.store.writing.run_writer import (
-            RunWriter,  # loads all that writing needs, only when something is written
-        )
+        # loads all that writing needs, only when something is written
+        from neurockt.store.writing.run_writer import RunWriter
 
         while True:
             info = replace(self.info, path=self.path)
             try:
                 return RunWriter(
-                    info,
-                    columns,
-                    config=config,
-                    recorder=self._recorder,
-                    takeover=self.takeover,
-                    on_fault=on_fault,
+                    info, columns, config=config, recorder=self._recorder, takeover=self.takeover, on_fault=on_fault
                 )
             except FileExistsError:
                 if self._is_named or self.info.rank is not None:

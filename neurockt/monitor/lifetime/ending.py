@@ -16,7 +16,6 @@ import time
 import traceback
 import weakref
 from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -26,7 +25,6 @@ from neurockt.run_info import Failure, State
 from neurockt.store.owner.oom import oom_kills
 
 if TYPE_CHECKING:
-    from neurockt.monitor.lifetime.interruptions import Interruptions
     from neurockt.monitor.lifetime.session import Session
 
 FLUSH_SECONDS: Final = 1.0
@@ -39,40 +37,35 @@ _MEMORY_ERRORS: Final = ("MemoryError", "OutOfMemoryError")
 
 class Ending(NamedTuple):
     state: State
-    cause: str | None = None
     failure: Failure | None = None
+    cause: str | None = None
 
 
 class Watch:
     """Watches for the end of the process, for one session, from its first row on."""
 
     def __init__(self, session: Session) -> None:
-        self._session = session
+        self.session = session
         self._began = time.monotonic()
         self._earlier = getattr(sys, "last_value", None)
         self._thread = threading.current_thread()
-        self._left = 0
         self._exit: Ending | None = None
         self._thread_failed: tuple[int, Ending] | None = None  # and how many rows there were
-        atexit.register(session.at_exit)
+        atexit.register(self.at_exit)
         self._finalizer: Any = None
         if is_child():  # which may exit without the interpreter's exit handlers
-            self._finalizer = sys.modules["multiprocessing.util"].Finalize(None, session.at_exit, exitpriority=0)
+            self._finalizer = sys.modules["multiprocessing.util"].Finalize(None, self.at_exit, exitpriority=0)
         _watches.add(self)
         _hook()
 
     def listen(self) -> None:
-        writer = self._session.writer
+        writer = self.session.writer
         if writer is not None:
             writer.cause = lambda: signals.signal_since(self._began)
         signals.listen(self)
 
-    def replaced(self, error: Exception | None) -> None:
-        """Another program is about to replace this process, perhaps since an exception was caught."""
-        self._session.leave(error)
-
     def close(self) -> None:
-        atexit.unregister(self._session.at_exit)
+        atexit.unregister(self.at_exit)
         if self._finalizer is not None:
             self._finalizer.cancel()
         signals.forget(self)
@@ -81,12 +74,8 @@ class Watch:
             _unhook()
 
     def disown(self) -> None:
-        atexit.unregister(self._session.at_exit)
+        atexit.unregister(self.at_exit)
         _watches.discard(self)
-
-    def block_left(self, error: BaseException) -> None:
-        """An exception has left a block. Only its identity is kept: it may hold all of a model's memory."""
-        self._left = id(error)
 
     # How the run ends
 
@@ -94,21 +83,25 @@ class Watch:
         """How the run ends by ``finish()``, which a script also calls after a signal."""
         return self._with_signal(Ending("finished"))
 
-    def at_exit(self) -> Ending:
-        return self._with_signal(self._by_exception())
+    def at_exit(self) -> None:
+        self.session.finish(self._with_signal(self._by_exception()))
 
     def after(self, error: BaseException) -> Ending:
         return self._with_signal(Ending("finished") if isinstance(error, GeneratorExit) else self._failed(error))
 
     def _with_signal(self, ending: Ending) -> Ending:
         cause = signals.signal_since(self._began)
-        return ending if cause is None else Ending("preempted", cause, ending.failure)
+        return ending if cause is None else Ending("preempted", ending.failure, cause)
 
     def _by_exception(self) -> Ending:
         if is_child() and (error := sys.exc_info()[1]) is not None:
             return self._failed(error)
         error = getattr(sys, "last_value", None)
-        if error is not None and error is not self._earlier and (_reached_the_top(error) or id(error) == self._left):
+        if (
+            error is not None
+            and error is not self._earlier
+            and (_reached_the_top(error) or id(error) == self.session.left)
+        ):
             return self._failed(error)
         if self._exit is not None:
             return self._exit
@@ -124,49 +117,41 @@ class Watch:
                 return self._failed(error.__context__)
         text = "".join(traceback.format_exception(error))
         failure = Failure(type(error).__name__, str(error), text)
-        return Ending("failed", self._cause_of(error), failure)
+        return Ending("failed", failure, self._cause_of(error))
 
     def _cause_of(self, error: BaseException) -> str:
         if type(error).__name__ in _MEMORY_ERRORS or self._memory_ran_out():
             return OUT_OF_MEMORY
         if isinstance(error, SystemExit):
-            return exit_cause(error.code)
+            return f"exit {error.code & 0xFF}" if isinstance(error.code, int) else "exit 1"
         return "KeyboardInterrupt" if isinstance(error, KeyboardInterrupt) else "exception"
 
     def _memory_ran_out(self) -> bool:
         """Whether the kernel has killed a process of this job because memory ran out."""
-        writer = self._session.writer
+        writer = self.session.writer
         attempt = writer.info.attempt if writer else None
         return attempt is not None and oom_kills(attempt.cgroup) > attempt.oom_kills
 
     def _rows(self) -> int:
-        return self._session.steps.last + self._session.epochs.last
+        return self.session.steps.last + self.session.epochs.last
 
     def exits(self, error: SystemExit) -> None:
         self._exit = self._failed(error)
 
     def thread_failed(self, thread: threading.Thread | None, error: BaseException) -> None:
-        if thread is self._thread or id(error) == self._left:
+        if thread is self._thread or id(error) == self.session.left:
             self._thread_failed = self._rows(), self._failed(error)
 
     # As a listener of signals
 
-    @property
-    def interruptions(self) -> Interruptions:
-        return self._session.interruptions
-
     def note(self) -> None:
         """Write the signal down in ``run.json``: should the process die without another word, readers know why."""
-        if self._session.writer is not None:
-            self._session.writer.note()
+        if self.session.writer is not None:
+            self.session.writer.note()
 
     def end(self) -> None:
         self.note()
-        self._session.seal(self.at_finish(), FLUSH_SECONDS)
-
-
-def exit_cause(status: Any) -> str:
-    return f"exit {status & 0xFF}" if isinstance(status, int) else "exit 1"
+        self.session.seal(self.at_finish(), FLUSH_SECONDS)
 
 
 def _reached_the_top(error: BaseException) -> bool:
@@ -196,12 +181,15 @@ class _ExitCode:
         self.original.__delete__(error)
 
 
-def _exit_before(original: Callable[..., Any]) -> Callable[..., Any]:
-    @wraps(original)
-    def exit(status: Any = None, /) -> Any:
-        raise SystemExit(status)  # the original gives the interpreter a bare status, and no exception to read it from
+def _exit(status: Any = None, /) -> Any:
+    raise SystemExit(status)  # the original gives the interpreter a bare status, and no exception to read it from
 
-    return exit
+
+def _excepthook(args: Any, /) -> Any:
+    if args.exc_value is not None and not isinstance(args.exc_value, SystemExit):
+        for watch in list(_watches):
+            watch.thread_failed(args.thread, args.exc_value)
+    _originals[1](args)
 
 
 def _called_by_interpreter() -> bool:
@@ -232,41 +220,28 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
     if event == "os.exec" and _watches and os.access(arguments[0], os.X_OK):
         error = sys.exc_info()[1]
         for watch in list(_watches):
-            watch.replaced(error if isinstance(error, Exception) else None)
+            watch.session.leave(error if isinstance(error, Exception) else None)
 
 
 _watches: Final[weakref.WeakSet[Watch]] = weakref.WeakSet()
-_hooks: tuple[Callable[..., Any], Callable[..., Any]] | None = None
-_audits = False
+_originals: tuple[Callable[..., Any], Callable[..., Any]] = sys.exit, threading.excepthook
+_is_hooked = False
+sys.addaudithook(_audit)  # there is no way to remove it
 
 
 def _hook() -> None:
     """Watch the interpreter's exit and the threads' exceptions; what was there before is called."""
-    global _hooks, _audits
-    if not _audits:  # there is no way to remove such a hook
-        _audits = True
-        sys.addaudithook(_audit)
-    if _hooks is None:
+    global _originals, _is_hooked
+    if not _is_hooked:
         _replace_exit_code(_ExitCode)
-        _hooks = _exit_before(sys.exit), _excepthook_before(threading.excepthook)
-        sys.exit, threading.excepthook = _hooks
+        _originals, _is_hooked = (sys.exit, threading.excepthook), True
+        sys.exit, threading.excepthook = _exit, _excepthook
 
 
 def _unhook() -> None:
     """Leave them as they were, unless somebody else has replaced ours."""
-    global _hooks
-    if _hooks is not None and (sys.exit, threading.excepthook) == _hooks:
+    global _is_hooked
+    if _is_hooked and (sys.exit, threading.excepthook) == (_exit, _excepthook):
         _replace_exit_code(lambda ours: ours.original)
-        sys.exit, threading.excepthook = (vars(_hooks[0])["__wrapped__"], vars(_hooks[1])["__wrapped__"])
-        _hooks = None
-
-
-def _excepthook_before(original: Callable[..., Any]) -> Callable[..., Any]:
-    @wraps(original)
-    def excepthook(args: Any, /) -> Any:
-        if args.exc_value is not None and not isinstance(args.exc_value, SystemExit):
-            for watch in list(_watches):
-                watch.thread_failed(args.thread, args.exc_value)
-        original(args)
-
-    return excepthook
+        sys.exit, threading.excepthook = _originals
+        _is_hooked = False

@@ -8,7 +8,10 @@ from types import TracebackType
 
 
 class Interruptions:
-    """Actions that had to wait: a signal that would end the process while a row is stored, for one."""
+    """Actions that had to wait: a signal that would end the process while a row is stored, for one.
+
+    As a context it keeps the recorder busy; what was deferred runs when the outermost one ends.
+    """
 
     def __init__(self, wake: Callable[[], None]) -> None:
         """``wake`` has the recorder become busy soon, with its next row, so that ``run_deferred`` is called."""
@@ -20,10 +23,6 @@ class Interruptions:
     def is_busy(self) -> bool:
         """Whether rows are on their way to the writer, or the run is being sealed."""
         return self._depth > 0
-
-    def busy(self) -> Interruptions:
-        """A context in which the recorder is busy; what was deferred runs when the outermost one ends."""
-        return self
 
     def __enter__(self) -> None:
         self._depth += 1

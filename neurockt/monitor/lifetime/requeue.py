@@ -44,10 +44,8 @@ def run_to_continue(
                 f"the run {path} has finished; resume=True continues it, another run_id (or none) records a new run"
             )
         return takeover
-    if restart_count() and resume is not False:
-        found = _of_this_job(root, recorder, writes)
-        return _takeover(found, writes) if found is not None else None
-    return None
+    found = _of_this_job(root, recorder, writes) if restart_count() and resume is not False else None
+    return _takeover(found, writes) if found is not None else None
 
 
 def _takeover(path: Path, writes: bool) -> Takeover | None:

@@ -90,7 +90,7 @@ class RowQueue:
 
     def flush(self, *, wait: bool) -> None:
         """Store the rows whose numbers have arrived, in order; with ``wait``, all of them."""
-        with self._interruptions.busy():
+        with self._interruptions:
             self._flush(wait)
 
     def _flush(self, wait: bool) -> None:

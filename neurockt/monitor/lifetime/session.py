@@ -13,6 +13,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from enum import Enum, auto
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -72,6 +73,8 @@ class Session:
         self.writer: RunWriter | None = None
         self.on_created: Callable[[RunWriter], None] = lambda writer: None
         self.on_finished: Callable[[Ending | None], None] = lambda ending: None
+        self.left = 0
+        """Id of the exception that left a block last. It is not kept itself: it may hold all of a model's memory."""
         self._gate = weakref.ref(gate)
         self._reduction = reduction
         self._system_seconds = system_seconds
@@ -84,10 +87,6 @@ class Session:
         weakref.finalize(gate, self._end_unreferenced).atexit = False
         if recording == "first":
             self._continue(destination.find(writes=self.is_writer))
-
-    @property
-    def run_id(self) -> str:
-        return self.destination.info.id
 
     @property
     def run_dir(self) -> Path:
@@ -121,7 +120,9 @@ class Session:
             self.find_rank()
             self.life = Life.RECORDING
         if self.life is Life.FINISHED:
-            raise UsageError(f"the run {self.run_id} has finished; make a new Recorder() to record another")
+            raise UsageError(
+                f"the run {self.destination.info.id} has finished; make a new Recorder() to record another"
+            )
         if self.life is Life.ELSEWHERE:
             return False
         if isinstance(gate.block, Block):
@@ -140,10 +141,6 @@ class Session:
         else:
             block.outer = outer
             block.rows.fast_append = None
-
-    def block_left(self, error: BaseException | None) -> None:
-        if self._watch is not None and error is not None:
-            self._watch.block_left(error)
 
     def report_nested(self, block: Block) -> None:
         if self.life is not Life.RECORDING:
@@ -172,7 +169,9 @@ class Session:
         if self.open_block is not None:
             raise UsageError("resume() inside a block; call it before the first 'with recorder(...)'")
         if self.life is Life.FINISHED:
-            raise UsageError(f"the run {self.run_id} has finished; make a new Recorder(run_id=...) to resume it")
+            raise UsageError(
+                f"the run {self.destination.info.id} has finished; make a new Recorder(run_id=...) to resume it"
+            )
         if self.has_rows:
             done = f"{self.steps.recorded:,} steps and {self.epochs.recorded:,} validations"
             raise UsageError(f"resume() after {done}; call it before the first 'with recorder(...)'")
@@ -259,24 +258,25 @@ class Session:
 
     def finish_now(self) -> None:
         """End the run as finished. Raises UsageError if a block is open and no row has been recorded."""
-        if (block := self.open_block) is not None:
+        if self.open_block is not None:
             problem = "finish() inside a block loses its row; leave the 'with recorder(...)' first"
             if not self.has_rows:
                 raise UsageError(problem)
-            block.close()
             self.faults.warn_once("finish inside", problem)
         self.finish()
 
     def finish(self, ending: Ending | None = None) -> None:
-        """End the run; without an ending, as ``finish()`` of the recorder does."""
+        """End the run; without an ending, as ``finish()`` of the recorder does. An open block is not recorded."""
         if self.life not in (Life.UNOPENED, Life.RECORDING):
             return
+        if (block := self.open_block) is not None:
+            block.close()
         was_recording = self.life is Life.RECORDING
         if ending is None and self._watch is not None:
             ending = self._watch.at_finish()
         self._retry_at = min(self._retry_at, time.monotonic())
         try:
-            with self.interruptions.busy():
+            with self.interruptions:
                 self.steps.flush(wait=True)
                 self.epochs.flush(wait=True)
                 self._close(Life.FINISHED)
@@ -289,15 +289,8 @@ class Session:
         self._report_losses()
 
     def leave(self, error: BaseException | None) -> None:
-        """End the run as the exception says, or as finished; an open block is not recorded."""
-        if (block := self.open_block) is not None:
-            block.close()
+        """End the run as the exception says, or as finished."""
         self.finish(self._watch.after(error) if self._watch and error is not None else None)
-
-    def at_exit(self) -> None:
-        if (block := self.open_block) is not None:
-            block.close()
-        self.finish(self._watch.at_exit() if self._watch else None)
 
     def seal(self, ending: Ending, seconds: float) -> None:
         """Seal the run from another thread; the loop will not go on. Rows that wait have this long to arrive."""
@@ -307,15 +300,13 @@ class Session:
         self._seal(ending)
 
     def _seal(self, ending: Ending | None) -> None:
-        if self.writer is not None and ending is None:
-            self.writer.close()
-        elif self.writer is not None and ending is not None:
-            self.writer.close(ending.state, ending.failure, ending.cause)
+        if self.writer is not None and ending is not None:
+            self.writer.close(*ending)
 
     def record_elsewhere(self, run_id: str | None = None) -> None:
         """Record nothing from here on: another process records this run."""
         if run_id is not None:
-            self.destination.rename(run_id)
+            self.destination.info = replace(self.destination.info, id=run_id)
         self._close(Life.ELSEWHERE)
 
     def disown(self) -> None:

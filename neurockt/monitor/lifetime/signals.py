@@ -23,10 +23,12 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from types import FrameType
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
-from neurockt.monitor.lifetime.interruptions import Interruptions
 from neurockt.store.owner.process import leave_signals_to_others
+
+if TYPE_CHECKING:
+    from neurockt.monitor.lifetime.ending import Watch
 
 SIGNALS: Final = tuple(signal.Signals[name] for name in ("SIGTERM", "SIGUSR1", "SIGUSR2"))
 """SIGTERM ends a job, at its time limit and when it is preempted. With ``--signal`` a job is warned by the others."""
@@ -53,21 +55,7 @@ _DEFERRED: Final = 0xC0
 """Added to the signal's number in a message: it ends the process, it does not, or it will end it soon."""
 
 
-class Listener(Protocol):
-    """A run that is being recorded."""
-
-    @property
-    def interruptions(self) -> Interruptions:
-        """Whether a signal that ends the process must wait, and what it waits in."""
-
-    def note(self) -> None:
-        """Write the signal to disk; called from another thread than the loop's, which may go on."""
-
-    def end(self) -> None:
-        """Seal the run: the loop does not go on."""
-
-
-def listen(listener: Listener) -> None:
+def listen(listener: Watch) -> None:
     """Notify the listener of signals, until ``forget``. The first listener must come from the main thread."""
     global _installed
     if _installed is None and threading.current_thread() is threading.main_thread():
@@ -77,7 +65,7 @@ def listen(listener: Listener) -> None:
         _installed.listeners.append(listener)
 
 
-def forget(listener: Listener) -> None:
+def forget(listener: Watch) -> None:
     """Stop notifying this listener; after the last one the signals are as they were before."""
     global _installed
     if _installed is not None and listener in _installed.listeners:
@@ -125,7 +113,7 @@ class _Handlers:
     """The handlers, and the thread that they notify, while there are listeners."""
 
     def __init__(self) -> None:
-        self.listeners: list[Listener] = []
+        self.listeners: list[Watch] = []
         self._handlers: dict[int, _Handler] = {}
         self._dying = False
         self._main = threading.get_ident()
@@ -169,7 +157,7 @@ class _Handlers:
         _note_signal(signum)
         if self._dying:
             return
-        busy = next((each for each in self.listeners if each.interruptions.is_busy), None)
+        busy = next((each.session for each in self.listeners if each.session.interruptions.is_busy), None)
         if fatal and busy is not None:
             busy.interruptions.defer(partial(signal.raise_signal, signum))
             self._send(signum | _DEFERRED)
@@ -228,9 +216,8 @@ class _Handlers:
         while not self._is_closed:
             arrived = poll.poll(1000 * (POKE_SECONDS if due else POLL_SECONDS))
             for message in os.read(self._reading, 256) if arrived else b"":
-                signum, kind = message & 0x3F, message & 0xC0
-                if signum in self._handlers:
-                    self._receive(signum, kind, due, poked)
+                if message & 0x3F in self._handlers:
+                    self._receive(message & 0x3F, message & 0xC0, due, poked)
             for signum in [signum for signum, moment in due.items() if time.monotonic() >= moment]:
                 if signum in poked or not self._poke(signum):
                     del due[signum]
@@ -241,7 +228,7 @@ class _Handlers:
                     due[signum] = time.monotonic() + STUCK_SECONDS
             if any(self._is_replaced(signum) for signum in list(self._handlers)):
                 for listener in list(self.listeners):
-                    listener.interruptions.defer(self.install)
+                    listener.session.interruptions.defer(self.install)
 
     def _receive(self, signum: int, kind: int, due: dict[int, float], poked: set[int]) -> None:
         if kind == _FATAL:
@@ -278,7 +265,7 @@ class _Handlers:
             ctypes.CDLL(None).signal(signum, 0)  # what signal.signal does, which only the main thread may call
             os.kill(os.getpid(), signum)
 
-    def _do(self, action: Callable[[Listener], None], seconds: float) -> None:
+    def _do(self, action: Callable[[Watch], None], seconds: float) -> None:
 
         def do() -> None:
             for listener in list(self.listeners):

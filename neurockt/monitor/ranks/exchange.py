@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from neurockt.errors import UsageError
 from neurockt.monitor.capture.tensors import Partial, is_tensor
 from neurockt.monitor.ranks.place import Place, Reduction, default_store
-from neurockt.store.journal.records import NULL, is_null
+from neurockt.store.journal.records import NULL
 
 if TYPE_CHECKING:
     from neurockt.store.base.layout import TableName
@@ -158,7 +158,7 @@ class Together:
         operation = distributed.ReduceOp.MAX if extremes else distributed.ReduceOp.SUM
         sent += [0.0] * (CHUNK - len(sent))
         got = _all_reduce(sent[:CHUNK], operation, distributed)
-        if not (_all_same_extremes(got) if extremes else _all_same_sums(got)):
+        if not (got[0] == -got[1] and got[2] == -got[3] if extremes else _all_same_sums(got)):
             return None
         if len(sent) > CHUNK:
             got += _all_reduce(sent[CHUNK:], operation, distributed)
@@ -248,10 +248,6 @@ def _all_same_sums(got: Sequence[float]) -> bool:
     return size * first_squared == first * first and size * second_squared == second * second
 
 
-def _all_same_extremes(got: Sequence[float]) -> bool:
-    return got[0] == -got[1] and got[2] == -got[3]
-
-
 def _all_reduce(numbers: Sequence[Any], operation: Any, distributed: Any) -> list[float]:
     """Floats, and tensors on an accelerator, reduced over the ranks. Waits for them."""
     torch = sys.modules["torch"]
@@ -280,8 +276,3 @@ def _device(distributed: Any) -> Any:
 def _ranks(ranks: Sequence[int]) -> str:
     shown = ", ".join(str(rank) for rank in ranks[:8]) + (", ..." if len(ranks) > 8 else "")
     return f"rank {shown}" if len(ranks) == 1 else f"ranks {shown}"
-
-
-def share_of(value: float) -> Partial:
-    """The share of a rank: the number that it would record alone."""
-    return NOTHING if is_null(value) else Partial(value, 1)

@@ -12,18 +12,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from neurockt.errors import UsageError
 from neurockt.monitor.names import new_run_id
 
 Reduction = Literal["mean", "sum", "min", "max"]
 """How the values of a block are reduced over the ranks."""
-REDUCTIONS: Final = ("mean", "sum", "min", "max")
+REDUCTIONS: Final = get_args(Reduction)
 
 Recording = Literal["first", "all"]
 """Which ranks store rows."""
-RECORDINGS: Final = ("first", "all")
 
 _LAUNCHERS: Final = (
     ("RANK", ("WORLD_SIZE",)),  # torchrun, Accelerate, DeepSpeed, Lightning
@@ -47,7 +46,7 @@ def check_ranks(reduction: Reduction | None, recording: Recording) -> tuple[Redu
     """The arguments ``reduce`` and ``ranks`` of a recorder. Raises UsageError if they are unknown or contradict."""
     if reduction not in (None, *REDUCTIONS):
         raise UsageError(f"reduce={reduction!r:.60} is not one of {', '.join(REDUCTIONS)}")
-    if recording not in RECORDINGS:
+    if recording not in get_args(Recording):
         raise UsageError(f"ranks={recording!r:.60} is not 'first' or 'all'")
     if reduction is not None and recording == "all":
         raise UsageError(

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from neurockt.errors import UsageError
 from neurockt.monitor.capture.collectors import Cell, Collector, ValueCollector
 from neurockt.monitor.capture.tensors import Partial
-from neurockt.monitor.capture.torchmetrics import MetricCollector
-from neurockt.monitor.ranks.exchange import NOTHING, MetricCalls, Outcome, Together, share_of
+from neurockt.monitor.capture.torchmetrics import MetricCollector, collecting
+from neurockt.monitor.ranks.exchange import NOTHING, MetricCalls, Outcome, Together
 from neurockt.monitor.ranks.place import Place, Reduction, initialised
-from neurockt.store.journal.records import NULL
+from neurockt.store.journal.records import NULL, is_null
 
 if TYPE_CHECKING:
     from neurockt.store.base.layout import TableName
@@ -37,63 +37,44 @@ class OverRanks:
         Raises UsageError if another rank has ended a block of the other table.
         """
         distributed = None if self.separate else initialised()
-        row = _Row()
+        cells: dict[str, Cell] = {}
+        mistakes: dict[str, UsageError] = {}
         shares: dict[str, Partial] = {}
         calls: dict[str, MetricCalls] = {}
+
+        def add(name: str, take: Callable[[list[Cell]], UsageError | None]) -> None:
+            taken: list[Cell] = []
+            if (mistake := take(taken)) is not None:
+                mistakes[name] = mistake
+            cells.update(zip(collectors[name].columns, taken, strict=True))
+
         for (name, collector), cell in zip(collectors.items(), slots, strict=True):
             if isinstance(collector, MetricCollector) and distributed is not None and collector.syncs():
                 calls[name] = MetricCalls(collector.called(), collector.mergeable())
             elif self.reduces and distributed is not None and collector.has_values:
-                for part in row.parts(name, collector):
-                    shares[part.columns[0]] = row.share(name, partial(self._share, part, cell))
+                found: list[UsageError] = []
+                for part in collector.parts(found):
+                    shares[part.columns[0]] = NOTHING
+                    with collecting(found):
+                        shares[part.columns[0]] = self._share(part, cell)
+                mistakes.update((name, mistake) for mistake in found)
             elif self.writes:
-                row.add(name, collector, partial(_alone, collector, cell))
+                add(name, partial(_alone, collector, cell))
         outcome = Outcome({}, ())
         if distributed is not None and (self.reduces or calls):
             outcome = self._together.exchange(table, shares, calls, distributed)
         for name in outcome.to_compute:
             metric = collectors[name]
             assert isinstance(metric, MetricCollector)
-            row.add(name, metric, partial(metric.take, over_all=True))
-        row.cells.update(outcome.values)
+            add(name, partial(metric.take, over_all=True))
+        cells.update(outcome.values)
         columns = [column for collector in collectors.values() for column in collector.columns]
-        return [row.cells.get(column, NULL) for column in columns], row.mistakes
+        return [cells.get(column, NULL) for column in columns], mistakes
 
     def _share(self, collector: ValueCollector, cell: float | Collector) -> Partial:
         if isinstance(cell, float):
-            return share_of(cell)
+            return NOTHING if is_null(cell) else Partial(cell, 1)
         return collector.share(over_all=self._mean)
-
-
-class _Row:
-    def __init__(self) -> None:
-        self.cells: dict[str, Cell] = {}
-        self.mistakes: dict[str, UsageError] = {}
-
-    def parts(self, name: str, collector: Collector) -> list[ValueCollector]:
-        """The values of each column of a collector that has values."""
-        if isinstance(collector, ValueCollector):
-            return [collector]
-        assert isinstance(collector, MetricCollector)
-        mistakes: list[UsageError] = []
-        parts = collector.parts(mistakes)
-        self.mistakes.update((name, mistake) for mistake in mistakes)
-        return parts
-
-    def share(self, name: str, action: Callable[[], Partial]) -> Partial:
-        """A rank's share; nothing after a mistake, which is kept until the exchange is done."""
-        try:
-            return action()
-        except UsageError as mistake:
-            self.mistakes[name] = mistake
-            return NOTHING
-
-    def add(self, name: str, collector: Collector, take: Callable[[list[Cell]], UsageError | None]) -> None:
-        cells: list[Cell] = []
-        mistake = take(cells)
-        if mistake is not None:
-            self.mistakes[name] = mistake
-        self.cells.update(zip(collector.columns, cells, strict=True))
 
 
 def _alone(collector: Collector, cell: float | Collector, row: list[Cell]) -> UsageError | None:
