@@ -127,7 +127,7 @@ def test_a_journal_of_any_size_is_read_in_pieces(written: Written, piece: int, t
 
     reading = journal_file.Reading(read, piece=piece)
     assert [row for rows in reading for row in told(rows)] == written.rows
-    assert not reading.damaged
+    assert not reading.decoder.damaged
     assert reading.decoder.offset == len(written.data)
 
 

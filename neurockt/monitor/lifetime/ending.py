@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from neurockt.monitor.lifetime import signals
 from neurockt.monitor.lifetime.copies import is_child
 from neurockt.run_info import Failure, State
-from neurockt.store.owner.oom import oom_kills
+from neurockt.store.owner.process import oom_kills
 
 if TYPE_CHECKING:
     from neurockt.monitor.lifetime.session import Session

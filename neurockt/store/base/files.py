@@ -50,7 +50,6 @@ def publish(path: Path, write: Callable[[Path], object], *, shared: bool = False
 
 
 def fsync(descriptor: int) -> None:
-    """Put a file on stable storage, where the file system can."""
     try:
         os.fsync(descriptor)
     except OSError as error:
@@ -60,20 +59,15 @@ def fsync(descriptor: int) -> None:
 
 def sync_directory(directory: Path) -> None:
     """Make renames in ``directory`` durable, where the file system can."""
-    try:
+    with suppress(OSError):  # some network file systems refuse to fsync a directory; the rename itself has happened
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError:
-        return
-    try:
-        os.fsync(descriptor)
-    except OSError:
-        pass  # some network file systems refuse to fsync a directory; the rename itself has happened
-    finally:
-        os.close(descriptor)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def publish_bytes(path: Path, data: bytes) -> None:
-    """Put a file with this content in place atomically."""
     publish(path, lambda temporary: temporary.write_bytes(data))
 
 
@@ -111,7 +105,6 @@ def read(path: Path) -> bytes:
 
 
 def read_if_there(path: Path) -> bytes | None:
-    """The whole content of a file, or None when there is none."""
     try:
         return read(path)
     except FileNotFoundError:

@@ -90,7 +90,6 @@ class _Plain:
                 return
 
     def _text(self, text: str, limit: int | None = None) -> str:
-        """Text that UTF-8 can hold: lone surrogates become question marks."""
         sound = str.encode(text, "utf-8", "replace").decode()
         limit = 100 * self._left + TEXT_LIMIT if limit is None else limit
         self._left -= min(len(sound), limit) // 100
@@ -105,7 +104,6 @@ def _refusal(value: Any, error: Exception) -> str:
 
 
 def _as_float(value: Any) -> float | None:
-    """The number as a float; None where it is beyond the range of one."""
     with suppress(OverflowError):
         found = float(value)
         if isinstance(value, float) or not math.isinf(found) or value == found:
@@ -163,13 +161,11 @@ def _numbers(value: Any) -> Any:
 
 
 def text_of(value: Any) -> str | None:
-    """A name or a note as text, whatever it was given as; None stays None."""
     found = plain(value)
     return found if found is None or isinstance(found, str) else str(found)
 
 
 def texts_of(value: Any) -> tuple[str, ...]:
-    """Tags as text, from one or several, given as anything."""
     found = plain(list(value) if isinstance(value, Iterator) else value)
     items = found if isinstance(found, (list, dict)) else [found]
     return tuple(str(item) for item in items if item is not None)

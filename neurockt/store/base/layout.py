@@ -74,7 +74,6 @@ def axes(key: str) -> tuple[str, ...]:
 
 
 def rank_path(run_dir: Path, rank: int) -> Path:
-    """The directory of one rank, where each keeps its own rows; it is laid out as a run."""
     return run_dir / f"rank-{rank:03d}"
 
 
@@ -98,7 +97,6 @@ def _exists(path: Path) -> bool:
 
 
 def journal_path(run_dir: Path, table: TableName) -> Path:
-    """The journal: rows that are not in a part yet."""
     return run_dir / f"{table}.journal"
 
 
@@ -108,12 +106,10 @@ def next_journal_path(run_dir: Path, table: TableName) -> Path:
 
 
 def part_path(run_dir: Path, table: TableName, number: int) -> Path:
-    """The Parquet part of that number, from 0."""
     return run_dir / table / f"part-{number:05d}.parquet"
 
 
 def part_paths(run_dir: Path, table: TableName) -> list[Path]:
-    """The parts, in the order of their rows."""
     try:
         names = sorted(
             entry.name
@@ -156,6 +152,5 @@ def claim_path(run_dir: Path, number: int) -> Path:
 
 
 def claim_paths(run_dir: Path) -> dict[int, Path]:
-    """The claims, by number."""
     found = (_CLAIM.fullmatch(name) for name in sorted(os.listdir(run_dir)))
     return {int(match[1]): run_dir / match[0] for match in found if match}

@@ -25,10 +25,7 @@ _NAME: Final = re.compile(r"attempt-\d{3,9}\.json", re.ASCII)
 
 @dataclass(frozen=True)
 class GitState:
-    """The repository that holds the code."""
-
     root: str = ""
-    """Its top directory."""
     commit: str | None = None
     """The full hash; None before the first commit."""
     branch: str | None = None
@@ -40,13 +37,10 @@ class GitState:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where one attempt of a run came from."""
-
     captured: datetime | None = None
     command: tuple[str, ...] = ()
     """The command line, what looks like a secret masked as ``***``."""
     directory: str = ""
-    """The working directory."""
     git: GitState | None = None
     """None outside a repository and without git."""
     diff: str | None = None
@@ -54,7 +48,6 @@ class Origin:
     host: str = ""
     system: str = ""
     cpus: int | None = None
-    """Processors that the process could use."""
     python: str = ""
     executable: str = ""
     torch: str | None = None
@@ -64,7 +57,6 @@ class Origin:
     world_size: int | None = None
     slurm: Mapping[str, str] = field(default_factory=dict)
     packages: Mapping[str, str] = field(default_factory=dict)
-    """Installed distributions and their versions."""
 
 
 def origin_path(run_dir: Path, attempt: int) -> Path:
@@ -81,24 +73,19 @@ def store_origin(
         OSError: the disk still refuses them when the run has ended.
     """
     origin, diff = capture()
+    path = origin_path(run_dir, attempt)
     while True:
         last = ended.is_set()
         try:
-            write_origin(run_dir, attempt, origin, diff)
+            path.parent.mkdir(exist_ok=True)
+            if diff is not None:
+                files.publish_bytes(path.with_suffix(".diff"), diff.encode("utf-8", "replace"))
+            files.publish_json(path, {"attempt": attempt, **plain(origin)})
             return
         except OSError:
             if last:
                 raise
         ended.wait(RETRY_SECONDS)
-
-
-def write_origin(run_dir: Path, attempt: int, origin: Origin, diff: str | None) -> None:
-    """Write the file, after the diff."""
-    path = origin_path(run_dir, attempt)
-    path.parent.mkdir(exist_ok=True)
-    if diff is not None:
-        files.publish_bytes(path.with_suffix(".diff"), diff.encode("utf-8", "replace"))
-    files.publish_json(path, {"attempt": attempt, **plain(origin)})
 
 
 def read_origin(run_dir: Path, attempt: int | None = None) -> Origin | None:

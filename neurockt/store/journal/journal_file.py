@@ -34,23 +34,12 @@ class Reading:
         self.read = read
         self._piece = piece
         self.decoder = JournalDecoder(verify=verify)
-        """How far it has been read."""
-
-    @property
-    def next(self) -> int:
-        """Number of the row that would follow those read so far."""
-        return self.decoder.next
-
-    @property
-    def damaged(self) -> bool:
-        """Whether a record of it is wrong; a torn one at its end does not count."""
-        return self.decoder.damaged
 
     def last(self) -> int:
         """Read to the end; gives the number of the last row, or a smaller one where there is none."""
         for _ in self:
             pass
-        return self.next - 1
+        return self.decoder.next - 1
 
     def __iter__(self) -> Iterator[list[Rows]]:
         decoder, size = self.decoder, self._piece
@@ -86,7 +75,6 @@ def write_all(fd: int, data: bytes) -> None:
 
 
 def disk_full() -> OSError:
-    """The error that a short write stands for."""
     return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
@@ -96,11 +84,6 @@ def read_at(fd: int, offset: int, size: int) -> bytes:
     while len(data) < size and (more := os.pread(fd, size - len(data), offset + len(data))):
         data += more
     return data
-
-
-def read_all(fd: int) -> bytes:
-    """Everything in an open file."""
-    return read_at(fd, 0, max(1, os.fstat(fd).st_size))
 
 
 def read_named(path: Path, offset: int, size: int) -> bytes:

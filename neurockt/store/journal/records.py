@@ -37,7 +37,6 @@ NO_ROW: Final = struct.error
 
 
 def is_null(value: float) -> bool:
-    """Whether ``value`` means "no value"."""
     return value != value and struct.pack("<d", value) == _NULL_BYTES
 
 
@@ -59,8 +58,6 @@ def columns_record(columns: Sequence[str], first: int) -> bytes:
 
 @dataclass(frozen=True)
 class Rows:
-    """Consecutive journal rows of the same columns."""
-
     columns: tuple[str, ...]
     """The metrics."""
     data: npt.NDArray[Any]
@@ -94,7 +91,6 @@ def rows_after(batches: Sequence[Rows], number: int) -> list[Rows]:
 
 
 def rows_until(batches: Sequence[Rows], number: int | None) -> list[Rows]:
-    """The rows numbered up to ``number``; all of them for None."""
     if number is None:
         return list(batches)
     kept = (Rows(batch.columns, batch.data[: batch.count_until(number)]) for batch in batches)
@@ -123,9 +119,7 @@ class JournalDecoder:
         self.first: int | None = None
         """No row of this journal is numbered below this; None until its header has been read."""
         self.next: int = 0
-        """Number of the next row."""
         self.columns: tuple[str, ...] = ()
-        """The columns of the rows that come next."""
         self.damaged = False
         """Whether the last feed stopped at a complete record that is wrong."""
         self._verify = verify
@@ -215,7 +209,6 @@ class JournalDecoder:
 
 
 def _count_sound(data: bytes, position: int, width: int, checksums: list[int]) -> int:
-    """The number of rows from ``position`` on whose checksum is right."""
     payload = width - CRC_SIZE
     view = memoryview(data)
     for index, checksum in enumerate(checksums):

@@ -10,7 +10,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -23,7 +23,6 @@ from neurockt.store.journal.journal_file import (
     disk_full,
     is_removed,
     put_aside,
-    read_all,
     read_at,
 )
 from neurockt.store.journal.records import MAGIC, JournalDecoder, columns_record
@@ -44,12 +43,10 @@ class Pace:
         self._next = 0.0
 
     def is_time(self) -> bool:
-        """Whether a try is due."""
         return time.monotonic() >= self._next
 
     @contextmanager
     def trying(self) -> Iterator[None]:
-        """A try: if it raises, the next one waits."""
         began = time.monotonic()
         try:
             yield
@@ -66,14 +63,13 @@ class Repaired(NamedTuple):
 
     fd: int
     first: int
-    """The first number that its header names."""
     end: JournalEnd
     newest: int
     """Number of the newest row in it, or a smaller one where there is none."""
 
 
 def repair(path: Path, parts: Path, old: int, first: int | None, end: JournalEnd) -> Repaired:
-    """Open the journal at a path again, or create it again where it is gone.
+    """Open the journal at a path again; where it is gone, create it from what the old descriptor still reads.
 
     Args:
         path: where it belongs, in the run directory itself.
@@ -82,11 +78,25 @@ def repair(path: Path, parts: Path, old: int, first: int | None, end: JournalEnd
         first: the first number in its header, which no other journal has; None where it was never created.
         end: of a journal of which nothing is left: what the next row to be written fits.
     """
-    opened = reopen(path, first)
-    return opened if opened is not None else _make_again(path, parts, old, end)
+    opened = _reopen(path, first)
+    if opened is not None:
+        return opened
+    decoder, content = JournalDecoder(), b""
+    with suppress(OSError):
+        content = read_at(old, 0, max(1, os.fstat(old).st_size))
+        decoder.feed(content)
+    if not path.parent.is_dir() and not is_removed(old):
+        # an unmounted file system looks like this: what is written now would be hidden when it is back
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
+    parts.mkdir(parents=True, exist_ok=True)
+    if decoder.first is not None:
+        fd = create(path, content[: decoder.offset], replace=False)
+        return Repaired(fd, decoder.first, JournalEnd(decoder.columns, decoder.next), decoder.next - 1)
+    header = MAGIC + columns_record(end.columns, end.next)
+    return Repaired(create(path, header, replace=False), end.next, end, 0)
 
 
-def reopen(path: Path, first: int | None) -> Repaired | None:
+def _reopen(path: Path, first: int | None) -> Repaired | None:
     """Open the journal whose first number is ``first`` again, by its name, and cut it after its last sound record.
 
     A descriptor may be dead for ever after a failure of the file system (a stale handle) while the name works again.
@@ -119,32 +129,6 @@ def reopen(path: Path, first: int | None) -> Repaired | None:
         raise
     os.close(fd)
     return None
-
-
-def _make_again(path: Path, parts: Path, old: int, end: JournalEnd) -> Repaired:
-    """Create a journal that is gone again, with the rows that can still be read from the old descriptor."""
-    run_dir = path.parent
-    content, decoder = _sound_bytes(old)
-    if not run_dir.is_dir() and not is_removed(old):
-        # an unmounted file system looks like this: what is written now would be hidden when it is back
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(run_dir))
-    parts.mkdir(parents=True, exist_ok=True)
-    if content and decoder.first is not None:
-        end = JournalEnd(decoder.columns, decoder.next)
-        return Repaired(create(path, content, replace=False), decoder.first, end, decoder.next - 1)
-    header = MAGIC + columns_record(end.columns, end.next)
-    return Repaired(create(path, header, replace=False), end.next, end, 0)
-
-
-def _sound_bytes(fd: int) -> tuple[bytes, JournalDecoder]:
-    """The records of a journal up to the last sound one, and their decoder; empty if it cannot be read."""
-    decoder = JournalDecoder()
-    try:
-        data = read_all(fd)
-    except OSError:
-        return b"", decoder
-    decoder.feed(data)
-    return data[: decoder.offset], decoder
 
 
 def _decoded(fd: int) -> JournalDecoder:

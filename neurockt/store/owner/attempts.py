@@ -9,7 +9,7 @@ from typing import Final
 
 from neurockt.run_info import Attempt
 from neurockt.store.base.run_file import now
-from neurockt.store.owner import oom, process
+from neurockt.store.owner import process
 
 _JOB: Final = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 _COUNT: Final = re.compile(r"[0-9]{1,9}")
@@ -18,7 +18,7 @@ _COUNT: Final = re.compile(r"[0-9]{1,9}")
 def begin_attempt(number: int = 1, *, recorder: int = 1, first_step: int = 1, first_epoch: int = 1) -> Attempt:
     """A new attempt of this process; the arguments are fields of ``Attempt``."""
     pid = os.getpid()
-    cgroup = oom.own_cgroup()
+    cgroup = process.own_cgroup()
     return Attempt(
         number,
         process.host(),
@@ -32,19 +32,14 @@ def begin_attempt(number: int = 1, *, recorder: int = 1, first_step: int = 1, fi
         recorder=recorder,
         script=script_digest(),
         cgroup=cgroup,
-        oom_kills=oom.oom_kills(cgroup),
+        oom_kills=process.oom_kills(cgroup),
     )
 
 
 def is_same(one: Attempt | None, other: Attempt | None) -> bool:
     """Whether both are the same attempt of the same process, even if one has other fields set."""
-    return _identity(one) == _identity(other)
-
-
-def _identity(attempt: Attempt | None) -> tuple[object, ...]:
-    if attempt is None:
-        return ()
-    return attempt.number, attempt.host, attempt.pid, attempt.process, attempt.started
+    identities = [each and (each.number, each.host, each.pid, each.process, each.started) for each in (one, other)]
+    return identities[0] == identities[1]
 
 
 def job_id() -> str | None:

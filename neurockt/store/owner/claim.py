@@ -24,21 +24,17 @@ from neurockt.store.owner.attempts import begin_attempt
 from neurockt.store.owner.process import is_alive
 
 LOOK_SECONDS: Final = 0.1
-"""How often a process that waits for another checks."""
 BEAT_SECONDS: Final = 5.0
-"""How often a process that has a claim touches it."""
 
 
 class Claim:
     """A claim of this process, until it gives it up or is taken for dead."""
 
     def __init__(self, path: Path, number: int, info: RunInfo) -> None:
-        """Use ``claimed``."""
         self.path = path
         self.number = number
         """The number of the next attempt."""
         self.info = info
-        """The run as it was when it was claimed."""
 
     def check(self) -> None:
         """Make sure that the claim is still there.

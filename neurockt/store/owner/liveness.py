@@ -11,8 +11,7 @@ from typing import Final
 
 from neurockt.run_info import RunInfo, State
 from neurockt.store.base import layout
-from neurockt.store.owner.oom import oom_kills
-from neurockt.store.owner.process import is_alive
+from neurockt.store.owner.process import is_alive, oom_kills
 from neurockt.store.owner.slurm import Word, scheduler
 
 STALE_SECONDS: Final = 30.0
@@ -107,12 +106,8 @@ def _looks_new(info: RunInfo) -> bool:
     written = info.updated or info.created
     if time.time() - written.timestamp() > COPY_SECONDS:
         return False
-    return _age(info.path) < STALE_SECONDS + CLOCK_SLACK_SECONDS
-
-
-def _age(run_dir: Path) -> float:
-    """Seconds since the run's ``run.json`` was replaced, by the file server's clock against ours."""
-    try:
-        return time.time() - (run_dir / layout.RUN_FILE).stat().st_mtime
+    try:  # by the file server's clock against ours
+        age = time.time() - (info.path / layout.RUN_FILE).stat().st_mtime
     except OSError:
-        return 0.0
+        age = 0.0
+    return age < STALE_SECONDS + CLOCK_SLACK_SECONDS

@@ -1,8 +1,9 @@
-"""Which process writes a run, and whether it is alive."""
+"""Which process writes a run, whether it is alive, and whether the kernel has killed any of its control group."""
 
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,9 @@ from neurockt.run_info import Attempt
 
 _OF_A_THREAD: Final = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT, signal.SIGTRAP}
 """Signals that a thread causes itself."""
+_CGROUPS: Final = Path("/sys/fs/cgroup")
+_CGROUP: Final = re.compile(r"[^\0\n]{1,4000}")
+_OOM_KILL: Final = re.compile(r"^oom_kill (\d+)$", re.MULTILINE)
 
 
 def leave_signals_to_others() -> None:
@@ -35,7 +39,6 @@ def deaf_threads() -> Iterator[None]:
 
 
 def host() -> str:
-    """The name of this machine."""
     return os.uname().nodename
 
 
@@ -90,3 +93,34 @@ def is_alive(attempt: Attempt) -> bool | None:
     begun, _, stack = attempt.process.removeprefix(machine() + "/").partition("/")
     now, _, stack_now = process_identity(attempt.pid).removeprefix(machine() + "/").partition("/")
     return begun == now and (stack == stack_now or "0" in (stack or "0", stack_now))
+
+
+def own_cgroup() -> str:
+    """The control group that accounts for this process's memory; empty where it is not known."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return ""
+    groups = dict(line.split(":", 2)[1:] for line in lines if line.count(":") >= 2)
+    for controllers, name in groups.items():
+        if "memory" in controllers.split(","):
+            return name
+    return groups.get("", "")
+
+
+def oom_kills(cgroup: str) -> int:
+    """How many processes of the group the kernel has killed because it was out of memory; 0 where that is not known.
+
+    The name may come from a run's file: only paths below the tree of the control groups are opened.
+    """
+    if not _CGROUP.fullmatch(cgroup) or ".." in Path(cgroup).parts:
+        return 0
+    name = cgroup.lstrip("/")
+    for path in (_CGROUPS / name / "memory.events", _CGROUPS / "memory" / name / "memory.oom_control"):
+        try:
+            found = _OOM_KILL.search(path.read_text())
+        except (OSError, ValueError):
+            continue
+        if found:
+            return int(found[1])
+    return 0

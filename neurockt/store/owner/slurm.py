@@ -24,13 +24,11 @@ if TYPE_CHECKING:
     import subprocess
 
 ASK_SECONDS: Final = 10.0
-"""How long a command may run."""
 FRESH_SECONDS: Final = 30.0
 """How long to wait before a job that has not ended, or is unknown, is asked about again."""
 PAUSE_SECONDS: Final = 300.0
 """How long a command that hung or cannot be started is not called again."""
 MOST_JOBS: Final = 2_000
-"""Jobs in one call, at most."""
 
 _JOB: Final = re.compile(r"[0-9]{1,12}")
 _LINE: Final = re.compile(r"^(\d+)\|([A-Z_]+)", re.MULTILINE)
@@ -70,10 +68,7 @@ _COMMANDS: Final = {
 
 
 class Scheduler:
-    """Asks about jobs and remembers the answers."""
-
     def __init__(self) -> None:
-        """Asks nothing yet."""
         self._words: dict[str, str] = {}
         self._asked: dict[str, float] = {}
         self._paused: dict[str, float] = {}
@@ -82,7 +77,6 @@ class Scheduler:
         self._asking: threading.Thread | None = None
 
     def word(self, job: str | None) -> Word | None:
-        """What is known about a job; None for nothing."""
         return _WORDS.get(self._words.get(job or "", ""))
 
     def ask(self, jobs: Iterable[str | None]) -> None:
@@ -100,7 +94,6 @@ class Scheduler:
                 self._asking.start()
 
     def wait(self, seconds: float) -> None:
-        """Wait so long for the answers."""
         if self._asking is not None:
             self._asking.join(seconds)
 
@@ -164,7 +157,6 @@ class Scheduler:
         return dict(_LINE.findall(printed))
 
     def close(self) -> None:
-        """Kill the commands that still run."""
         for process in list(self._running):
             _kill(process)
 

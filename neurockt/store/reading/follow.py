@@ -32,7 +32,6 @@ class TableFollower:
 
     def __init__(self, run_dir: Path, table: TableName, *, after: int = 0) -> None:
         self.last = after
-        """Number of the last row returned."""
         self.rewound_to: int | None = None
         """Last valid row, if the last call found returned rows superseded."""
         self.damaged: list[Damage] = []

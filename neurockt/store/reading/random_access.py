@@ -41,25 +41,17 @@ class ColumnValues:
     """Where they are null; None where none is."""
 
     def at(self, index: int) -> int | float | None:
-        """One value; None for null."""
         if self.missing is not None and self.missing[index]:
             return None
         value: int | float = self.values[index].item()
         return value
 
-    def part(self, begin: int, end: int) -> ColumnValues:
-        """The values from one index to before another."""
-        return ColumnValues(self.values[begin:end], None if self.missing is None else self.missing[begin:end])
-
-    def take(self, indices: npt.NDArray[np.int64]) -> ColumnValues:
-        """The values at these indices."""
+    def take(self, indices: npt.NDArray[np.int64] | slice) -> ColumnValues:
         return ColumnValues(self.values[indices], None if self.missing is None else self.missing[indices])
 
 
 @dataclass(frozen=True)
 class Groups:
-    """The groups of a table's rows."""
-
     starts: tuple[int, ...] = (0,)
     """The position of each group's first row, and at the end the number of rows."""
     numbers: tuple[tuple[int, int], ...] = ()
@@ -70,15 +62,12 @@ class Groups:
 
     @property
     def total(self) -> int:
-        """Rows of the table."""
         return self.starts[-1]
 
     def of(self, position: int) -> int:
-        """The group that holds the row."""
         return bisect_right(self.starts, position) - 1
 
     def span(self, group: int) -> range:
-        """The positions of a group's rows."""
         return range(self.starts[group], self.starts[group + 1])
 
     def count_until(self, number: int) -> int | None:
@@ -99,7 +88,6 @@ class RowReader:
     """Reads rows of one table by their position. Never writes; not to be shared between threads."""
 
     def __init__(self, run_dir: Path, table: TableName) -> None:
-        """Nothing is read before ``refresh``."""
         self.groups = Groups()
         self.columns: tuple[str, ...] = layout.axes(layout.KEY[table])
         """``step``, ``epoch``, ``time``, then the metrics; in `system` ``sample`` before them all."""
@@ -115,7 +103,6 @@ class RowReader:
         self._names: dict[Path, dict[str, int]] = {}
         """The columns of each part, and their indices."""
         self._numbers: list[tuple[int, int]] = []
-        """The numbers of the first and last row of each row group."""
         self._tail: list[pa.Table] = []
         self._follower: TableFollower | None = None
         self._superseded: frozenset[str] = frozenset()
@@ -212,7 +199,6 @@ class RowReader:
         return (float(real.min()), float(real.max())) if len(real) else (np.nan, np.nan)
 
     def count_until(self, number: int) -> int:
-        """How many rows are not numbered above ``number``."""
         count = self.groups.count_until(number)
         if count is not None:
             return count
@@ -221,17 +207,14 @@ class RowReader:
         return self.groups.starts[group] + int(np.searchsorted(numbers, number, side="right"))
 
     def position_of(self, number: int) -> int:
-        """The position of the row of that number, else of the next one, else of the last."""
         return max(0, min(self.count_until(number - 1), self.groups.total - 1))
 
 
 def to_block(column: pa.ChunkedArray) -> ColumnValues:
-    """A column as numpy."""
     return ColumnValues(arrays.numbers(column), arrays.missing(column))
 
 
 def concatenated(blocks: Sequence[ColumnValues]) -> ColumnValues:
-    """Blocks of one column that follow each other."""
     if len(blocks) == 1:
         return blocks[0]
     values = np.concatenate([block.values for block in blocks]) if blocks else np.empty(0)

@@ -83,12 +83,9 @@ def _together(tables: Sequence[TableSummary]) -> TableSummary:
 
 
 class RankedReader(TableReader):
-    """One table of all ranks."""
-
     def batches(
         self, columns: Sequence[str] | None = None, *, after: int = 0, until: int | None = None
     ) -> tuple[pa.Schema, Iterator[pa.Table]]:
-        """As of one rank, with the column ``rank``."""
         readers = self.readers()
         snapshots = {rank: reader.snapshot() for rank, reader in readers.items()}
         known = dict.fromkeys(name for snapshot in snapshots.values() for name in snapshot.columns)
@@ -118,7 +115,6 @@ class RankedReader(TableReader):
         return schema.insert(0, pa.field(RANK, pa.int64(), nullable=False))
 
     def readers(self) -> dict[int, TableReader]:
-        """The readers of the ranks."""
         return {rank: TableReader(path, self._table) for rank, path in layout.rank_paths(self._run_dir).items()}
 
 
@@ -230,7 +226,7 @@ class RankedRows(RowReader):
                 stop = min(end, span.stop)
                 blocks = self._blocks(rank, inner, names)
                 for name in names:
-                    pieces[name].append(blocks[name].part(begin - span.start, stop - span.start))
+                    pieces[name].append(blocks[name].take(slice(begin - span.start, stop - span.start)))
                 begin = stop
         found = {name: concatenated(blocks) for name, blocks in pieces.items()}
         order = np.argsort(found[self.key].values, kind="stable")

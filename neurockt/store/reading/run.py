@@ -43,7 +43,6 @@ class Run:
     """One run directory. Reading it never writes to it, and is safe while it is being written."""
 
     def __init__(self, path: Path) -> None:
-        """Use ``open_run``."""
         self.path = path
         self._liveness = Liveness()
         self._damaged: dict[TableName, tuple[Damage, ...]] = {}
@@ -59,7 +58,6 @@ class Run:
 
     @property
     def config(self) -> Mapping[str, Any]:
-        """The run's config."""
         return self.info.config
 
     @property

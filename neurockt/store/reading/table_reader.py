@@ -59,10 +59,9 @@ class Snapshot:
         return known | dict.fromkeys(name for batch in self.rows for name in batch.columns)
 
     def last_number(self, key: str) -> int:
-        """The number of the last row; 0 for an empty table."""
         if self.rows:
             return int(self.rows[-1].data["number"][-1])
-        return max((parts.footer_last(part.metadata, key) or 0 for _, part in self.parts), default=0)
+        return max((parts.footer_last(part.metadata, key) for _, part in self.parts), default=0)
 
 
 class TableReader:
@@ -87,7 +86,7 @@ class TableReader:
             ColumnNotFound: the table has rows, and no such column.
         """
         schema, pieces = self.batches(columns, after=after, until=until)
-        return pa.concat_tables([pa.Table.from_batches([], schema), *pieces])
+        return pa.concat_tables([schema.empty_table(), *pieces])
 
     def batches(
         self, columns: Sequence[str] | None = None, *, after: int = 0, until: int | None = None
@@ -128,12 +127,7 @@ class TableReader:
             metrics = parts.metric_columns(wanted)
             yield parts.rows_to_table(rows, self._key, metrics).select(wanted.names)
 
-    def journal_rows(self) -> list[Rows]:
-        """The rows that are not in a part."""
-        return self.snapshot().rows
-
     def last_number(self) -> int:
-        """The number of the last row; 0 for an empty table."""
         return self.snapshot().last_number(self._key)
 
     def last_time(self) -> datetime | None:
@@ -157,7 +151,6 @@ class TableReader:
                 return snapshot
 
     def _look(self) -> Snapshot:
-        """The parts, and the rows of the journals that follow them, read in the order that misses none."""
         self.damaged = []
         journal, path = JournalDecoder(), layout.next_journal_path(self._run_dir, self._table)
         later = self._replay(JournalDecoder(), path)
@@ -185,7 +178,6 @@ class TableReader:
         return rows
 
     def open_parts(self) -> Iterator[tuple[Path, pq.ParquetFile]]:
-        """The parts that can be opened, in order."""
         try:
             paths = layout.part_paths(self._run_dir, self._table)
         except OSError as error:
@@ -230,12 +222,10 @@ class TableReader:
 
 
 def first_line(error: Exception) -> str:
-    """The first line of an error's message."""
     return str(error).partition("\n")[0]
 
 
 def unreachable(error: OSError) -> str:
-    """What to report of a file that the file system does not let us read."""
     return f"cannot be read now ({error.strerror or first_line(error)})"
 
 

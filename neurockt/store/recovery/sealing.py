@@ -25,15 +25,12 @@ from neurockt.store.tables.superseded import complete_rewinds
 
 @dataclass(frozen=True)
 class SealedRun:
-    """The result of sealing a run."""
-
     path: Path
     steps: int
     """Rows of `steps` that were moved from the journal into parts."""
     epochs: int
     system: int
     already: bool
-    """Whether there was nothing to do."""
 
 
 def seal_run(path: Path) -> SealedRun:
@@ -112,7 +109,7 @@ def _journals(path: Path, table: TableName) -> list[Path]:
 
 def _seal_table(path: Path, table: TableName) -> int:
     reader = TableReader(path, table)
-    rows = reader.journal_rows()
+    rows = reader.snapshot().rows
     if rows:
         (path / table).mkdir(exist_ok=True)
         parts.append(path, table, parts.rows_to_table(rows, layout.KEY[table]), join=True)

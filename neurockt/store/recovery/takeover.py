@@ -62,7 +62,6 @@ class Takeover:
         self._count()
 
     def _count(self) -> None:
-        """Find out which rows stay, for ``kept``."""
         path, attempt = self.info.path, self.info.attempt
         try:
             if self._beside and attempt is not None:

@@ -42,19 +42,16 @@ class Outline:
     """Smallest and largest ``step``, ``epoch``, ``time`` (microseconds since 1970, UTC) and, in `system`, ``sample`` of
     each row group."""
     metrics: dict[str, Extremes]
-    """In the order of their appearance."""
 
     def __len__(self) -> int:
         return len(self.rows)
 
     @property
     def total(self) -> int:
-        """Rows of the table."""
         return int(self.rows.sum())
 
 
 def outline_of(footers: Sequence[pq.FileMetaData], journal: Sequence[Rows], key: str) -> Outline:
-    """The outline of parts, and of the journal rows that follow them."""
     groups = [_of_group(footer, index, key) for footer in footers for index in range(footer.num_row_groups)]
     groups += [_of_rows(batch, key) for batch in journal if len(batch)]
     axes = layout.axes(key)

@@ -47,12 +47,10 @@ def table_schema(columns: Iterable[str], key: str = "step") -> pa.Schema:
 
 
 def metric_columns(schema: pa.Schema) -> list[str]:
-    """The metrics: the columns of floats."""
     return [name for name, kind in zip(schema.names, schema.types, strict=True) if kind == _FLOAT]
 
 
 def row_group_rows(columns: int) -> int:
-    """Rows of a full row group in a table with this number of metrics."""
     return max(256, min(ROW_GROUP_ROWS, ROW_GROUP_BYTES // (8 * (columns + len(layout.AXES)))))
 
 
@@ -61,9 +59,7 @@ def rows_to_table(batches: Sequence[Rows], key: str, columns: Sequence[str] | No
     if columns is None:
         columns = list(dict.fromkeys(name for batch in batches for name in batch.columns))
     schema = table_schema(columns, key)
-    return pa.concat_tables(
-        [pa.Table.from_batches([], schema), *(_batch_to_table(batch, key, schema) for batch in batches)]
-    )
+    return pa.concat_tables([schema.empty_table(), *(_batch_to_table(batch, key, schema) for batch in batches)])
 
 
 def _batch_to_table(batch: Rows, key: str, schema: pa.Schema) -> pa.Table:
@@ -140,7 +136,7 @@ def _footer_problem(part: pq.ParquetFile, key: str) -> str:
     last = 0
     for index in range(part.num_row_groups):
         group = part.metadata.row_group(index)
-        statistics = group.column(_key_column(key)).statistics
+        statistics = group.column(layout.axes(key).index(key)).statistics
         if statistics is None or not statistics.has_min_max:
             return f"its footer lacks the range of each {key}"
         if statistics.min <= last or statistics.max - statistics.min < group.num_rows - 1:
@@ -149,48 +145,30 @@ def _footer_problem(part: pq.ParquetFile, key: str) -> str:
     return ""
 
 
-def _key_column(key: str) -> int:
-    return layout.axes(key).index(key)
+def footer_range(metadata: pq.FileMetaData, key: str) -> tuple[int, int] | None:
+    """The numbers of the first and last row a Parquet file holds, from its footer alone; None for an empty file."""
+    if not metadata.num_row_groups:
+        return None
+    return group_numbers(metadata, 0, key)[0], group_numbers(metadata, metadata.num_row_groups - 1, key)[1]
 
 
-def footer_last(metadata: pq.FileMetaData, key: str) -> int | None:
-    """The number of the last row a Parquet file holds, from its footer alone; None for an empty file."""
-    for group in reversed(range(metadata.num_row_groups)):
-        if metadata.row_group(group).num_rows:
-            return group_last(metadata, group, key)
-    return None
-
-
-def footer_first(metadata: pq.FileMetaData, key: str) -> int | None:
-    """The number of the first row a Parquet file holds, from its footer alone; None for an empty file."""
-    for group in range(metadata.num_row_groups):
-        if metadata.row_group(group).num_rows:
-            return _group_first(metadata, group, key)
-    return None
+def footer_last(metadata: pq.FileMetaData, key: str) -> int:
+    """The number of the last row a Parquet file holds, from its footer alone; 0 for an empty file."""
+    return (footer_range(metadata, key) or (0, 0))[1]
 
 
 def groups_between(metadata: pq.FileMetaData, key: str, after: int, until: int | None) -> range:
     """The row groups that may hold rows numbered above ``after`` and, where it is given, up to ``until``."""
     groups = range(metadata.num_row_groups)
-    first = bisect_right(groups, after, key=lambda group: group_last(metadata, group, key))
+    first = bisect_right(groups, after, key=lambda group: group_numbers(metadata, group, key)[1])
     if until is None:
         return groups[first:]
-    end = bisect_right(groups, until, first, key=lambda group: _group_first(metadata, group, key))
+    end = bisect_right(groups, until, first, key=lambda group: group_numbers(metadata, group, key)[0])
     return groups[first:end]
 
 
-def _group_first(metadata: pq.FileMetaData, group: int, key: str) -> int:
-    return int(metadata.row_group(group).column(_key_column(key)).statistics.min)
-
-
-def group_last(metadata: pq.FileMetaData, group: int, key: str) -> int:
-    """The number of a row group's last row, from the footer."""
-    return group_numbers(metadata, group, key)[1]
-
-
 def group_numbers(metadata: pq.FileMetaData, group: int, key: str) -> tuple[int, int]:
-    """The numbers of a row group's first and last row, from the footer."""
-    statistics = metadata.row_group(group).column(_key_column(key)).statistics
+    statistics = metadata.row_group(group).column(layout.axes(key).index(key)).statistics
     return int(statistics.min), int(statistics.max)
 
 
@@ -228,7 +206,6 @@ def append(run_dir: Path, table: TableName, new: pa.Table, *, join: bool = False
 
 
 def rows_until(rows: pa.Table, key: str, number: int) -> int:
-    """How many rows, from the first, are not numbered above ``number``."""
     return int(np.searchsorted(numbers(rows[key]), number, side="right"))
 
 
@@ -240,7 +217,7 @@ def _room_and_last(part: Path, key: str) -> tuple[int, int]:
     except (pa.ArrowException, OSError):
         return 0, 0
     full = part.stat().st_size >= PART_BYTES
-    return 0 if full else max(0, PART_ROWS - int(metadata.num_rows)), footer_last(metadata, key) or 0
+    return 0 if full else max(0, PART_ROWS - int(metadata.num_rows)), footer_last(metadata, key)
 
 
 def _grow(path: Path, key: str, new: pa.Table, join: bool) -> None:
@@ -267,7 +244,7 @@ def _groups_to_keep(metadata: pq.FileMetaData, size: int, join: bool) -> int:
 
 def _regroup(old: pq.ParquetFile | None, kept: int, new: pa.Table, schema: pa.Schema, size: int) -> Iterator[pa.Table]:
     """The old part's first row groups as they are, then the others and the new rows in full ones."""
-    rest = pa.Table.from_batches([], schema)
+    rest = schema.empty_table()
     if old is not None:
         for group in range(old.num_row_groups):
             try:
@@ -289,8 +266,10 @@ def _regroup(old: pq.ParquetFile | None, kept: int, new: pa.Table, schema: pa.Sc
 @contextmanager
 def open_writer(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
     """A writer of a Parquet file with these columns, encoded as the parts are."""
-    metrics = metric_columns(schema)
-    axes = [name for name, kind in zip(schema.names, schema.types, strict=True) if kind != _FLOAT]
+    encodings = {
+        name: "BYTE_STREAM_SPLIT" if kind == _FLOAT else "DELTA_BINARY_PACKED"
+        for name, kind in zip(schema.names, schema.types, strict=True)
+    }
     with (
         pa.OSFile(os.fsencode(path), "wb") as file,
         pq.ParquetWriter(
@@ -298,13 +277,8 @@ def open_writer(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
             schema,
             compression="zstd",
             use_dictionary=False,
-            write_statistics=True,
             write_page_checksum=True,
-            column_encoding={
-                **dict.fromkeys(axes, "DELTA_BINARY_PACKED"),
-                **dict.fromkeys(metrics, "BYTE_STREAM_SPLIT"),
-            },
-            store_schema=True,
+            column_encoding=encodings,
         ) as writer,
     ):
         yield writer

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -39,7 +40,6 @@ def rewind(run_dir: Path, attempt: int, kept: Mapping[TableName, int]) -> None:
 
 
 def complete_rewinds(run_dir: Path) -> None:
-    """Complete an interrupted rewind, if there is one."""
     for moving, done in layout.moving_paths(run_dir):
         for table, last in read_kept(moving).items():
             _cut(run_dir, table, last, moving / table)
@@ -83,14 +83,11 @@ def _numbers(run_dir: Path, table: TableName) -> list[tuple[Path, int, int]]:
     found: list[tuple[Path, int, int]] = []
     last = 0
     for path in layout.part_paths(run_dir, table):
-        first = None
-        try:
-            with parts.open_part(path, layout.KEY[table]) as part:
-                first = parts.footer_first(part.metadata, layout.KEY[table])
-                last = parts.footer_last(part.metadata, layout.KEY[table]) or last
-        except (pa.ArrowException, OSError):
-            pass
-        found.append((path, first or last + 1, last if first else last + 1))
+        numbers = (last + 1, last + 1)
+        with suppress(pa.ArrowException, OSError), parts.open_part(path, layout.KEY[table]) as part:
+            numbers = parts.footer_range(part.metadata, layout.KEY[table]) or numbers
+            last = numbers[1]
+        found.append((path, *numbers))
     return found
 
 

@@ -15,15 +15,12 @@ class Waiting(NamedTuple):
 
     columns: tuple[str, ...]
     first: int
-    """Number of the first of them."""
     data: bytes
     rows: int
 
 
 @dataclass
 class _Section:
-    """Rows of the same columns whose numbers follow each other."""
-
     columns: tuple[str, ...]
     first: int
     width: int
@@ -32,10 +29,6 @@ class _Section:
     @property
     def end(self) -> int:
         return self.first + len(self.data) // self.width
-
-    def forget(self, rows: int) -> None:
-        del self.data[: rows * self.width]
-        self.first += rows
 
 
 class Backlog:
@@ -74,14 +67,14 @@ class Backlog:
         """Remove the rows up to this number: they are stored."""
         while self._sections and self._sections[0].first <= number:
             section = self._sections[0]
-            before = len(section.data)
-            section.forget(min(number + 1, section.end) - section.first)
-            self._bytes -= before - len(section.data)
+            rows = min(number + 1, section.end) - section.first
+            del section.data[: rows * section.width]
+            section.first += rows
+            self._bytes -= rows * section.width
             if not section.data:
                 self._sections.popleft()
 
     def give_up(self) -> int:
-        """Remove all rows; gives how many there were."""
         rows = sum(section.end - section.first for section in self._sections)
         self._sections.clear()
         self._bytes = 0

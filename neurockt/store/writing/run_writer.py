@@ -38,8 +38,6 @@ JOIN_SECONDS: Final = 1.0
 
 
 class RunWriter:
-    """Writes one run directory; the only writer it has."""
-
     def __init__(
         self,
         info: RunInfo,
@@ -71,7 +69,6 @@ class RunWriter:
         """Gives the cause to write down in case the process dies now."""
         self.tables: dict[TableName, TableWriter] = {}
         self.unfinished: tuple[str, Exception] | None = None
-        """What could not be done at the end, and why."""
         self._before: dict[TableName, tuple[int, TableSummary]] = {}
         self._changed = False
         self._synced_at = time.monotonic()
@@ -83,7 +80,10 @@ class RunWriter:
         self._lost = False  # another process has taken the run over
         self._begun, self._stop = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run_background, name=THREAD_NAME, daemon=True)
-        _start(self._thread)  # before there is a directory, which would be a ghost without it
+        try:
+            self._thread.start()  # before there is a directory, which would be a ghost without it
+        except RuntimeError as error:  # the system gives no more threads now
+            raise OSError(errno.EAGAIN, f"{error}") from None
         try:
             self._seals = _load_pyarrow()
             if takeover is None:
@@ -107,12 +107,10 @@ class RunWriter:
 
     @property
     def path(self) -> Path:
-        """The run directory."""
         return self.info.path
 
     @property
     def dropped(self) -> int:
-        """Rows of this attempt that are lost."""
         return sum(writer.dropped for writer in list(self.tables.values()))
 
     def touch(self) -> None:
@@ -215,11 +213,7 @@ class RunWriter:
 
     def _store_samples(self) -> None:
         if self._sampling is not None:
-            self._sampling.store(self.tables.get("system"), self._create_system)
-
-    def _create_system(self, columns: Sequence[str]) -> TableWriter:
-        self.tables["system"] = self._create_table("system", columns)
-        return self.tables["system"]
+            self._sampling.store(self.tables, self._create_table)
 
     def _create_table(self, table: TableName, columns: Sequence[str]) -> TableWriter:
         last, summary = self._before.get(table, (0, TableSummary()))
@@ -303,15 +297,3 @@ def _load_pyarrow() -> bool:
     except ImportError:
         return False
     return True
-
-
-def _start(thread: threading.Thread) -> None:
-    """Start it.
-
-    Raises:
-        OSError: the system gives no more threads now.
-    """
-    try:
-        thread.start()
-    except RuntimeError as error:
-        raise OSError(errno.EAGAIN, f"{error}") from None

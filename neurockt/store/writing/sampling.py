@@ -9,21 +9,19 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 
+from neurockt.store.base.layout import TableName
 from neurockt.store.journal.records import NULL
 from neurockt.store.owner.process import leave_signals_to_others
 from neurockt.store.writing.appending import Fault
 from neurockt.store.writing.table_writer import TableWriter
 
 Measures = Mapping[str, float]
-"""Values by the names of their columns."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """The values at one moment, and the position of the run."""
-
     time_ns: int
     step: int
     epoch: int
@@ -31,8 +29,6 @@ class Sample:
 
 
 class Sampling:
-    """Samples the machine until it is stopped."""
-
     def __init__(
         self,
         read: Callable[[], Measures],
@@ -67,18 +63,19 @@ class Sampling:
         self._stop.set()
         self._thread.join(seconds)
 
-    def store(self, table: TableWriter | None, create: Callable[[Sequence[str]], TableWriter]) -> None:
+    def store(
+        self, tables: dict[TableName, TableWriter], create: Callable[[TableName, Sequence[str]], TableWriter]
+    ) -> None:
         """Store the samples since the last call; the first one creates the table."""
-        while (sample := self._next()) is not None:
-            if table is None:
-                table = create(("epoch", *sample.measures))
-            _append(table, sample)
-
-    def _next(self) -> Sample | None:
-        try:
-            return self._taken.get_nowait()
-        except Empty:
-            return None
+        while not self._taken.empty():
+            sample = self._taken.get()
+            if "system" not in tables:
+                tables["system"] = create("system", ("epoch", *sample.measures))
+            table = tables["system"]
+            if new := [name for name in sample.measures if name not in table.columns]:
+                table.set_columns((*table.columns, *new))
+            measures = [sample.measures.get(name, NULL) for name in table.columns[1:]]
+            table.append(sample.step, sample.time_ns, [sample.epoch, *measures])
 
     def _go_on(self) -> None:
         leave_signals_to_others()
@@ -91,11 +88,3 @@ class Sampling:
                 wait = self._seconds
         except Exception as error:
             self._on_fault("sampling the machine has ended", error)
-
-
-def _append(table: TableWriter, sample: Sample) -> None:
-    new = [name for name in sample.measures if name not in table.columns]
-    if new:
-        table.set_columns((*table.columns, *new))
-    measures = [sample.measures.get(name, NULL) for name in table.columns[1:]]
-    table.append(sample.step, sample.time_ns, [sample.epoch, *measures])

@@ -16,7 +16,6 @@ class SealedRows:
 
     def __init__(self, run_dir: Path, table: TableName, last: int, summary: TableSummary) -> None:
         self.last = last
-        """Number of the last one."""
         self.summary = summary
         """Of the rows counted so far, which may be ahead of those in the parts."""
         self._last_counted = last
@@ -44,7 +43,6 @@ class SealedRows:
         return lost
 
     def count(self, journal: Iterable[Sequence[Rows]]) -> None:
-        """Add the rows of a journal that the summary lacks."""
         from neurockt.store.tables.summary import summarise
 
         for batches in journal:

@@ -169,7 +169,6 @@ class TableWriter(RowAppender):
             raise
 
     def seal_if_due(self) -> None:
-        """Seal a journal that has grown long or old."""
         rows = self.last - self._sealed.last
         if (rows or self._sealing_fd >= 0) and self._fd >= 0 and self._seal_pace.is_time():
             old = time.monotonic() - self._sealed_at >= self._timing.seal
@@ -179,7 +178,6 @@ class TableWriter(RowAppender):
                     self.seal()
 
     def seal_soon(self) -> None:
-        """Have ``seal_if_due`` seal, however young the journal is."""
         self._sealed_at = -math.inf
 
     def seal(self) -> None:
@@ -195,8 +193,8 @@ class TableWriter(RowAppender):
         content = self._reading(self._sealing_fd)
         for rows in content:
             self._lose(self._sealed.add(rows, join=False))
-        lost = self._sealing_last - max(content.next - 1, self._sealed.last)
-        if content.damaged or lost > 0:
+        lost = self._sealing_last - max(content.decoder.next - 1, self._sealed.last)
+        if content.decoder.damaged or lost > 0:
             self._put_aside()
         os.replace(self._next_journal, self._journal)
         os.close(self._sealing_fd)
@@ -285,11 +283,11 @@ class TableWriter(RowAppender):
         content = self._reading(max(self._fd, self._failed_fd))
         for rows in content:
             self._lose(self._sealed.add(rows, join=True))
-        newest = max(content.next - 1, self._sealed.last)
+        newest = max(content.decoder.next - 1, self._sealed.last)
         self._lose((self.last if self._last_written is None else self._last_written) - newest)
         self._backlog.forget_until(newest)
         self._next_journal.unlink(missing_ok=True)  # a switch that was given up
-        if content.damaged:
+        if content.decoder.damaged:
             self._put_aside()
         else:
             self._journal.unlink(missing_ok=True)
