@@ -32,11 +32,7 @@ START: Final = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
 @contextmanager
 def temporary_recorder(**options: Any) -> Iterator[Recorder]:
-    """A recorder that prints nothing, in a directory that is deleted with its run afterwards.
-
-    Args:
-        options: what ``Recorder`` takes, except the root.
-    """
+    """A quiet recorder with the given options, in a directory that is deleted with its run afterwards."""
     with tempfile.TemporaryDirectory(prefix="neurockt-") as root:
         recorder = Recorder(root, **{"quiet": True, **options})
         try:
@@ -66,11 +62,7 @@ def record(recorder: Recorder, steps: Values, epochs: Values | None = None, *, e
 
 
 def seal(recorder: Recorder, *tables: str) -> None:
-    """Write the rows recorded so far to Parquet now, instead of within a minute.
-
-    Args:
-        tables: names of tables. Default: all.
-    """
+    """Write the rows that these tables (default: all) have so far to Parquet now, instead of within a minute."""
     if recorder._writer is not None:
         for name, table in recorder._writer.tables.items():
             if not tables or name in tables:
@@ -86,8 +78,7 @@ def fixed_clock(start: datetime = START, interval: timedelta = timedelta(seconds
 def writer_timing(**fields: Any) -> AbstractContextManager[object]:
     """Runs that begin meanwhile are written at another pace: sealed sooner, for example, or never in the background.
 
-    Args:
-        fields: fields of ``Timing``, such as ``tick=0.005, seal=0.03`` or ``tick=3600.0``.
+    The fields are those of ``Timing``, such as ``tick=0.005, seal=0.03`` or ``tick=3600.0``.
     """
     return patch.object(timing, "default", Timing(**fields))
 

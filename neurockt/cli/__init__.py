@@ -13,9 +13,9 @@ import io
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, redirect_stdout, suppress
-from typing import Final, TextIO, cast
+from typing import Any, Final, TextIO, cast
 
 from neurockt import __version__
 from neurockt.errors import NeurocktError, NeurocktWarning, QueryError
@@ -120,21 +120,13 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
 class _WarningLines:
     """Prints what could not be read as one line each; leaves other warnings as they are."""
 
-    def __init__(self, others: object) -> None:
+    def __init__(self, others: Callable[..., None]) -> None:
         self.printed: set[str] = set()
         self._others = others
 
-    def __call__(
-        self,
-        message: Warning | str,
-        category: type[Warning],
-        filename: str,
-        lineno: int,
-        file: TextIO | None = None,
-        line: str | None = None,
-    ) -> None:
+    def __call__(self, message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
         if not issubclass(category, NeurocktWarning):
-            self._others(message, category, filename, lineno, file, line)  # type: ignore[operator]
+            self._others(message, category, *where, **more)
         elif str(message) not in self.printed:
             self.printed.add(str(message))
             _print(clean(message, 1000))

@@ -198,7 +198,7 @@ class _Bars:
 def _bar(name: str, total: int) -> tqdm[Any]:
     from tqdm import tqdm
 
-    # tqdm itself draws nothing on a terminal that tells no size
+    # on a terminal without a size, tqdm itself draws nothing
     width = output.terminal_width(sys.stderr) - 1
     return tqdm(desc=name, total=total, leave=False, ncols=width, nrows=SHOWN_BARS, unit_scale=True)
 

@@ -6,7 +6,6 @@ import math
 import operator
 import re
 from collections.abc import Callable, Iterable
-from datetime import date, datetime
 from typing import Any, Final
 
 Matcher = Callable[[str], bool]
@@ -57,10 +56,6 @@ def numbers_compare(compare: Comparison, value: float | None, wanted: float) -> 
     if wanted != wanted and value != value:
         return compare is operator.eq
     return bool(compare(value, wanted))
-
-
-def days_compare(compare: Comparison, value: datetime | None, day: date) -> bool:
-    return value is not None and bool(compare(value.astimezone().date(), day))
 
 
 def values_compare(compare: Comparison, value: Any, text: str, number: float | None, matches: Matcher) -> bool:

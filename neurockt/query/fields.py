@@ -48,10 +48,6 @@ def _age(info: RunInfo) -> float:
     return max(0.0, (datetime.now(timezone.utc) - info.created).total_seconds())
 
 
-def _host(info: RunInfo) -> str | None:
-    return info.attempt.host if info.attempt else None
-
-
 _OWN: Final[dict[str, tuple[Kind, Callable[[RunInfo], Any]]]] = {
     "id": ("text", lambda info: info.id),
     "name": ("text", lambda info: info.label),
@@ -59,7 +55,7 @@ _OWN: Final[dict[str, tuple[Kind, Callable[[RunInfo], Any]]]] = {
     "group": ("text", lambda info: info.group),
     "state": ("text", lambda info: info.state),
     "cause": ("text", lambda info: info.cause),
-    "host": ("text", _host),
+    "host": ("text", lambda info: info.attempt.host if info.attempt else None),
     "tags": ("text", lambda info: info.tags),
     "tag": ("text", lambda info: info.tags),
     "notes": ("text", lambda info: info.notes),
@@ -129,14 +125,10 @@ def field_value(info: RunInfo, name: str) -> Any:
 def named(name: str) -> Field:
     if name in _OWN:
         return Field(name, *_OWN[name])
-    for prefix in CONFIG_PREFIXES:
-        if name.startswith(prefix) and name != prefix:
-            return Field(name, "any", _config_reader(name.removeprefix(prefix)))
+    prefix, dot, path = name.partition(".")
+    if path and prefix + dot in CONFIG_PREFIXES:
+        return Field(name, "any", lambda info: config_value(info.config, path))
     return aggregate("last", name, name)
-
-
-def _config_reader(path: str) -> Callable[[RunInfo], Any]:
-    return lambda info: config_value(info.config, path)
 
 
 def aggregate(which: str, metric: str, name: str) -> Field:

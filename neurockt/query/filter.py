@@ -30,7 +30,6 @@ from neurockt.query.comparing import (
     Matcher,
     as_text,
     as_texts,
-    days_compare,
     numbers_compare,
     parse_duration,
     parse_number,
@@ -60,10 +59,7 @@ class Query:
     text: str
     fields: tuple[Field, ...]
     """The fields it uses, so that a misspelt one can be reported."""
-    test: Test
-
-    def matches(self, info: RunInfo) -> bool:
-        return self.test(info)
+    matches: Test
 
 
 def parse(text: str) -> Query:
@@ -80,7 +76,7 @@ class _Parser:
 
     def parse(self) -> Query:
         self._skip()
-        test = self._any_of() if self._at < len(self._text) else _everything
+        test = self._any_of() if self._at < len(self._text) else lambda info: True
         if self._at < len(self._text):
             raise self._error("this ')' has no '(' before it; remove it", self._at)
         return Query(self._text, tuple(self._fields), test)
@@ -145,7 +141,7 @@ class _Parser:
             return self._qualified(word, start)
         if field is not None and not word.startswith('"'):
             raise self._error(f"compare {word} with something, such as {word}>0.5", start)
-        return _label_test(self._matcher(word, start))
+        return _label_test(self._matcher(word))
 
     def _operand(self) -> tuple[Field | None, str]:
         """The field before an operator, and its text; for a bare word the field is not known yet."""
@@ -155,7 +151,11 @@ class _Parser:
             return (aggregate("last", unquoted(word), word) if word != '""' else None), word
         if found := self._match(_AGGREGATE):
             self._skip()
-            argument = self._quoted() if self._text.startswith('"', self._at) else self._bare_argument()
+            if self._text.startswith('"', self._at):
+                argument = self._quoted()
+            else:
+                bare = self._match(_ARGUMENT)
+                argument = bare[0].strip() if bare else ""
             self._skip()
             if not argument or not self._text.startswith(")", self._at):
                 raise self._error(f'write {found[1]}(METRIC), with odd names in quotes: {found[1]}("val (a)")', start)
@@ -166,10 +166,6 @@ class _Parser:
         found = self._match(_NAME)
         assert found is not None, "every other beginning of a term is dealt with"
         return None, found[0]
-
-    def _bare_argument(self) -> str:
-        found = self._match(_ARGUMENT)
-        return found[0].strip() if found else ""
 
     def _quoted(self) -> str:
         found = self._match(_QUOTED)
@@ -201,7 +197,7 @@ class _Parser:
             self._fields.append(wanted)
             return lambda info: wanted.value(info) not in (None, "", ())
         found = self._match(_REGEX)
-        matches = self._pattern(found[1], at) if found else self._matcher(self._value(), at)
+        matches = self._pattern(found[1], at) if found else self._matcher(self._value())
         if word == "config":
             return lambda info: any(matches(f"{key}={as_text(value)}") for key, value in flat_config(info.config))
         field = self._field(word, start)
@@ -231,7 +227,7 @@ class _Parser:
                 raise self._error(f"{field.name} is a number; compare it with one, such as {example}", start)
             return lambda info: numbers_compare(compare, field.value(info), wanted)
         number = None if written.startswith('"') else parse_number(written)
-        matches = self._matcher(written, start, whole=True)
+        matches = self._matcher(written, whole=True)
         text = unquoted(written)
         return lambda info: values_compare(compare, field.value(info), text, number, matches)
 
@@ -243,10 +239,10 @@ class _Parser:
             problem = f"{field.name} is a moment; write it as 2026-11-23 or 2026-11-23T10:15, or ask age<2d"
             raise self._error(problem, start) from None
         if compare in (operator.eq, operator.ne) and len(written) == len("2026-11-23"):
-            return lambda info: days_compare(compare, field.value(info), moment.date())
-        return lambda info: (value := field.value(info)) is not None and compare(value, moment)
+            return lambda info: bool(value := field.value(info)) and compare(value.astimezone().date(), moment.date())
+        return lambda info: bool(value := field.value(info)) and compare(value, moment)
 
-    def _matcher(self, written: str, start: int, *, whole: bool = False) -> Matcher:
+    def _matcher(self, written: str, *, whole: bool = False) -> Matcher:
         """A test whether a text contains what was written; with ``*``, ``?`` or ``whole``, whether it equals it."""
         text = unquoted(written).casefold()
         if not written.startswith('"') and ("*" in text or "?" in text):
@@ -268,8 +264,7 @@ class _Parser:
     # Moving on
 
     def _skip(self) -> None:
-        found = _SPACE.match(self._text, self._at)
-        self._at = found.end() if found else self._at
+        self._match(_SPACE)
 
     def _match(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
         found = pattern.match(self._text, self._at)
@@ -294,10 +289,6 @@ class _Parser:
     def _error(self, problem: str, position: int) -> QueryError:
         shown = clean(self._text, 10_000)
         return QueryError(problem, shown, position, display_width(clean(self._text[:position], 10_000)))
-
-
-def _everything(info: RunInfo) -> bool:
-    return True
 
 
 def _label_test(matches: Matcher) -> Test:

@@ -27,7 +27,7 @@ CONNECT_SECONDS: Final = 6.0
 READ_SECONDS: Final = 60.0
 """How long one request may take to connect, and to be answered."""
 GREETING_SECONDS: Final = 12.0
-"""How long the first contact may take in all; then the user is told that there is no network."""
+"""How long the first contact may take in all; then the error asks whether the machine is online."""
 PATIENCE_SECONDS: Final = 120.0
 """How long one request is repeated while the server does not answer or is busy."""
 FIRST_PAUSE_SECONDS: Final = 0.25

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any, Final
 
 from neurockt.formatting import clean
@@ -56,24 +57,17 @@ def difference(
     if there.rows > rows.total or (is_complete and there.rows != rows.total):
         return f"W&B has {there.rows:,} rows, the run {rows.total:,}"
     if is_complete:
+        wrapped = {key: {"value": value} for key, value in described.config.items()}
         for what, here, found in (
             ("state", described.state, there.state),
             ("name", described.name, there.name),
             ("tags", sorted(described.tags), sorted(set(there.tags) & set(described.tags))),
-            ("config", _plain_config(described), {key: there.config.get(key) for key in described.config}),
+            ("config", wrapped, {key: there.config.get(key) for key in described.config}),
         ):
             if here != found:
                 return f"its {what} in W&B is {clean(found)}, not {clean(here)}"
-    return _first_difference(_server_rows(project, there), rows, there.rows, report)
-
-
-def _plain_config(described: Description) -> dict[str, Any]:
-    return {key: {"value": value} for key, value in described.config.items()}
-
-
-def _server_rows(project: Project, there: ServerRun) -> Iterator[dict[str, Any]]:
-    for first in range(0, there.rows, PAGE_ROWS):
-        yield from project.rows(there.run_id, first, PAGE_ROWS)
+    pages = (project.rows(there.run_id, first, PAGE_ROWS) for first in range(0, there.rows, PAGE_ROWS))
+    return _first_difference(chain.from_iterable(pages), rows, there.rows, report)
 
 
 def _first_difference(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -62,7 +62,7 @@ def describe(info: RunInfo, names: Mapping[TableName, Mapping[str, str]], job_ty
             for table, axis in (("steps", "step"), ("epochs", "epoch"))
             for alias in names[table].values()  # type: ignore[index]  # mypy does not narrow a tuple of literals
         ),
-        tags=tuple(dict.fromkeys(_tags(tags))),
+        tags=tuple(dict.fromkeys(tag.strip()[:TAG_LIMIT] for tag in tags if tag.strip())),
         notes=info.notes,
         group=info.group[:NAME_LIMIT] if info.group else None,
         job_type=job_type,
@@ -103,14 +103,12 @@ def wandb_config(described: Description) -> dict[str, Any]:
     """The config as the server keeps it: each value wrapped, and the axes of the metrics beside them."""
     metrics: list[dict[str, Any]] = [{"1": axis, "6": [2, 3], "7": []} for axis in ("step", "epoch")]
     indices = {"step": 1, "epoch": 2}
-    metrics += [{"1": _escaped(name), "5": indices[axis], "6": [1, 3], "7": []} for name, axis in described.axes]
+    for name, axis in described.axes:
+        escaped = name.replace(".", "\\.")  # unescaped, a dot means a path
+        metrics.append({"1": escaped, "5": indices[axis], "6": [1, 3], "7": []})
     values = {key: {"value": value} for key, value in described.config.items()}
     # without a "t", which has the telemetry of its own runs, W&B's client takes the run for one that does not exist
     return {**values, "_wandb": {"value": {"t": {}, "m": metrics}}}
-
-
-def _escaped(name: str) -> str:
-    return name.replace(".", "\\.")
 
 
 def _config(info: RunInfo) -> dict[str, Any]:
@@ -131,10 +129,6 @@ def _config(info: RunInfo) -> dict[str, Any]:
         about["origin"] = short_form(origin)
     config = {f"{key} (config)" if key in OWN_KEYS else key: value for key, value in info.config.items() if key}
     return {**plain(config), CONFIG_KEY: plain(about)}
-
-
-def _tags(tags: Iterable[str]) -> Iterable[str]:
-    return (tag.strip()[:TAG_LIMIT] for tag in tags if tag.strip())
 
 
 def _summary(info: RunInfo, names: Mapping[TableName, Mapping[str, str]]) -> dict[str, Any]:

@@ -80,9 +80,8 @@ class Live:
                 if (outcome.url, outcome.rows) != self._reported:
                     self._reported = (outcome.url, outcome.rows)
                     report(rows=outcome.rows, url=outcome.url)
-                if (
-                    is_orphan
-                ):  # as of before the send: a process that dies closes our stdin while it still seems to live
+                # as of before the send: a process that dies closes our stdin while it still seems to live
+                if is_orphan:
                     return False
                 # where ranks keep their own rows, others may not have ended yet
                 pause = RANKS_SECONDS if is_last else LOOK_SECONDS

@@ -70,11 +70,12 @@ class Sending:
         }
         self._project.upsert(self.run_id, about)
 
-    def send_rest(self, limit: int | None, samples: int) -> None:
-        """Send about ``limit`` rows after the last one, and what belongs to the end. W&B has the first ``samples``."""
-        self._send_rows(self.end, limit)
+    def send_rest(self, limit: int | None, samples: int, start: Place | None = None) -> None:
+        """Send about ``limit`` rows after ``start``, and what belongs to the end. W&B has the first ``samples``."""
+        self._send_rows(start or self.end, limit)
         if self.is_all:
-            self._send_system(samples)
+            for position, lines in self._system.after(samples):
+                self._project.send(self.run_id, position, lines, file=SYSTEM)
         self.finish()
 
     def finish(self) -> None:
@@ -108,10 +109,7 @@ class Sending:
     def _resend(self, count: int) -> None:
         row = self._rows.row(count - 1, START) if count else None
         start = row.after if row else START
-        self._send_rows(start, self.end.rows - start.rows)
-        if self.is_all:
-            self._send_system(0)
-        self.finish()
+        self.send_rest(self.end.rows - start.rows, 0, start)
 
     def _send_rows(self, start: Place, limit: int | None) -> None:
         self._report(start.rows, self._rows.total)
@@ -132,7 +130,3 @@ class Sending:
             half = len(lines) // 2
             self._put(start, lines[:half])
             self._put(start + half, lines[half:])
-
-    def _send_system(self, after: int) -> None:
-        for start, lines in self._system.after(after):
-            self._project.send(self.run_id, start, lines, file=SYSTEM)

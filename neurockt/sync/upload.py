@@ -65,10 +65,6 @@ class Outcome:
     reason: str | None = None
 
 
-class Rewound(SyncFailed):
-    """W&B has rows that the run no longer has."""
-
-
 class Upload:
     def __init__(
         self, run: Run, client: Client, entity: str, options: Options, report: Report = lambda done, total: None
@@ -170,7 +166,7 @@ class Upload:
         if last is None and self.is_live and not self._run.rewind_token:
             raise SyncFailed("W&B has more rows than can be seen from here; the file system lags, sync again later")
         if not self._options.replace:
-            raise Rewound(
+            raise SyncFailed(
                 f"W&B has {there.rows:,} rows, and row {there.rows:,} is no longer this run's: it was resumed from "
                 "an earlier checkpoint after these rows had been uploaded. --replace uploads it as a new run, then "
                 "deletes the old one"
