@@ -12,7 +12,7 @@ from textual.keys import _character_to_key
 from textual.pilot import Pilot
 from textual.screen import Screen
 
-from neurockt_viewer.widgets.grid import Grid
+from neurockt_viewer.widgets.row_grid import RowGrid
 
 PATIENCE = 60.0
 """Seconds after which what should have come has not, on a machine that does much else."""
@@ -50,11 +50,11 @@ def text(app: App[Any]) -> str:
 
 def rows(screen: Screen[Any], selector: str) -> list[list[str]]:
     """All the cells of a grid, as text."""
-    grid = screen.query_one(selector, Grid)
+    grid = screen.query_one(selector, RowGrid)
     columns = range(len(grid.source.columns))
     return [[cell.text for cell in grid.source.cells(at, columns) or ()] for at in range(len(grid.source))]
 
 
 def titles(screen: Screen[Any], selector: str) -> list[str]:
     """The titles of a grid's columns."""
-    return [column.title for column in screen.query_one(selector, Grid).source.columns]
+    return [column.title for column in screen.query_one(selector, RowGrid).source.columns]

@@ -16,7 +16,7 @@ from neurockt_viewer.app import ViewerApp
 from neurockt_viewer.charts.picture import Picture
 from neurockt_viewer.settings import Settings
 from neurockt_viewer.widgets.chart import Chart
-from neurockt_viewer.widgets.grid import Grid
+from neurockt_viewer.widgets.row_grid import RowGrid
 
 HERE: Final = Path(__file__).parent
 SIZE: Final = 140, 34
@@ -44,7 +44,7 @@ async def draw() -> None:
         return len(found) >= charts
 
     async with app.run_test(size=SIZE) as pilot:
-        await until(pilot, lambda: len(app.screen.query("#runs")) and len(app.screen.query_one("#runs", Grid).source))
+        await until(pilot, lambda: any(grid.source for grid in app.screen.query(RowGrid)))
         await pilot.press(*"jj", "space", *"jjj", "space", *"jjj", "space", *"gjj")
         await until(pilot, lambda: drawn(1))
         await pilot.pause(0.2)

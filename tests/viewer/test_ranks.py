@@ -54,16 +54,16 @@ async def test_a_run_with_ranks_is_its_mean_with_a_band_or_one_rank(ranked_run: 
         assert (line.series.low[0], line.series.high[0]) == (1.0, 3.0)
         await until(lambda: "mean of 3 ranks" in text(app))
         await pilot.press("2")
-        await until(lambda: len(rows(app.screen, "TableView Grid")) > 10)
-        assert [row[-1] for row in rows(app.screen, "TableView Grid")[:4]] == ["1", "2", "3", "2"]
+        await until(lambda: len(rows(app.screen, "TableView RowGrid")) > 10)
+        assert [row[-1] for row in rows(app.screen, "TableView RowGrid")[:4]] == ["1", "2", "3", "2"]
 
         await pilot.press("R")
         await until(lambda: isinstance(app.screen, Choose))
         assert "rank 2  finished" in text(app)
         await pilot.press(*"2", "enter")
         await until(lambda: isinstance(app.screen, RunScreen) and "rank 2 of 3" in text(app))
-        await until(lambda: len(rows(app.screen, "TableView Grid")) == 6)
-        assert rows(app.screen, "TableView Grid")[0][-1] == "3"
+        await until(lambda: len(rows(app.screen, "TableView RowGrid")) == 6)
+        assert rows(app.screen, "TableView RowGrid")[0][-1] == "3"
         await pilot.press("1")
         await until(lambda: app.screen.query_one(ChartGrid).charts)
         (chart,) = app.screen.query_one(ChartGrid).charts

@@ -18,8 +18,8 @@ from neurockt_viewer.screens.help import HelpScreen, key_lines
 from neurockt_viewer.screens.run import RunScreen
 from neurockt_viewer.screens.runs import RunsScreen
 from neurockt_viewer.settings import Settings, load_settings, settings_path
-from neurockt_viewer.widgets.grid import Grid
 from neurockt_viewer.widgets.prompts import Choose
+from neurockt_viewer.widgets.row_grid import RowGrid
 
 pytestmark = pytest.mark.slow
 
@@ -41,7 +41,7 @@ async def listed(app: ViewerApp, count: int) -> RunsScreen:
 
 async def go_to(pilot: Pilot[None], column: str) -> None:
     """The cursor into a column."""
-    grid = pilot.app.screen.query_one("#runs", Grid)
+    grid = pilot.app.screen.query_one("#runs", RowGrid)
     await pilot.press("circumflex_accent")
     for _ in grid.source.columns:
         if grid.column_key == column:
@@ -71,7 +71,7 @@ async def test_any_column_sorts_both_ways() -> None:
             first = ids(app)
             await pilot.press("s")
             assert set(ids(app)) == set(first)
-            assert titles(screen, "#runs")[screen.query_one("#runs", Grid).cursor_column][-1] in "▲▼"
+            assert titles(screen, "#runs")[screen.query_one("#runs", RowGrid).cursor_column][-1] in "▲▼"
     again = ViewerApp(SAMPLES)
     async with again.run_test(size=(160, 48)) as pilot:
         screen = await listed(again, 12)
@@ -96,7 +96,7 @@ async def test_the_filter_works_as_it_is_typed() -> None:
         await until(lambda: "^ a value is missing" in text(app))
         assert len(rows(screen, "#runs")) == 3, "what could be understood last"
         await pilot.press("backspace", "backspace", "backspace", "enter", "j")
-        assert screen.query_one("#runs", Grid).cursor_row == 1, "the keys are the table's again"
+        assert screen.query_one("#runs", RowGrid).cursor_row == 1, "the keys are the table's again"
         await pilot.press("slash", "ctrl+u")
         await typed(pilot, "zzz")
         await until(lambda: "No run matches. Esc clears the filter." in text(app))
@@ -243,7 +243,7 @@ async def test_runs_come_grow_and_die_while_one_looks(tmp_path: Path, tiny_run: 
             shutil.copytree(tiny_run, root / "zz")
             await listed(app, 2)
             await pilot.press("G", "space")
-            under = ids(app)[screen.query_one("#runs", Grid).cursor_row]
+            under = ids(app)[screen.query_one("#runs", RowGrid).cursor_row]
             (root / "zz").rename(root / "yy")
             await until(lambda: "1 marked" not in text(app) or under == "live")
             live.kill()
@@ -280,13 +280,13 @@ async def test_the_mouse_does_what_keys_do() -> None:
     async with app.run_test(size=(160, 30)) as pilot:
         screen = await listed(app, 12)
         header = text(app).splitlines()[1]
-        await pilot.click(Grid, offset=(header.index(" acc") + 2, 0))
+        await pilot.click(RowGrid, offset=(header.index(" acc") + 2, 0))
         assert "acc ▲" in titles(screen, "#runs")
-        await pilot.click(Grid, offset=(20, 4))
-        assert screen.query_one("#runs", Grid).cursor_row == 3
+        await pilot.click(RowGrid, offset=(20, 4))
+        assert screen.query_one("#runs", RowGrid).cursor_row == 3
         keys = text(app).splitlines()[-1]
         await pilot.click("KeyLine", offset=(keys.index("Help"), 0))
         await until(lambda: isinstance(app.screen, HelpScreen))
         await pilot.press("escape")
-        await pilot.click(Grid, offset=(20, 2), times=2)
+        await pilot.click(RowGrid, offset=(20, 2), times=2)
         await until(lambda: isinstance(app.screen, RunScreen))

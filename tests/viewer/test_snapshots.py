@@ -56,7 +56,7 @@ async def test_screens_look_as_they_were_accepted() -> None:
         await until(lambda: isinstance(app.screen, HelpScreen))
         check(app, "help")
         await pilot.press("escape", "o")
-        await until(lambda: isinstance(app.screen, Choose) and len(rows(app.screen, "Grid")) > 20)
+        await until(lambda: isinstance(app.screen, Choose) and len(rows(app.screen, "RowGrid")) > 20)
         check(app, "columns")
         await pilot.press("escape", "b")
         await until(lambda: isinstance(app.screen, Choose))

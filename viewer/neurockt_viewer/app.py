@@ -29,7 +29,6 @@ from neurockt_viewer.settings import Settings, load_settings
 from neurockt_viewer.text import Scrub
 
 NO_COMMANDS: Final = (*TOOLKIT_ACTIONS, "command_palette")
-"""Actions that are not in the command palette."""
 GARBAGE_THRESHOLD: Final = 20_000
 """New objects before the garbage collector runs. A redraw makes ten thousand; at Python's own threshold of 700 a full
 collection, 100 ms, falls into every few redraws."""
@@ -80,7 +79,6 @@ class Probe(Message):
     """Arrives at the app when the messages before it have been handled on its way."""
 
     def __init__(self, rounds: int) -> None:
-        """To be sent ``rounds`` times."""
         super().__init__()
         self.rounds = rounds
 
@@ -101,14 +99,12 @@ class ViewerApp(App[None]):
     ]
 
     def __init__(self, path: Path, settings: Settings | None = None) -> None:
-        """The viewer of a directory of runs, or of one run."""
         super().__init__()
         self.path = path
         self.settings = settings if settings is not None else load_settings()
         self._typed: deque[events.Key] = deque()
         """Keys to be handed on; the first has been, and its effects are not all there yet."""
         self._handed_on = 0.0
-        """When the first was handed on."""
         self._probe = Probe(0)
         self._probed: DOMNode = self
         """Who the latest probe was sent to."""
@@ -144,7 +140,6 @@ class ViewerApp(App[None]):
         super().copy_to_clipboard(clean(text, CLIPBOARD_LIMIT))
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """Everything a key does here, for the command palette."""
         seen = set(NO_COMMANDS)
         for active in screen.active_bindings.values():
             binding = active.binding
@@ -179,7 +174,6 @@ class ViewerApp(App[None]):
             await self._check_probe()
 
     async def _hand_on(self) -> None:
-        """Hand the first key on, and follow its effects."""
         self._handed_on = time.monotonic()
         await super().on_event(self._typed[0])
         self._send_probe(ROUNDS)
@@ -219,7 +213,6 @@ class ViewerApp(App[None]):
             self.push_screen(HelpScreen(self.screen, getattr(self.screen, "HELP_NOTE", "")))
 
     def action_theme(self) -> None:
-        """Switch between the light and the dark theme."""
         dark = self.theme == DARK.name
         self.theme = LIGHT.name if dark else DARK.name
         self.settings.theme = "light" if dark else "dark"
@@ -235,7 +228,6 @@ class ViewerApp(App[None]):
 
 
 def run_viewer(path: Path) -> int:
-    """Run the viewer; gives the exit code."""
     for exported in ("COLUMNS", "LINES"):
         os.environ.pop(exported, None)  # Textual takes them for the size of the terminal, which they were at a time
     app = ViewerApp(path)

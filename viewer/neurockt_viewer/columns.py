@@ -60,7 +60,6 @@ def possible_columns(runs: Sequence[RunInfo]) -> list[str]:
 
 
 def understood(names: Iterable[str]) -> list[Field]:
-    """The fields of these names; names that cannot be parsed are left out."""
     fields = []
     for name in names:
         try:
@@ -76,7 +75,6 @@ def show_value(value: Any, kind: str = "any") -> str:
 
 
 def cell_of(info: RunInfo, field: Field) -> Cell:
-    """What a run shows in a column."""
     value = field.value(info)
     if field.name == "state":
         mark, tone = STATES.get(str(value), ("?", "muted"))

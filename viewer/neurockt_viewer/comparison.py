@@ -39,7 +39,6 @@ class MetricColumn:
 
     metric: str
     which: str
-    """``last`` or ``best``."""
     values: list[Compared]
 
 

@@ -78,7 +78,6 @@ async def export(widget: Widget, name: str, read: Callable[[], Rows]) -> None:
 
 
 def _publish(widget: Widget, path: Path, read: Callable[[], Rows]) -> None:
-    """Write the file, and report how it went."""
     app, count = widget.app, 0
 
     def write(temporary: Path) -> None:
@@ -135,7 +134,6 @@ def read_table(run: Path, table: TableName, columns: list[str], order: Order | N
 
 
 def _write(path: Path, ending: str, schema: pa.Schema, batches: Iterable[pa.Table]) -> int:
-    """Write batches; gives the number of rows."""
     import pyarrow.csv as pc
     import pyarrow.parquet as pq
 

@@ -22,7 +22,6 @@ class Marks:
         return iter(sorted(self._places, key=self._places.__getitem__))
 
     def place(self, path: Path) -> int:
-        """The place of a marked run."""
         return self._places[path]
 
     def add(self, path: Path) -> None:

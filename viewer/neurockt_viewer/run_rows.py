@@ -21,8 +21,6 @@ MARK_COLUMN: Final = Column("", "", 1)
 
 @dataclass(frozen=True)
 class Head:
-    """The line above the runs of a group."""
-
     value: str
     count: int
 
@@ -83,7 +81,6 @@ class RunRows:
         return self._places.get(_key(row))
 
     def members(self, head: Head) -> list[RunInfo]:
-        """The runs of a group."""
         return next((runs for other, runs in self._groups or [] if other.value == head.value), [])
 
     def cells(self, row: int, columns: range) -> Sequence[Cell]:
@@ -109,7 +106,6 @@ class RunRows:
         return Cell("")
 
     def title_of(self, head: Head) -> str:
-        """What the runs of a group have in common."""
         return f"{clean(self._grouping.label)} = {head.value}" if self._grouping else head.value
 
     def want(self, rows: range, columns: range) -> None:

@@ -25,12 +25,10 @@ class Settings:
     """Field by which runs are sorted; None for when they began."""
     reverse: bool = True
     group: str | None = None
-    """Field by which runs are grouped."""
     preview: bool = True
     theme: str | None = None
 
     def save(self) -> None:
-        """Remember these."""
         text = json.dumps(asdict(self), indent=1) + "\n"
         with suppress(OSError, RuntimeError):  # RuntimeError: there is no home
             path = settings_path()
@@ -58,7 +56,6 @@ def load_settings() -> Settings:
 
 
 def _fits(name: str, value: Any) -> bool:
-    """Whether a value from the file is of the kind that the choice is."""
     if name == "columns":
         return value is None or (isinstance(value, list) and all(isinstance(item, str) for item in value))
     if name in ("reverse", "preview"):

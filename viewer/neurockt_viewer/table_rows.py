@@ -32,10 +32,7 @@ Value = int | float | None
 
 
 class TableRows:
-    """The rows of one table, in their order or sorted."""
-
     def __init__(self, reader: RowReader) -> None:
-        """Rows of what ``reader`` reads; none before its first ``refresh``."""
         self.on_want: Callable[[], None] = lambda: None
         """Called when other rows or columns are wanted than before."""
         self._reader = reader
@@ -76,7 +73,6 @@ class TableRows:
 
     @property
     def first_metric(self) -> int:
-        """The position of the first column that is a metric, or of the first column."""
         return next((at for at, name in enumerate(self.names) if name not in ("step", "epoch", "time")), 0)
 
     def _column(self, name: str) -> Column:
@@ -156,7 +152,6 @@ class TableRows:
         return f"{value:,}" if isinstance(value, int) else show_exact(value)
 
     def _block(self, span: range, name: str) -> ColumnValues | None:
-        """The values of a group; None where they are not known, or where the group has grown since."""
         known = self._blocks.get((span.start, name))
         return known[1] if known is not None and known[0] == span else None
 
@@ -173,7 +168,6 @@ class TableRows:
             self.lacking = self._lacks(rows, names)
 
     def _lacks(self, rows: range, names: Sequence[str]) -> bool:
-        """Whether some of these values are not known yet."""
         if self.order is not None:
             known = (self._single.get(position, {}) for position in self.order[rows.start : rows.stop].tolist())
             return any(name not in values for values in known for name in names)

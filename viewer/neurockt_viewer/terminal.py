@@ -52,7 +52,6 @@ def log_fault(error: BaseException) -> Path | None:
 
 
 def report_fault(error: BaseException) -> None:
-    """One sentence on stderr, once the terminal is itself again."""
     from neurockt.formatting import clean
 
     path = log_fault(error)

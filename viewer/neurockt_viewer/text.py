@@ -30,11 +30,6 @@ class Scrub(LineFilter):
     """Replaces control and bidi characters in all output, and every other character where it must be ASCII."""
 
     def __init__(self, *, ascii_only: bool = False) -> None:
-        """The last filter before the terminal.
-
-        Args:
-            ascii_only: the terminal's stream has no place for other characters.
-        """
         super().__init__()
         self._ascii_only = ascii_only
 
@@ -67,12 +62,10 @@ def full_path(path: Path) -> str:
 
 
 def label(text: object, limit: int = LABEL_LIMIT) -> Content:
-    """One line of foreign text for a widget."""
     return Content(clean(text, limit))
 
 
 def block(text: str, limit: int = 10_000) -> Content:
-    """Several lines of foreign text for a widget."""
     return Content(clean_block(text, limit))
 
 

@@ -87,13 +87,11 @@ def nearest(series: Series, place: float, *, log: bool = False) -> int:
 
 
 def nearest_place(lines: Sequence[Smoothed], place: float) -> float:
-    """Where on x the value nearest to a place was recorded."""
     places = [float(line.line.series.x[at]) for line in lines if (at := nearest(line.line.series, place)) >= 0]
     return min(places, key=lambda found: abs(found - place), default=place)
 
 
 def place_label(place: float, axis: Axis) -> str:
-    """A place on x in words."""
     if axis == "wall":
         return ticks.moment_label(place)
     if axis == "relative":

@@ -34,12 +34,6 @@ class RunLines:
     """
 
     def __init__(self, paths: Sequence[Path], places: Sequence[int] = ()) -> None:
-        """Nothing is read before ``open``.
-
-        Args:
-            paths: the runs.
-            places: the place of each in the palette; default the order.
-        """
         self.paths = list(paths)
         self.errors: dict[Path, str] = {}
         """The runs that could not be read since ``open`` was last called, and why."""
@@ -58,7 +52,6 @@ class RunLines:
 
     @property
     def damaged(self) -> list[Damage]:
-        """What could not be read, as far as it was tried."""
         return [damage for series in self._all for damage in series.damaged]
 
     @property
@@ -98,7 +91,6 @@ class RunLines:
             return False
 
     def _each(self, act: Callable[[RunSeries], bool]) -> bool:
-        """Do something with each run; whether anything was found."""
         found = False
         for path in self.paths:
             for series in self._series.get(path, ()):
@@ -106,8 +98,6 @@ class RunLines:
         return found
 
     def outline(self) -> None:
-        """Read the footers of long tables."""
-
         def outline(series: RunSeries) -> bool:
             series.outline()
             return False
@@ -142,7 +132,6 @@ class RunLines:
         return self._each(RunSeries.poll)
 
     def live(self) -> bool:
-        """Whether any of them is still being written."""
         return self._each(RunSeries.is_live)
 
     def lines(self, together: Sequence[Metric], axis: Axis, *, banded: bool = False) -> list[Line]:
@@ -180,7 +169,6 @@ class RunLines:
         return replace(line, colour=each[0].colour, note=note, approximate=approximate, begins=each[0].begins)
 
     def _label(self, metric: Metric) -> str:
-        """A metric's name; with its table where another has one of that name."""
         others = (Metric(table, metric.name) for table in TABLES if table != metric.table)
         both = any(series.has(other) for other in others for series in self._all)
         return f"{metric.name} ({metric.table})" if both else metric.name

@@ -22,5 +22,4 @@ def colour(index: int, *, dark: bool) -> str:
 
 
 def letter(index: int) -> str:
-    """The letter of that index."""
     return LETTERS[index % len(LETTERS)]

@@ -107,7 +107,6 @@ def _draw(
 
 
 def x_bounds(lines: Sequence[Series], settings: ChartSettings) -> tuple[float, float] | None:
-    """What is seen of x."""
     if settings.window and (not settings.log_x or settings.window[0] > 0):
         return settings.window
     lows, highs = [], []
@@ -121,8 +120,6 @@ def x_bounds(lines: Sequence[Series], settings: ChartSettings) -> tuple[float, f
 
 @dataclass(frozen=True, eq=False)
 class _Found:
-    """The columns of a line's raw values and of what is drawn bright over them."""
-
     raw: Columns
     bright: Columns | None
 
@@ -171,7 +168,6 @@ class _Plot:
         """Cells with a character of their own, by row and column."""
 
     def paint(self, lines: Sequence[Smoothed], found: Sequence[_Found], cross: float | None) -> list[list[Piece]]:
-        """The rows, from the top."""
         for line, columns in zip(lines, found, strict=True):
             if columns.bright is not None:
                 self._add(self._code(columns.raw), line.line.colour, bright=False)
@@ -331,7 +327,6 @@ def x_labels(x: Scale, settings: ChartSettings, width: int) -> list[tuple[int, i
 
 
 def x_ticks(x: Scale, settings: ChartSettings, most: int) -> list[ticks.Tick]:
-    """The ticks of x, of the kind that its axis has."""
     if settings.log_x:
         return ticks.log_ticks(x.low, x.high, most)
     if settings.axis == "wall":

@@ -13,8 +13,6 @@ Part = Literal["line", "dim", "axis", "tick", "title", "value", "note", "mark", 
 
 
 class Piece(NamedTuple):
-    """Text of one style."""
-
     text: str
     part: Part
     colour: int = -1
@@ -23,8 +21,6 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Smoothed:
-    """A line with what is drawn bright over it."""
-
     line: Line
     bright: Series | None
 

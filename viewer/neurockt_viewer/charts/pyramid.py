@@ -71,7 +71,6 @@ class Pyramid:
         self.stretch = stretch
         self._limit = limit
         self.values = 0
-        """Values added so far."""
         self.last_number = 0
         self._tail: list[Values] = []
         self._tail_size = 0
@@ -82,7 +81,6 @@ class Pyramid:
         """What another thread may read: the arrays, and how many of their entries count."""
 
     def append(self, values: Values) -> None:
-        """Add the values that follow."""
         if not len(values):
             return
         self.values += len(values)
@@ -110,7 +108,6 @@ class Pyramid:
             self._put(_fold(rest, len(rest)), 1)
 
     def _put(self, entries: Entries, size: int) -> None:
-        """Write entries after the whole ones; of what was read out before, only an unfinished last one changes."""
         end = self._whole + size
         for name in self._names:
             array = self._store[name]
@@ -139,7 +136,6 @@ class Pyramid:
 
     @property
     def entries(self) -> Entries:
-        """The entries so far."""
         store, end = self._entries
         return {name: array[:end] for name, array in store.items()}
 

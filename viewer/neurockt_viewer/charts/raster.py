@@ -32,7 +32,6 @@ class Columns:
     """What a series has in each dot column that it has anything in; the first and last may lie outside the window."""
 
     place: Integers
-    """The dot column."""
     low: Floats
     high: Floats
     first: Floats

@@ -30,7 +30,6 @@ class Scale:
         return placed
 
     def value(self, dot: npt.ArrayLike) -> Floats:
-        """The values at places."""
         low, half = self._low_and_half
         part = np.asarray(dot, np.float64) / max(1, self.dots - 1) * half
         linear = low + part + part

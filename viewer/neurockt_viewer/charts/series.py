@@ -98,7 +98,6 @@ class Series:
         return Series(self.x, y, y, y, y, y, gaps=self.gaps)
 
     def part(self, start: int, stop: int) -> Series:
-        """The entries from ``start`` up to ``stop``."""
         return replace(self, **{name: cut[start:stop] for name, cut in vars(self).items() if _is_field(name, cut)})
 
 
@@ -141,23 +140,18 @@ class Line:
 
     @classmethod
     def of(cls, label: str, x: npt.ArrayLike, y: npt.ArrayLike, colour: int = 0) -> Line:
-        """A line through single values."""
         return cls(label, Series.of(x, y), colour)
 
 
 @dataclass(frozen=True)
 class ChartSettings:
-    """The settings of a chart."""
-
     axis: Axis = "step"
     log_x: bool = False
     log_y: bool = False
     smoothing: float = 0.0
     """Weight of the values before, 0 (raw) up to below 1, as in TensorBoard."""
     window: tuple[float, float] | None = None
-    """What is seen of x; None for all."""
     y_window: tuple[float, float] | None = None
-    """What is seen of y; None for what the window holds."""
     without_outliers: bool = False
     """See most of the values closely; those far off lead out of the chart."""
     letters: bool = False

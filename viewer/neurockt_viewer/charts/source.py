@@ -58,8 +58,6 @@ class _Detail:
 
 
 class _Table:
-    """What has been read of one table."""
-
     def __init__(self) -> None:
         self.outline: Outline | None = None
         self.rows = 0
@@ -72,8 +70,6 @@ class _Table:
 
 
 class RunSeries:
-    """The metrics of one run."""
-
     def __init__(self, path: Path, entries: int = ENTRIES) -> None:
         """Nothing is read yet; ``entries`` are kept of each table at most.
 
@@ -93,7 +89,6 @@ class RunSeries:
         info = self.info
         self._names: dict[Metric, None] = {}
         self.begin = info.created.timestamp()
-        """Where relative time begins."""
         self.label = info.label
         self._attempts = info.begins
         self._finished = info.state == "finished"
@@ -111,11 +106,9 @@ class RunSeries:
 
     @property
     def damaged(self) -> tuple[Damage, ...]:
-        """What could not be read, as far as it was tried."""
         return self.run.damaged
 
     def has(self, metric: Metric) -> bool:
-        """Whether it is one of ``metrics``."""
         return metric in self._names
 
     def _know(self, table: TableName, names: Iterable[str]) -> None:
@@ -285,7 +278,6 @@ class RunSeries:
         return found
 
     def is_live(self) -> bool:
-        """Whether it is still being written."""
         self.info = self.run.info
         self._attempts = self.info.begins
         return self.info.state == "running"
@@ -307,7 +299,6 @@ class RunSeries:
         return Line(name, made[1], colour, note=note, approximate=not complete, begins=self._begins(axis))
 
     def _begins(self, axis: Axis) -> tuple[float, ...]:
-        """Where on an axis the attempts after the first began."""
         attempts = self._attempts
         if not attempts:
             return ()
@@ -316,7 +307,6 @@ class RunSeries:
         return tuple(self._place("steps", {"number": steps, "step": steps, "time": times}, axis).tolist())
 
     def part_read(self, metric: Metric) -> float:
-        """How much of a metric has been read, from 0 to 1."""
         table = self._tables[metric.table]
         if metric.name in table.complete:
             return 1.0
@@ -370,7 +360,6 @@ class RunSeries:
         return [Series(np.maximum.accumulate(x), low, high, low / 2 + high / 2, nothing, nothing, count)]
 
     def _place(self, table: TableName, entries: Entries, axis: Axis) -> Floats:
-        """Where entries lie on an axis."""
         if axis == "step":
             return np.asarray(entries["step"], np.float64)
         if axis == "epoch":
@@ -396,7 +385,6 @@ def axes_of(rows: pa.Table, table: TableName) -> Values:
 
 
 def values_of(axes: Values, column: pa.ChunkedArray) -> Values:
-    """A column's values that are not null."""
     values, missing = arrays.numbers(column), arrays.missing(column)
     if missing is None:
         return Values(axes.number, axes.step, axes.time, values)

@@ -20,8 +20,6 @@ _SUFFIXES: Final = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 @dataclass(frozen=True)
 class Tick:
-    """A place on an axis and what is written there."""
-
     value: float
     label: str
 

@@ -28,8 +28,8 @@ from neurockt_viewer.comparison import Compared, MetricColumn, compare_configs, 
 from neurockt_viewer.text import styled
 from neurockt_viewer.widgets.cell_rows import CellRows
 from neurockt_viewer.widgets.chart_grid import ChartGrid
-from neurockt_viewer.widgets.grid import Grid
 from neurockt_viewer.widgets.key_line import KeyLine
+from neurockt_viewer.widgets.row_grid import RowGrid
 from neurockt_viewer.widgets.row_source import Cell
 from neurockt_viewer.widgets.tab_bar import TabBar
 
@@ -41,8 +41,6 @@ CHARTS, METRICS, CONFIG = range(len(TABS))
 
 
 class CompareScreen(Screen[None]):
-    """Two runs or more."""
-
     DEFAULT_CSS = """
     CompareScreen #tab > Vertical { height: 1fr; display: none; }
     CompareScreen .note { height: 1; padding: 0 1; color: $text-muted; }
@@ -89,17 +87,16 @@ class CompareScreen(Screen[None]):
         self._latest: dict[Path, RunInfo] = {}
 
     def compose(self) -> ComposeResult:
-        """From the top: what this is, the tabs, what the tab shows, the keys."""
         yield Static(id="title")
         yield TabBar(TABS)
         with Container(id="tab"):
             with Vertical():
                 yield ChartGrid(*self._places, places=tuple(self._places.values()))
             with Vertical():
-                yield Grid(id="metrics")
+                yield RowGrid(id="metrics")
                 yield Static(id="metrics-note", classes="note")
             with Vertical():
-                yield Grid(id="config")
+                yield RowGrid(id="config")
                 yield Static(id="config-note", classes="note")
         yield KeyLine()
 
@@ -137,7 +134,6 @@ class CompareScreen(Screen[None]):
         self._fill_config()
 
     def _show_title(self) -> None:
-        """Which runs these are, each in the colour of its curves."""
         names = {info.path: info.label for info in self._infos}
         dark = self.app.current_theme.dark
         pieces = [styled("neurockt", "bold $primary"), Content(f"  {len(self._places)} runs")]
@@ -149,7 +145,6 @@ class CompareScreen(Screen[None]):
     # Metrics
 
     def _fill_metrics(self) -> None:
-        """A row a run; a column for the last and the best value of each metric."""
         paths = [info.path for info in self._infos]
         baseline = paths.index(self._baseline) if self._baseline in paths else 0
         self._columns = compare_metrics(self._infos, baseline) if paths else []
@@ -158,7 +153,7 @@ class CompareScreen(Screen[None]):
             for at, info in enumerate(self._infos)
         ]
         titles = ["run", *(f"{clean(column.metric, LABEL_WIDTH)} {column.which}" for column in self._columns)]
-        _show(self.query_one("#metrics", Grid), CellRows(titles, rows, right=range(1, len(titles))))
+        _show(self.query_one("#metrics", RowGrid), CellRows(titles, rows, right=range(1, len(titles))))
         base = self._title_of(self._infos[baseline]) if paths else ""
         note = f"differences are to {base}; ✓ better, ✗ worse by the metric's name"
         self.query_one("#metrics-note", Static).update(Content(note))
@@ -172,7 +167,6 @@ class CompareScreen(Screen[None]):
     # Config
 
     def _fill_config(self) -> None:
-        """A row a key; a column a run."""
         everything = compare_configs(self._infos, everything=True)
         differing = compare_configs(self._infos)
         differ = {key for key, _ in differing}
@@ -180,7 +174,7 @@ class CompareScreen(Screen[None]):
             [Cell(clean(key), "strong" if key in differ else "muted"), *(Cell(clean(value)) for value in values)]
             for key, values in (everything if self._everything else differing)
         ]
-        _show(self.query_one("#config", Grid), CellRows(["key", *map(self._title_of, self._infos)], rows))
+        _show(self.query_one("#config", RowGrid), CellRows(["key", *map(self._title_of, self._infos)], rows))
         counts = f"{len(differ):,} of {len(everything):,} keys differ"
         self.query_one("#config-note", Static).update(
             Content(f"{counts}; all are shown" if self._everything else f"{counts}; a shows all")
@@ -204,11 +198,10 @@ class CompareScreen(Screen[None]):
         for at, tab in enumerate(self.query_one("#tab").children):
             tab.display = at == index
         shown = self.query_one("#tab").children[index]
-        self.set_focus(next((widget for widget in shown.query("Chart, Grid") if widget.focusable), None))
+        self.set_focus(next((widget for widget in shown.query("Chart, RowGrid") if widget.focusable), None))
         self.refresh_bindings()
 
     def action_next_tab(self, direction: int) -> None:
-        """The tab to the right or to the left."""
         self.action_tab((self._current + direction) % len(TABS))
 
     @on(TabBar.Picked)
@@ -217,27 +210,24 @@ class CompareScreen(Screen[None]):
         self.action_tab(message.index)
 
     def action_baseline(self) -> None:
-        """Compare the others with the run under the cursor."""
-        row = self.query_one("#metrics", Grid).cursor_row
+        row = self.query_one("#metrics", RowGrid).cursor_row
         if row < len(self._infos):
             self._baseline = self._infos[row].path
             self._fill_metrics()
 
-    @on(Grid.Opened, "#metrics")
+    @on(RowGrid.Opened, "#metrics")
     def _opened(self) -> None:
         self.action_baseline()
 
     def action_everything(self) -> None:
-        """All config keys, or only those that differ."""
         self._everything = not self._everything
         self._fill_config()
 
     @property
-    def _grid(self) -> Grid:
-        return self.query_one("#metrics" if self._current == METRICS else "#config", Grid)
+    def _grid(self) -> RowGrid:
+        return self.query_one("#metrics" if self._current == METRICS else "#config", RowGrid)
 
     def action_copy(self) -> None:
-        """Copy what the cell under the cursor shows."""
         grid = self._grid
         if isinstance(grid.source, CellRows) and grid.cursor_row < len(grid.source):
             self.app.copy_to_clipboard(grid.source.rows[grid.cursor_row][grid.cursor_column].text)
@@ -265,14 +255,13 @@ class CompareScreen(Screen[None]):
         self.dismiss(None)
 
 
-def _show(grid: Grid, source: CellRows) -> None:
+def _show(grid: RowGrid, source: CellRows) -> None:
     """Show a table whose first column does not scroll away."""
     grid.frozen = 1
     grid.show(source)
 
 
 def _value_cell(compared: Compared) -> Cell:
-    """A value and its difference: the colour and a sign show whether it is better."""
     if compared.better is None:
         return Cell(str(compared))
     return Cell(f"{compared} {'✓' if compared.better else '✗'}", "good" if compared.better else "bad")

@@ -38,7 +38,6 @@ class HelpScreen(ModalScreen[None]):
     ]
 
     def __init__(self, asked: Screen[object], note: str = "") -> None:
-        """The keys of the screen that is asked about, and a note on it in our words."""
         super().__init__()
         self._lines = list(key_lines(asked))
         self._note = note

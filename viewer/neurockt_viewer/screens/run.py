@@ -35,8 +35,6 @@ TABS: Final = ("Charts", "Steps", "Epochs", "Info")
 
 
 class RunScreen(Screen[None]):
-    """One run."""
-
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("1", "tab(0)", "Charts", show=False),
         Binding("2", "tab(1)", "Steps", show=False),
@@ -51,8 +49,6 @@ class RunScreen(Screen[None]):
 
     @dataclass
     class InfoRead(Message):
-        """The state of the run has changed."""
-
         info: RunInfo
         origin: Origin | None
         """Its origin; not read before it is shown."""
@@ -78,7 +74,6 @@ class RunScreen(Screen[None]):
         self._origin: Origin | None = None
         self._ranks: dict[int, State] = {}
         self._latest: RunScreen.InfoRead | None = None
-        """What was posted last."""
         self._wake = threading.Event()
         self._current = 0
         self._tabs: dict[int, Widget] = {}
@@ -86,7 +81,6 @@ class RunScreen(Screen[None]):
         """Whether the summaries of the columns are shown, so that the latest rows have to be counted in."""
 
     def compose(self) -> ComposeResult:
-        """From the top: which run, the tabs, what the tab shows, the keys."""
         yield Static(id="title")
         yield TabBar(TABS)
         yield Static(id="problem")
@@ -99,7 +93,6 @@ class RunScreen(Screen[None]):
         self.call_after_refresh(self._show_first_tab)
 
     async def _show_first_tab(self) -> None:
-        """Show the charts, unless a key has already chosen another tab."""
         if not self._tabs:
             await self.action_tab(0)
 
@@ -109,7 +102,6 @@ class RunScreen(Screen[None]):
     # The state of the run
 
     def _follow(self) -> None:
-        """Look again and again at the state of the run, in a worker's thread."""
         background.repeat(self._read, self._wake, lambda why: self.post_message(self.InfoLost(why)))
 
     def _read(self) -> float:
@@ -167,7 +159,6 @@ class RunScreen(Screen[None]):
         self.query_one("#title", Static).update(Content("").join(pieces), layout=False)
 
     def _about_ranks(self, info: RunInfo) -> list[str]:
-        """Whose rows these are, and which ranks have another state than the run."""
         if info.ranks is None:
             return []
         if info.rank is not None:
@@ -177,7 +168,6 @@ class RunScreen(Screen[None]):
         return [f"mean of {len(self._ranks)} ranks", *shown]
 
     async def action_choose_rank(self) -> None:
-        """Ask whose rows to show: the mean of the ranks, or one of them."""
         from neurockt_viewer.widgets.prompts import Choose
 
         titles = {
@@ -188,7 +178,6 @@ class RunScreen(Screen[None]):
         await self.app.push_screen(Choose("show", list(titles), [chosen], titles=titles), self._show_rank)
 
     async def _show_rank(self, answer: list[str] | None) -> None:
-        """Make the tabs for the chosen rows."""
         if not answer:
             return
         shown = self._path if answer[0] == "mean" else layout.rank_path(self._path, int(answer[0]))
@@ -256,7 +245,6 @@ class RunScreen(Screen[None]):
             tab.show(self._info, tuple(f"{damage}" for damage in damaged), self._origin)
 
     async def action_next_tab(self, direction: int) -> None:
-        """The tab to the right or to the left."""
         await self.action_tab((self._current + direction) % len(TABS))
 
     @on(TabBar.Picked)
@@ -265,7 +253,6 @@ class RunScreen(Screen[None]):
         await self.action_tab(message.index)
 
     def on_table_view_counted(self, message: Message) -> None:
-        """Show in the tabs how many rows there are."""
         from neurockt_viewer.widgets.table_view import TableView
 
         assert isinstance(message, TableView.Counted)

@@ -27,11 +27,11 @@ from neurockt_viewer.run_rows import Head, RunRows, group_fields
 from neurockt_viewer.screens.watching import DirectoryWatch, Listing
 from neurockt_viewer.settings import Settings
 from neurockt_viewer.text import block, full_path, styled
-from neurockt_viewer.widgets.grid import Grid
 from neurockt_viewer.widgets.key_line import KeyLine
 from neurockt_viewer.widgets.line_input import LineInput
 from neurockt_viewer.widgets.preview import Preview
 from neurockt_viewer.widgets.prompts import Choose, Show
+from neurockt_viewer.widgets.row_grid import RowGrid
 
 TICK_SECONDS: Final = 30.0
 """How often times such as `3 min ago` are drawn again."""
@@ -42,7 +42,6 @@ NO_GROUPS: Final = "(no groups)"
 MOST_COMPARED: Final = 20
 """Runs in a comparison; more curves than this cannot be distinguished."""
 PROBLEMS_SHOWN: Final = 200
-"""At most so many unreadable runs are named."""
 
 FILTER_HINT: Final = (
     "name, tag:x, project:x, state:running, cfg.lr>=1e-3, valid_loss<0.1, best(acc)>0.95, AND OR NOT ( )"
@@ -50,8 +49,6 @@ FILTER_HINT: Final = (
 
 
 class RunsScreen(Screen[None]):
-    """The runs of a directory."""
-
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", "Open"),
         Binding("space", "mark", "Mark"),
@@ -71,8 +68,6 @@ class RunsScreen(Screen[None]):
 
     @dataclass
     class Listed(Message):
-        """The directory has been looked at."""
-
         listing: Listing
 
         def can_replace(self, message: Message) -> bool:
@@ -96,31 +91,28 @@ class RunsScreen(Screen[None]):
         self._runs: list[RunInfo] = []
         self._listing: Listing | None = None
         self._error = ""
-        """Why the directory cannot be listed."""
         self._query: Query = parse("")
         self._problem = ""
-        """What is wrong with the filter."""
         self._marks = Marks()
         self._rows = RunRows([], self._query, settings, self._marks)
         self._folded: set[str] = set()
 
     def compose(self) -> ComposeResult:
-        """From the top: what this is, the filter, the table beside the preview, the keys."""
         yield Static(id="title")
         yield LineInput(placeholder=FILTER_HINT, id="filter", select_on_focus=False)
         yield Static(id="problem")
         with Horizontal():
-            yield Grid(id="runs")
+            yield RowGrid(id="runs")
             yield Preview()
         yield Static(id="empty")
         yield KeyLine()
 
     def on_mount(self) -> None:
-        self.query_one("#runs", Grid).focus()
+        self.query_one("#runs", RowGrid).focus()
         self._show_title()
         self._lay_out()
         self.call_after_refresh(self._start_reading)
-        self.set_interval(TICK_SECONDS, self.query_one("#runs", Grid).refresh)
+        self.set_interval(TICK_SECONDS, self.query_one("#runs", RowGrid).refresh)
 
     def _start_reading(self) -> None:
         self.run_worker(self._watch.follow, thread=True, group="look", exit_on_error=False)
@@ -129,11 +121,9 @@ class RunsScreen(Screen[None]):
         self._watch.wake.set()
 
     def on_screen_suspend(self) -> None:
-        """Look less often while another screen is on top."""
         self._watch.hidden = True
 
     def on_screen_resume(self) -> None:
-        """Look at once when this is on top again."""
         self._watch.hidden = False
         self._watch.wake.set()
 
@@ -162,7 +152,7 @@ class RunsScreen(Screen[None]):
 
     def _arrange(self) -> None:
         """Show the runs as they are now; the cursor stays on its run, or in the first row."""
-        grid = self.query_one("#runs", Grid)
+        grid = self.query_one("#runs", RowGrid)
         under = self._rows.row(grid.cursor_row)
         self._rows = RunRows(self._runs, self._query, self._settings, self._marks)
         self._rows.fold(self._folded)
@@ -172,7 +162,6 @@ class RunsScreen(Screen[None]):
         self._show_title()
 
     def _show_title(self) -> None:
-        """Show the number of runs, of marks and of errors in the title."""
         read, shown = self._listing, len(self._rows.shown)
         pieces = []
         if read is None:
@@ -216,7 +205,7 @@ class RunsScreen(Screen[None]):
     def _show_preview(self) -> None:
         preview = self.query_one(Preview)
         if preview.display:
-            row = self._rows.row(self.query_one("#runs", Grid).cursor_row)
+            row = self._rows.row(self.query_one("#runs", RowGrid).cursor_row)
             if isinstance(row, Head):
                 preview.show_group(self._rows.title_of(row), self._rows.members(row))
             else:
@@ -224,12 +213,11 @@ class RunsScreen(Screen[None]):
 
     @property
     def _current(self) -> RunInfo | None:
-        """The run under the cursor."""
-        row = self._rows.row(self.query_one("#runs", Grid).cursor_row)
+        row = self._rows.row(self.query_one("#runs", RowGrid).cursor_row)
         return row if isinstance(row, RunInfo) else None
 
-    @on(Grid.Moved)
-    def _moved(self, message: Grid.Moved) -> None:
+    @on(RowGrid.Moved)
+    def _moved(self, message: RowGrid.Moved) -> None:
         message.stop()
         if message.grid.cursor_column == 0 and len(self._rows.columns) > 1:
             message.grid.move_to(column=1)
@@ -258,7 +246,7 @@ class RunsScreen(Screen[None]):
     def _leave_filter(self) -> None:
         field = self.query_one("#filter", LineInput)
         field.display = bool(field.value)
-        self.set_focus(self.query_one("#runs", Grid))
+        self.set_focus(self.query_one("#runs", RowGrid))
 
     def action_back(self) -> None:
         field = self.query_one("#filter", LineInput)
@@ -287,7 +275,7 @@ class RunsScreen(Screen[None]):
 
     def action_open(self) -> None:
         """Open the run under the cursor; fold or unfold a group."""
-        row = self._rows.row(self.query_one("#runs", Grid).cursor_row)
+        row = self._rows.row(self.query_one("#runs", RowGrid).cursor_row)
         if isinstance(row, RunInfo):
             from neurockt_viewer.screens.run import RunScreen
 
@@ -295,19 +283,18 @@ class RunsScreen(Screen[None]):
         elif isinstance(row, Head):
             self._folded ^= {row.value}
             self._rows.fold(self._folded)
-            self.query_one("#runs", Grid).show(self._rows)
+            self.query_one("#runs", RowGrid).show(self._rows)
 
-    @on(Grid.Opened)
-    def _opened(self, message: Grid.Opened) -> None:
+    @on(RowGrid.Opened)
+    def _opened(self, message: RowGrid.Opened) -> None:
         message.stop()
         self.action_open()
 
     def action_mark(self) -> None:
-        """Mark the run under the cursor, or not, and go on."""
         info = self._current
         if info is not None:
             self._marks.toggle(info.path)
-        self.query_one("#runs", Grid).action_move(1)
+        self.query_one("#runs", RowGrid).action_move(1)
         self._redraw()
 
     def action_mark_all(self) -> None:
@@ -319,7 +306,7 @@ class RunsScreen(Screen[None]):
         self._redraw()
 
     def _redraw(self) -> None:
-        self.query_one("#runs", Grid).refresh()
+        self.query_one("#runs", RowGrid).refresh()
         self.refresh_bindings()
         self._show_title()
 
@@ -332,7 +319,6 @@ class RunsScreen(Screen[None]):
         self.app.push_screen(CompareScreen({path: self._marks.place(path) for path in self._marks}))
 
     def action_problems(self) -> None:
-        """Show which runs cannot be read, and why."""
         problems = self._listing.problems if self._listing else {}
         shown = [
             Content.assemble(styled(path.name, "bold"), "\n", block(why, 1000), "\n")
@@ -347,7 +333,7 @@ class RunsScreen(Screen[None]):
 
     def action_sort(self) -> None:
         """Sort by the column under the cursor; again, in reverse order."""
-        key = self.query_one("#runs", Grid).column_key
+        key = self.query_one("#runs", RowGrid).column_key
         if not key:
             return
         settings = self._settings
@@ -357,8 +343,8 @@ class RunsScreen(Screen[None]):
         settings.save()
         self._arrange()
 
-    @on(Grid.HeaderClicked)
-    def _header_clicked(self, message: Grid.HeaderClicked) -> None:
+    @on(RowGrid.HeaderClicked)
+    def _header_clicked(self, message: RowGrid.HeaderClicked) -> None:
         message.stop()
         self.action_sort()
 
@@ -398,7 +384,6 @@ class RunsScreen(Screen[None]):
         self._lay_out()
 
     def action_copy(self) -> None:
-        """Copy the path of the run under the cursor."""
         if self._current is not None:
             self.app.copy_to_clipboard(full_path(self._current.path))
             self.notify("path copied", markup=False, timeout=2)

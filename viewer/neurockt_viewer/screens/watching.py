@@ -50,14 +50,12 @@ class DirectoryWatch:
         self.wake = threading.Event()
         """To be set to look at once."""
         self.drawing = 0.0
-        """Seconds that it took to draw the latest listing."""
         self.hidden = False
         self._watcher = RunWatcher(root)
         self._found, self._failed = found, failed
         self._reported = False
 
     def follow(self) -> None:
-        """Look until the worker is cancelled."""
         background.repeat(self._read, self.wake, self._failed)
 
     def _read(self) -> float:

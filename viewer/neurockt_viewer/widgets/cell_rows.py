@@ -12,13 +12,6 @@ class CellRows:
     """Rows of cells, each column as wide as what it holds."""
 
     def __init__(self, titles: Sequence[str], rows: Sequence[Sequence[Cell]], *, right: Collection[int] = ()) -> None:
-        """Lay the cells out.
-
-        Args:
-            titles: the columns' names, clean.
-            rows: a cell for each column.
-            right: the columns aligned to the right, as numbers are.
-        """
         self.rows = rows
         self.columns = [
             Column(

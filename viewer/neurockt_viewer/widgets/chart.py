@@ -38,8 +38,6 @@ PAN: Final = 0.2
 
 
 class Chart(Widget, can_focus=True):
-    """A chart of some lines."""
-
     DEFAULT_CSS = """
     Chart { width: 1fr; height: 1fr; min-height: 1; }
     """
@@ -122,12 +120,10 @@ class Chart(Widget, can_focus=True):
 
     @property
     def lines(self) -> list[Line]:
-        """The lines shown."""
         return [line.line for line in self._lines]
 
     @property
     def settings(self) -> ChartSettings:
-        """How it is looked at."""
         return self._settings
 
     @property
@@ -137,7 +133,6 @@ class Chart(Widget, can_focus=True):
 
     @property
     def picture(self) -> Picture:
-        """The chart as drawn."""
         if self._picture is None:
             settings = self._settings
             crowded = len(self._lines) > 1 and (self.app.no_color or max(line.colour for line in self.lines) > 7)
@@ -205,7 +200,6 @@ class Chart(Widget, can_focus=True):
         self.change(axis=following, window=None, log_x=False)
 
     def action_log(self, which: str) -> None:
-        """A logarithmic axis, or a linear one again."""
         self.change(**{which: not getattr(self._settings, which)})
 
     def action_smooth(self, direction: int) -> None:
@@ -301,7 +295,6 @@ class Chart(Widget, can_focus=True):
         self.zoom(ZOOM**-0.5, self._place_under(event))
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
-        """Take hold of the window."""
         if (scale := self.picture.x) is not None:
             self._dragged_from = event.screen_x, (scale.low, scale.high)
             self.capture_mouse()
@@ -320,7 +313,6 @@ class Chart(Widget, can_focus=True):
             self.change(window=(begin, end))
 
     def on_mouse_up(self, event: events.MouseUp) -> None:
-        """Let go of the window; without a drag, put the crosshair on the nearest value."""
         held, self._dragged_from = self._dragged_from, None
         self.release_mouse()
         if held is not None and held[0] == event.screen_x:

@@ -94,7 +94,6 @@ class ChartGrid(Widget):
         self._shown: list[tuple[Metric, ...]] = []
 
     def compose(self) -> ComposeResult:
-        """The charts, what is to be known of them, and the search."""
         yield Grid()
         yield Static(classes="status")
         yield Input(placeholder="part of a metric's name", compact=True, disabled=True)
@@ -107,12 +106,10 @@ class ChartGrid(Widget):
 
     @property
     def damaged(self) -> list[Damage]:
-        """What could not be read of the runs so far."""
         return self._reader.lines.damaged
 
     @property
     def charts(self) -> list[Chart]:
-        """The charts on the screen."""
         return self._charts[: len(self._shown)]
 
     @property
@@ -132,7 +129,6 @@ class ChartGrid(Widget):
     # Which charts there are
 
     def _regroup(self) -> None:
-        """Sort the metrics into charts, and show the page."""
         found = grouping.group(self._reader.lines.metrics, paired=self._paired)
         self._groups = grouping.search(found, self._words)
         if self._large is not None and self._large not in found:
@@ -140,7 +136,6 @@ class ChartGrid(Widget):
         self._lay_out()
 
     def _lay_out(self) -> None:
-        """Show as many charts as there is room for."""
         columns, rows = self._grid()
         size = columns * rows
         pages = max(1, -(-len(self._groups) // size))
@@ -171,7 +166,6 @@ class ChartGrid(Widget):
             self.charts[0].focus(scroll_visible=False)
 
     def _grid(self) -> tuple[int, int]:
-        """How many charts fit side by side and one above the other."""
         columns = max(1, min(4, self.size.width // CHART_WIDTH))
         rows = max(1, (self.size.height - 1) // CHART_HEIGHT)
         if (count := len(self._groups)) <= columns * rows:
@@ -179,7 +173,6 @@ class ChartGrid(Widget):
         return columns, rows
 
     def _want(self) -> None:
-        """Set what the thread is to read."""
         wanted = tuple(metric for together in self._shown for metric in together) if self._reader.seen else ()
         dots = 2 * (self.size.width if self._large else self.size.width // self._grid()[0])
         view = self._shared.axis, self._shared.window, dots
@@ -195,7 +188,6 @@ class ChartGrid(Widget):
             chart.show(self._reader.lines.lines(together, settings.axis, banded=self._banded), settings)
 
     def _show_status(self) -> None:
-        """Show the page, the settings and the errors."""
         lines = self._reader.lines
         errors = dict.fromkeys(filter(None, [self._reader.error, *lines.errors.values()]))
         notes = [clean(error, ERROR_LIMIT) for error in errors]
@@ -250,7 +242,6 @@ class ChartGrid(Widget):
         self.action_focus_by(message.direction, False)
 
     def action_focus_by(self, direction: int, rows: bool) -> None:
-        """The keys to the next chart in that direction; past the page's end, to the next page."""
         chart = self.focused_chart
         if chart is None or self._large:
             return
@@ -266,7 +257,6 @@ class ChartGrid(Widget):
         return min(self._grid()[0], max(1, len(self._shown)))
 
     def action_page(self, direction: int) -> None:
-        """The next or the previous page; of a large chart, the next chart."""
         if self._large in self._groups:
             at = self._groups.index(self._large) + direction
             self._large = self._groups[min(max(0, at), len(self._groups) - 1)]
@@ -275,7 +265,6 @@ class ChartGrid(Widget):
         self._lay_out()
 
     def action_large(self) -> None:
-        """One chart alone, or all of them again."""
         chart = self.focused_chart
         if self._large:
             self._shrink()
@@ -308,7 +297,6 @@ class ChartGrid(Widget):
             raise SkipAction
 
     def action_pair(self) -> None:
-        """The training and the validation metric of the same thing in one chart, or apart again."""
         self._paired = not self._paired
         self._large = None
         self._regroup()
@@ -320,13 +308,11 @@ class ChartGrid(Widget):
         return True
 
     def action_band(self) -> None:
-        """Runs that differ only in the seed as one line with a band, or each its own again."""
         self._banded = not self._banded
         self._draw()
         self._show_status()
 
     async def action_export(self) -> None:
-        """Write the points of the chart that has the keys to a file."""
         from neurockt_viewer.exporting import as_arrow, export
 
         chart = self.focused_chart

@@ -45,7 +45,6 @@ class ChartReader:
         self._live, self._checked = True, 0.0
 
     def follow(self) -> None:
-        """Read until the worker is cancelled."""
         background.repeat(self._read, self.wake, self._report)
 
     def _read(self) -> float | None:

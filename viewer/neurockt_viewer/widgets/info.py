@@ -28,8 +28,6 @@ HEADING: Final = "bold $primary"
 
 
 class InfoView(VerticalScroll, can_focus=True):
-    """The run's facts, notes, config, failure, attempts and columns."""
-
     DEFAULT_CSS = """
     InfoView { padding: 0 2; scrollbar-size: 1 1; height: 1fr; }
     InfoView > Static { width: 1fr; height: auto; }
@@ -47,18 +45,10 @@ class InfoView(VerticalScroll, can_focus=True):
         yield Static()
 
     def show(self, info: RunInfo, damage: tuple[str, ...] = (), origin: Origin | None = None) -> None:
-        """Show what is known of the run now.
-
-        Args:
-            info: the run.
-            damage: what of it could not be read.
-            origin: the origin of its latest attempt.
-        """
         self.query_one(Static).update(Content("\n").join(info_lines(info, damage, origin)))
 
 
 def info_lines(info: RunInfo, damage: tuple[str, ...] = (), origin: Origin | None = None) -> Iterator[Content]:
-    """The lines, section after section."""
     yield from _facts(info)
     if damage:
         yield from _heading("could not be read")

@@ -20,8 +20,6 @@ Find = Callable[["RowReader", Report], Callable[[], None]]
 
 @dataclass
 class Job:
-    """One search or sort, which can be stopped."""
-
     what: str
     on_progress: Callable[[], object]
     done: float = 0.0

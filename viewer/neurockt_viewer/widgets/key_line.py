@@ -11,7 +11,6 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 GAP: Final = 2
-"""Cells between two keys."""
 
 
 class _Key(NamedTuple):
@@ -27,7 +26,6 @@ class KeyLine(Widget):
     """
 
     def __init__(self) -> None:
-        """Empty until the bindings of the screen are known."""
         super().__init__()
         self._left: list[_Key] = []
         self._right: list[_Key] = []

@@ -11,8 +11,6 @@ from textual.widgets import Input
 
 
 class LineInput(Input):
-    """An input line that posts a message when it is left."""
-
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter,down", "leave(True)", "Done"),
         Binding("escape", "leave(False)", "Clear"),

@@ -29,8 +29,6 @@ TONES: Final = {"live": "$text-primary bold", "good": "$text-success", "bad": "$
 
 
 class Preview(Vertical):
-    """The run under the cursor."""
-
     DEFAULT_CSS = """
     Preview { width: 46; height: 1fr; padding: 0 1; border-left: vkey $foreground 20%; }
     Preview > VerticalScroll { height: 1fr; scrollbar-size: 1 1; }
@@ -52,7 +50,6 @@ class Preview(Vertical):
         self.query_one(PreviewChart).show_run(info)
 
     def show_group(self, title: str, runs: Sequence[RunInfo]) -> None:
-        """Show a summary of these runs under a title."""
         self._show(group_description(title, runs))
         self.query_one(PreviewChart).show_run(None)
 
@@ -65,13 +62,11 @@ class Preview(Vertical):
 
 
 def state_text(info: RunInfo) -> Content:
-    """The state of a run, with its sign."""
     mark, tone = STATES.get(info.state, ("?", ""))
     return styled(f"{mark} {info.standing}", TONES.get(tone, ""))
 
 
 def description(info: RunInfo) -> Iterator[Content]:
-    """The lines of the preview."""
     yield styled(info.label, "bold")
     rows = f"{info.steps.rows:,} steps · {info.epochs.rows:,} epochs"
     yield Content.assemble(state_text(info), " ", styled(f"{format_duration(info.seconds)} · {rows}", MUTED))
@@ -128,12 +123,10 @@ def group_description(title: str, runs: Sequence[RunInfo]) -> Iterator[Content]:
 
 
 def numbers(name: str, *values: str) -> Content:
-    """A name, with values in columns to its right."""
     return Content.assemble(fixed(name, NAME_WIDTH), *(f" {value:>11}" for value in values))
 
 
 def pair(name: str, value: object) -> Content:
-    """A name and its value side by side."""
     return Content.assemble(fixed(name, NAME_WIDTH).stylize(MUTED), " ", label(value))
 
 

@@ -38,8 +38,6 @@ class PreviewChart(Vertical):
 
     @dataclass
     class Read(Message):
-        """A run's lines are known."""
-
         path: Path
         lines: list[Line]
 

@@ -15,7 +15,7 @@ from textual.widgets import Input, Static
 
 from neurockt.errors import NeurocktError
 from neurockt.formatting import clean, display_width
-from neurockt_viewer.widgets.grid import Grid
+from neurockt_viewer.widgets.row_grid import RowGrid
 from neurockt_viewer.widgets.row_source import Cell, Column
 
 Answer = TypeVar("Answer")
@@ -41,8 +41,6 @@ class Prompt(ModalScreen[Answer], Generic[Answer]):
 
 
 class Ask(Prompt[Any]):
-    """Asks for one line of text."""
-
     def __init__(self, question: str, value: str = "", *, hint: str = "", check: Callable[[str], object] = str) -> None:
         """Ask.
 
@@ -81,8 +79,6 @@ class Ask(Prompt[Any]):
 
 
 class Show(Prompt[None]):
-    """Shows several lines of text, to scroll."""
-
     DEFAULT_CSS = """
     Show VerticalScroll { height: auto; max-height: 80vh; scrollbar-size: 1 1; }
     Show VerticalScroll Static { width: 1fr; height: auto; }
@@ -94,12 +90,6 @@ class Show(Prompt[None]):
     ]
 
     def __init__(self, title: str, text: Content) -> None:
-        """Show a text.
-
-        Args:
-            title: in our words.
-            text: clean.
-        """
         super().__init__()
         self._title = title
         self._text = text
@@ -119,7 +109,6 @@ class Choices:
     """The rows of a list to choose from."""
 
     def __init__(self, names: Sequence[str], chosen: Sequence[str], titles: dict[str, str], *, several: bool) -> None:
-        """The chosen ones are first where several can be chosen."""
         self.names = list(names)
         self.chosen = chosen
         self._titles = titles
@@ -148,7 +137,7 @@ class Choose(Prompt[list[str]]):
 
     DEFAULT_CSS = """
     Choose > Vertical { height: 80%; }
-    Choose Grid { height: 1fr; background: $surface; }
+    Choose RowGrid { height: 1fr; background: $surface; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "apply", "Apply"),
@@ -192,7 +181,7 @@ class Choose(Prompt[list[str]]):
         with Vertical() as box:
             box.border_title = Content(self._question)
             yield Input(placeholder="type to narrow the list", compact=True)
-            yield Grid()
+            yield RowGrid()
             hint = "↓ list · enter choose · esc cancel"
             if self._several:
                 hint = "↓ list · space show or hide · J K order · R default columns · enter apply · esc cancel"
@@ -200,10 +189,9 @@ class Choose(Prompt[list[str]]):
 
     def on_mount(self) -> None:
         self._list()
-        self.set_focus(self.query_one(Grid) if self._several else self.query_one(Input))
+        self.set_focus(self.query_one(RowGrid) if self._several else self.query_one(Input))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Letters are typed while the line has the keys."""
         if action in ("tick", "shift", "reset", "to_input"):
             return not self._typing and (self._several or action == "to_input")
         return True
@@ -223,11 +211,11 @@ class Choose(Prompt[list[str]]):
                 pass
             else:
                 names.append(typed)
-        self.query_one(Grid).show(Choices(names, self._chosen, self._titles, several=self._several))
+        self.query_one(RowGrid).show(Choices(names, self._chosen, self._titles, several=self._several))
 
     @property
     def _current(self) -> str | None:
-        grid = self.query_one(Grid)
+        grid = self.query_one(RowGrid)
         names = grid.source.names if isinstance(grid.source, Choices) else []
         return names[grid.cursor_row] if grid.cursor_row < len(names) else None
 
@@ -235,7 +223,7 @@ class Choose(Prompt[list[str]]):
     def _narrow(self, event: Input.Changed) -> None:
         event.stop()
         self._list()
-        self.query_one(Grid).move_to(row=0)
+        self.query_one(RowGrid).move_to(row=0)
 
     @on(Input.Submitted)
     def _apply_typed(self, event: Input.Submitted) -> None:
@@ -243,13 +231,12 @@ class Choose(Prompt[list[str]]):
         self.action_apply()
 
     def action_to_list(self) -> None:
-        self.set_focus(self.query_one(Grid))
+        self.set_focus(self.query_one(RowGrid))
 
     def action_to_input(self) -> None:
         self.set_focus(self.query_one(Input))
 
     def action_tick(self) -> None:
-        """Choose the item under the cursor, or no longer choose it."""
         name = self._current
         if name is None:
             return
@@ -262,7 +249,6 @@ class Choose(Prompt[list[str]]):
         self._list()
 
     def action_shift(self, rows: int) -> None:
-        """What is under the cursor earlier or later among the chosen."""
         name = self._current
         if name not in self._chosen:
             return
@@ -271,7 +257,7 @@ class Choose(Prompt[list[str]]):
         self._chosen.insert(to, self._chosen.pop(at))
         self._names = list(dict.fromkeys([*self._chosen, *self._names]))
         self._list()
-        grid = self.query_one(Grid)
+        grid = self.query_one(RowGrid)
         if isinstance(grid.source, Choices) and name in grid.source.names:
             grid.move_to(row=grid.source.names.index(name))
 
@@ -279,7 +265,6 @@ class Choose(Prompt[list[str]]):
         self.dismiss([])
 
     def action_apply(self) -> None:
-        """Answer with what is chosen; where only one can be chosen, with what is under the cursor."""
         name = self._current
         if not self._several:
             if name is not None:
@@ -289,6 +274,6 @@ class Choose(Prompt[list[str]]):
         else:
             self.dismiss(self._chosen)
 
-    @on(Grid.Opened)
+    @on(RowGrid.Opened)
     def _clicked(self) -> None:
         self.action_tick() if self._several else self.action_apply()

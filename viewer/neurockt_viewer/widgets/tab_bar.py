@@ -25,14 +25,12 @@ class TabBar(Widget):
         index: int
 
     def __init__(self, names: Sequence[str]) -> None:
-        """Tabs of these names, which are ours."""
         super().__init__()
         self._names = list(names)
         self._notes = [""] * len(names)
         self._current = 0
 
     def show(self, current: int) -> None:
-        """Highlight the current tab."""
         self._current = current
         self.refresh()
 

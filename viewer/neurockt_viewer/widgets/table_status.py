@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 
 from neurockt_viewer.text import styled
-from neurockt_viewer.widgets.grid import Grid
+from neurockt_viewer.widgets.row_grid import RowGrid
 
 if TYPE_CHECKING:
     from neurockt_viewer.table_rows import TableRows
 
 
-def about_cursor(rows: TableRows, grid: Grid, key: str, *, following: bool, unseen: int) -> list[Content]:
+def about_cursor(rows: TableRows, grid: RowGrid, key: str, *, following: bool, unseen: int) -> list[Content]:
     """The pieces of the line.
 
     Args:

@@ -20,9 +20,9 @@ from textual.widgets import Static
 from neurockt.formatting import clean
 from neurockt_viewer import background
 from neurockt_viewer.text import styled
-from neurockt_viewer.widgets.grid import Grid
 from neurockt_viewer.widgets.jobs import Find, Job, Report
 from neurockt_viewer.widgets.prompts import Ask
+from neurockt_viewer.widgets.row_grid import RowGrid
 from neurockt_viewer.widgets.table_status import about_cursor
 from neurockt_viewer.widgets.target import parse_target
 
@@ -38,8 +38,6 @@ FIRST_COLUMNS: Final = range(40)
 
 
 class TableView(Vertical):
-    """A table of a run, and a line with the exact value under the cursor."""
-
     DEFAULT_CSS = """
     TableView { height: 1fr; }
     TableView > .status { height: 1; padding: 0 1; background: $surface; text-wrap: nowrap; text-overflow: ellipsis; }
@@ -62,16 +60,12 @@ class TableView(Vertical):
 
     @dataclass
     class Ready(Message):
-        """The table has been opened."""
-
         rows: TableRows
         groups: Groups
         columns: tuple[str, ...]
 
     @dataclass
     class Grew(Message):
-        """There are more rows or columns."""
-
         groups: Groups
         columns: tuple[str, ...]
 
@@ -80,8 +74,6 @@ class TableView(Vertical):
 
     @dataclass
     class Loaded(Message):
-        """What was wanted is there."""
-
         def can_replace(self, message: Message) -> bool:
             return isinstance(message, TableView.Loaded)
 
@@ -93,8 +85,6 @@ class TableView(Vertical):
 
     @dataclass
     class Progress(Message):
-        """A job has gone on."""
-
         def can_replace(self, message: Message) -> bool:
             return isinstance(message, TableView.Progress)
 
@@ -107,20 +97,16 @@ class TableView(Vertical):
 
     @dataclass
     class Counted(Message):
-        """The number of rows has changed."""
-
         table: TableName
         rows: int
 
     def __init__(self, path: Path, table: TableName, *, live: bool, **options: Any) -> None:
-        """The table of the run at ``path``; it is read once this is on the screen."""
         super().__init__(**options)
         self._path = path
         self._table: TableName = table
         self._live = live
         self._was_live = live
         self._looked = 0.0
-        """When new rows were last looked for."""
         self._reading: TableRows | None = None
         self._wake = threading.Event()
         self._job: Job | None = None
@@ -130,7 +116,7 @@ class TableView(Vertical):
         self._unseen = 0
 
     def compose(self) -> ComposeResult:
-        yield Grid(cell_cursor=True)
+        yield RowGrid(cell_cursor=True)
         yield Static(classes="status")
 
     def on_mount(self) -> None:
@@ -143,26 +129,21 @@ class TableView(Vertical):
             self._job.stopped = True
 
     @property
-    def grid(self) -> Grid:
-        """The rows."""
-        return self.query_one(Grid)
+    def grid(self) -> RowGrid:
+        return self.query_one(RowGrid)
 
     @property
     def rows(self) -> TableRows | None:
-        """The table; None until it has been opened."""
         return self._rows
 
     @property
     def _key(self) -> str:
-        """The column that numbers the rows."""
         return "step" if self._table == "steps" else "epoch"
 
     def focus_rows(self) -> None:
-        """Give the rows the keyboard."""
         self.grid.focus()
 
     def set_live(self, live: bool) -> None:
-        """Set whether rows may still be recorded."""
         if live != self._live:
             self._live = live
             self._wake.set()
@@ -170,7 +151,6 @@ class TableView(Vertical):
     # The thread that reads
 
     def _follow(self) -> None:
-        """Read what is on the screen, and what is recorded, in a worker's thread."""
         background.repeat(self._read, self._wake, lambda why: self.post_message(self.Failed(why)))
 
     def _read(self) -> float | None:
@@ -255,15 +235,14 @@ class TableView(Vertical):
 
     # The status line
 
-    @on(Grid.Moved)
-    def _moved(self, message: Grid.Moved) -> None:
+    @on(RowGrid.Moved)
+    def _moved(self, message: RowGrid.Moved) -> None:
         message.stop()
         if self.grid.at_end:
             self._unseen = 0
         self._show_status()
 
     def _show_status(self) -> None:
-        """The exact value under the cursor, where that is, and what is under way."""
         rows, grid = self._rows, self.grid
         pieces: list[Content] = []
         if self._job is not None:
@@ -311,7 +290,6 @@ class TableView(Vertical):
             self.refresh_bindings()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """There is something to stop only during a job."""
         return self._job is not None if action == "stop" else True
 
     def action_stop(self) -> None:
@@ -344,13 +322,12 @@ class TableView(Vertical):
         self.grid.show(rows, row=0 if position is None else position)
 
     def action_unsort(self) -> None:
-        """The rows in the order in which they were recorded."""
         if self._rows is not None and self._rows.order is not None:
             self._show_order(None, False, None)
             self._show_status()
 
-    @on(Grid.HeaderClicked)
-    def _header_clicked(self, message: Grid.HeaderClicked) -> None:
+    @on(RowGrid.HeaderClicked)
+    def _header_clicked(self, message: RowGrid.HeaderClicked) -> None:
         message.stop()
         self.action_sort()
 
@@ -397,7 +374,6 @@ class TableView(Vertical):
             self.grid.move_to(row=row)
 
     async def action_jump(self) -> None:
-        """Ask for a step, or an epoch, and go there."""
         if self._rows is None or len(self._rows):
             hint = "a number, or a part of the table such as 50%"
             await self.app.push_screen(Ask(f"go to {self._key}", hint=hint, check=self._jump))
@@ -452,7 +428,6 @@ class TableView(Vertical):
             self.notify("value copied", markup=False, timeout=2)
 
     async def action_export(self) -> None:
-        """Write the table, as it is shown, to a file."""
         from neurockt_viewer.exporting import export, read_table
 
         if self._rows is not None:

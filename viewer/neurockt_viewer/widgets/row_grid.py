@@ -23,11 +23,9 @@ from neurockt_viewer.widgets.drawn_cells import GAP, Drawn, fill, joined
 from neurockt_viewer.widgets.row_source import Cell, NoRows, RowSource
 
 
-class Grid(ScrollView, can_focus=True):
-    """Rows and columns with a cursor."""
-
+class RowGrid(ScrollView, can_focus=True):
     DEFAULT_CSS = """
-    Grid {
+    RowGrid {
         scrollbar-size: 1 1; height: 1fr; background: $background; overflow-x: auto; overflow-y: auto;
         & > .grid--header { text-style: bold; color: $text-muted; background: $surface; }
         & > .grid--header-current { text-style: bold underline; color: $primary; background: $surface; }
@@ -71,19 +69,17 @@ class Grid(ScrollView, can_focus=True):
 
     @dataclass
     class Sent(Message):
-        """A message of a grid."""
-
-        grid: Grid
+        grid: RowGrid
 
         @property
-        def control(self) -> Grid:
+        def control(self) -> RowGrid:
             return self.grid
 
     class Moved(Sent):
         """The cursor is elsewhere, or something else is under it."""
 
         def can_replace(self, message: Message) -> bool:
-            return isinstance(message, Grid.Moved) and message.grid is self.grid
+            return isinstance(message, RowGrid.Moved) and message.grid is self.grid
 
     class Opened(Sent):
         """A row was clicked twice."""
@@ -123,18 +119,15 @@ class Grid(ScrollView, can_focus=True):
         self.post_message(self.Moved(self))
 
     def redraw(self) -> None:
-        """Draw again, and ask for the rows on the screen."""
         self.source.want(self.visible_rows, self._visible_columns())
         self.refresh()
 
     @property
     def page_rows(self) -> int:
-        """Rows that fit."""
         return max(1, self.scrollable_content_region.height - 1)
 
     @property
     def visible_rows(self) -> range:
-        """The rows on the screen."""
         first = self.scroll_offset.y
         return range(first, min(len(self.source), first + self.page_rows))
 
@@ -145,14 +138,12 @@ class Grid(ScrollView, can_focus=True):
 
     @property
     def column_key(self) -> str | None:
-        """The key of the column that the cursor is in."""
         columns = self.source.columns
         return columns[self.cursor_column].key if columns else None
 
     # The cursor
 
     def move_to(self, row: int | None = None, column: int | None = None) -> None:
-        """Put the cursor on a row, a column or both, and scroll there."""
         before = self.cursor_row, self.cursor_column
         self.cursor_row = self._in_rows(self.cursor_row if row is None else row)
         self.cursor_column = self._in_columns(self.cursor_column if column is None else column)
@@ -173,7 +164,6 @@ class Grid(ScrollView, can_focus=True):
         return max(0, min(column, len(self.source.columns) - 1))
 
     def _reveal(self) -> None:
-        """Scroll so that the cursor is on the screen."""
         offset, page = self.scroll_offset, self.page_rows
         y = min(max(offset.y, self.cursor_row - page + 1), self.cursor_row)
         x = offset.x
@@ -191,7 +181,6 @@ class Grid(ScrollView, can_focus=True):
         self.move_to(column=self.cursor_column + columns)
 
     def action_page(self, pages: float) -> None:
-        """The cursor, and what is seen, a page further."""
         rows = round(pages * self.page_rows)
         offset = self.scroll_offset
         furthest = max(0, len(self.source) - self.page_rows)
@@ -207,7 +196,6 @@ class Grid(ScrollView, can_focus=True):
     # The mouse, and the size
 
     def on_click(self, event: events.Click) -> None:
-        """The cursor to the cell; a second click opens the row."""
         x, y = event.x + self._scroll_x_at(event.x), event.y
         column = self._in_columns(bisect_right(self._starts, x) - 1)
         if y == 0:
@@ -229,7 +217,6 @@ class Grid(ScrollView, can_focus=True):
         self.redraw()
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        """Ask for the rows that are visible now."""
         super().watch_scroll_y(old_value, new_value)
         if round(old_value) != round(new_value):
             self.source.want(self.visible_rows, self._visible_columns())
@@ -250,7 +237,6 @@ class Grid(ScrollView, can_focus=True):
     # Drawing
 
     def _visible_columns(self) -> range:
-        """The columns that are drawn, apart from the frozen ones, which may be among them."""
         if not self.source.columns:
             return range(0)
         left = self.scroll_offset.x + self._starts[self.frozen]
