@@ -64,18 +64,18 @@ def test_only_the_config_keys_that_differ_are_listed() -> None:
     ]
 
 
-def test_a_mark_keeps_its_place_while_others_come_and_go() -> None:
+def test_a_mark_keeps_its_slot_while_others_come_and_go() -> None:
     """A run's letter and colour are its own for as long as it is marked; the lowest free one goes to the next."""
     marks = Marks()
     for name in "abc":
         marks.add(Path(name))
     marks.toggle(Path("b"))
-    assert [marks.place(Path(name)) for name in "ac"] == [0, 2]
+    assert [marks[Path(name)] for name in "ac"] == [0, 2]
     marks.toggle(Path("d"))
     marks.add(Path("a"))
-    assert [str(path) for path in marks] == ["a", "d", "c"]
+    assert [str(path) for path in sorted(marks, key=lambda path: marks[path])] == ["a", "d", "c"]
     marks.keep([Path("c"), Path("x")])
-    assert (list(marks), marks.place(Path("c"))) == ([Path("c")], 2)
+    assert marks == {Path("c"): 2}
 
 
 @pytest.fixture

@@ -18,9 +18,8 @@ from viewing import rows, text, typed, until
 from neurockt.errors import UsageError
 from neurockt_viewer import exporting
 from neurockt_viewer.app import ViewerApp
-from neurockt_viewer.charts.points import points
 from neurockt_viewer.charts.series import ChartSettings, Line
-from neurockt_viewer.exporting import as_arrow, check_target
+from neurockt_viewer.exporting import as_arrow, check_target, points
 from neurockt_viewer.screens.runs import RunsScreen
 from neurockt_viewer.widgets.prompts import Ask
 

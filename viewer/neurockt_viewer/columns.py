@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -74,6 +75,11 @@ def show_value(value: Any, kind: str = "any") -> str:
     return format_value(value, kind, TEXT_LIMIT)
 
 
+def show_exact(value: float | None) -> str:
+    """The shortest text that reads back as the same number; ``-`` for none."""
+    return "-" if value is None else repr(float(value))
+
+
 def cell_of(info: RunInfo, field: Field) -> Cell:
     value = field.value(info)
     if field.name == "state":
@@ -82,7 +88,7 @@ def cell_of(info: RunInfo, field: Field) -> Cell:
     text = show_value(value, field.kind)
     if value is None or text == "-" or field.kind == "time":
         return Cell(text, "muted")
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+    if isinstance(value, float) and not math.isfinite(value):
         return Cell(text, "bad")
     return Cell(text, "strong" if field.name == "name" else "")
 

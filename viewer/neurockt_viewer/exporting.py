@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from neurockt.store import TableName
+    from neurockt_viewer.charts.series import ChartSettings, Line
     from neurockt_viewer.table_rows import Order
 
 ENDINGS: Final = (".csv", ".parquet")
@@ -118,6 +119,27 @@ def _text(value: Any) -> str:
         value = value.isoformat()
     text = ", ".join(map(str, value)) if isinstance(value, tuple) else as_text(value)
     return text.encode(errors="replace").decode()
+
+
+def points(lines: Sequence[Line], settings: ChartSettings) -> tuple[list[str], list[list[object]]]:
+    """The columns and rows of the points within the window; of a stretch of values its extremes and its mean."""
+    import numpy as np
+
+    rows: list[list[object]] = []
+    for line in lines:
+        series = line.series
+        start, stop = 0, len(series)
+        if settings.window:
+            start = int(np.searchsorted(series.x, settings.window[0]))
+            stop = int(np.searchsorted(series.x, settings.window[1], side="right"))
+        seen = series.part(start, stop)
+        counts = np.ones(len(seen), np.int64) if seen.count is None else seen.count
+        single = (seen.low == seen.high) | (counts == 0)
+        value = np.where(single, seen.first, seen.mean)
+        places = [int(place) if place.is_integer() else place for place in seen.x.tolist()]
+        columns = [places, *(column.tolist() for column in (value, seen.low, seen.high, counts))]
+        rows += [[line.label, *row] for row in zip(*columns, strict=True)]
+    return ["line", settings.axis, "value", "low", "high", "values"], rows
 
 
 def read_table(run: Path, table: TableName, columns: list[str], order: Order | None) -> Rows:

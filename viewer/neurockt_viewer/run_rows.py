@@ -54,7 +54,6 @@ class RunRows:
         titles = [clean(field.label) + _arrow(field, settings) for field in self.fields]
         self.columns: list[Column] = [MARK_COLUMN, *layout_of(self.fields, self.shown, titles)]
         self._rows: list[RunInfo | Head] = []
-        self._places: dict[object, int] = {}
         self.fold(set())
 
     def fold(self, folded: set[str]) -> None:
@@ -67,7 +66,7 @@ class RunRows:
                 self._rows.append(head)
                 if head.value not in folded:
                     self._rows += runs
-        self._places = {_key(row): at for at, row in reversed(list(enumerate(self._rows)))}
+        self._numbers = {_key(row): at for at, row in reversed(list(enumerate(self._rows)))}
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -76,9 +75,9 @@ class RunRows:
         """The run or head in that row; None past the end."""
         return self._rows[at] if 0 <= at < len(self._rows) else None
 
-    def place_of(self, row: RunInfo | Head) -> int | None:
-        """The first row of that run, or of that group."""
-        return self._places.get(_key(row))
+    def number_of(self, row: RunInfo | Head) -> int | None:
+        """The number of the first row of that run, or of that group."""
+        return self._numbers.get(_key(row))
 
     def members(self, head: Head) -> list[RunInfo]:
         return next((runs for other, runs in self._groups or [] if other.value == head.value), [])
@@ -91,10 +90,8 @@ class RunRows:
 
     def _mark(self, info: RunInfo) -> Cell:
         """A marked run's letter, in the colour that its curves will have."""
-        if info.path not in self._marks:
-            return Cell("")
-        place = self._marks.place(info.path)
-        return Cell(palette.letter(place), colour=place)
+        slot = self._marks.get(info.path)
+        return Cell("") if slot is None else Cell(palette.letter(slot), colour=slot)
 
     def _head_cell(self, head: Head, column: int) -> Cell:
         if column == 0:

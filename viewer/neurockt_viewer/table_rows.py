@@ -6,9 +6,11 @@ widget reads (``load``, ``refresh``) and fills ``_blocks`` and ``_single``, wher
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
 from typing import Final
 
 import numpy as np
@@ -16,7 +18,7 @@ import numpy.typing as npt
 
 from neurockt.formatting import clean, clip, display_width
 from neurockt.store import ColumnValues, Groups, RowReader
-from neurockt_viewer.table_format import SHORT_WIDTH, TIME_WIDTH, show_exact, show_short, show_time
+from neurockt_viewer.columns import show_exact
 from neurockt_viewer.widgets.row_source import Cell, Column
 
 MEMORY_BYTES: Final = 24 * 2**20
@@ -24,6 +26,9 @@ MEMORY_BYTES: Final = 24 * 2**20
 SINGLE_ROWS: Final = 4_096
 """Rows of a sorted table that are kept."""
 TITLE_WIDTH: Final = 28
+NUMBER_WIDTH: Final = 12
+"""Cells of a number of six significant digits, at most."""
+TIME_WIDTH: Final = 19
 WAIT_SECONDS: Final = 0.03
 """How long drawing waits for rows that are not there: less than it takes to draw a second time, with dots at first."""
 
@@ -80,7 +85,7 @@ class TableRows:
         if self.sorted_by and self.sorted_by[0] == name:
             arrow = " ▼" if self.sorted_by[1] else " ▲"
         title = clip(clean(name), TITLE_WIDTH) + arrow
-        width = TIME_WIDTH if name == "time" else 9 if name in ("step", "epoch") else SHORT_WIDTH
+        width = TIME_WIDTH if name == "time" else 9 if name in ("step", "epoch") else NUMBER_WIDTH
         return Column(name, title, max(width, display_width(title)), right=True)
 
     def sort(self, name: str | None, reverse: bool, order: Order | None) -> None:
@@ -255,6 +260,10 @@ def _cell(name: str, value: Value) -> Cell:
         return Cell(show_time(int(value)), "muted")
     if isinstance(value, int):
         return Cell(f"{value:,}")
-    if value != value or value in (float("inf"), float("-inf")):
-        return Cell(show_short(value), "bad")
-    return Cell(show_short(value))
+    return Cell(f"{value:.6g}", "" if math.isfinite(value) else "bad")
+
+
+def show_time(microseconds: int, *, exact: bool = False) -> str:
+    """A moment by the reader's clock, from microseconds since 1970."""
+    moment = datetime.fromtimestamp(microseconds / 1e6, timezone.utc).astimezone()
+    return moment.isoformat(" ", "microseconds") if exact else f"{moment:%Y-%m-%d %H:%M:%S}"

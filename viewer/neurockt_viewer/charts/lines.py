@@ -10,14 +10,15 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from neurockt import open_run
 from neurockt.errors import NeurocktError
 from neurockt.query.fields import flat_config
 from neurockt.run_info import RunInfo
 from neurockt.store import TABLES, layout
-from neurockt_viewer.charts.band import band
 from neurockt_viewer.charts.pyramid import ENTRIES
-from neurockt_viewer.charts.series import Axis, Line, Series
+from neurockt_viewer.charts.series import Axis, Floats, Line, Series
 from neurockt_viewer.charts.source import Metric, RunSeries
 
 if TYPE_CHECKING:
@@ -33,13 +34,13 @@ class RunLines:
     A run whose ranks keep their own rows is as many series; each of its lines is their mean, with a band.
     """
 
-    def __init__(self, paths: Sequence[Path], places: Sequence[int] = ()) -> None:
+    def __init__(self, paths: Sequence[Path], slots: Sequence[int] = ()) -> None:
         self.paths = list(paths)
         self.errors: dict[Path, str] = {}
         """The runs that could not be read since ``open`` was last called, and why."""
         self.groups = [[at] for at in range(len(paths))]
         """The runs that differ only in the seed, by their indices."""
-        self._places = places or range(len(paths))
+        self._slots = slots or range(len(paths))
         self._series: dict[Path, list[RunSeries]] = {}
         self._ranked: set[Path] = set()
         self._bands: dict[tuple[str, Metric], tuple[list[Series], Line]] = {}
@@ -151,7 +152,7 @@ class RunLines:
                     continue
                 labels = list(dict.fromkeys(self._series[path][0].label for path in paths if path in self._series))
                 name = self._label(metric) if single else f"{common_name(labels)}{suffix}"
-                colour = index if single else self._places[group[0]]
+                colour = index if single else self._slots[group[0]]
                 each = [member.line(metric, axis, colour, name) for member in members]
                 line = each[0] if len(each) == 1 else self._band(metric, each)
                 lines.append(line if single else replace(line, begins=()))  # of many runs: whose would not be clear
@@ -191,3 +192,36 @@ def common_name(labels: Sequence[str]) -> str:
     alike = takewhile(lambda characters: len(set(characters)) == 1, zip(*labels, strict=False))
     shared = _SEED_IN_NAME.sub("", "".join(characters[0] for characters in alike)) or labels[0]
     return f"{shared} ×{len(labels)}"
+
+
+def band(lines: Sequence[Line]) -> Line:
+    """Lines as one: at each place of the longest, the mean, lowest and highest of what each had recorded by then.
+
+    Nothing is interpolated; a line that has ended, or not begun, has no part in the mean.
+    """
+    places: Floats = max((line.series.x for line in lines), key=len)
+    shape = len(lines), len(places)
+    low, high, mean = np.full(shape, np.nan), np.full(shape, np.nan), np.full(shape, np.nan)
+    for row, line in enumerate(lines):
+        series = line.series
+        if not len(series):
+            continue
+        at = np.searchsorted(series.x, places, side="right") - 1
+        step = (series.x[-1] - series.x[0]) / max(1, len(series) - 1)
+        there = (at >= 0) & ((places <= series.x[-1]) | (places < series.x[-1] + step))
+        for target, source in ((low, series.low), (high, series.high), (mean, series.mean)):
+            target[row, there] = source[at[there]]
+    lowest, highest = np.fmin.reduce(low), np.fmax.reduce(high)
+    counted = np.isfinite(mean)
+    average = np.where(
+        counted.any(axis=0), np.where(counted, mean, 0).sum(axis=0) / np.maximum(counted.sum(axis=0), 1), np.nan
+    )
+    first = lines[0]
+    return Line(
+        first.label,
+        Series(places, lowest, highest, average, average, average),
+        first.colour,
+        band=True,
+        note=next((line.note for line in lines if line.note), ""),
+        approximate=any(line.approximate for line in lines),
+    )

@@ -26,11 +26,10 @@ from neurockt_viewer import background
 from neurockt_viewer.charts import palette
 from neurockt_viewer.comparison import Compared, MetricColumn, compare_configs, compare_metrics
 from neurockt_viewer.text import styled
-from neurockt_viewer.widgets.cell_rows import CellRows
 from neurockt_viewer.widgets.chart_grid import ChartGrid
 from neurockt_viewer.widgets.key_line import KeyLine
 from neurockt_viewer.widgets.row_grid import RowGrid
-from neurockt_viewer.widgets.row_source import Cell
+from neurockt_viewer.widgets.row_source import Cell, CellRows
 from neurockt_viewer.widgets.tab_bar import TabBar
 
 INFO_SECONDS: Final = 1.0
@@ -69,16 +68,16 @@ class CompareScreen(Screen[None]):
         def can_replace(self, message: Message) -> bool:
             return isinstance(message, CompareScreen.Known)
 
-    def __init__(self, places: Mapping[Path, int]) -> None:
+    def __init__(self, slots: Mapping[Path, int]) -> None:
         """Compare.
 
         Args:
-            places: the runs, each with its place in the palette; the first is the baseline until another is chosen.
+            slots: the runs, each with its slot in the palette; the first is the baseline until another is chosen.
         """
         super().__init__()
-        self._places = dict(places)
+        self._slots = dict(slots)
         self._infos: list[RunInfo] = []
-        self._baseline = next(iter(places))
+        self._baseline = next(iter(slots))
         self._everything = False
         self._current = CHARTS
         self._columns: list[MetricColumn] = []
@@ -91,7 +90,7 @@ class CompareScreen(Screen[None]):
         yield TabBar(TABS)
         with Container(id="tab"):
             with Vertical():
-                yield ChartGrid(*self._places, places=tuple(self._places.values()))
+                yield ChartGrid(*self._slots, slots=tuple(self._slots.values()))
             with Vertical():
                 yield RowGrid(id="metrics")
                 yield Static(id="metrics-note", classes="note")
@@ -115,7 +114,7 @@ class CompareScreen(Screen[None]):
     def _read(self) -> float | None:
         infos = dict(self._latest)
         failed = False
-        for path in self._places:
+        for path in self._slots:
             try:
                 run = self._runs[path] = self._runs.get(path) or open_run(path)
                 infos[path] = run.current_info()
@@ -123,7 +122,7 @@ class CompareScreen(Screen[None]):
                 failed = True
         if infos != self._latest:
             self._latest = infos
-            self.post_message(self.Known([infos[path] for path in self._places if path in infos]))
+            self.post_message(self.Known([infos[path] for path in self._slots if path in infos]))
         return INFO_SECONDS if failed or any(info.state == "running" for info in infos.values()) else None
 
     @on(Known)
@@ -136,10 +135,10 @@ class CompareScreen(Screen[None]):
     def _show_title(self) -> None:
         names = {info.path: info.label for info in self._infos}
         dark = self.app.current_theme.dark
-        pieces = [styled("neurockt", "bold $primary"), Content(f"  {len(self._places)} runs")]
-        for path, place in self._places.items():
-            name = f"{palette.letter(place)} {clean(names.get(path, path.name), LABEL_WIDTH)}"
-            pieces.append(Content.styled(f"  {name}", palette.colour(place, dark=dark)))
+        pieces = [styled("neurockt", "bold $primary"), Content(f"  {len(self._slots)} runs")]
+        for path, slot in self._slots.items():
+            name = f"{palette.letter(slot)} {clean(names.get(path, path.name), LABEL_WIDTH)}"
+            pieces.append(Content.styled(f"  {name}", palette.colour(slot, dark=dark)))
         self.query_one("#title", Static).update(Content("").join(pieces))
 
     # Metrics
@@ -159,10 +158,10 @@ class CompareScreen(Screen[None]):
         self.query_one("#metrics-note", Static).update(Content(note))
 
     def _title_of(self, info: RunInfo) -> str:
-        return f"{palette.letter(self._places[info.path])} {clean(info.label, LABEL_WIDTH)}"
+        return f"{palette.letter(self._slots[info.path])} {clean(info.label, LABEL_WIDTH)}"
 
     def _name_cell(self, info: RunInfo) -> Cell:
-        return Cell(self._title_of(info), colour=self._places[info.path])
+        return Cell(self._title_of(info), colour=self._slots[info.path])
 
     # Config
 

@@ -193,14 +193,14 @@ class RunScreen(Screen[None]):
 
     async def action_tab(self, index: int) -> None:
         """Show a tab; it is made when it is first looked at."""
-        place = self.query_one("#tab")
-        if not place.is_attached:
+        container = self.query_one("#tab")
+        if not container.is_attached:
             return  # the viewer is on its way out
         self._current = index
         self.query_one(TabBar).show(index)
         if index not in self._tabs:
             self._tabs[index] = self._make(index)
-            await place.mount(self._tabs[index])
+            await container.mount(self._tabs[index])
         for other, tab in self._tabs.items():
             tab.display = other == index
         self._give_keys(self._tabs[index])

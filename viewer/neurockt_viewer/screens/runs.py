@@ -156,9 +156,9 @@ class RunsScreen(Screen[None]):
         under = self._rows.row(grid.cursor_row)
         self._rows = RunRows(self._runs, self._query, self._settings, self._marks)
         self._rows.fold(self._folded)
-        place = self._rows.place_of(under) if under is not None and grid.cursor_row else None
+        row = self._rows.number_of(under) if under is not None and grid.cursor_row else None
         grid.frozen = 3 if len(self._rows.columns) > 3 and self._rows.columns[2].key == "name" else 1
-        grid.show(self._rows, row=place, column=max(1, grid.cursor_column))
+        grid.show(self._rows, row=row, column=max(1, grid.cursor_column))
         self._show_title()
 
     def _show_title(self) -> None:
@@ -300,9 +300,12 @@ class RunsScreen(Screen[None]):
     def action_mark_all(self) -> None:
         """Mark all shown runs; if they are marked already, unmark them."""
         shown = [info.path for info in self._rows.shown]
-        change = self._marks.remove if all(path in self._marks for path in shown) else self._marks.add
+        marked = all(path in self._marks for path in shown)
         for path in shown:
-            change(path)
+            if marked:
+                del self._marks[path]
+            else:
+                self._marks.add(path)
         self._redraw()
 
     def _redraw(self) -> None:
@@ -316,7 +319,7 @@ class RunsScreen(Screen[None]):
             return
         from neurockt_viewer.screens.compare import CompareScreen
 
-        self.app.push_screen(CompareScreen({path: self._marks.place(path) for path in self._marks}))
+        self.app.push_screen(CompareScreen(dict(sorted(self._marks.items(), key=lambda mark: mark[1]))))
 
     def action_problems(self) -> None:
         problems = self._listing.problems if self._listing else {}

@@ -14,20 +14,23 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final
 
 import numpy as np
+from rich.color import Color as RichColor
 from rich.segment import Segment
+from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
+from textual.color import Color
 from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
+from neurockt_viewer.charts import palette
 from neurockt_viewer.charts.legend import nearest_place
 from neurockt_viewer.charts.picture import Picture, draw, x_bounds
-from neurockt_viewer.charts.pieces import Smoothed, smoothed
+from neurockt_viewer.charts.pieces import Piece, Smoothed, smoothed
 from neurockt_viewer.charts.scale import Scale
 from neurockt_viewer.charts.series import AXES, ChartSettings, Line
 from neurockt_viewer.terminal import takes_unicode
-from neurockt_viewer.widgets.piece_styles import PieceStyles
 
 SMOOTHINGS: Final = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 0.9999, 0.99999)
 """What the keys step through: from raw to an average over a hundred thousand values."""
@@ -35,6 +38,8 @@ ZOOM: Final = 0.5
 """What a key leaves of the window; a turn of the wheel leaves the square root of it."""
 PAN: Final = 0.2
 """Part of the window that a key moves it by."""
+DIM: Final = 0.55
+"""How far a dim line is drawn towards the background."""
 
 
 class Chart(Widget, can_focus=True):
@@ -353,3 +358,27 @@ class Chart(Widget, can_focus=True):
             .crop(0, width)
             for row in picture.rows
         ]
+
+
+class PieceStyles:
+    """The style of each kind of piece on a background."""
+
+    def __init__(self, base: Style, background: Color, *, dark: bool) -> None:
+        self._base, self._background, self._dark = base, background, dark
+        self._known: dict[tuple[str, int], Style] = {}
+
+    def __getitem__(self, piece: Piece) -> Style:
+        key = piece.part, piece.colour
+        if key not in self._known:
+            self._known[key] = self._base + self._make(*key)
+        return self._known[key]
+
+    def _make(self, part: str, colour: int) -> Style:
+        foreground = Color.parse("#E8E8E8" if self._dark else "#202020")
+        if colour >= 0:
+            foreground = Color.parse(palette.colour(colour, dark=self._dark))
+        if part == "dim":
+            foreground = foreground.blend(self._background, DIM)
+        elif part in ("axis", "tick", "note", "cross"):
+            foreground = foreground.blend(self._background, 0.6 if part == "axis" else 0.35)
+        return Style(color=RichColor.parse(foreground.hex6), bold=part in ("title", "mark"))

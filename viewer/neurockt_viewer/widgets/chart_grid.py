@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from textual import events, on
+from textual import on
 from textual.actions import SkipAction
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -20,11 +20,11 @@ from textual.widgets import Input, Static
 from neurockt.formatting import clean
 from neurockt_viewer.background import ERROR_LIMIT
 from neurockt_viewer.charts import grouping
-from neurockt_viewer.charts.points import points
 from neurockt_viewer.charts.series import Axis, ChartSettings
 from neurockt_viewer.charts.source import Metric
 from neurockt_viewer.widgets.chart import Chart
 from neurockt_viewer.widgets.chart_reader import ChartReader
+from neurockt_viewer.widgets.line_input import LineInput
 
 if TYPE_CHECKING:
     from neurockt.store import Damage
@@ -71,17 +71,17 @@ class ChartGrid(Widget):
         def can_replace(self, message: Message) -> bool:
             return isinstance(message, ChartGrid.Known)
 
-    def __init__(self, *paths: Path, places: Sequence[int] = (), **options: Any) -> None:
+    def __init__(self, *paths: Path, slots: Sequence[int] = (), **options: Any) -> None:
         """The charts of the runs at ``paths``; they are read once this is on the screen.
 
         Args:
             paths: one run, or several to be drawn over each other.
-            places: the place of each of several in the palette; default the order.
+            slots: the slot of each of several in the palette; default the order.
             options: for ``Widget``.
         """
         super().__init__(**options)
         self._paths = paths
-        self._reader = ChartReader(paths, places, lambda: self.post_message(self.Known()))
+        self._reader = ChartReader(paths, slots, lambda: self.post_message(self.Known()))
         self._banded = False
         self._shared = ChartSettings()
         self._log_y: dict[tuple[Metric, ...], bool] = {}
@@ -96,7 +96,7 @@ class ChartGrid(Widget):
     def compose(self) -> ComposeResult:
         yield Grid()
         yield Static(classes="status")
-        yield Input(placeholder="part of a metric's name", compact=True, disabled=True)
+        yield LineInput(placeholder="part of a metric's name", compact=True, disabled=True)
 
     def on_mount(self) -> None:
         self.run_worker(self._reader.follow, thread=True, group="charts", exit_on_error=False)
@@ -313,7 +313,7 @@ class ChartGrid(Widget):
         self._show_status()
 
     async def action_export(self) -> None:
-        from neurockt_viewer.exporting import as_arrow, export
+        from neurockt_viewer.exporting import as_arrow, export, points
 
         chart = self.focused_chart
         if chart is not None:
@@ -334,19 +334,9 @@ class ChartGrid(Widget):
         self._words, self._page, self._large = event.value, 0, None
         self._regroup()
 
-    @on(Input.Submitted)
-    def _end_search(self, event: Input.Submitted) -> None:
-        event.stop()
-        self._close_search()
-
-    def on_key(self, event: events.Key) -> None:
-        """Escape leaves the search as it was before."""
-        if event.key == "escape" and self.query_one(Input).has_focus:
-            event.stop()
-            self.query_one(Input).value = ""
-            self._close_search()
-
-    def _close_search(self) -> None:
+    @on(LineInput.Left)
+    def _close_search(self, message: LineInput.Left) -> None:
+        message.stop()
         field = self.query_one(Input)
         field.display = False
         field.disabled = True

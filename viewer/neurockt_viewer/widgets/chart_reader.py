@@ -22,15 +22,15 @@ STATE_SECONDS: Final = 3.0
 class ChartReader:
     """Reads the metrics that are wanted, in the detail that is shown, and what live runs add to them."""
 
-    def __init__(self, paths: Sequence[Path], places: Sequence[int], on_change: Callable[[], object]) -> None:
+    def __init__(self, paths: Sequence[Path], slots: Sequence[int], on_change: Callable[[], object]) -> None:
         """Nothing is read before ``follow``.
 
         Args:
             paths: the runs.
-            places: the place of each of several runs in the palette.
+            slots: the slot of each of several runs in the palette.
             on_change: called in the reading thread when there is more to draw, or an error.
         """
-        self.lines = RunLines(paths, places)
+        self.lines = RunLines(paths, slots)
         self.opened = False
         """Whether the runs have been opened once."""
         self.error = ""

@@ -16,8 +16,7 @@ from neurockt.formatting import clean, display_width, format_ago, format_duratio
 from neurockt.query.fields import flat_config
 from neurockt.run_info import ColumnSummary, RunInfo, TableSummary
 from neurockt.store import Origin, facts
-from neurockt_viewer.columns import show_value
-from neurockt_viewer.table_format import show_exact
+from neurockt_viewer.columns import show_exact, show_value
 from neurockt_viewer.text import block, full_path, label, styled
 from neurockt_viewer.widgets.preview import MUTED, TONES, fixed, state_text
 

@@ -1,8 +1,7 @@
-"""A line to type in, above a table: Enter goes on with what was typed, Escape without."""
+"""A line to type in: Enter goes on with what was typed, Escape without."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
@@ -16,13 +15,10 @@ class LineInput(Input):
         Binding("escape", "leave(False)", "Clear"),
     ]
 
-    @dataclass
     class Left(Message):
         """The line is left; with its text, or emptied."""
-
-        kept: bool
 
     def action_leave(self, kept: bool) -> None:
         if not kept:
             self.value = ""
-        self.post_message(self.Left(kept))
+        self.post_message(self.Left())

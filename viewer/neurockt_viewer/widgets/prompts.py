@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -14,11 +14,13 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from neurockt.errors import NeurocktError
-from neurockt.formatting import clean, display_width
+from neurockt.formatting import clean
 from neurockt_viewer.widgets.row_grid import RowGrid
-from neurockt_viewer.widgets.row_source import Cell, Column
+from neurockt_viewer.widgets.row_source import Cell, CellRows
 
 Answer = TypeVar("Answer")
+LEAST_WIDTH: Final = 20
+"""Cells of the names in a list."""
 
 
 class Prompt(ModalScreen[Answer], Generic[Answer]):
@@ -105,33 +107,6 @@ class Show(Prompt[None]):
         self.query_one(VerticalScroll).scroll_relative(y=lines, animate=False)
 
 
-class Choices:
-    """The rows of a list to choose from."""
-
-    def __init__(self, names: Sequence[str], chosen: Sequence[str], titles: dict[str, str], *, several: bool) -> None:
-        self.names = list(names)
-        self.chosen = chosen
-        self._titles = titles
-        self._several = several
-        width = max((display_width(self._title(name)) for name in names), default=10)
-        self.columns = [Column("", "", 1), Column("name", "", max(20, min(width, 62)))]
-
-    def _title(self, name: str) -> str:
-        return clean(self._titles.get(name, name))
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def cells(self, row: int, columns: range) -> Sequence[Cell]:
-        name = self.names[row]
-        ticked = name in self.chosen
-        cells = [Cell("✓" if ticked else "", "good"), Cell(self._title(name), "strong" if ticked else "")]
-        return cells[columns.start : columns.stop]
-
-    def want(self, rows: range, columns: range) -> None:
-        """All is here."""
-
-
 class Choose(Prompt[list[str]]):
     """Asks for one, or some and their order, of a list; typing narrows it."""
 
@@ -173,6 +148,7 @@ class Choose(Prompt[list[str]]):
         self._question = question
         self._chosen = list(chosen)
         self._names = list(dict.fromkeys([*self._chosen, *names])) if several else list(names)
+        self._listed: list[str] = []
         self._several = several
         self._titles = titles or {}
         self._check = check
@@ -211,13 +187,17 @@ class Choose(Prompt[list[str]]):
                 pass
             else:
                 names.append(typed)
-        self.query_one(RowGrid).show(Choices(names, self._chosen, self._titles, several=self._several))
+        self._listed = names
+        self.query_one(RowGrid).show(CellRows(["", " " * LEAST_WIDTH], [self._cells(name) for name in names]))
+
+    def _cells(self, name: str) -> list[Cell]:
+        ticked, title = name in self._chosen, clean(self._titles.get(name, name))
+        return [Cell("✓" if ticked else " ", "good"), Cell(title, "strong" if ticked else "")]
 
     @property
     def _current(self) -> str | None:
-        grid = self.query_one(RowGrid)
-        names = grid.source.names if isinstance(grid.source, Choices) else []
-        return names[grid.cursor_row] if grid.cursor_row < len(names) else None
+        row = self.query_one(RowGrid).cursor_row
+        return self._listed[row] if row < len(self._listed) else None
 
     @on(Input.Changed)
     def _narrow(self, event: Input.Changed) -> None:
@@ -257,9 +237,8 @@ class Choose(Prompt[list[str]]):
         self._chosen.insert(to, self._chosen.pop(at))
         self._names = list(dict.fromkeys([*self._chosen, *self._names]))
         self._list()
-        grid = self.query_one(RowGrid)
-        if isinstance(grid.source, Choices) and name in grid.source.names:
-            grid.move_to(row=grid.source.names.index(name))
+        if name in self._listed:
+            self.query_one(RowGrid).move_to(row=self._listed.index(name))
 
     def action_reset(self) -> None:
         self.dismiss([])

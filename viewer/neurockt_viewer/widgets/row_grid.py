@@ -20,7 +20,7 @@ from textual.strip import Strip
 
 from neurockt_viewer.charts import palette
 from neurockt_viewer.widgets.drawn_cells import GAP, Drawn, fill, joined
-from neurockt_viewer.widgets.row_source import Cell, NoRows, RowSource
+from neurockt_viewer.widgets.row_source import Cell, CellRows, RowSource
 
 
 class RowGrid(ScrollView, can_focus=True):
@@ -94,7 +94,7 @@ class RowGrid(ScrollView, can_focus=True):
             cell_cursor: whether the cell under the cursor is highlighted within its row.
         """
         super().__init__(**options)
-        self.source: RowSource = NoRows()
+        self.source: RowSource = CellRows([], [])
         self.cursor_row = 0
         self.cursor_column = 0
         self.frozen = 0

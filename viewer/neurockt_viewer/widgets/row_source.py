@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
+
+from neurockt.formatting import display_width
 
 WIDEST_COLUMN: Final = 60
 """A column is cut at this; what the cursor is on is shown whole elsewhere."""
@@ -50,16 +52,27 @@ class RowSource(Protocol):
         """Called with what is on the screen, so that it is read."""
 
 
-class NoRows:
-    """A source of nothing."""
+class CellRows:
+    """Rows of cells that are all in memory, each column as wide as what it holds."""
 
-    columns: Sequence[Column] = ()
+    def __init__(self, titles: Sequence[str], rows: Sequence[Sequence[Cell]], *, right: Collection[int] = ()) -> None:
+        """``titles`` are clean; ``right`` has the indices of the columns aligned to the right, as numbers are."""
+        self.rows = rows
+        self.columns = [
+            Column(
+                title,
+                title,
+                min(WIDEST_COLUMN, max([display_width(title), *(display_width(row[at].text) for row in rows)])),
+                right=at in right,
+            )
+            for at, title in enumerate(titles)
+        ]
 
     def __len__(self) -> int:
-        return 0
+        return len(self.rows)
 
-    def cells(self, row: int, columns: range) -> Sequence[Cell] | None:
-        return None
+    def cells(self, row: int, columns: range) -> Sequence[Cell]:
+        return self.rows[row][columns.start : columns.stop]
 
     def want(self, rows: range, columns: range) -> None:
-        """There is nothing to read."""
+        """All rows are in memory."""
