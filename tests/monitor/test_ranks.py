@@ -147,7 +147,7 @@ def test_wrong_words_are_refused_at_once() -> None:
     """reduce= and ranks= take their few words, and not each other."""
     with pytest.raises(UsageError, match="mean, sum, min, max"):
         Recorder(reduce="average")  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="'first' nor 'all'"):
+    with pytest.raises(UsageError, match="'first' or 'all'"):
         Recorder(ranks="each")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="leave out reduce="):
         Recorder(ranks="all", reduce="mean")
