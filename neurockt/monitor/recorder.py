@@ -10,15 +10,15 @@ from operator import index
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
+from weakref import WeakValueDictionary
 
 from neurockt.errors import UsageError
 from neurockt.monitor.capture.block import Block, Gate, ValidationBlock
 from neurockt.monitor.capture.mean import Aggregator
 from neurockt.monitor.config import Config
-from neurockt.monitor.lifetime.copies import reduced, remember
 from neurockt.monitor.lifetime.destination import Destination
+from neurockt.monitor.lifetime.faults import TablePrinter
 from neurockt.monitor.lifetime.session import Session
-from neurockt.monitor.lifetime.table_printer import TablePrinter
 from neurockt.monitor.names import check_run_id, new_run_id
 from neurockt.monitor.ranks.place import Recording, Reduction, check_ranks
 from neurockt.run_info import RunInfo
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 
 _numbers: Final = count(1)
 """Numbers the recorders of this process."""
+_PROCESS: Final = os.urandom(16)
+"""Distinguishes pickles made by this process from others."""
+_recorders: Final[WeakValueDictionary[int, Recorder]] = WeakValueDictionary()
+"""Those of this process, by their id, so that a pickle finds its own again."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -120,7 +124,7 @@ class Recorder:
         printer = None if quiet else TablePrinter(session.faults)
         self._steps = Block(session, gate, session.steps)
         self._epochs = ValidationBlock(session, gate, session.epochs, session.steps, printer)
-        remember(self)
+        _recorders[id(self)] = self
 
     @property
     def run_dir(self) -> Path:
@@ -247,7 +251,18 @@ class Recorder:
 
     def __reduce__(self) -> tuple[Callable[..., Recorder], tuple[Any, ...]]:
         """A pickled model keeps recording in the process that records the run, and records nothing elsewhere."""
-        return reduced(self, Recorder, self._session.destination.run_dir)
+        run_dir = self._session.destination.run_dir
+        return _unpickled, (_PROCESS, id(self), run_dir.parent, run_dir.name)
+
+
+def _unpickled(process: bytes, key: int, root: Path, run_id: str) -> Recorder:
+    """The recorder that was pickled, or one for the same run that records nothing."""
+    known = _recorders.get(key) if process == _PROCESS else None
+    if known is not None:
+        return known
+    recorder = Recorder(root)
+    recorder._session.record_elsewhere(run_id)
+    return recorder
 
 
 def _one_of(train: bool | None, training: bool | None) -> bool:

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 from neurockt.errors import UsageError
 from neurockt.monitor.capture.collectors import Cell, Collector, ValueCollector
-from neurockt.monitor.capture.compiling import leave_uncompiled
 from neurockt.monitor.capture.mean import Aggregator
 from neurockt.monitor.capture.torchmetrics import is_torchmetric
-from neurockt.monitor.capture.wrap import recorded
+from neurockt.monitor.capture.wrap import leave_uncompiled, recorded
 from neurockt.monitor.names import check_metric_name
 from neurockt.store.journal.records import NO_ROW, NULL
 

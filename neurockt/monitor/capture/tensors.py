@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 
 from neurockt.errors import UsageError
 from neurockt.formatting import clean
@@ -15,13 +15,6 @@ from neurockt.formatting import clean
 NUMERIC_KINDS: Final = "biuf"
 """Of numpy's kinds of types, those of real numbers."""
 BIG: Final = 10**18
-
-
-class Arrival(Protocol):
-    def ready(self) -> bool:
-        """Whether the number has arrived; never waits."""
-
-    def wait(self) -> float: ...
 
 
 class Partial(NamedTuple):
@@ -133,7 +126,9 @@ def number(value: Any) -> float | Arrival:
         return part
     if part.elements != 1:
         raise UsageError(f"expected one number, got {describe(value)}; reduce it, with .mean() for example")
-    return arrival_of(part.total) if is_tensor(part.total) else float(part.total)
+    if is_on_cuda(part.total):
+        return Arrival(part.total)
+    return float(part.total)  # other devices have no asynchronous copy: torch waits for them
 
 
 def describe(value: Any) -> str:
@@ -155,24 +150,6 @@ def describe(value: Any) -> str:
 def error_line(error: Exception) -> str:
     """Type and first line of an error; those of torch have dozens."""
     return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
-
-
-def arrival_of(tensor: Any) -> Arrival:
-    """Start copying a one-element tensor from its device, without waiting for the device."""
-    if tensor.device.type == "cuda":
-        return _CudaArrival(tensor)
-    return _Immediate(float(tensor.item()))  # this device has no asynchronous copy: torch waits for it
-
-
-class _Immediate:
-    def __init__(self, value: float) -> None:
-        self._value = value
-
-    def ready(self) -> bool:
-        return True
-
-    def wait(self) -> float:
-        return self._value
 
 
 class _Landings:
@@ -200,8 +177,8 @@ class _Landings:
 _landings: Final = _Landings()
 
 
-class _CudaArrival:
-    """Copied into pinned memory after the work that computes it; an event reports when it has arrived."""
+class Arrival:
+    """A number on its way from a CUDA device: copied into pinned memory after the work that computes it."""
 
     def __init__(self, tensor: Any) -> None:
         cuda = sys.modules["torch"].cuda
@@ -214,6 +191,7 @@ class _CudaArrival:
             self._event.record()
 
     def ready(self) -> bool:
+        """Whether the number has arrived; never waits."""
         return not is_capturing() and bool(self._event.query())  # a query would break the capture
 
     def wait(self) -> float:

@@ -6,6 +6,7 @@ Packing and unpacking ``*args, **kwargs`` at each call would cost more than all 
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
@@ -69,3 +70,22 @@ def _parameters(function: Callable[..., Any]) -> tuple[str, str, dict[str, Any]]
         else:
             declared.append(parameter.name)
     return ", ".join(declared), ", ".join(parameter.name for parameter in parameters), defaults
+
+
+def leave_uncompiled(function: Any) -> None:
+    """Have ``torch.compile`` run this function and all that it calls uncompiled.
+
+    Compiled, it would be compiled again for each state of a block. Left out, it costs one graph break per decorated
+    call, and the code before and after it stays compiled. ``torch.compiler.disable`` does the same with a wrapper, and
+    loads the compiler, which takes seconds.
+    """
+    torch = sys.modules.get("torch")
+    frames: Any = getattr(getattr(getattr(torch, "_C", None), "_dynamo", None), "eval_frame", None)
+    if hasattr(frames, "set_code_exec_strategy"):
+        skip = frames._FrameAction.SKIP
+        frames.set_code_exec_strategy(function.__code__, frames._FrameExecStrategy(skip, skip))
+    elif hasattr(frames, "skip_code"):  # before torch 2.7
+        frames.skip_code(function.__code__)
+    else:
+        return
+    function._torchdynamo_disable = True  # a mark that the compiler looks for

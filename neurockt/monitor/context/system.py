@@ -24,7 +24,21 @@ def system_reader() -> Callable[[], dict[str, float]] | None:
     Imports what it needs now, since a later import would delay the training loop.
     """
     psutil, nvml = _import_psutil(), import_nvml()
-    return _Reader(psutil, nvml).read if psutil or nvml else None
+    host: _Host | None = None
+    gpus: Gpus | None = None
+
+    def read() -> dict[str, float]:
+        nonlocal host, gpus
+        found = {}
+        if psutil is not None:
+            host = host or _Host(psutil)  # keeps its last reading: processor load is a difference of two
+            found.update(host.read())
+        if nvml is not None:
+            gpus = gpus or Gpus(nvml)
+            found.update(gpus.measures())
+        return found
+
+    return read if psutil or nvml else None
 
 
 def check_seconds(seconds: float | None) -> float | None:
@@ -44,25 +58,6 @@ def _import_psutil() -> ModuleType | None:
     except Exception:  # a broken one counts as absent
         return None
     return psutil  # type: ignore[no-any-return]
-
-
-class _Reader:
-    """Keeps the last reading: processor load is a difference of two."""
-
-    def __init__(self, psutil: ModuleType | None, nvml: ModuleType | None) -> None:
-        self._psutil, self._nvml = psutil, nvml
-        self._host: _Host | None = None
-        self._gpus: Gpus | None = None
-
-    def read(self) -> dict[str, float]:
-        found = {}
-        if self._psutil is not None:
-            self._host = self._host or _Host(self._psutil)
-            found.update(self._host.read())
-        if self._nvml is not None:
-            self._gpus = self._gpus or Gpus(self._nvml)
-            found.update(self._gpus.measures())
-        return found
 
 
 class _Host:

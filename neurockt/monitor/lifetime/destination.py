@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -12,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neurockt.errors import NeurocktError, RunInUse, UsageError
-from neurockt.monitor.lifetime.copies import is_child
 from neurockt.monitor.names import new_run_id
 from neurockt.run_info import RunInfo
 from neurockt.store.base.layout import TableName, rank_path
@@ -138,6 +138,12 @@ class Destination:
                 if self.takeover is None:
                     _remove_beginning_of(info.path)
                 raise
+
+
+def is_child() -> bool:
+    """Whether multiprocessing started this process."""
+    process = sys.modules.get("multiprocessing.process")
+    return process is not None and process.parent_process() is not None
 
 
 def _remove_beginning_of(path: Path) -> None:

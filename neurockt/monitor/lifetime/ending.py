@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from neurockt.monitor.lifetime import signals
-from neurockt.monitor.lifetime.copies import is_child
+from neurockt.monitor.lifetime.destination import is_child
 from neurockt.run_info import Failure, State
 from neurockt.store.owner.process import oom_kills
 

@@ -1,4 +1,4 @@
-"""Faults of the instrumentation: one warning of each kind, and training goes on; under pytest they raise."""
+"""What a recorder prints: its table, lines of its own, and one warning of each kind of fault."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from contextlib import suppress
 from typing import Any
 
 from neurockt.errors import NeurocktWarning
-from neurockt.formatting import clean
+from neurockt.formatting import clean, table_header, table_row
+from neurockt.store.journal.records import is_null
 
 
 def write_line(stream: Any, text: str) -> None:
@@ -32,6 +33,8 @@ def print_to_stderr(message: str) -> None:
 
 
 class Faults:
+    """Faults of the instrumentation: one warning of each kind, and training goes on; under pytest they raise."""
+
     def __init__(self) -> None:
         self._reported: set[str] = set()
         self._kept: BaseException | None = None
@@ -63,6 +66,24 @@ class Faults:
     def raise_kept(self) -> None:
         if self._kept is not None:
             raise self._kept
+
+
+class TablePrinter:
+    """Prints rows as they end; the header first, and again when the columns change."""
+
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
+        self._header: str | None = None
+
+    def __call__(self, columns: tuple[str, ...], row: list[float]) -> None:
+        values = [None if is_null(cell) else cell for cell in row]
+        header = table_header(columns)
+        lines = [table_row(columns, values)] if header == self._header else [header, table_row(columns, values)]
+        self._header = header
+        try:
+            write_line(sys.stdout, "\n".join(lines))
+        except Exception as error:
+            self._faults.report("cannot print the table", error)
 
 
 def _is_under_pytest() -> bool:

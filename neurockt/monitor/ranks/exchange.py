@@ -12,7 +12,6 @@ import json
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -49,12 +48,8 @@ class MetricCalls(NamedTuple):
     """Whether it can be computed although some ranks did not call it: its states are sums or extremes."""
 
 
-@dataclass(frozen=True)
-class Outcome:
-    values: Mapping[str, float]
-    """The reduced columns; ``NULL`` where no rank had a value."""
-    to_compute: Sequence[str]
-    """The metrics that every rank now computes, in this order."""
+Outcome = tuple[Mapping[str, float], Sequence[str]]
+"""The reduced columns, ``NULL`` where no rank had a value; and the metrics that every rank now computes, in order."""
 
 
 class _Layout(NamedTuple):
@@ -82,7 +77,7 @@ class Together:
         Raises UsageError if another rank has ended a block of the other table.
         """
         if not self._meet(table, distributed):
-            return Outcome({}, ())
+            return {}, ()
         own = _Layout(table, tuple(sorted(shares)), tuple(sorted(calls)))
         try:
             while True:
@@ -98,16 +93,14 @@ class Together:
                 f"rank {self._place.rank} could not exchange {table} with the other ranks, whose columns are null "
                 f"({type(error).__name__}: {str(error).partition(chr(10))[0]})"
             )
-            return Outcome({}, ())
+            return {}, ()
 
     # The first time: does every rank arrive?
 
     def _meet(self, table: TableName, distributed: Any) -> bool:
         failed = self._met.get(table, 0)
-        if failed is None:
-            return True
-        store = default_store(distributed)
-        if store is None:
+        store = default_store(distributed) if failed is not None else None
+        if failed is None or store is None:
             self._met[table] = None
             return True
         if failed >= MEETINGS:
@@ -202,7 +195,7 @@ class Together:
                 )
             elif called:
                 to_compute.append(name)
-        return Outcome(values, to_compute)
+        return values, to_compute
 
     def _compare(self, own: _Layout, distributed: Any) -> _Layout:
         """What all ranks exchange from here on, because they differ."""

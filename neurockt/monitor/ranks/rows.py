@@ -60,14 +60,14 @@ class OverRanks:
                 mistakes.update((name, mistake) for mistake in found)
             elif self.writes:
                 add(name, partial(_alone, collector, cell))
-        outcome = Outcome({}, ())
+        outcome: Outcome = {}, ()
         if distributed is not None and (self.reduces or calls):
             outcome = self._together.exchange(table, shares, calls, distributed)
-        for name in outcome.to_compute:
+        for name in outcome[1]:
             metric = collectors[name]
             assert isinstance(metric, MetricCollector)
             add(name, partial(metric.take, over_all=True))
-        cells.update(outcome.values)
+        cells.update(outcome[0])
         columns = [column for collector in collectors.values() for column in collector.columns]
         return [cells.get(column, NULL) for column in columns], mistakes
 

@@ -18,15 +18,8 @@ from neurockt.store.base.layout import DEFAULT_ROOT, ROOT_VARIABLE
 ONLINE: Final = "online"
 OFFLINE: Final = "offline"
 DISABLED: Final = "disabled"
-MODES: Final = {
-    ONLINE: ONLINE,
-    OFFLINE: OFFLINE,
-    DISABLED: DISABLED,
-    "run": ONLINE,
-    "dryrun": OFFLINE,
-    "shared": ONLINE,
-}
-"""The mode by the user's word for it, which may be one of W&B's older ones."""
+OTHER_WORDS: Final = {"run": ONLINE, "dryrun": OFFLINE, "shared": ONLINE}
+"""The mode by W&B's older words for it."""
 RESUME: Final = ("allow", "must", "auto", "never")
 
 SETTINGS: Final = {
@@ -83,9 +76,10 @@ class Wanted:
 
         is_off = os.environ.get("WANDB_DISABLED", "").lower() in ("true", "1", "yes")
         mode = wanted("mode") or (DISABLED if is_off else ONLINE)
-        if mode not in MODES:
+        mode = OTHER_WORDS.get(mode, mode)
+        if mode not in (ONLINE, OFFLINE, DISABLED):
             raise UsageError(f"unknown mode {mode!r}; use 'online', 'offline' or 'disabled'")
-        resume, wanted_id = wanted("resume"), wanted("id")
+        resume, wanted_id, tags = wanted("resume"), wanted("id"), wanted("tags")
         if resume not in (None, True, False, *RESUME):
             raise UsageError(f"unknown resume={resume!r:.60}; use {', '.join(map(repr, RESUME))}, True or False")
         if wanted_id is not None and not isinstance(wanted_id, str):
@@ -94,15 +88,10 @@ class Wanted:
         variables = {"WANDB_BASE_URL": given.get("base_url"), "WANDB_API_KEY": given.get("api_key")}
         seconds = given.get("finish_timeout")
         return cls(
-            mode=MODES[mode],
-            entity=wanted("entity"),
-            project=wanted("project"),
-            name=wanted("name"),
+            mode=mode,
             id=wanted_id,
-            tags=_tags(wanted("tags")),
-            notes=wanted("notes"),
-            group=wanted("group"),
-            job_type=wanted("job_type"),
+            tags=(tags,) if isinstance(tags, str) else tuple(tags or ()),
+            **{name: wanted(name) for name in ("entity", "project", "name", "notes", "group", "job_type")},
             root=_root(arguments["dir"] or given.get("root_dir")),
             directory=_directory(wanted_id) if goes_on else None,
             finish_seconds=float(seconds) if seconds else None,
@@ -149,10 +138,6 @@ def _given(settings: Any) -> Mapping[str, Any]:
     if names is None:
         raise UsageError(f"settings must be a wandb.Settings or a dict, not {type(settings).__name__}")
     return {name: getattr(settings, name) for name in names}
-
-
-def _tags(tags: Any) -> tuple[str, ...]:
-    return (tags,) if isinstance(tags, str) else tuple(tags or ())
 
 
 def _root(directory: str | os.PathLike[str] | None) -> str | os.PathLike[str] | None:
