@@ -78,7 +78,7 @@ async def shown(
 ) -> AsyncIterator[tuple[Pilot[None], TableView]]:
     app = Screen(path, table, live=live)
     async with app.run_test(size=size) as pilot:
-        app.view.focus_rows()
+        app.view.grid.focus()
         await until(lambda: app.view.rows is not None and not reading(app.view))
         await pilot.pause()
         yield pilot, app.view

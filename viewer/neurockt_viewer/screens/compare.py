@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -13,7 +12,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Vertical
 from textual.content import Content
-from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Static
 
@@ -58,15 +56,6 @@ class CompareScreen(Screen[None]):
         Binding("y", "copy", "Copy cell", show=False),
         Binding("escape,backspace", "leave", "Runs"),
     ]
-
-    @dataclass
-    class Known(Message):
-        """The runs as they are now."""
-
-        infos: list[RunInfo]
-
-        def can_replace(self, message: Message) -> bool:
-            return isinstance(message, CompareScreen.Known)
 
     def __init__(self, slots: Mapping[Path, int]) -> None:
         """Compare.
@@ -122,12 +111,11 @@ class CompareScreen(Screen[None]):
                 failed = True
         if infos != self._latest:
             self._latest = infos
-            self.post_message(self.Known([infos[path] for path in self._slots if path in infos]))
+            self.call_later(self._show_infos, [infos[path] for path in self._slots if path in infos])
         return INFO_SECONDS if failed or any(info.state == "running" for info in infos.values()) else None
 
-    @on(Known)
-    def _show_known(self, message: Known) -> None:
-        self._infos = message.infos
+    def _show_infos(self, infos: list[RunInfo]) -> None:
+        self._infos = infos
         self._show_title()
         self._fill_metrics()
         self._fill_config()

@@ -58,12 +58,6 @@ class RunScreen(Screen[None]):
         def can_replace(self, message: Message) -> bool:
             return isinstance(message, RunScreen.InfoRead)
 
-    @dataclass
-    class InfoLost(Message):
-        """The run cannot be read; or it can again, and there is nothing to report."""
-
-        why: str
-
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._path = path
@@ -102,7 +96,7 @@ class RunScreen(Screen[None]):
     # The state of the run
 
     def _follow(self) -> None:
-        background.repeat(self._read, self._wake, lambda why: self.post_message(self.InfoLost(why)))
+        background.repeat(self._read, self._wake, lambda why: self.call_later(self._show_error, why))
 
     def _read(self) -> float:
         shown = self._shown
@@ -140,11 +134,10 @@ class RunScreen(Screen[None]):
                 bar.note(index, f"{table.rows:,}")
         self._show_title()
 
-    @on(InfoLost)
-    def _show_error(self, message: InfoLost) -> None:
+    def _show_error(self, why: str) -> None:
         line = self.query_one("#problem", Static)
-        line.update(Content(message.why))
-        line.display = bool(message.why)
+        line.update(Content(why))
+        line.display = bool(why)
 
     def _show_title(self) -> None:
         info = self._info
@@ -227,7 +220,7 @@ class RunScreen(Screen[None]):
         from neurockt_viewer.widgets.table_view import TableView
 
         if isinstance(tab, TableView):
-            tab.focus_rows()
+            tab.grid.focus()
         elif isinstance(tab, InfoView):
             self._show_info(tab)
             tab.focus()

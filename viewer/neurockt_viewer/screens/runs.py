@@ -73,19 +73,13 @@ class RunsScreen(Screen[None]):
         def can_replace(self, message: Message) -> bool:
             return isinstance(message, RunsScreen.Listed)
 
-    @dataclass
-    class ListingFailed(Message):
-        """The directory cannot be listed; or it can again, and there is nothing to report."""
-
-        why: str
-
     def __init__(self, root: Path, settings: Settings) -> None:
         super().__init__()
         self._root = root
         self._watch = DirectoryWatch(
             root,
             lambda listing: self.post_message(self.Listed(listing)),
-            lambda why: self.post_message(self.ListingFailed(why)),
+            lambda why: self.call_later(self._show_error, why),
         )
         self._settings = settings
         self._runs: list[RunInfo] = []
@@ -143,9 +137,8 @@ class RunsScreen(Screen[None]):
         self._arrange()
         self._watch.drawing = time.monotonic() - begun
 
-    @on(ListingFailed)
-    def _show_error(self, message: ListingFailed) -> None:
-        self._error = message.why
+    def _show_error(self, why: str) -> None:
+        self._error = why
         self._show_title()
 
     # Arranging

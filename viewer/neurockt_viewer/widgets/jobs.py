@@ -42,6 +42,7 @@ class Job:
             return None
 
     def _report(self, done: float) -> bool:
-        self.done = done
-        self.on_progress()
+        before, self.done = self.done, done
+        if f"{done:.0%}" != f"{before:.0%}":
+            self.on_progress()
         return not self.stopped

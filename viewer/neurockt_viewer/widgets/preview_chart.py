@@ -7,13 +7,12 @@ Parquet footers hold.
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from textual import on, work
+from textual import work
 from textual.containers import Vertical
-from textual.message import Message
 from textual.worker import get_current_worker
 
 from neurockt.errors import NeurocktError
@@ -35,11 +34,6 @@ class PreviewChart(Vertical):
     DEFAULT_CSS = """
     PreviewChart { height: 14; padding: 1 0 0 0; }
     """
-
-    @dataclass
-    class Read(Message):
-        path: Path
-        lines: list[Line]
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -88,19 +82,17 @@ class PreviewChart(Vertical):
             except (NeurocktError, OSError):
                 return  # the run's own screen shows why
         if not worker.is_cancelled:
-            self.post_message(self.Read(path, lines))
+            self.call_later(self._draw, path, lines)
 
-    @on(Read)
-    def _draw(self, message: Read) -> None:
+    def _draw(self, path: Path, lines: list[Line]) -> None:
         from neurockt_viewer.widgets.chart import Chart
 
-        message.stop()
-        if message.path != self._wanted:
+        if path != self._wanted:
             return
         shown = self.query(Chart)
         if shown:
-            shown.first().show(message.lines)
+            shown.first().show(lines)
         else:
-            chart = Chart(lines=message.lines)
+            chart = Chart(lines=lines)
             chart.can_focus = False
             self.mount(chart)

@@ -24,7 +24,6 @@ from neurockt_viewer.widgets.jobs import Find, Job, Report
 from neurockt_viewer.widgets.prompts import Ask
 from neurockt_viewer.widgets.row_grid import RowGrid
 from neurockt_viewer.widgets.table_status import about_cursor
-from neurockt_viewer.widgets.target import parse_target
 
 if TYPE_CHECKING:
     from neurockt.store import Groups, RowReader, TableName
@@ -59,43 +58,6 @@ class TableView(Vertical):
     ]
 
     @dataclass
-    class Ready(Message):
-        rows: TableRows
-        groups: Groups
-        columns: tuple[str, ...]
-
-    @dataclass
-    class Grew(Message):
-        groups: Groups
-        columns: tuple[str, ...]
-
-        def can_replace(self, message: Message) -> bool:
-            return isinstance(message, TableView.Grew)
-
-    @dataclass
-    class Loaded(Message):
-        def can_replace(self, message: Message) -> bool:
-            return isinstance(message, TableView.Loaded)
-
-    @dataclass
-    class Failed(Message):
-        """The table cannot be read; or it can again, and there is nothing to report."""
-
-        why: str
-
-    @dataclass
-    class Progress(Message):
-        def can_replace(self, message: Message) -> bool:
-            return isinstance(message, TableView.Progress)
-
-    @dataclass
-    class JobDone(Message):
-        """A job has ended; ``then`` is to be done with what it found."""
-
-        job: Job
-        then: Callable[[], None] | None
-
-    @dataclass
     class Counted(Message):
         table: TableName
         rows: int
@@ -110,9 +72,11 @@ class TableView(Vertical):
         self._reading: TableRows | None = None
         self._wake = threading.Event()
         self._job: Job | None = None
+        self._key = "step" if table == "steps" else "epoch"
         self._note = "reading …"
         """What to know of the table, or of the latest job."""
-        self._rows: TableRows | None = None
+        self.rows: TableRows | None = None
+        """None until the table has been opened."""
         self._unseen = 0
 
     def compose(self) -> ComposeResult:
@@ -132,17 +96,6 @@ class TableView(Vertical):
     def grid(self) -> RowGrid:
         return self.query_one(RowGrid)
 
-    @property
-    def rows(self) -> TableRows | None:
-        return self._rows
-
-    @property
-    def _key(self) -> str:
-        return "step" if self._table == "steps" else "epoch"
-
-    def focus_rows(self) -> None:
-        self.grid.focus()
-
     def set_live(self, live: bool) -> None:
         if live != self._live:
             self._live = live
@@ -151,7 +104,7 @@ class TableView(Vertical):
     # The thread that reads
 
     def _follow(self) -> None:
-        background.repeat(self._read, self._wake, lambda why: self.post_message(self.Failed(why)))
+        background.repeat(self._read, self._wake, lambda why: self.call_later(self._show_note, why))
 
     def _read(self) -> float | None:
         if self._reading is None:
@@ -165,9 +118,9 @@ class TableView(Vertical):
         self._was_live = live
         loaded = rows.load()
         if grew:
-            self.post_message(self.Grew(*rows.known))
+            self.call_later(self._grow, rows, *rows.known)
         elif loaded:
-            self.post_message(self.Loaded())
+            self.call_later(self._redraw, rows)
         return max(0.0, due - time.monotonic()) if live else None
 
     def _open_table(self) -> None:
@@ -181,57 +134,42 @@ class TableView(Vertical):
         rows.want(range(begin, min(len(rows), begin + len(FIRST_ROWS))), FIRST_COLUMNS)
         rows.load()
         self._reading, self._looked, self._was_live = rows, time.monotonic(), self._live
-        self.post_message(self.Ready(rows, *rows.known))
+        self.call_later(self._open, rows)
 
-    @on(Ready)
-    def _open(self, message: Ready) -> None:
-        message.stop()
-        self._rows = rows = message.rows
+    def _open(self, rows: TableRows) -> None:
+        self.rows = rows
         rows.on_want = self._wake.set
         self._note = ""
         self.grid.frozen = 1
         self.grid.show(rows, row=len(rows) - 1 if self._live else 0, column=rows.first_metric)
-        self._report_count()
+        self.post_message(self.Counted(self._table, rows.total))
         self._show_status()
 
-    @on(Grew)
-    def _grow(self, message: Grew) -> None:
-        message.stop()
-        rows = self._rows
-        if rows is None:
-            return
-        came, following = message.groups.total - rows.total, self.following
-        rows.update(message.groups, message.columns)
+    def _grow(self, rows: TableRows, groups: Groups, columns: tuple[str, ...]) -> None:
+        new, following = groups.total - rows.total, self.following
+        rows.update(groups, columns)
         if following:
             self.grid.show(rows, row=len(rows) - 1)
         else:
-            self._unseen = max(0, self._unseen + came)
+            self._unseen = max(0, self._unseen + new)
             self.grid.show(rows)
-        self._report_count()
+        self.post_message(self.Counted(self._table, rows.total))
         self._show_status()
 
     @property
     def following(self) -> bool:
         """Whether the cursor stays with the last row as rows are recorded."""
-        return self._live and self._rows is not None and self._rows.order is None and self.grid.at_end
+        return self._live and self.rows is not None and self.rows.order is None and self.grid.at_end
 
-    @on(Loaded)
-    def _redraw(self, message: Loaded) -> None:
-        message.stop()
-        if self._rows is not None and self._rows.lacking:
-            self._rows.lacking = False
+    def _redraw(self, rows: TableRows) -> None:
+        if rows.lacking:
+            rows.lacking = False
             self.grid.refresh()
         self._show_status()
 
-    @on(Failed)
-    def _fail(self, message: Failed) -> None:
-        message.stop()
-        self._note = message.why
+    def _show_note(self, why: str) -> None:
+        self._note = why
         self._show_status()
-
-    def _report_count(self) -> None:
-        if self._rows is not None:
-            self.post_message(self.Counted(self._table, self._rows.total))
 
     # The status line
 
@@ -243,7 +181,7 @@ class TableView(Vertical):
         self._show_status()
 
     def _show_status(self) -> None:
-        rows, grid = self._rows, self.grid
+        rows, grid = self.rows, self.grid
         pieces: list[Content] = []
         if self._job is not None:
             pieces.append(styled(f"{self._job.what} {self._job.done:.0%}, esc stops", "bold $text-warning"))
@@ -262,9 +200,9 @@ class TableView(Vertical):
         if self._job is not None:
             self._job.stopped = True
         self._note = ""
-        self._job = job = Job(what, lambda: self.post_message(self.Progress()))
+        self._job = job = Job(what, lambda: self.call_later(self._show_status))
         self.run_worker(
-            lambda: self.post_message(self.JobDone(job, job.run(self._path, self._table, find))),
+            lambda: self.call_later(self._end_job, job, job.run(self._path, self._table, find)),
             thread=True,
             group="job",
             exclusive=True,
@@ -273,19 +211,13 @@ class TableView(Vertical):
         self._show_status()
         self.refresh_bindings()
 
-    @on(Progress)
-    def _show_progress(self, message: Progress) -> None:
-        message.stop()
-        self._show_status()
-
-    @on(JobDone)
-    def _end_job(self, message: JobDone) -> None:
-        message.stop()
-        if message.job is self._job:
+    def _end_job(self, job: Job, then: Callable[[], None] | None) -> None:
+        """Do what the job found, unless another has begun since."""
+        if job is self._job:
             self._job = None
-            if message.then is not None:
-                message.then()
-            self._note = message.job.error or self._note
+            if then is not None:
+                then()
+            self._note = job.error or self._note
             self._show_status()
             self.refresh_bindings()
 
@@ -301,7 +233,7 @@ class TableView(Vertical):
 
     def action_sort(self) -> None:
         """Sort by the column under the cursor; again, in reverse order."""
-        rows, name = self._rows, self.grid.column_key
+        rows, name = self.rows, self.grid.column_key
         if rows is None or name is None:
             return
         reverse = rows.sorted_by == (name, False)
@@ -315,14 +247,14 @@ class TableView(Vertical):
         self._begin(f"sorting by {clean(name)}", find)
 
     def _show_order(self, name: str | None, reverse: bool, order: Order | None) -> None:
-        rows = self._rows
+        rows = self.rows
         assert rows is not None
         position = None if order is not None or not len(rows) else rows.position(self.grid.cursor_row)
         rows.sort(name, reverse, order)
         self.grid.show(rows, row=0 if position is None else position)
 
     def action_unsort(self) -> None:
-        if self._rows is not None and self._rows.order is not None:
+        if self.rows is not None and self.rows.order is not None:
             self._show_order(None, False, None)
             self._show_status()
 
@@ -333,10 +265,9 @@ class TableView(Vertical):
 
     def action_odd(self, backwards: bool) -> None:
         """Go to the next NaN or infinity in the column."""
-        rows, name = self._rows, self.grid.column_key
-        if rows is None or name in (None, "step", "epoch", "time") or not len(rows):
+        rows, name = self.rows, self.grid.column_key
+        if rows is None or name is None or name in ("step", "epoch", "time") or not len(rows):
             return
-        assert name is not None
         order, row = rows.order, self.grid.cursor_row
 
         def find(reader: RowReader, report: Report) -> Callable[[], None]:
@@ -352,10 +283,9 @@ class TableView(Vertical):
 
     def action_extreme(self, largest: bool) -> None:
         """Go to the smallest or largest value of the column; again, to the next row that has it."""
-        rows, name = self._rows, self.grid.column_key
-        if rows is None or name in (None, "step", "epoch", "time") or not len(rows):
+        rows, name = self.rows, self.grid.column_key
+        if rows is None or name is None or name in ("step", "epoch", "time") or not len(rows):
             return
-        assert name is not None
         position = rows.position(self.grid.cursor_row)
 
         def find(reader: RowReader, report: Report) -> Callable[[], None]:
@@ -374,7 +304,7 @@ class TableView(Vertical):
             self.grid.move_to(row=row)
 
     async def action_jump(self) -> None:
-        if self._rows is None or len(self._rows):
+        if self.rows is None or len(self.rows):
             hint = "a number, or a part of the table such as 50%"
             await self.app.push_screen(Ask(f"go to {self._key}", hint=hint, check=self._jump))
 
@@ -385,7 +315,7 @@ class TableView(Vertical):
             ValueError: it is not a position in the table.
         """
         number, share = parse_target(answer)
-        rows = self._rows
+        rows = self.rows
         if rows is None:
             raise ValueError("the table is still being read; press Enter again")
         row = round(number / 100 * (len(rows) - 1)) if share else rows.row_of_number(int(number))
@@ -402,17 +332,17 @@ class TableView(Vertical):
     # Columns, copy, export
 
     def action_hide(self) -> None:
-        rows, name = self._rows, self.grid.column_key
+        rows, name = self.rows, self.grid.column_key
         if rows is not None and name is not None and len(rows.names) > 1:
             rows.hidden.add(name)
             rows.arrange()
             self.grid.show(rows)
 
     def action_unhide(self) -> None:
-        if self._rows is not None:
-            self._rows.hidden.clear()
-            self._rows.arrange()
-            self.grid.show(self._rows)
+        if self.rows is not None:
+            self.rows.hidden.clear()
+            self.rows.arrange()
+            self.grid.show(self.rows)
 
     def action_freeze(self) -> None:
         """Freeze the columns up to the cursor; again, unfreeze them."""
@@ -423,14 +353,31 @@ class TableView(Vertical):
 
     def action_copy(self) -> None:
         name = self.grid.column_key
-        if self._rows is not None and name is not None and len(self._rows):
-            self.app.copy_to_clipboard(self._rows.value(self.grid.cursor_row, name).replace(",", ""))
+        if self.rows is not None and name is not None and len(self.rows):
+            self.app.copy_to_clipboard(self.rows.value(self.grid.cursor_row, name).replace(",", ""))
             self.notify("value copied", markup=False, timeout=2)
 
     async def action_export(self) -> None:
         from neurockt_viewer.exporting import export, read_table
 
-        if self._rows is not None:
-            names, order = list(self._rows.names), self._rows.order
+        if self.rows is not None:
+            names, order = list(self.rows.names), self.rows.order
             name = f"{self._path.name}-{self._table}"
             await export(self, name, lambda: read_table(self._path, self._table, names, order))
+
+
+def parse_target(text: str) -> tuple[float, bool]:
+    """Where to go: a number, and whether it is a percentage.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    text = text.strip().replace(",", "").replace("_", "")
+    share = text.endswith("%")
+    try:
+        number = float(text.removesuffix("%"))
+    except ValueError:
+        raise ValueError("write a number such as 1200, or 50%") from None
+    if not 0 <= number < 2**63 or (share and number > 100):
+        raise ValueError("that is not in the table")
+    return number, share
