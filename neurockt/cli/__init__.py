@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         warnings.showwarning = lines
         try:
             arguments = _parser(words).parse_args(words)
-            status = cast("int", arguments.run(arguments))
+            status: int = _module(arguments.command).run(arguments)
             _flush(out)
             return status or (FAILED if lines.printed else 0)
         except SystemExit as stop:  # argparse has printed its help, or an error
@@ -110,11 +110,15 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"neurockt {__version__}")
-    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    subparsers = parser.add_subparsers(metavar="COMMAND", dest="command", required=True)
     named = next((word for word in words if not word.startswith("-")), None)
     for command in [named] if named in COMMANDS else COMMANDS:
-        importlib.import_module(f"neurockt.cli.{command}").add_parser(subparsers)
+        _module(command).add_parser(subparsers)
     return parser
+
+
+def _module(command: str) -> Any:
+    return importlib.import_module(f"neurockt.cli.{command}")
 
 
 class _WarningLines:

@@ -21,7 +21,6 @@ def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
     parser = parsing.add_command(subparsers, "demo", "train a small model and record it", _EXAMPLE, _DESCRIPTION)
     parser.add_argument("--epochs", metavar="N", type=parsing.count, default=EPOCHS, help=f"default: {EPOCHS}")
     parser.add_argument("--root", metavar="ROOT", help="where to record (default: $NEUROCKT_DIR, else runs)")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -46,7 +46,6 @@ def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
     parser.add_argument("--columns", metavar="NAMES", help="only these, in this order, separated by commas")
     parser.add_argument("-o", "--output", metavar="FILE", help="where to write (default: stdout)")
     parser.add_argument("--force", action="store_true", help="replace FILE if it exists")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

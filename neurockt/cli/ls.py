@@ -51,7 +51,6 @@ def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
         "-n", "--limit", metavar="N", type=parsing.count, help="show N runs (the newest, or with --sort the first)"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -78,7 +78,6 @@ def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
         help="how long to repeat a request while the server does not answer (default: 120)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.set_defaults(run=run)
 
 
 def _seconds(text: str) -> float:

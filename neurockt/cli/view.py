@@ -21,7 +21,6 @@ def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "path", metavar="PATH", nargs="?", help="a directory of runs, or one run (default: $NEUROCKT_DIR, else runs)"
     )
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

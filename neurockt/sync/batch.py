@@ -6,6 +6,7 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -19,37 +20,27 @@ TURN_ROWS: Final = 200_000
 """Rows that one run may send in a pass of ``--watch`` while others wait."""
 
 
+@dataclass
 class Batch:
-    """The runs below some paths. Each pass looks for them again, over the same connections."""
+    """Uploads the runs below some paths. Each pass looks for them again, over the same connections."""
 
-    def __init__(
-        self,
-        paths: Sequence[Path],
-        client: Client,
-        entity: str,
-        options: Options,
-        *,
-        jobs: int = 1,
-        on_begin: Callable[[int], None] = lambda total: None,
-        on_rows: Callable[[Path, str, int, int], None] = lambda path, label, done, total: None,
-        on_outcome: Callable[[Outcome], None] = lambda outcome: None,
-    ) -> None:
-        """Upload ``jobs`` runs at a time; ``on_rows`` and ``on_outcome`` are called from several threads."""
-        self._paths = list(paths)
-        self._client = client
-        self._entity = entity
-        self._options = options
-        self._jobs = jobs
-        self._on_begin = on_begin
-        self._on_rows = on_rows
-        self._on_outcome = on_outcome
-        self._live: dict[Path, Run] = {}  # kept from pass to pass: liveness follows from what was seen before
-        self._unreachable: Unreachable | None = None
+    paths: Sequence[Path]
+    client: Client
+    entity: str
+    options: Options
+    jobs: int = 1
+    """Runs that are uploaded at a time, each in a thread that calls ``on_rows`` and ``on_outcome``."""
+    on_begin: Callable[[int], None] = lambda total: None
+    on_rows: Callable[[Path, str, int, int], None] = lambda path, label, done, total: None
+    on_outcome: Callable[[Outcome], None] = lambda outcome: None
+    _live: dict[Path, Run] = field(default_factory=dict)
+    """Kept from pass to pass: liveness follows from what was seen before."""
+    _unreachable: Unreachable | None = None
 
     def sync(self) -> list[Outcome]:
         """Sync each run once; gives the outcome of each, in the order of the paths."""
         paths, failed = self._find()
-        self._on_begin(len(paths))
+        self.on_begin(len(paths))
         self._unreachable = None
         outcomes: dict[Path, Outcome] = {}
         waiting: queue.SimpleQueue[Path] = queue.SimpleQueue()
@@ -58,19 +49,19 @@ class Batch:
 
         def work() -> None:
             with suppress(queue.Empty):
-                while not self._client.stopped.is_set():
+                while not self.client.stopped.is_set():
                     path = waiting.get_nowait()
                     outcomes[path] = outcome = self._sync_one(path)
-                    self._on_outcome(outcome)
+                    self.on_outcome(outcome)
 
-        threads = [threading.Thread(target=work, daemon=True) for _ in range(max(1, min(self._jobs, len(paths))))]
+        threads = [threading.Thread(target=work, daemon=True) for _ in range(max(1, min(self.jobs, len(paths))))]
         for thread in threads:
             thread.start()
         try:
             for thread in threads:
                 thread.join()
         except BaseException:
-            self._client.stopped.set()
+            self.client.stopped.set()
             raise
         self._live = {path: run for path, run in self._live.items() if path in outcomes}
         return [*(outcomes[path] for path in paths if path in outcomes), *failed]
@@ -78,7 +69,7 @@ class Batch:
     def _find(self) -> tuple[list[Path], list[Outcome]]:
         found: dict[Path, None] = {}
         failed = []
-        for path in self._paths:
+        for path in self.paths:
             try:
                 paths = run_paths(path)
                 if not paths and path.joinpath("steps").is_dir():
@@ -94,9 +85,7 @@ class Batch:
             if self._unreachable is not None:
                 raise self._unreachable
             run = self._live.get(path) or open_run(path)
-            upload = Upload(
-                run, self._client, self._entity, self._options, lambda *rows: self._on_rows(path, label, *rows)
-            )
+            upload = Upload(run, self.client, self.entity, self.options, lambda *rows: self.on_rows(path, label, *rows))
             name, label = upload.info.id, upload.info.label
             if upload.is_live:
                 self._live[path] = run

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from neurockt.errors import SyncFailed
@@ -26,28 +27,18 @@ Report = Callable[[int, int], None]
 """Called with the number of rows sent so far, and of all rows."""
 
 
+@dataclass
 class Sending:
-    def __init__(
-        self,
-        client: Client,
-        project: Project,
-        run_id: str,
-        described: Description,
-        rows: RunRows,
-        system: SystemLines,
-        last: Row | None,
-        report: Report,
-    ) -> None:
-        self.run_id = run_id
-        self.last = last
-        """The last row that the server has, or was sent; None for none."""
-        self.sent = 0
-        self._client = client
-        self._project = project
-        self._described = described
-        self._rows = rows
-        self._system = system
-        self._report = report
+    client: Client
+    project: Project
+    run_id: str
+    described: Description
+    rows: RunRows
+    system: SystemLines
+    last: Row | None
+    """The last row that the server has, or was sent; None for none."""
+    report: Report
+    sent: int = 0
 
     @property
     def end(self) -> Place:
@@ -55,10 +46,10 @@ class Sending:
 
     @property
     def is_all(self) -> bool:
-        return self.end.rows >= self._rows.total
+        return self.end.rows >= self.rows.total
 
     def describe(self) -> None:
-        described = self._described
+        described = self.described
         about = {
             "displayName": described.name,
             "config": json.dumps(wandb_config(described), allow_nan=False),
@@ -68,62 +59,62 @@ class Sending:
             "jobType": described.job_type,
             "host": described.host,
         }
-        self._project.upsert(self.run_id, about)
+        self.project.upsert(self.run_id, about)
 
     def send_rest(self, limit: int | None, samples: int, start: Place | None = None) -> None:
         """Send about ``limit`` rows after ``start``, and what belongs to the end. W&B has the first ``samples``."""
         self._send_rows(start or self.end, limit)
         if self.is_all:
-            for position, lines in self._system.after(samples):
-                self._project.send(self.run_id, position, lines, file=SYSTEM)
+            for position, lines in self.system.after(samples):
+                self.project.send(self.run_id, position, lines, file=SYSTEM)
         self.finish()
 
     def finish(self) -> None:
         """Send the summary; and the exit code, where all rows were sent and the run has ended."""
-        summary = self._described.summary
+        summary = self.described.summary
         if self.end.rows:
             summary = {**summary, "_step": self.end.rows - 1}
-        self._project.send(self.run_id, summary=summary, exit_code=self._described.exit_code if self.is_all else None)
+        self.project.send(self.run_id, summary=summary, exit_code=self.described.exit_code if self.is_all else None)
 
     def prove(self, settle: float) -> ServerRun:
         """The run once the server shows all that was sent. What it lacks is sent again; ``settle`` is in seconds."""
         started = sent_at = time.monotonic()
         resends, pause = 0, FIRST_PAUSE_SECONDS
         line = self.last.line if self.last else None
-        samples = self._system.total if self.is_all else 0
-        exact = self.is_all and self._described.exit_code is not None
+        samples = self.system.total if self.is_all else 0
+        exact = self.is_all and self.described.exit_code is not None
         while True:
-            there = self._project.find(self.run_id)
-            lack = lacking(there, self.end, self._described, line, samples=samples, exact=exact)
+            there = self.project.find(self.run_id)
+            lack = lacking(there, self.end, self.described, line, samples=samples, exact=exact)
             if there is not None and lack is None:
                 return there
             now = time.monotonic()
-            if now - started > settle or self._client.stopped.is_set():
+            if now - started > settle or self.client.stopped.is_set():
                 raise SyncFailed(f"W&B took everything and does not show it: {lack}; the next sync sends it again")
             if now - sent_at > min(RESEND_SECONDS, settle / 4) and resends < RESENDS:
                 self._resend(min(there.rows, there.last_step + 1) if there and not resends else 0)
                 resends, sent_at, pause = resends + 1, time.monotonic(), FIRST_PAUSE_SECONDS
-            self._client.stopped.wait(pause)
+            self.client.stopped.wait(pause)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
     def _resend(self, count: int) -> None:
-        row = self._rows.row(count - 1, START) if count else None
+        row = self.rows.row(count - 1, START) if count else None
         start = row.after if row else START
         self.send_rest(self.end.rows - start.rows, 0, start)
 
     def _send_rows(self, start: Place, limit: int | None) -> None:
-        self._report(start.rows, self._rows.total)
-        for batch in self._rows.after(start) if limit != 0 else ():
+        self.report(start.rows, self.rows.total)
+        for batch in self.rows.after(start) if limit != 0 else ():
             self._put(batch.start, batch.lines)
             self.sent += len(batch.lines)
             self.last = batch.last
-            self._report(self.end.rows, self._rows.total)
+            self.report(self.end.rows, self.rows.total)
             if limit is not None and self.end.rows - start.rows >= limit:
                 break
 
     def _put(self, start: int, lines: list[str]) -> None:
         try:
-            self._project.send(self.run_id, start, lines)
+            self.project.send(self.run_id, start, lines)
         except Refused as error:
             if error.status != TOO_LARGE or len(lines) == 1:
                 raise
