@@ -26,16 +26,12 @@ def clean(text: object, limit: int = LABEL_LIMIT) -> str:
     shown = str(text)
     if len(shown) > limit:
         shown = shown[: limit - 1] + "…"
-    return _HARMFUL.sub(_harmless, shown)
+    return _HARMFUL.sub(lambda found: " " if found[0] == "\t" else _REPLACEMENT, shown)
 
 
 def clean_block(text: str, limit: int = 10_000) -> str:
     """``clean`` for text of several lines, such as a traceback or notes."""
     return "\n".join(clean(line, limit) for line in text[:limit].expandtabs(4).splitlines())
-
-
-def _harmless(found: re.Match[str]) -> str:
-    return " " if found[0] == "\t" else _REPLACEMENT
 
 
 def display_width(text: str) -> int:

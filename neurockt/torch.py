@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from neurockt.errors import MissingExtra, UsageError
@@ -82,32 +83,25 @@ class _Stderr:
         self._stream = sys.stderr
 
     def write(self, text: str) -> None:
-        try:
+        with suppress(Exception):
             self._stream.write(text)
-        except Exception:
-            pass
 
     def flush(self) -> None:
-        try:
+        with suppress(Exception):
             self._stream.flush()
-        except Exception:
-            pass
 
 
 def _tensors(batch: Any) -> list[Tensor]:
     items = [batch] if isinstance(batch, Tensor) else batch
     if not isinstance(items, (list, tuple)) or not all(isinstance(item, Tensor) for item in items):
+        kind = type(batch).__name__
+        if isinstance(batch, (list, tuple)):
+            kind += f" of {', '.join(type(item).__name__ for item in batch)}"
         raise UsageError(
-            f"forward() takes batches that are a tensor, or a list or tuple of tensors, not {_describe(batch)}; "
+            f"forward() takes batches that are a tensor, or a list or tuple of tensors, not a {kind}; "
             "for other batches write the loop yourself"
         )
     return list(items)
-
-
-def _describe(batch: Any) -> str:
-    if isinstance(batch, (list, tuple)):
-        return f"a {type(batch).__name__} of {', '.join(type(item).__name__ for item in batch)}"
-    return f"a {type(batch).__name__}"
 
 
 def _input_count(model: nn.Module) -> int | None:

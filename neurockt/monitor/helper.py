@@ -104,8 +104,8 @@ class _Hook:
         column: str,
         module: Any,
     ) -> None:
-        self._recorder: Callable[[], Recorder | None] = weakref.ref(recorder) if recorder else _nothing
-        self._block: Callable[[], Block | None] = weakref.ref(block) if block else _nothing
+        self._recorder: Callable[[], Recorder | None] = weakref.ref(recorder) if recorder else lambda: None
+        self._block: Callable[[], Block | None] = weakref.ref(block) if block else lambda: None
         self._is_training = block is not None and block.rows.table == "steps"
         self._slot = slot
         self._collector = collector
@@ -131,10 +131,6 @@ class _Hook:
             if isinstance(collector, MetricCollector):
                 output = Output(self._column, None if module is self._module else module, output)
             block.keep(self._slot, collector, output)
-
-
-def _nothing() -> None:
-    return None
 
 
 def _unpickled(recorder: Recorder | None, train: bool, name: str, column: str) -> _Hook:

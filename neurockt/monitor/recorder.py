@@ -162,11 +162,8 @@ class Recorder:
     def __call__(self, train: bool | None = None, training: bool | None = None) -> Block:
         """The block to open: ``with recorder(train=True)`` for one training step, ``train=False`` for one validation.
 
-        Args:
-            train: whether this is training; ``training`` is another name for it.
-
-        Raises:
-            UsageError: neither or both were given. On entering, another block is open or the run has finished.
+        ``training`` is another name for ``train``. Raises UsageError unless one is given; on entering, if another block
+        is open or the run has finished.
         """
         if train is None or training is not None:
             train = _one_of(train, training)
@@ -196,24 +193,17 @@ class Recorder:
         return self._epochs.decorator(name, aggregator)
 
     def resume(self, step: int) -> None:
-        """Continue after this training step, that of the loaded checkpoint; 0 begins again.
+        """Continue after this training step, ``recorder.step`` of the loaded checkpoint; 0 begins again.
 
         Rows that earlier attempts recorded past it are superseded: the first row moves them out of the run's tables.
-        In a new run nothing happens.
-
-        Args:
-            step: what ``recorder.step`` was when the checkpoint was saved.
-
-        Raises:
-            UsageError: this attempt has recorded rows already, or a block is open.
+        In a new run nothing happens. Raises UsageError if this attempt has recorded rows already, or a block is open.
         """
         self._session.resume(index(step))
 
     def finish(self) -> None:
         """Store the rows that wait, seal the run into Parquet, and mark it finished. A second call does nothing.
 
-        Raises:
-            UsageError: a block is open, and no row has been recorded.
+        Raises UsageError if a block is open and no row has been recorded.
         """
         self._session.finish_now()
 

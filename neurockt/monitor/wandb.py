@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterable
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
 from neurockt.errors import MissingExtra, NeurocktWarning
@@ -112,17 +113,16 @@ class WandbRecorder(Recorder):
         self._session.on_created, self._session.on_finished = upload.begin, upload.finish
         if ignored:
             warnings.warn(f"WandbRecorder does nothing about {', '.join(ignored)}", NeurocktWarning, stacklevel=2)
-        if wanted.mode == ONLINE:
-            _check_requests()
+        if wanted.mode == ONLINE and find_spec("requests") is None:
+            raise MissingExtra(
+                "sending a run to W&B needs the package requests: pip install 'neurockt[wandb]'; mode='offline' "
+                "records without it for 'neurockt sync'"
+            )
 
     @property
     def url(self) -> str | None:
         """Where W&B shows the run; None until it does."""
-        return self._uploader.url if self._uploader else None
-
-    @property
-    def _uploader(self) -> Uploader | None:
-        return self._upload.uploader
+        return self._upload.uploader.url if self._upload.uploader else None
 
 
 class _Upload:
@@ -131,7 +131,7 @@ class _Upload:
     def __init__(self, wanted: Wanted, *, quiet: bool, warn: Callable[[str], None]) -> None:
         self.uploader: Uploader | None = None
         self._wanted = wanted
-        self._is_quiet = quiet
+        self._note: Callable[[str], None] = (lambda text: None) if quiet else print_to_stderr
         self._warn = warn
 
     def begin(self, writer: RunWriter) -> None:
@@ -149,17 +149,3 @@ class _Upload:
             is_stopped = ending is not None and ending.state == "preempted"
             seconds = 0.0 if is_stopped else self._wanted.finish_seconds or FINISH_SECONDS
             self.uploader.finish(seconds, self._note)
-
-    def _note(self, text: str) -> None:
-        if not self._is_quiet:
-            print_to_stderr(text)
-
-
-def _check_requests() -> None:
-    from importlib.util import find_spec
-
-    if find_spec("requests") is None:
-        raise MissingExtra(
-            "sending a run to W&B needs the package requests: pip install 'neurockt[wandb]'; mode='offline' records "
-            "without it for 'neurockt sync'"
-        )

@@ -62,7 +62,9 @@ def summed(values: Sequence[float | Partial | NotNumeric]) -> Partial:
     count = 0
     for value in values:
         if isinstance(value, Partial):
-            total = _add(total, value.total)
+            if is_tensor(total) and is_tensor(value.total) and total.device != value.total.device:
+                total = total.to(value.total.device, non_blocking=True)
+            total = total + value.total
             count += value.elements
         elif isinstance(value, NotNumeric):
             raise UsageError(
@@ -73,10 +75,3 @@ def summed(values: Sequence[float | Partial | NotNumeric]) -> Partial:
             total += value
             count += 1
     return Partial(total, count)
-
-
-def _add(total: Any, more: Any) -> Any:
-    """The sum; of two devices, on the second one."""
-    if is_tensor(total) and is_tensor(more) and total.device != more.device:
-        total = total.to(more.device, non_blocking=True)
-    return total + more

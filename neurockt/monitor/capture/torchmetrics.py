@@ -130,7 +130,9 @@ class MetricCollector:
                 mistakes += filter(None, [part.take(found)])
                 cells[part.columns[0]] = found[0]
         row.extend(cells.get(column, NULL) for column in self.columns)
-        return _together(mistakes)
+        if len(mistakes) > 1:
+            return UsageError("; ".join(map(str, mistakes)))
+        return mistakes[0] if mistakes else None
 
     def parts(self, mistakes: list[UsageError]) -> list[ValueCollector]:
         for column, metric in self.members().items():
@@ -200,7 +202,7 @@ class MetricCollector:
         """Within, ``compute()`` does not communicate with other ranks."""
         before = [(metric, metric.distributed_available_fn) for metric in _metrics(self._metric)]
         for metric, _ in before:
-            metric.distributed_available_fn = _not_distributed
+            metric.distributed_available_fn = lambda: False
         try:
             yield
         finally:
@@ -274,11 +276,3 @@ def collecting(mistakes: list[UsageError]) -> Iterator[None]:
         yield
     except UsageError as mistake:
         mistakes.append(mistake)
-
-
-def _together(mistakes: list[UsageError]) -> UsageError | None:
-    return UsageError("; ".join(map(str, mistakes))) if len(mistakes) > 1 else next(iter(mistakes), None)
-
-
-def _not_distributed() -> bool:
-    return False

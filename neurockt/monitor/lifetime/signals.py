@@ -219,13 +219,16 @@ class _Handlers:
                 if message & 0x3F in self._handlers:
                     self._receive(message & 0x3F, message & 0xC0, due, poked)
             for signum in [signum for signum, moment in due.items() if time.monotonic() >= moment]:
-                if signum in poked or not self._poke(signum):
-                    del due[signum]
-                    poked.discard(signum)
-                    self._act_alone(signum)
-                else:
+                fatal = self._handlers[signum].is_fatal() if signum in self._handlers else None
+                if fatal and signum not in poked:
                     poked.add(signum)
                     due[signum] = time.monotonic() + STUCK_SECONDS
+                    signal.pthread_kill(self._main, signum)  # it may be blocked, and another thread got the signal
+                    continue
+                del due[signum]
+                poked.discard(signum)
+                if fatal is not None and not self._dying:
+                    self._act_alone(signum, fatal)
             if any(self._is_replaced(signum) for signum in list(self._handlers)):
                 for listener in list(self.listeners):
                     listener.session.interruptions.defer(self.install)
@@ -245,21 +248,9 @@ class _Handlers:
         else:
             due.setdefault(signum, time.monotonic() + POKE_SECONDS)
 
-    def _poke(self, signum: int) -> bool:
-        """Interrupt the main thread's waiting, in case another thread received the signal."""
-        handler = self._handlers.get(signum)
-        if handler is None or not handler.is_fatal():
-            return False  # the user's handler would be called twice
-        signal.pthread_kill(self._main, signum)
-        return True
-
-    def _act_alone(self, signum: int) -> None:
+    def _act_alone(self, signum: int, fatal: bool) -> None:
         """The main thread is stuck: do what its handler would do."""
-        handler = self._handlers.get(signum)
-        if handler is None or self._dying:
-            return
         _note_signal(signum)
-        fatal = handler.is_fatal()
         self._do(lambda listener: listener.note(), SEAL_SECONDS)
         if fatal and not self._dying:
             ctypes.CDLL(None).signal(signum, 0)  # what signal.signal does, which only the main thread may call
