@@ -52,6 +52,25 @@ def test_an_end_is_told(script: Script, ending: str, status: int, told: tuple[st
     assert "Warning" not in script.stderr
 
 
+def test_a_run_is_sealed_at_exit_where_pandas_is_installed(script: Script, tmp_path: Path) -> None:
+    """pyarrow imports it in some of its functions; while the interpreter exits that fails. Here it always does."""
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules" / "pandas.py").write_text("raise RuntimeError('pandas is imported')\n")
+    text = """
+@recorder.metric("valid")
+def valid(value):
+    return value
+
+train()
+late = recorder.track_scalar("late")(float)
+with recorder(train=True): late(1)
+with recorder(train=False): valid(1.0)
+"""
+    assert script.run(text, PYTHONPATH=str(tmp_path / "modules")) == 0
+    assert script.is_sealed, script.stderr
+    assert "Warning" not in script.stderr
+
+
 def test_the_exception_that_ends_a_training_thread_has_ended_the_run(script: Script) -> None:
     """Though the main thread exits in peace; its message and traceback are kept, and printed as ever."""
     ending = "def body():\n    train()\n    raise ValueError('in a thread')\n"

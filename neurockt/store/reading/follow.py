@@ -55,7 +55,7 @@ class TableFollower:
         except OSError as error:
             self.damaged = [Damage(self._run_dir, unreachable(error), passing=True)]
             self._decoders = {}  # they may be past rows that have not been returned
-            return parts.table_schema((), self._key).empty_table()
+            return parts.empty_table(parts.table_schema((), self._key))
         if len(table):
             self.last = int(arrays.numbers(table[self._key])[-1])
         return table

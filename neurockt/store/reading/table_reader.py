@@ -86,7 +86,7 @@ class TableReader:
             ColumnNotFound: the table has rows, and no such column.
         """
         schema, pieces = self.batches(columns, after=after, until=until)
-        return pa.concat_tables([schema.empty_table(), *pieces])
+        return pa.concat_tables([parts.empty_table(schema), *pieces])
 
     def batches(
         self, columns: Sequence[str] | None = None, *, after: int = 0, until: int | None = None

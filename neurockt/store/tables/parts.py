@@ -46,6 +46,11 @@ def table_schema(columns: Iterable[str], key: str = "step") -> pa.Schema:
     return pa.schema([*fields, *(pa.field(name, _FLOAT) for name in columns)])
 
 
+def empty_table(schema: pa.Schema) -> pa.Table:
+    """One without rows. ``schema.empty_table()`` imports pandas, which a process that exits no longer can."""
+    return pa.Table.from_batches([], schema=schema)
+
+
 def metric_columns(schema: pa.Schema) -> list[str]:
     return [name for name, kind in zip(schema.names, schema.types, strict=True) if kind == _FLOAT]
 
@@ -59,7 +64,7 @@ def rows_to_table(batches: Sequence[Rows], key: str, columns: Sequence[str] | No
     if columns is None:
         columns = list(dict.fromkeys(name for batch in batches for name in batch.columns))
     schema = table_schema(columns, key)
-    return pa.concat_tables([schema.empty_table(), *(_batch_to_table(batch, key, schema) for batch in batches)])
+    return pa.concat_tables([empty_table(schema), *(_batch_to_table(batch, key, schema) for batch in batches)])
 
 
 def _batch_to_table(batch: Rows, key: str, schema: pa.Schema) -> pa.Table:
@@ -244,7 +249,7 @@ def _groups_to_keep(metadata: pq.FileMetaData, size: int, join: bool) -> int:
 
 def _regroup(old: pq.ParquetFile | None, kept: int, new: pa.Table, schema: pa.Schema, size: int) -> Iterator[pa.Table]:
     """The old part's first row groups as they are, then the others and the new rows in full ones."""
-    rest = schema.empty_table()
+    rest = empty_table(schema)
     if old is not None:
         for group in range(old.num_row_groups):
             try:
