@@ -26,11 +26,7 @@ def temporary_path(path: Path) -> Path:
 
 
 def publish(path: Path, write: Callable[[Path], object], *, shared: bool = False) -> None:
-    """Put a file in place atomically; ``write`` fills the temporary path it is given, which is removed where it fails.
-
-    Args:
-        shared: other processes may write the same file at the same time; the last one wins.
-    """
+    """Put a file in place atomically: ``write`` fills a temporary path. The last of several ``shared`` writers wins."""
     temporary = temporary_path(path)
     if shared:
         temporary = temporary.with_name(f"{temporary.stem}.{os.getpid()}-{os.urandom(4).hex()}{layout.TEMPORARY}")
@@ -112,12 +108,7 @@ def read_if_there(path: Path) -> bytes | None:
 
 
 def read_json(path: Path) -> Any:
-    """The document in a file.
-
-    Raises:
-        OSError: as ``read``.
-        ValueError: it is not JSON.
-    """
+    """The document in a file; raises OSError as ``read``, and ValueError where it is not JSON."""
     import msgspec
 
     data = read(path)
@@ -130,11 +121,8 @@ def read_json(path: Path) -> Any:
 def from_json(kind: type[Kind], document: Any, *, strict: bool = True) -> Kind:
     """A dataclass from a document. A field that is missing or of another type is as if it were not there.
 
-    Args:
-        strict: False where a float may be the text ``NaN`` or ``Infinity``.
-
-    Raises:
-        ValueError: a field that has no default is missing or of another type.
+    With ``strict=False`` a float may be the text ``NaN`` or ``Infinity``. Raises ValueError where a field without a
+    default is missing or of another type.
     """
     import msgspec
 

@@ -125,7 +125,6 @@ def _with_text_keys(items: Iterable[tuple[Any, Any]]) -> Iterator[tuple[str, Any
 
 
 def _parts(value: Any) -> Any:
-    """What a value consists of: a mapping or a list, or one value that describes it; everything else its text."""
     if isinstance(value, _NAMED):
         return f"{value.__module__}.{value.__qualname__}"
     if isinstance(value, enum.Enum):
@@ -145,11 +144,7 @@ def _parts(value: Any) -> Any:
 
 
 def _numbers(value: Any) -> Any:
-    """The content of an array or tensor that is not too large.
-
-    Raises:
-        TypeError: it is another kind of value.
-    """
+    """The content of an array or tensor that is not too large; raises TypeError for another kind of value."""
     if getattr(getattr(value, "dtype", None), "kind", "") in ("m", "M"):
         value = value.astype(str)  # as integers, moments would mean nothing
     if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
@@ -200,7 +195,6 @@ def _is_from(module: str, name: str, value: Any) -> bool:
 
 
 def _omegaconf(value: Any) -> dict[Any, Any] | list[Any] | None:
-    """An OmegaConf container as dicts and lists, its interpolations resolved where all of them can be."""
     omegaconf = sys.modules.get("omegaconf")
     if omegaconf is None or not omegaconf.OmegaConf.is_config(value):
         return None
@@ -219,11 +213,7 @@ def number(value: float | None) -> float | str | None:
 
 
 def mapping_of(config: Any) -> dict[str, Any]:
-    """A config as a dict: from a mapping, from an object whose fields ``plain`` knows, from any object with attributes.
-
-    Raises:
-        UsageError: it has none of these, or does not let them be read.
-    """
+    """A config as a dict: from a mapping, or from an object with fields or attributes; else raises UsageError."""
     if config is None:
         return {}
     try:

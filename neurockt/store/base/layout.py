@@ -47,11 +47,7 @@ def default_root() -> Path:
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:
-    """A path that a user has given, with ``~`` replaced by the home directory.
-
-    Raises:
-        UsageError: there is no such home directory.
-    """
+    """A path that a user has given, with ``~`` replaced; raises UsageError where there is no such home directory."""
     try:
         return Path(path).expanduser()
     except RuntimeError:

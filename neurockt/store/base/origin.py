@@ -67,11 +67,7 @@ def origin_path(run_dir: Path, attempt: int) -> Path:
 def store_origin(
     run_dir: Path, attempt: int, capture: Callable[[], tuple[Origin, str | None]], ended: threading.Event
 ) -> None:
-    """Store the origin and the diff that ``capture`` returns; tried again while the disk refuses them.
-
-    Raises:
-        OSError: the disk still refuses them when the run has ended.
-    """
+    """Store what ``capture`` returns; tried again while the disk refuses it, until the run has ended."""
     origin, diff = capture()
     path = origin_path(run_dir, attempt)
     while True:
@@ -89,10 +85,7 @@ def store_origin(
 
 
 def read_origin(run_dir: Path, attempt: int | None = None) -> Origin | None:
-    """Where an attempt came from; by default the latest one. None where that is not known, or cannot be read.
-
-    A field that is missing, or of another type, is as if it were not known.
-    """
+    """Where an attempt came from, by default the latest one; None where that is not known, or cannot be read."""
     path = _find(run_dir, attempt)
     if path is None:
         return None

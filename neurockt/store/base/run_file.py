@@ -80,12 +80,7 @@ def _table_to_json(table: TableSummary) -> dict[str, Any]:
 
 
 def from_json(run_dir: Path, document: Any) -> RunInfo:
-    """The run that a ``run.json`` document describes.
-
-    Raises:
-        ValueError: it describes none.
-        FormatTooNew: a later neurockt wrote it.
-    """
+    """The run that a document describes; raises ValueError where it describes none, or FormatTooNew."""
     version = document.get("format") if isinstance(document, dict) else None
     if not isinstance(version, int):
         raise ValueError("it does not have the fields of a run")

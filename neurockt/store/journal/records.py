@@ -79,22 +79,15 @@ class Rows:
         return self.data[column].astype("int64")
 
 
-def rows_after(batches: Sequence[Rows], number: int) -> list[Rows]:
+def rows_after(batches: Sequence[Rows], number: int, until: int | None = None) -> list[Rows]:
     """The rows numbered above ``number``, each once, where batches of rising numbers may overlap."""
     kept = []
     for batch in batches:
-        data = batch.data[batch.count_until(number) :]
+        data = batch.data[batch.count_until(number) : None if until is None else batch.count_until(until)]
         if len(data):
             number = int(data["number"][-1])
             kept.append(Rows(batch.columns, data))
     return kept
-
-
-def rows_until(batches: Sequence[Rows], number: int | None) -> list[Rows]:
-    if number is None:
-        return list(batches)
-    kept = (Rows(batch.columns, batch.data[: batch.count_until(number)]) for batch in batches)
-    return [batch for batch in kept if len(batch)]
 
 
 def row_dtype(columns: Sequence[str]) -> np.dtype[Any]:

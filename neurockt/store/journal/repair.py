@@ -15,16 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from neurockt.store.journal.journal_file import (
-    JournalEnd,
-    Reading,
-    aside,
-    create,
-    disk_full,
-    is_removed,
-    put_aside,
-    read_at,
-)
+from neurockt.store.journal import journal_file
+from neurockt.store.journal.journal_file import JournalEnd, create, read_at
 from neurockt.store.journal.records import MAGIC, JournalDecoder, columns_record
 
 RETRY_SHARE: Final = 20
@@ -72,8 +64,6 @@ def repair(path: Path, parts: Path, old: int, first: int | None, end: JournalEnd
     """Open the journal at a path again; where it is gone, create it from what the old descriptor still reads.
 
     Args:
-        path: where it belongs, in the run directory itself.
-        parts: the directory of the table's parts; it is created again, too.
         old: the descriptor it was written by, or -1; stays open.
         first: the first number in its header, which no other journal has; None where it was never created.
         end: of a journal of which nothing is left: what the next row to be written fits.
@@ -85,7 +75,7 @@ def repair(path: Path, parts: Path, old: int, first: int | None, end: JournalEnd
     with suppress(OSError):
         content = read_at(old, 0, max(1, os.fstat(old).st_size))
         decoder.feed(content)
-    if not path.parent.is_dir() and not is_removed(old):
+    if not path.parent.is_dir() and not journal_file.is_removed(old):
         # an unmounted file system looks like this: what is written now would be hidden when it is back
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
     parts.mkdir(parents=True, exist_ok=True)
@@ -97,12 +87,10 @@ def repair(path: Path, parts: Path, old: int, first: int | None, end: JournalEnd
 
 
 def _reopen(path: Path, first: int | None) -> Repaired | None:
-    """Open the journal whose first number is ``first`` again, by its name, and cut it after its last sound record.
+    """Open the journal again by its name, and cut it after its last sound record; None where it is missing.
 
     A descriptor may be dead for ever after a failure of the file system (a stale handle) while the name works again.
     The bytes are written once more where they are: after a failed fsync the kernel takes them for stored.
-
-    None where the file is missing; a file that is not this journal is put aside.
     """
     try:
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
@@ -113,14 +101,14 @@ def _reopen(path: Path, first: int | None) -> Repaired | None:
         if decoder.first is None and not decoder.damaged:
             path.unlink()  # its creation was interrupted
         elif decoder.first is None or decoder.first != first:
-            put_aside(path)
+            journal_file.put_aside(path)
         else:
             if decoder.damaged:
-                shutil.copyfile(path, aside(path))
+                shutil.copyfile(path, journal_file.aside(path))
             for start in range(0, decoder.offset, PIECE_BYTES):
                 data = read_at(fd, start, min(PIECE_BYTES, decoder.offset - start))
                 if os.pwrite(fd, data, start) != len(data):
-                    raise disk_full()
+                    raise journal_file.disk_full()
             os.ftruncate(fd, decoder.offset)
             os.lseek(fd, decoder.offset, os.SEEK_SET)
             return Repaired(fd, first, JournalEnd(decoder.columns, decoder.next), decoder.next - 1)
@@ -132,7 +120,7 @@ def _reopen(path: Path, first: int | None) -> Repaired | None:
 
 
 def _decoded(fd: int) -> JournalDecoder:
-    reading = Reading(partial(read_at, fd), verify=True)
+    reading = journal_file.Reading(partial(read_at, fd), verify=True)
     reading.last()
     return reading.decoder
 

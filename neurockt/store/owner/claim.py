@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,21 +28,18 @@ LOOK_SECONDS: Final = 0.1
 BEAT_SECONDS: Final = 5.0
 
 
+@dataclass(frozen=True)
 class Claim:
     """A claim of this process, until it gives it up or is taken for dead."""
 
-    def __init__(self, path: Path, number: int, info: RunInfo) -> None:
-        self.path = path
-        self.number = number
-        """The number of the next attempt."""
-        self.info = info
+    path: Path
+    number: int
+    """The number of the next attempt."""
+    info: RunInfo
+    """The run as it was when it was claimed."""
 
     def check(self) -> None:
-        """Make sure that the claim is still there.
-
-        Raises:
-            RunInUse: another process has taken this one for dead.
-        """
+        """Raise RunInUse if another process has taken this one for dead."""
         if not self.path.exists():
             raise RunInUse(f"{self.info.path}: another process has taken the run over meanwhile")
 
@@ -51,13 +49,11 @@ def claimed(run_dir: Path, hint: str, report: Callable[[str], None] = lambda mes
     """The right to change a dead run, for as long as the ``with`` lasts; ``run.json`` must name its new writer by then.
 
     Args:
-        run_dir: the run directory.
         hint: what to do where a live process writes the run.
         report: called with a message when this has to wait.
 
     Raises:
         RunInUse: a live process writes the run, or has claimed it.
-        RunNotFound, CorruptRun, FormatTooNew: as ``open_run``.
     """
     claim = None
     while claim is None:
@@ -104,7 +100,6 @@ def _beat(path: Path, stop: threading.Event) -> None:
 
 
 def _wait_for_death(run_dir: Path, hint: str, report: Callable[[str], None]) -> RunInfo:
-    """The run, as soon as it is certain that no process writes it."""
     watched = liveness.Liveness()
     found = info = read_info(run_dir)
     reported = False
@@ -154,10 +149,7 @@ def _wait_for_claims(run_dir: Path, info: RunInfo, hint: str) -> int | None:
 
 
 def _owner(claim: Path, info: RunInfo) -> tuple[Attempt | None, float]:
-    """The process that made a claim, None while the claim does not name it yet; and when it last touched the claim.
-
-    Opening the file makes a network file system look again.
-    """
+    """The process that made a claim, None while that is not written yet; and when it last touched the claim."""
     with claim.open(encoding="utf-8") as file:
         stamp = os.fstat(file.fileno()).st_mtime
         try:

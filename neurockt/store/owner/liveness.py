@@ -60,10 +60,7 @@ class Liveness:
 
 
 def ask_scheduler(runs: Iterable[RunInfo]) -> None:
-    """Ask the scheduler, where there is one, about the jobs of runs whose end it may explain; returns at once.
-
-    Its answer counts from then on for every ``Liveness``. ``scheduler.wait`` waits for it.
-    """
+    """Ask the scheduler about the jobs of runs whose end it may explain; returns at once."""
     jobs = [info.attempt.job for info in runs if info.attempt is not None and wants_word(info)]
     if jobs:
         scheduler.ask(jobs)

@@ -73,7 +73,6 @@ def is_relative(pid: int) -> bool:
 
 
 def _parents(pid: int) -> list[int]:
-    """The parent of a process, its parent, and so on, without process 1."""
     found: list[int] = []
     while True:
         try:

@@ -48,16 +48,12 @@ _WAITING: Final = "PENDING CONFIGURING REQUEUED REQUEUE_HOLD REQUEUE_FED RESV_DE
 _WORDS: Final[dict[str, Word]] = {
     **dict.fromkeys(_ALIVE, Word("running")),
     **dict.fromkeys(_WAITING, Word("preempted", "requeued")),
-    "TIMEOUT": Word("preempted", "time limit"),
-    "DEADLINE": Word("preempted", "time limit"),
+    **dict.fromkeys(("TIMEOUT", "DEADLINE"), Word("preempted", "time limit")),
     "PREEMPTED": Word("preempted", "preempted"),
     "OUT_OF_MEMORY": Word("killed", "out of memory"),
-    "NODE_FAIL": Word("killed", "node failure"),
-    "BOOT_FAIL": Word("killed", "node failure"),
-    "CANCELLED": Word("killed", "cancelled"),
-    "REVOKED": Word("killed", "cancelled"),
-    "FAILED": Word("killed", "killed"),
-    "COMPLETED": Word("killed", "killed"),
+    **dict.fromkeys(("NODE_FAIL", "BOOT_FAIL"), Word("killed", "node failure")),
+    **dict.fromkeys(("CANCELLED", "REVOKED"), Word("killed", "cancelled")),
+    **dict.fromkeys(("FAILED", "COMPLETED"), Word("killed", "killed")),
 }
 """By SLURM's name of the state. One that is not here, such as COMPLETING, means nothing yet."""
 
@@ -122,7 +118,6 @@ class Scheduler:
             self._words[job] = state
 
     def _call(self, name: str, jobs: list[str]) -> dict[str, str]:
-        """The states of the jobs; empty when the command fails or takes too long."""
         import subprocess  # only where there is a scheduler to ask
 
         program, *options = _COMMANDS[name]
@@ -162,7 +157,6 @@ class Scheduler:
 
 
 def _kill(process: subprocess.Popen[str]) -> None:
-    """Kill a command and everything it has started."""
     with contextlib.suppress(OSError):
         os.killpg(process.pid, signal.SIGKILL)
 

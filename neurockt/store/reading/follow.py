@@ -98,7 +98,11 @@ class TableFollower:
             except OSError:
                 refused = True
         rows = rows_after(sorted(batches, key=lambda batch: int(batch.data["number"][0])), self.last)
-        contiguous = self._follow_each_other(rows) if rows else not self._parts_changed()
+        if rows:  # where a number is missing after the last row returned, the parts have to be read
+            first, last = int(rows[0].data["number"][0]), int(rows[-1].data["number"][-1])
+            contiguous = first == self.last + 1 and last == self.last + sum(map(len, rows))
+        else:
+            contiguous = not self._parts_changed()
         if contiguous and not refused and not any(decoder.damaged for decoder in self._decoders.values()):
             self.damaged = [damage for damage in self.damaged if not damage.passing]
             return parts.rows_to_table(rows, self._key)
@@ -111,11 +115,6 @@ class TableFollower:
         self._decoders, self._parts = {}, None
         self._refused_since = self._refused_since or time.monotonic()
         return table if time.monotonic() - self._refused_since >= PATIENCE_SECONDS else table.slice(0, 0)
-
-    def _follow_each_other(self, rows: list[Rows]) -> bool:
-        """Whether no number is missing after the last row returned; else the parts have to be read."""
-        first, last = int(rows[0].data["number"][0]), int(rows[-1].data["number"][-1])
-        return first == self.last + 1 and last == self.last + sum(map(len, rows))
 
     def _replay(self, path: Path, known: dict[bytes, JournalDecoder]) -> list[Rows]:
         """The new rows of a journal since the last call, whichever name it had then."""

@@ -134,7 +134,6 @@ class RowReader:
             self._open()
 
     def _open(self) -> None:
-        """Open the parts there are now; the follower gives the rows after them."""
         self._opened, self._numbers, self._tail, self._names = [], [], [], {}
         self.damaged, self._retry_at = {}, math.inf
         self._superseded = layout.superseded_names(self._run_dir)

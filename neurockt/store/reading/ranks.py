@@ -70,7 +70,6 @@ class RankedRun(Run):
 
 
 def _together(tables: Sequence[TableSummary]) -> TableSummary:
-    """One summary of the same table in several ranks; the rows are those of the rank with most."""
     columns: dict[str, ColumnSummary] = {}
     for name in dict.fromkeys(name for table in tables for name in table.columns):
         for summary in (table.columns[name] for table in tables if name in table.columns):
@@ -240,8 +239,3 @@ class RankedRows(RowReader):
             self._kept = {key: blocks for key, blocks in self._kept.items() if key[0] != rank}
             self._kept[rank, group] = known = {**known, **self._readers[rank].read(group, lacking)}
         return known
-
-    def bounds(self, group: int, column: str) -> tuple[float, float]:
-        values = self.read(group, [column])[column].values
-        real = values[~np.isnan(values)]
-        return (float(real.min()), float(real.max())) if len(real) else (np.nan, np.nan)

@@ -92,24 +92,21 @@ class Run:
     ) -> tuple[pa.Schema, Iterator[pa.Table]]:
         """What ``steps()``, ``epochs()`` or ``system()`` gives, a row group at a time, so that memory stays bounded.
 
-        Args:
-            after: only rows numbered above this.
-
-        Returns:
-            the schema, and the pieces; every piece has it.
+        Returns the schema and the pieces, with the rows numbered above ``after``; every piece has the schema.
         """
         reader = self._reader(table)
         schema, pieces = reader.batches(columns, after=after)
-        return schema, self._watched(reader, table, pieces)
+
+        def watched() -> Iterator[pa.Table]:
+            yield from pieces
+            self._warn(reader, table)
+
+        return schema, watched()
 
     def window(
         self, table: TableName, columns: Sequence[str] | None = None, *, after: int = 0, until: int | None = None
     ) -> pa.Table:
-        """The rows of a table numbered above ``after`` and up to ``until``: its step in `steps`, its epoch in `epochs`,
-        its sample in `system`.
-
-        Only the row groups that hold them are read.
-        """
+        """The rows numbered above ``after`` and up to ``until``; only the row groups that hold them are read."""
         return self._read(table, columns, after, until)
 
     def outline(self, table: TableName) -> Outline:
@@ -174,28 +171,20 @@ class Run:
         return superseded_names(self.path)
 
     def settled(self, table: TableName) -> int:
-        """The number up to which the table is complete; 0 for an empty table.
-
-        It is that of the last row or, where ranks keep their own rows, of the last row of the slowest live rank.
-        """
+        """The number up to which the table is complete: its last row, or the last of the slowest live rank."""
         return self._reader(table).last_number()
 
     def superseded(self, table: TableName = "steps") -> dict[int, pa.Table]:
         """The rows that were moved out of a table because the run was resumed from a checkpoint before them.
 
-        Returns:
-            the rows, by the number of the latest attempt that recorded them.
+        They are keyed by the number of the latest attempt that recorded them.
         """
         from neurockt.store.reading.table_reader import TableReader
 
         return {attempt: TableReader(path, table).read() for attempt, path in superseded_paths(self.path).items()}
 
     def origin(self, attempt: int | None = None) -> Origin | None:
-        """The origin of an attempt: command, commit, machine, versions; None where that is not known.
-
-        Args:
-            attempt: its number, from 1; default the latest.
-        """
+        """The origin of an attempt, from 1, by default the latest; None where it is not known."""
         from neurockt.store.base.origin import read_origin
 
         return read_origin(self.path, attempt)
@@ -225,11 +214,7 @@ class Run:
             return "killed"  # for all that can be read of it
 
     def rank(self, rank: int) -> Run:
-        """One rank's own rows, as a run.
-
-        Raises:
-            RunNotFound: that rank has none.
-        """
+        """One rank's own rows, as a run; raises RunNotFound where that rank has none."""
         paths = rank_paths(self.path)
         if rank not in paths:
             there = f"there are {', '.join(map(str, paths))}" if paths else "one process wrote this run for all"
@@ -254,12 +239,7 @@ class Run:
 
         return TableReader(self.path, table)
 
-    def _watched(self, reader: TableReader, table: TableName, pieces: Iterator[pa.Table]) -> Iterator[pa.Table]:
-        yield from pieces
-        self._warn(reader, table)
-
     def _warn_of_changes(self, follower: TableFollower, table: TableName) -> None:
-        """Warn a reader that polls only when the damage changes."""
         if self._damaged.get(table, ()) != tuple(follower.damaged):
             self._warn(follower, table)
 

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from neurockt.errors import ColumnNotFound
 from neurockt.store.base import files, layout
 from neurockt.store.base.layout import TableName
-from neurockt.store.journal.records import JournalDecoder, Rows, rows_after, rows_until
+from neurockt.store.journal.records import JournalDecoder, Rows, rows_after
 from neurockt.store.tables import parts
 from neurockt.store.tables.outline import Outline, outline_of
 
@@ -123,7 +123,7 @@ class TableReader:
         """The rows of a snapshot above ``after`` and up to ``until``, with these columns; null where it lacks one."""
         for path, part in snapshot.parts:
             yield from self._read_part(path, part, wanted, after, until)
-        if rows := rows_until(rows_after(snapshot.rows, after), until):
+        if rows := rows_after(snapshot.rows, after, until):
             metrics = parts.metric_columns(wanted)
             yield parts.rows_to_table(rows, self._key, metrics).select(wanted.names)
 
@@ -212,9 +212,7 @@ class TableReader:
                 fault = error
             else:
                 if cut:
-                    end = len(rows) if until is None else parts.rows_until(rows, self._key, until)
-                    begin = parts.rows_until(rows, self._key, after)
-                    rows = rows.slice(begin, end - begin)
+                    rows = parts.rows_between(rows, self._key, after, until)
                 yield parts.with_columns(rows, wanted)
         if fault is not None:
             what = f"{lost:,} of its rows cannot be read, the others are ({first_line(fault)})"

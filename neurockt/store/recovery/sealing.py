@@ -87,12 +87,7 @@ def _is_sealed(path: Path) -> bool:
 
 
 def seal_tables(path: Path, check: Callable[[], None] = lambda: None) -> dict[TableName, int]:
-    """Move the journals' rows into the parts, and remove what a crash has left; gives the number of rows per table.
-
-    Args:
-        path: the directory of a run that no other process writes.
-        check: called before each change; raises if another process has taken the run over.
-    """
+    """Move the journals' rows into the parts, and remove what a crash left; ``check`` is called before each change."""
     moved = {}
     for table in TABLES:
         check()
@@ -132,7 +127,6 @@ def _remove_temporaries(path: Path) -> None:
 
 
 def _ended(info: RunInfo, seen: RunInfo, summaries: Mapping[TableName, TableSummary]) -> RunInfo:
-    """``info`` with the tables as they are now; of a process that died, with the end that was inferred."""
     info = info.with_tables(summaries)
     if info.state != "running":
         return info

@@ -30,16 +30,11 @@ class Takeover:
     def __init__(self, path: Path, *, writes: bool = True) -> None:
         """Look at the run and change nothing.
 
-        A process beside the one that records (a rank, or a DataLoader's worker that imports the script again) counts
-        from where that one began, and can take nothing over.
-
-        Args:
-            path: the run directory.
-            writes: False if this process is known to be such a process.
+        With ``writes=False`` this process is beside the one that records (a rank, or a DataLoader's worker that imports
+        the script again). It counts from where that one began, and can take nothing over.
 
         Raises:
             RunInUse: a live process of this machine, and not a relative of this one, writes the run.
-            RunNotFound, CorruptRun, FormatTooNew: as ``open_run``.
         """
         self.info: RunInfo = read_info(path)
         """The run as it was found; after ``begin``, as this process writes it."""
@@ -82,9 +77,6 @@ class Takeover:
         Args:
             described: what the user gave for the run now; what is left out stays as it was.
             recorder: which of this process's recorders continues it, from 1.
-
-        Raises:
-            RunInUse: another process was faster.
         """
         from neurockt.store.recovery.sealing import ended_attempts, last_sign_of_life
 
@@ -104,13 +96,11 @@ class Takeover:
                 first_step=self.kept["steps"] + 1,
                 first_epoch=self.kept["epochs"] + 1,
             )
+            given = {name: getattr(described, name) for name in ("name", "project", "group", "notes")}
             info = replace(
                 earlier,
-                name=earlier.name if described.name is None else described.name,
-                project=earlier.project if described.project is None else described.project,
-                group=earlier.group if described.group is None else described.group,
+                **{name: value for name, value in given.items() if value is not None},
                 tags=described.tags or earlier.tags,
-                notes=earlier.notes if described.notes is None else described.notes,
                 config=described.config,
                 ranks=described.ranks,
                 state="running",
@@ -129,8 +119,7 @@ class Takeover:
     def finish(self) -> dict[TableName, tuple[int, TableSummary]]:
         """Seal the journals that were left and supersede what is past the checkpoint; may be repeated.
 
-        Returns:
-            for each table, the number of its last row, and its summary.
+        Returns the number of each table's last row, and its summary.
         """
         from neurockt.store.reading.table_reader import TableReader
         from neurockt.store.recovery.sealing import seal_tables

@@ -87,11 +87,7 @@ def with_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 
 def open_part(path: Path, key: str) -> pq.ParquetFile:
-    """A part of the table numbered by ``key``, opened for reading.
-
-    Raises:
-        pa.ArrowException, OSError: it is not a Parquet file, or not one that can be a part.
-    """
+    """A part, opened for reading; raises pa.ArrowException or OSError where the file cannot be one."""
     try:
         part = _open(path)
     except UnicodeDecodeError as error:
@@ -103,19 +99,9 @@ def open_part(path: Path, key: str) -> pq.ParquetFile:
 
 
 def read_group(
-    path: Path,
-    part: pq.ParquetFile,
-    group: int,
-    columns: Sequence[str] | None,
-    key: str,
-    *,
-    use_threads: bool = False,
+    path: Path, part: pq.ParquetFile, group: int, columns: Sequence[str] | None, key: str, *, use_threads: bool = False
 ) -> pa.Table:
-    """A row group of a part. Where the open file fails, as after a file server's fail-over, it is opened again by name.
-
-    Raises:
-        pa.ArrowException, OSError: it cannot be read.
-    """
+    """A row group. Where the open file fails, as after a file server's fail-over, it is opened again by name."""
     try:
         return part.read_row_group(group, columns, use_threads=use_threads)
     except OSError as error:
@@ -212,6 +198,12 @@ def append(run_dir: Path, table: TableName, new: pa.Table, *, join: bool = False
 
 def rows_until(rows: pa.Table, key: str, number: int) -> int:
     return int(np.searchsorted(numbers(rows[key]), number, side="right"))
+
+
+def rows_between(rows: pa.Table, key: str, after: int, until: int | None) -> pa.Table:
+    """The rows numbered above ``after`` and, where it is given, up to ``until``."""
+    begin = rows_until(rows, key, after)
+    return rows.slice(begin, None if until is None else max(0, rows_until(rows, key, until) - begin))
 
 
 def _room_and_last(part: Path, key: str) -> tuple[int, int]:

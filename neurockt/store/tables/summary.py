@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -14,17 +14,10 @@ import numpy.typing as npt
 from neurockt.run_info import ColumnSummary, TableSummary
 from neurockt.store.base import layout
 from neurockt.store.base.layout import TableName
-from neurockt.store.journal.records import NULL, NULL_BITS, Rows
+from neurockt.store.journal.records import NULL, NULL_BITS
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-
-def summarise(batches: Sequence[Rows], *, onto: TableSummary) -> TableSummary:
-    """``onto`` with these journal rows added; they follow those it summarises."""
-    for batch in batches:
-        onto = _add(onto, batch.columns, batch.data["number"], batch.data["values"])
-    return onto
 
 
 def summarise_parts(run_dir: Path, table: TableName) -> TableSummary:
@@ -56,50 +49,41 @@ def summarise_rows(rows: pa.Table, key: str, *, onto: TableSummary) -> TableSumm
         values[:, index] = arrays.numbers(column)
         if (missing := arrays.missing(column)) is not None:
             values[missing, index] = NULL
-    return _add(onto, names, arrays.numbers(rows[key]), values)
+    return add_rows(onto, names, arrays.numbers(rows[key]), values)
 
 
-def _add(
+def add_rows(
     onto: TableSummary, names: Sequence[str], numbers: npt.NDArray[np.integer[Any]], values: npt.NDArray[np.float64]
 ) -> TableSummary:
-    columns = dict(onto.columns)
-    for name, later in _summarise_rows(names, numbers, values):
-        columns[name] = join(columns.get(name, ColumnSummary()), later)
-    return TableSummary(onto.rows + len(numbers), columns, int(numbers[-1]) if len(numbers) else onto.last)
-
-
-def _summarise_rows(
-    names: Sequence[str], numbers: npt.NDArray[np.integer[Any]], values: npt.NDArray[np.float64]
-) -> Iterable[tuple[str, ColumnSummary]]:
+    """``onto`` with these rows added, a value for each name in each row; they follow those it summarises."""
+    columns = {**onto.columns, **{name: onto.columns.get(name, ColumnSummary()) for name in names}}
     if not len(numbers):
-        return [(name, ColumnSummary()) for name in names]
+        return replace(onto, columns=columns)
     values = np.ascontiguousarray(values)
     present: npt.NDArray[np.bool_] = np.asarray(values.view(np.uint64) != NULL_BITS)
     real: npt.NDArray[np.bool_] = np.asarray(values == values)  # not NaN
     lowest = np.argmin(np.where(real, values, np.inf), axis=0)
     highest = np.argmax(np.where(real, values, -np.inf), axis=0)
     # where all real values equal the filler, argmin may fall on a NaN: any of the real ones is as good
-    last = len(numbers) - 1 - np.argmax(present[::-1], axis=0)
     first_real = np.argmax(real, axis=0)
-    has_real = np.asarray(real.any(axis=0))
+    last = len(numbers) - 1 - np.argmax(present[::-1], axis=0)
     counts = present.sum(axis=0)
-    summaries = []
     for index, name in enumerate(names):
-        summary = ColumnSummary()
+        later = ColumnSummary()
         if counts[index]:
             at = last[index]
-            summary = ColumnSummary(int(counts[index]), float(values[at, index]), int(numbers[at]))
-        if has_real[index]:
+            later = ColumnSummary(int(counts[index]), float(values[at, index]), int(numbers[at]))
+        if real[first_real[index], index]:
             low, high = (at if real[at, index] else first_real[index] for at in (lowest[index], highest[index]))
-            summary = replace(
-                summary,
+            later = replace(
+                later,
                 min=float(values[low, index]),
                 min_at=int(numbers[low]),
                 max=float(values[high, index]),
                 max_at=int(numbers[high]),
             )
-        summaries.append((name, summary))
-    return summaries
+        columns[name] = join(columns[name], later)
+    return TableSummary(onto.rows + len(numbers), columns, int(numbers[-1]))
 
 
 def join(earlier: ColumnSummary, later: ColumnSummary) -> ColumnSummary:

@@ -22,12 +22,9 @@ from neurockt.store.tables import parts
 
 
 def rewind(run_dir: Path, attempt: int, kept: Mapping[TableName, int]) -> None:
-    """Move the rows numbered above ``kept``; there must be no journal.
+    """Move the rows of each table numbered above ``kept``; there must be no journal.
 
-    Args:
-        run_dir: the run directory.
-        attempt: the latest attempt that can have recorded them; their directory is named after it.
-        kept: for each table that is cut, the number of the last row that stays.
+    Their directory is named after ``attempt``, the latest one that can have recorded them.
     """
     moving = layout.moving_path(run_dir, attempt)
     staging = files.temporary_path(moving.with_name("rewind"))
@@ -48,11 +45,7 @@ def complete_rewinds(run_dir: Path) -> None:
 
 
 def read_kept(directory: Path) -> dict[TableName, int]:
-    """For each table that was cut when these rows were moved, the number of the last row that stayed.
-
-    Raises:
-        CorruptRun: its file cannot be read.
-    """
+    """For each table that was cut when these rows were moved, the number of the last row that stayed."""
     path = directory / layout.REWIND_FILE
     try:
         kept = files.read_json(path)["kept"]
@@ -76,10 +69,7 @@ def _cut(run_dir: Path, table: TableName, last: int, into: Path) -> None:
 
 
 def _numbers(run_dir: Path, table: TableName) -> list[tuple[Path, int, int]]:
-    """The parts, with the numbers of their first and last rows.
-
-    Of a part that cannot be read so much is known: its rows come after those of the parts before it.
-    """
+    """The parts, with the numbers of their first and last rows; of one that cannot be read, the next number."""
     found: list[tuple[Path, int, int]] = []
     last = 0
     for path in layout.part_paths(run_dir, table):
@@ -92,10 +82,7 @@ def _numbers(run_dir: Path, table: TableName) -> list[tuple[Path, int, int]]:
 
 
 def _split(path: Path, key: str, last: int, rest: Path) -> None:
-    """Publish the rows of a part numbered above ``last`` as ``rest``, then the part without them.
-
-    Where some of its rows cannot be read, the whole file is kept beside ``rest`` too.
-    """
+    """Publish the rows numbered above ``last`` as ``rest``, then the part without them; a damaged one is kept."""
     part = parts.open_part(path, key)
     if not _copy(part, rest, key, last, None):
         aside = rest.with_name(rest.name + layout.DAMAGED)
@@ -118,8 +105,7 @@ def _copy(part: pq.ParquetFile, target: Path, key: str, after: int, until: int |
                     sound = False
                     continue
                 if group in wanted:
-                    rows = rows.slice(parts.rows_until(rows, key, after))
-                    rows = rows if until is None else rows.slice(0, parts.rows_until(rows, key, until))
+                    rows = parts.rows_between(rows, key, after, until)
                     writer.write_table(rows.combine_chunks(), row_group_size=max(1, len(rows)))
 
     files.publish(target, write)

@@ -96,7 +96,6 @@ class RowAppender:
             self._on_fault(REFUSED, error)
 
     def _wait(self) -> None:
-        """Rows wait from here on."""
         self._withdraw()
         if self._last_written is None:
             self._last_written = self.last
@@ -166,10 +165,7 @@ class RowAppender:
     def _exclusive(self) -> Iterator[None]:
         """Hold the lock, as the background thread.
 
-        A loop that is held in the middle of something keeps it; at the end, when it does nothing more, that is ignored.
-
-        Raises:
-            TimeoutError: the loop keeps it.
+        Raises TimeoutError where a loop that is held in the middle of something keeps it, except at the end.
         """
         held = self._lock.acquire(timeout=0 if self._loop_is_held else LOCK_SECONDS)
         self._loop_is_held = not held
@@ -182,7 +178,6 @@ class RowAppender:
                 self._lock.release()
 
     def _has_left(self, fd: int) -> bool:
-        """Whether the loop has stopped writing to a descriptor, now or within some milliseconds."""
         for _ in range(100):
             if self._writing != fd:
                 return True

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -55,11 +56,9 @@ class RunWriter:
 
         Args:
             info: the run at its begin; attempt, state and heartbeat are filled in here.
-            columns: of the tables that exist from the start.
             config: read each time ``run.json`` is written: it may change.
             recorder: which of this process's recorders writes the run, from 1.
             takeover: of the run that is continued; without it the directory must not exist.
-            timing: of the background work; default ``timing.default``.
             on_fault: called from any thread with an error that must not stop training.
         """
         self._config = config if config is not None else info.config
@@ -128,12 +127,9 @@ class RunWriter:
 
     def store_origin(self, capture: Callable[[], tuple[Origin, str | None]]) -> None:
         """Store the origin of this attempt; a thread of its own calls ``capture``, which gives it with the diff."""
-        attempt, what = self.info.attempts[-1].number, "could not store where the run came from"
-
-        def store() -> None:
-            self._guarded(what, lambda: store_origin(self.path, attempt, capture, self._stop))
-
-        thread = threading.Thread(target=store, name=f"{THREAD_NAME}-origin", daemon=True)
+        store = partial(store_origin, self.path, self.info.attempts[-1].number, capture, self._stop)
+        guarded = partial(self._guarded, "could not store where the run came from", store)
+        thread = threading.Thread(target=guarded, name=f"{THREAD_NAME}-origin", daemon=True)
         thread.start()
         self._origin = thread
 
@@ -246,8 +242,7 @@ class RunWriter:
     def _is_ours(self) -> bool:
         """Whether ``run.json`` still names this attempt.
 
-        If it names another, this process was taken for dead. It writes nothing more to the run: changing files by their
-        names would harm the other process.
+        If not, this process was taken for dead: changing files by their names would harm the other process.
         """
         if self._lost:
             return False

@@ -8,7 +8,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from queue import SimpleQueue
 
 from neurockt.store.base.layout import TableName
@@ -18,14 +17,6 @@ from neurockt.store.writing.appending import Fault
 from neurockt.store.writing.table_writer import TableWriter
 
 Measures = Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class Sample:
-    time_ns: int
-    step: int
-    epoch: int
-    measures: Measures
 
 
 class Sampling:
@@ -42,18 +33,16 @@ class Sampling:
         """Start the thread.
 
         Args:
-            read: gives the values; a rate is over the time since the last call.
-            seconds: between two samples.
-            first: until the first one, if that is less.
+            read: gives the values; a rate is over the time since the last call. Its first error ends the sampling.
+            first: seconds until the first sample, if that is less than ``seconds``.
             position: gives the last step and the epoch under way.
-            on_fault: called with an error of ``read``, which ends the sampling.
         """
         self._read = read
         self._seconds = seconds
         self._first = first
         self._position = position
         self._on_fault = on_fault
-        self._taken: SimpleQueue[Sample] = SimpleQueue()
+        self._taken: SimpleQueue[tuple[int, int, int, Measures]] = SimpleQueue()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._go_on, name=name, daemon=True)
         self._thread.start()
@@ -68,14 +57,13 @@ class Sampling:
     ) -> None:
         """Store the samples since the last call; the first one creates the table."""
         while not self._taken.empty():
-            sample = self._taken.get()
+            time_ns, step, epoch, measures = self._taken.get()
             if "system" not in tables:
-                tables["system"] = create("system", ("epoch", *sample.measures))
+                tables["system"] = create("system", ("epoch", *measures))
             table = tables["system"]
-            if new := [name for name in sample.measures if name not in table.columns]:
+            if new := [name for name in measures if name not in table.columns]:
                 table.set_columns((*table.columns, *new))
-            measures = [sample.measures.get(name, NULL) for name in table.columns[1:]]
-            table.append(sample.step, sample.time_ns, [sample.epoch, *measures])
+            table.append(step, time_ns, [epoch, *(measures.get(name, NULL) for name in table.columns[1:])])
 
     def _go_on(self) -> None:
         leave_signals_to_others()
@@ -84,7 +72,7 @@ class Sampling:
             wait = min(self._first, self._seconds)
             while not self._stop.wait(wait):
                 measures = self._read()
-                self._taken.put(Sample(time.time_ns(), *self._position(), measures))
+                self._taken.put((time.time_ns(), *self._position(), measures))
                 wait = self._seconds
         except Exception as error:
             self._on_fault("sampling the machine has ended", error)

@@ -24,11 +24,7 @@ class SealedRows:
         self._table = table
 
     def add(self, batches: Sequence[Rows], *, join: bool) -> int:
-        """Append those rows of a journal that are not in a part yet; ``join`` as in ``parts.append``.
-
-        Returns:
-            the number of rows that are lost because somebody removed the parts.
-        """
+        """Append those rows that are not in a part yet; gives how many are lost because somebody removed the parts."""
         from neurockt.store.tables import parts
 
         lost = 0
@@ -43,12 +39,13 @@ class SealedRows:
         return lost
 
     def count(self, journal: Iterable[Sequence[Rows]]) -> None:
-        from neurockt.store.tables.summary import summarise
+        from neurockt.store.tables.summary import add_rows
 
         for batches in journal:
-            if new := rows_after(batches, self._last_counted):
-                self.summary = summarise(new, onto=self.summary)
-                self._last_counted = int(new[-1].data["number"][-1])
+            for rows in rows_after(batches, self._last_counted):
+                numbers = rows.data["number"]
+                self.summary = add_rows(self.summary, rows.columns, numbers, rows.data["values"])
+                self._last_counted = int(numbers[-1])
 
     def recount(self) -> None:
         """Count only what is in the parts: rows that had been counted are lost."""

@@ -89,7 +89,6 @@ class TableWriter(RowAppender):
         return Reading(partial(journal_file.read_either, fd, self._journal))
 
     def _lose(self, rows: int) -> None:
-        """Count rows that had been stored and are gone."""
         if rows > 0:
             with self._exclusive():
                 self.dropped += rows
@@ -252,13 +251,9 @@ class TableWriter(RowAppender):
         self._fd = self._failed_fd = self._sealing_fd = -1
 
     def close(self, *, seal: bool = True) -> None:
-        """Seal what is left and remove the journal, after the loop has ended.
+        """After the loop has ended, seal what is left and remove the journal; with ``seal=False``, only sync it.
 
-        Args:
-            seal: False leaves the rows in the journal, on stable storage.
-
-        Raises:
-            OSError: the disk still refuses. The rows are in the journals; those that waited are dropped.
+        Raises OSError if the disk still refuses: the rows are in the journals, and those that waited are dropped.
         """
         self._closing = True
         try:
