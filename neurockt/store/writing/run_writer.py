@@ -263,7 +263,8 @@ class RunWriter:
         try:
             action()
         except Exception as error:
-            self._report(what, error)
+            if self._is_ours():  # else the files have changed under it, which is reported there
+                self._report(what, error)
 
     def _report(self, what: str, error: Exception) -> None:
         """Report an error; of the disk's only the first: a disk that fails does so in many places."""

@@ -193,6 +193,8 @@ class TableWriter(RowAppender):
         for rows in content:
             self._lose(self._sealed.add(rows, join=False))
         lost = self._sealing_last - max(content.decoder.next - 1, self._sealed.last)
+        if not self._is_ours():
+            return  # this process was stopped meanwhile, and taken for dead
         if content.decoder.damaged or lost > 0:
             self._put_aside()
         os.replace(self._next_journal, self._journal)
