@@ -210,7 +210,7 @@ class ViewerApp(App[None]):
         from neurockt_viewer.screens.help import HelpScreen
 
         if not isinstance(self.screen, HelpScreen):
-            self.push_screen(HelpScreen(self.screen, getattr(self.screen, "HELP_NOTE", "")))
+            self.push_screen(HelpScreen(self.screen))
 
     def action_theme(self) -> None:
         dark = self.theme == DARK.name

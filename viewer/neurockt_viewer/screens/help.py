@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar, Final
 
-from textual.app import App, ComposeResult
+from textual.app import App
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen, Screen
-from textual.widgets import Static
+from textual.screen import Screen
+
+from neurockt_viewer.widgets.prompts import Show
 
 KEY_WIDTH: Final = 18
 TOOLKIT_ACTIONS: Final = ("app.focus_next", "app.focus_previous", "screen.copy_text", "page_left", "page_right")
@@ -20,38 +20,14 @@ MOVING_ACTIONS: Final = ("move", "page", "first", "last", "scroll", "cursor", "d
 """Prefixes of actions that only move, or edit a line."""
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(Show):
     """Every key, and what it does where the cursor was."""
 
-    DEFAULT_CSS = """
-    HelpScreen { align: center middle; }
-    HelpScreen > VerticalScroll {
-        width: 76; max-width: 96%; height: auto; max-height: 92%; scrollbar-size: 1 1;
-        background: $surface; border: round $primary; padding: 0 2;
-    }
-    HelpScreen Static { width: 1fr; height: auto; }
-    """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,question_mark,enter", "dismiss(None)", "Close", priority=True),
-        Binding("j", "scroll(1)", "Down", show=False),
-        Binding("k", "scroll(-1)", "Up", show=False),
-    ]
+    DEFAULT_CSS = "HelpScreen > Vertical { width: 76; max-width: 96%; max-height: 100%; padding: 0 2; }"
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("question_mark", "dismiss(None)", "Close", priority=True)]
 
-    def __init__(self, asked: Screen[object], note: str = "") -> None:
-        super().__init__()
-        self._lines = list(key_lines(asked))
-        self._note = note
-
-    def compose(self) -> ComposeResult:
-        with VerticalScroll() as box:
-            box.border_title = Content("keys")
-            box.border_subtitle = Content("esc closes")
-            yield Static(Content("\n").join(self._lines))
-            if self._note:
-                yield Static(Content(f"\n{self._note}"))
-
-    def action_scroll(self, lines: int) -> None:
-        self.query_one(VerticalScroll).scroll_relative(y=lines, animate=False)
+    def __init__(self, asked: Screen[object]) -> None:
+        super().__init__("keys", Content("\n").join(key_lines(asked)))
 
 
 def key_lines(screen: Screen[object]) -> list[Content]:
