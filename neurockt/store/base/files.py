@@ -68,7 +68,6 @@ def publish_bytes(path: Path, data: bytes) -> None:
 
 
 def publish_json(path: Path, document: Any) -> None:
-    """Put a document in place atomically; it consists of what ``json_values.plain`` gives."""
     import msgspec
 
     publish_bytes(path, msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n")
@@ -119,11 +118,7 @@ def read_json(path: Path) -> Any:
 
 
 def from_json(kind: type[Kind], document: Any, *, strict: bool = True) -> Kind:
-    """A dataclass from a document. A field that is missing or of another type is as if it were not there.
-
-    With ``strict=False`` a float may be the text ``NaN`` or ``Infinity``. Raises ValueError where a field without a
-    default is missing or of another type.
-    """
+    """A dataclass from a document. A field that is missing or of another type has its default, or raises ValueError."""
     import msgspec
 
     while True:

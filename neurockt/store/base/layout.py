@@ -11,7 +11,6 @@ from typing import Final, Literal
 from neurockt.errors import UsageError
 
 FORMAT_VERSION: Final = 1
-"""Version of the run directory this package writes; it reads this one and every earlier one."""
 
 RUN_FILE: Final = "run.json"
 LEDGER_FILE: Final = "wandb.json"
@@ -74,7 +73,6 @@ def rank_path(run_dir: Path, rank: int) -> Path:
 
 
 def rank_paths(run_dir: Path) -> dict[int, Path]:
-    """The directories of the ranks that keep their own rows, in order; empty for every other run."""
     try:
         names = [entry.name for entry in run_dir.iterdir() if _RANK.fullmatch(entry.name)]
     except OSError:
@@ -97,7 +95,6 @@ def journal_path(run_dir: Path, table: TableName) -> Path:
 
 
 def next_journal_path(run_dir: Path, table: TableName) -> Path:
-    """The next journal; it exists only while the journal is being sealed."""
     return run_dir / f"{table}.journal.next"
 
 

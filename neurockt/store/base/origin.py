@@ -96,7 +96,6 @@ def read_origin(run_dir: Path, attempt: int | None = None) -> Origin | None:
 
 
 def read_diff(run_dir: Path, attempt: int | None = None) -> str | None:
-    """The diff that was saved of an attempt, by default of the latest; None where none was."""
     path = _find(run_dir, attempt)
     data = files.read_if_there(path.with_suffix(".diff")) if path is not None else None
     return None if data is None else data.decode("utf-8", "replace")
@@ -113,7 +112,6 @@ def _find(run_dir: Path, attempt: int | None) -> Path | None:
 
 
 def facts(origin: Origin) -> dict[str, str]:
-    """A summary in a few lines of text, by topic; what is not known is left out."""
     git = origin.git
     software = {"Python": origin.python, "torch": origin.torch, "CUDA": origin.cuda}
     machine = [origin.host, origin.system, f"{origin.cpus} processors" if origin.cpus else "", _gpus(origin.gpus)]

@@ -28,13 +28,7 @@ def _publish(info: RunInfo) -> None:
 
 
 def read_info(run_dir: Path) -> RunInfo:
-    """The run's description from its file. A field that cannot be read has its default, but for the id and the start.
-
-    Raises:
-        RunNotFound: the directory is not a run, or does not exist.
-        CorruptRun: its ``run.json`` cannot be read.
-        FormatTooNew: a later neurockt wrote it.
-    """
+    """The run's description; a field that cannot be read has its default. Raises as ``open_run``."""
     path = run_dir / layout.RUN_FILE
     try:
         document = files.read_json(path)
@@ -68,12 +62,7 @@ def _table_to_json(table: TableSummary) -> dict[str, Any]:
         "rows": table.rows,
         "last": table.last,
         "columns": {
-            name: {
-                **vars(column),
-                "last": number(column.last),
-                "min": number(column.min),
-                "max": number(column.max),
-            }
+            name: {**vars(column), "last": number(column.last), "min": number(column.min), "max": number(column.max)}
             for name, column in table.columns.items()
         },
     }

@@ -57,7 +57,6 @@ class Reading:
 
 
 def create(path: Path, content: bytes, *, replace: bool = True) -> int:
-    """Create a journal with this content, and leave it open; with ``replace``, instead of one that is there."""
     instead = os.O_TRUNC if replace else os.O_EXCL
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | instead, 0o644)
     try:
@@ -87,14 +86,12 @@ def read_at(fd: int, offset: int, size: int) -> bytes:
 
 
 def read_named(path: Path, offset: int, size: int) -> bytes:
-    """As ``read_at``, of a file by its name; nothing where there is none."""
     with suppress(FileNotFoundError), path.open("rb", buffering=0) as file:
         return read_at(file.fileno(), offset, size)
     return b""
 
 
 def read_either(fd: int, path: Path, offset: int, size: int) -> bytes:
-    """As ``read_at``; by the file's name where the descriptor is dead."""
     try:
         return read_at(fd, offset, size)
     except OSError:
@@ -110,12 +107,10 @@ def is_removed(fd: int) -> bool:
 
 
 def aside(journal: Path) -> Path:
-    """Where a damaged journal is kept: it may hold rows that could not be read."""
     return journal.with_name(journal.name + layout.DAMAGED)
 
 
 def put_aside(journal: Path) -> Path | None:
-    """Keep a damaged journal; gives where, or None if there is no such file."""
     try:
         os.replace(journal, aside(journal))
     except FileNotFoundError:

@@ -173,7 +173,6 @@ class JournalDecoder:
         return Rows(metrics, rows[:sound]), position + sound * width
 
     def _columns_record(self, data: bytes, position: int) -> int | None:
-        """Reads a columns record at ``position``; gives where it ends, or None if there is no whole, sound one."""
         body = position + _COLUMNS_HEAD.size
         if len(data) < body:
             return None

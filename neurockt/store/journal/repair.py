@@ -51,8 +51,6 @@ class Pace:
 
 
 class Repaired(NamedTuple):
-    """A journal that rows can be appended to."""
-
     fd: int
     first: int
     end: JournalEnd
@@ -126,7 +124,6 @@ def _decoded(fd: int) -> JournalDecoder:
 
 
 def cut(fd: int) -> JournalEnd:
-    """Cut an open journal after its last sound record, and go on writing there."""
     decoder = _decoded(fd)
     os.ftruncate(fd, decoder.offset)
     os.lseek(fd, decoder.offset, os.SEEK_SET)

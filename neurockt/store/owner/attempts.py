@@ -37,19 +37,16 @@ def begin_attempt(number: int = 1, *, recorder: int = 1, first_step: int = 1, fi
 
 
 def is_same(one: Attempt | None, other: Attempt | None) -> bool:
-    """Whether both are the same attempt of the same process, even if one has other fields set."""
     identities = [each and (each.number, each.host, each.pid, each.process, each.started) for each in (one, other)]
     return identities[0] == identities[1]
 
 
 def job_id() -> str | None:
-    """The SLURM job of this process. Each task of a job array is a job."""
     job = os.environ.get("SLURM_JOB_ID", "")
     return job if _JOB.fullmatch(job) else None
 
 
 def restart_count() -> int:
-    """How many times SLURM has restarted the job; 0 outside a job."""
     count = os.environ.get("SLURM_RESTART_COUNT", "")
     return int(count) if job_id() and _COUNT.fullmatch(count) else 0
 

@@ -48,12 +48,7 @@ class Claim:
 def claimed(run_dir: Path, hint: str, report: Callable[[str], None] = lambda message: None) -> Iterator[Claim]:
     """The right to change a dead run, for as long as the ``with`` lasts; ``run.json`` must name its new writer by then.
 
-    Args:
-        hint: what to do where a live process writes the run.
-        report: called with a message when this has to wait.
-
-    Raises:
-        RunInUse: a live process writes the run, or has claimed it.
+    Raises RunInUse, with the ``hint`` what to do, where a live process writes the run or has claimed it.
     """
     claim = None
     while claim is None:
@@ -75,7 +70,6 @@ def claimed(run_dir: Path, hint: str, report: Callable[[str], None] = lambda mes
 
 
 def _create(run_dir: Path, number: int, info: RunInfo) -> Claim | None:
-    """A claim of that number; None where another process was faster."""
     path = layout.claim_path(run_dir, number)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)

@@ -67,7 +67,6 @@ def ask_scheduler(runs: Iterable[RunInfo]) -> None:
 
 
 def wants_word(info: RunInfo) -> bool:
-    """Whether the scheduler may know more about the end of a run than its ``run.json``."""
     attempt = info.attempt
     return attempt is not None and attempt.job is not None and attempt.cause in _VAGUE
 
@@ -80,7 +79,6 @@ def _refined(info: RunInfo, word: Word | None) -> RunInfo:
 
 
 def _dead(info: RunInfo, word: Word | None, *, here: bool) -> RunInfo:
-    """A run whose writer is dead; ``here`` is whether it was a process of this machine."""
     attempt = info.attempt
     assert attempt is not None
     end = None if word is None or word.state == "running" else word

@@ -67,7 +67,6 @@ def process_identity(pid: int) -> str:
 
 
 def is_relative(pid: int) -> bool:
-    """Whether a process of this machine is an ancestor of this one, or has the same parent."""
     parents = _parents(os.getpid())
     return pid in parents or (_parents(pid)[:1] == parents[:1] != [])
 

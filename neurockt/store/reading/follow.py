@@ -69,7 +69,6 @@ class TableFollower:
                 return table
 
     def _go_back(self, superseded: frozenset[str]) -> None:
-        """Forget the rows that have been superseded since the last call."""
         before, self._superseded = self._superseded, superseded
         if before is None or before == superseded:
             return
@@ -117,7 +116,6 @@ class TableFollower:
         return table if time.monotonic() - self._refused_since >= PATIENCE_SECONDS else table.slice(0, 0)
 
     def _replay(self, path: Path, known: dict[bytes, JournalDecoder]) -> list[Rows]:
-        """The new rows of a journal since the last call, whichever name it had then."""
         with path.open("rb") as file:
             header = file.read(HEADER_BYTES)
             decoder = self._decoders.setdefault(header, known.get(header) or JournalDecoder())

@@ -101,7 +101,6 @@ class RowReader:
         self._opened: list[tuple[Path, pq.ParquetFile, int]] = []
         """A row group each: the part that holds it, and its index there."""
         self._names: dict[Path, dict[str, int]] = {}
-        """The columns of each part, and their indices."""
         self._numbers: list[tuple[int, int]] = []
         self._tail: list[pa.Table] = []
         self._follower: TableFollower | None = None
@@ -110,7 +109,6 @@ class RowReader:
         """When to open again what the file system refused."""
 
     def refresh(self) -> bool:
-        """Look for new rows; whether the table has changed."""
         before = self.groups.total, self.columns, self.rewinds
         if time.monotonic() >= self._retry_at:
             self.rewinds += 1

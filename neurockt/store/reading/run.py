@@ -175,10 +175,7 @@ class Run:
         return self._reader(table).last_number()
 
     def superseded(self, table: TableName = "steps") -> dict[int, pa.Table]:
-        """The rows that were moved out of a table because the run was resumed from a checkpoint before them.
-
-        They are keyed by the number of the latest attempt that recorded them.
-        """
+        """The rows that a resumption superseded, by the number of the latest attempt that recorded them."""
         from neurockt.store.reading.table_reader import TableReader
 
         return {attempt: TableReader(path, table).read() for attempt, path in superseded_paths(self.path).items()}

@@ -91,13 +91,11 @@ class TableReader:
     def batches(
         self, columns: Sequence[str] | None = None, *, after: int = 0, until: int | None = None
     ) -> tuple[pa.Schema, Iterator[pa.Table]]:
-        """What ``read`` gives, a row group at a time, so that memory stays bounded; each piece has the schema."""
         snapshot = self.snapshot()
         wanted = self._schema(snapshot.columns if snapshot else None, columns)
         return wanted, self.pieces(snapshot, wanted, after, until)
 
     def outline(self) -> Outline:
-        """What each row group holds, from the footers; the journal's rows come last."""
         snapshot = self.snapshot()
         return outline_of([part.metadata for _, part in snapshot.parts], snapshot.rows, self._key)
 
@@ -131,7 +129,6 @@ class TableReader:
         return self.snapshot().last_number(self._key)
 
     def last_time(self) -> datetime | None:
-        """When the last row was recorded, for the parts from the footer."""
         snapshot = self.snapshot()
         if snapshot.rows:
             return datetime.fromtimestamp(int(snapshot.rows[-1].data["time"][-1]) / 1e9, timezone.utc)

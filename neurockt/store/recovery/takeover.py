@@ -72,12 +72,7 @@ class Takeover:
             raise MissingExtra(f"continuing the run {path} needs pyarrow; {hint} ({error})") from None
 
     def begin(self, described: RunInfo, recorder: int) -> RunInfo:
-        """Name this process in ``run.json``: from then on no other process writes the run.
-
-        Args:
-            described: what the user gave for the run now; what is left out stays as it was.
-            recorder: which of this process's recorders continues it, from 1.
-        """
+        """Name this process in ``run.json``; what ``described`` leaves out stays as it was."""
         from neurockt.store.recovery.sealing import ended_attempts, last_sign_of_life
 
         if self._begun:
@@ -91,10 +86,7 @@ class Takeover:
                 raise RunInUse(f"{self.info.path} has been continued by another process since this one began; {HINT}")
             self._count()  # a process of another machine may have gone on writing meanwhile
             attempt = begin_attempt(
-                claim.number,
-                recorder=recorder,
-                first_step=self.kept["steps"] + 1,
-                first_epoch=self.kept["epochs"] + 1,
+                claim.number, recorder=recorder, first_step=self.kept["steps"] + 1, first_epoch=self.kept["epochs"] + 1
             )
             given = {name: getattr(described, name) for name in ("name", "project", "group", "notes")}
             info = replace(
@@ -117,10 +109,7 @@ class Takeover:
         return info
 
     def finish(self) -> dict[TableName, tuple[int, TableSummary]]:
-        """Seal the journals that were left and supersede what is past the checkpoint; may be repeated.
-
-        Returns the number of each table's last row, and its summary.
-        """
+        """Seal the journals that were left and supersede what is past the checkpoint; may be repeated."""
         from neurockt.store.reading.table_reader import TableReader
         from neurockt.store.recovery.sealing import seal_tables
         from neurockt.store.tables.summary import summarise_parts
@@ -142,7 +131,6 @@ class Takeover:
 
 
 def _last_numbers(path: Path) -> dict[TableName, int]:
-    """The number of each table's last row, without those that are being superseded."""
     from neurockt.store.reading.table_reader import TableReader
     from neurockt.store.tables.superseded import read_kept
 
@@ -154,7 +142,6 @@ def _last_numbers(path: Path) -> dict[TableName, int]:
 
 
 def _last_until(path: Path, table: TableName, last: int, step: int) -> int:
-    """The number of a table's last row, up to ``last``, that is not past a training step."""
     from neurockt.store.reading.table_reader import TableReader
     from neurockt.store.tables import arrays
 

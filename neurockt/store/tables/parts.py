@@ -201,7 +201,6 @@ def rows_until(rows: pa.Table, key: str, number: int) -> int:
 
 
 def rows_between(rows: pa.Table, key: str, after: int, until: int | None) -> pa.Table:
-    """The rows numbered above ``after`` and, where it is given, up to ``until``."""
     begin = rows_until(rows, key, after)
     return rows.slice(begin, None if until is None else max(0, rows_until(rows, key, until) - begin))
 
@@ -270,12 +269,7 @@ def open_writer(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
     with (
         pa.OSFile(os.fsencode(path), "wb") as file,
         pq.ParquetWriter(
-            file,
-            schema,
-            compression="zstd",
-            use_dictionary=False,
-            write_page_checksum=True,
-            column_encoding=encodings,
+            file, schema, compression="zstd", use_dictionary=False, write_page_checksum=True, column_encoding=encodings
         ) as writer,
     ):
         yield writer

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 
 def summarise_parts(run_dir: Path, table: TableName) -> TableSummary:
-    """The summary of a table's parts, read row group by row group; what cannot be read is left out."""
     import pyarrow as pa
 
     from neurockt.store.tables import parts

@@ -106,7 +106,6 @@ class RowAppender:
         self.dropped += self._backlog.give_up()
 
     def _withdraw(self) -> None:
-        """Take the journal from the loop: the next row will be refused, and wait."""
         if self._fd >= 0:
             self._failed_fd, self._fd = self._fd, -1
 

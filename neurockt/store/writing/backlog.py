@@ -40,11 +40,9 @@ class Backlog:
 
     @property
     def last(self) -> int:
-        """Number of the last row that waits; 0 if none does."""
         return self._sections[-1].end - 1 if self._sections else 0
 
     def hold(self, columns: tuple[str, ...], number: int, frame: bytes) -> bool:
-        """Add a row; False if there is no room for it."""
         if self._bytes + len(frame) > BACKLOG_BYTES:
             return False
         last = self._sections[-1] if self._sections else None
@@ -64,7 +62,6 @@ class Backlog:
         return Waiting(section.columns, section.first, bytes(section.data[: rows * section.width]), rows)
 
     def forget_until(self, number: int) -> None:
-        """Remove the rows up to this number: they are stored."""
         while self._sections and self._sections[0].first <= number:
             section = self._sections[0]
             rows = min(number + 1, section.end) - section.first

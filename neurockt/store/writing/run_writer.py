@@ -113,7 +113,6 @@ class RunWriter:
         return sum(writer.dropped for writer in list(self.tables.values()))
 
     def touch(self) -> None:
-        """Have ``run.json`` written again soon: the config has changed."""
         self._changed = True
 
     def sample(self, read: Callable[[], Measures], seconds: float) -> None:
@@ -126,7 +125,6 @@ class RunWriter:
         self._sampling = Sampling(read, seconds, first=first, position=position, on_fault=self._warn, name=name)
 
     def store_origin(self, capture: Callable[[], tuple[Origin, str | None]]) -> None:
-        """Store the origin of this attempt; a thread of its own calls ``capture``, which gives it with the diff."""
         store = partial(store_origin, self.path, self.info.attempts[-1].number, capture, self._stop)
         guarded = partial(self._guarded, "could not store where the run came from", store)
         thread = threading.Thread(target=guarded, name=f"{THREAD_NAME}-origin", daemon=True)

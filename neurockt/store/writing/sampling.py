@@ -30,13 +30,7 @@ class Sampling:
         on_fault: Fault,
         name: str,
     ) -> None:
-        """Start the thread.
-
-        Args:
-            read: gives the values; a rate is over the time since the last call. Its first error ends the sampling.
-            first: seconds until the first sample, if that is less than ``seconds``.
-            position: gives the last step and the epoch under way.
-        """
+        """Start the thread. ``read`` gives the values, and ``position`` the last step and the epoch under way."""
         self._read = read
         self._seconds = seconds
         self._first = first

@@ -99,13 +99,11 @@ class TableWriter(RowAppender):
     # When the disk has refused
 
     def retry(self) -> None:
-        """Write what waits, if something does and it is time to try again."""
         if self._fd < 0 and self._retry_pace.is_time() and self._is_ours():
             with suppress(OSError), self._retry_pace.trying():  # reported when it began
                 self._recover()
 
     def _recover(self) -> None:
-        """Repair the journal, write what waits, and give the journal back to the loop."""
         if self._writing == self._failed_fd >= 0:
             return  # the loop may still be in its last write to it
         end, newest = self._repair()
@@ -247,7 +245,6 @@ class TableWriter(RowAppender):
             self._give_up()
 
     def release(self) -> None:
-        """Close the files as they are, after the loop has ended."""
         for fd in {self._fd, self._failed_fd, self._sealing_fd} - {-1}:
             os.close(fd)
         self._fd = self._failed_fd = self._sealing_fd = -1

@@ -34,4 +34,3 @@ class Timing:
 
 
 default = Timing()
-"""The timing of every run whose writer is given none."""
