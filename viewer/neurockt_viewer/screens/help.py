@@ -23,7 +23,10 @@ MOVING_ACTIONS: Final = ("move", "page", "first", "last", "scroll", "cursor", "d
 class HelpScreen(Show):
     """Every key, and what it does where the cursor was."""
 
-    DEFAULT_CSS = "HelpScreen > Vertical { width: 76; max-width: 96%; max-height: 100%; padding: 0 2; }"
+    DEFAULT_CSS = """
+    HelpScreen > Vertical { width: 76; max-width: 96%; max-height: 100%; padding: 0 2; }
+    HelpScreen VerticalScroll { max-height: 84vh; }
+    """
     BINDINGS: ClassVar[list[BindingType]] = [Binding("question_mark", "dismiss(None)", "Close", priority=True)]
 
     def __init__(self, asked: Screen[object]) -> None:
