@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
 from neurockt.errors import MissingExtra, NeurocktWarning
-from neurockt.monitor.lifetime.faults import print_to_stderr
+from neurockt.monitor.lifetime.faults import Faults, print_to_stderr
 from neurockt.monitor.recorder import Recorder
 from neurockt.monitor.upload.process import Uploader
 from neurockt.monitor.upload.wandb_arguments import DISABLED, ONLINE, Wanted
@@ -109,7 +109,7 @@ class WandbRecorder(Recorder):
             quiet=quiet,
             **others,
         )
-        self._upload = upload = _Upload(wanted, quiet=quiet, warn=self._session.faults.warn)
+        self._upload = upload = _Upload(wanted, quiet=quiet, faults=self._session.faults)
         self._session.on_created, self._session.on_finished = upload.begin, upload.finish
         if ignored:
             warnings.warn(f"WandbRecorder does nothing about {', '.join(ignored)}", NeurocktWarning, stacklevel=2)
@@ -128,11 +128,11 @@ class WandbRecorder(Recorder):
 class _Upload:
     """What is done for W&B when a run begins and ends. It does not refer to the recorder, which may go before."""
 
-    def __init__(self, wanted: Wanted, *, quiet: bool, warn: Callable[[str], None]) -> None:
+    def __init__(self, wanted: Wanted, *, quiet: bool, faults: Faults) -> None:
         self.uploader: Uploader | None = None
         self._wanted = wanted
         self._note: Callable[[str], None] = (lambda text: None) if quiet else print_to_stderr
-        self._warn = warn
+        self._faults = faults
 
     def begin(self, writer: RunWriter) -> None:
         info = writer.info
@@ -141,7 +141,7 @@ class _Upload:
             if self._wanted.mode != DISABLED:
                 self._wanted.write_wishes(run_dir, info)
             if self._wanted.mode == ONLINE:
-                self.uploader = Uploader(run_dir, self._wanted.environment, self._warn)
+                self.uploader = Uploader(run_dir, self._wanted.environment, self._faults)
 
     def finish(self, ending: Ending | None) -> None:
         if self.uploader is not None:

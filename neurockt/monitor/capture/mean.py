@@ -43,10 +43,7 @@ def torch_mean(values: Sequence[Any]) -> Any:
     """The mean over all elements of all values: numbers, arrays and tensors of any shape.
 
     All elements weigh the same, so a smaller last batch weighs less. Summed in float64. On an accelerator the result
-    stays there, as a 0-d tensor; otherwise it is a float.
-
-    Raises:
-        UsageError: a value is not numeric.
+    stays there, as a 0-d tensor; otherwise it is a float. Raises UsageError if a value is not numeric.
     """
     return mean([partial(value) for value in values])
 

@@ -33,10 +33,7 @@ class Destination:
     def __init__(self, root: Path, info: RunInfo, recorder: int, *, is_named: bool, resume: bool | None = None) -> None:
         """A new run, until ``find`` or ``settle_rank`` finds one to continue.
 
-        Args:
-            recorder: which of this process's recorders it is, from 1.
-            is_named: the user chose the run's id; otherwise it may change.
-            resume: whether a run of that id is to be continued; by default one that has not finished.
+        Unless ``is_named`` the run's id may change. ``recorder`` and ``resume`` are as for ``run_to_continue``.
         """
         self.info = info
         self.takeover: Takeover | None = None

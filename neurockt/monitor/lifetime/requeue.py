@@ -23,14 +23,9 @@ def run_to_continue(
 ) -> Takeover | None:
     """The run that a new recorder continues; None where it begins a new one.
 
-    Args:
-        run_id: the run the user names.
-        recorder: which of this process's recorders it is, from 1.
-        writes: whether this process writes the run; False if it only counts, beside the process that writes.
-        resume: whether to continue one; by default what has not finished.
-
-    Raises:
-        UsageError, RunInUse, CorruptRun, FormatTooNew: the run cannot be continued.
+    ``recorder`` is the number of the recorder in this process, from 1. ``writes`` is False where this process only
+    counts, beside the one that writes. Without ``resume`` what has not finished continues. Raises UsageError, RunInUse,
+    CorruptRun or FormatTooNew if the run cannot be continued.
     """
     if run_id is not None:
         path = root / run_id

@@ -206,7 +206,8 @@ class Session:
         from neurockt.monitor.context.system import system_reader
         from neurockt.monitor.lifetime.ending import Watch
 
-        _end_unreferenced_others(self)
+        if any(each.writer is not None and each.life is Life.RECORDING for each in _sessions if each is not self):
+            gc.collect()  # runs that only reference cycles keep alive, as of a class in a function, end now
         self._retry_at = time.monotonic() + RETRY_SECONDS
         is_new = self.destination.takeover is None
         try:
@@ -286,7 +287,12 @@ class Session:
                 self._watch.close()
             if was_recording:
                 self.on_finished(ending)
-        self._report_losses()
+        lost = self.writer.dropped if self.writer else self.steps.recorded + self.epochs.recorded
+        if lost and self.is_writer:
+            print_to_stderr(f"{self.destination.run_dir}: {lost:,} rows could not be stored and are lost")
+        if self.writer is not None and self.writer.unfinished:
+            self.faults.report(*self.writer.unfinished)
+        self.faults.raise_kept()
 
     def leave(self, error: BaseException | None) -> None:
         """End the run as the exception says, or as finished."""
@@ -330,25 +336,11 @@ class Session:
         else:
             self.finish()
 
-    def _report_losses(self) -> None:
-        lost = self.writer.dropped if self.writer else self.steps.recorded + self.epochs.recorded
-        if lost and self.is_writer:
-            print_to_stderr(f"{self.destination.run_dir}: {lost:,} rows could not be stored and are lost")
-        if self.writer is not None and self.writer.unfinished:
-            self.faults.report(*self.writer.unfinished)
-        self.faults.raise_kept()
-
     def _wake(self) -> None:
         self.steps.fast_append = None
 
 
 _sessions: Final[weakref.WeakSet[Session]] = weakref.WeakSet()
-
-
-def _end_unreferenced_others(session: Session) -> None:
-    """Another run begins: those that only reference cycles keep alive, as of a class in a function, end now."""
-    if any(other.writer is not None and other.life is Life.RECORDING for other in _sessions if other is not session):
-        gc.collect()
 
 
 def _after_fork() -> None:

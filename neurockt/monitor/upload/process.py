@@ -19,27 +19,24 @@ from typing import Any, Final
 
 from neurockt.errors import NeurocktWarning
 from neurockt.formatting import clean, format_duration
-from neurockt.monitor.lifetime.faults import print_to_stderr
+from neurockt.monitor.lifetime.faults import Faults, print_to_stderr
 
 LISTEN_SECONDS: Final = 1.0
 """How often to check whether the process has died: a fork of ours may hold its pipe open."""
 SILENT_SECONDS: Final = 1.0
 """How long ``finish`` waits before it prints that it waits."""
 
-Warn = Callable[[str], None]
-
 
 class Uploader:
-    def __init__(self, run_dir: Path, environment: Mapping[str, str], warn: Warn) -> None:
-        """Start the process. ``warn`` is called once, from another thread."""
+    def __init__(self, run_dir: Path, environment: Mapping[str, str], faults: Faults) -> None:
+        """Start the process. There is one warning at most, from another thread."""
         self.url: str | None = None
         self.rows = 0
         """Number of rows that W&B was seen to have."""
         self.is_complete = False
         self._run_dir = run_dir
         self._environment = environment
-        self._warn = warn
-        self._has_warned = False
+        self._faults = faults
         self._process: subprocess.Popen[bytes] | None = None
         self._begun, self._over = threading.Event(), threading.Event()
         self._pid = os.getpid()
@@ -146,13 +143,11 @@ class Uploader:
             self._warn_once(clean(line["error"], 400))
 
     def _warn_once(self, what: str) -> None:
-        if self._has_warned:
-            return
-        self._has_warned = True
         try:
-            self._warn(
+            self._faults.warn_once(
+                "W&B",
                 f"W&B: {what}. Training goes on, and all of it is recorded in {self._run_dir}; "
-                f"'neurockt sync {self._run_dir}' sends what W&B lacks. (shown once)"
+                f"'neurockt sync {self._run_dir}' sends what W&B lacks. (shown once)",
             )
         except NeurocktWarning as warning:  # under pytest; this thread goes on
             print_to_stderr(str(warning))
