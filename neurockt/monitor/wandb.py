@@ -122,7 +122,11 @@ class WandbRecorder(Recorder):
     @property
     def url(self) -> str | None:
         """Where W&B shows the run; None until it does."""
-        return self._upload.uploader.url if self._upload.uploader else None
+        return self._uploader.url if self._uploader else None
+
+    @property
+    def _uploader(self) -> Uploader | None:
+        return self._upload.uploader
 
 
 class _Upload:
