@@ -6,6 +6,8 @@ import itertools
 import math
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +24,7 @@ from hypothesis import strategies as st
 from live_run import joined, numbers, same
 from live_run.by_hand import PART, Recording, flip, shrink
 
-from neurockt import list_runs, open_run
+from neurockt import list_runs, open_run, testing
 from neurockt.errors import ColumnNotFound, NeurocktWarning
 from neurockt.run_info import RunInfo
 from neurockt.store.base import layout
@@ -320,3 +322,29 @@ def test_thousands_of_columns_take_linear_time(tmp_path: Path) -> None:
         assert [reader.bounds(0, name) for name in columns[:2]] == [(0.5, 10.0)] * 2
         seconds[count] = time.process_time() - began
     assert seconds[3000] < 10 * seconds[750]
+
+
+READ_BY_MANY = """
+import sys, threading, time
+from pathlib import Path
+from neurockt.store import read_info
+
+def pause(frame, event, argument):
+    if event == "call" and "msgspec" in frame.f_code.co_filename:
+        time.sleep(0.002)  # let the other threads go on from here
+
+threading.setprofile(pause)
+threads = [threading.Thread(target=read_info, args=[Path(sys.argv[1])]) for _ in range(20)]
+for thread in threads:
+    thread.start()
+    time.sleep(0.002)
+for thread in threads:
+    thread.join()
+"""
+
+
+def test_several_threads_can_be_the_first_to_read_a_run() -> None:
+    with testing.temporary_recorder() as recorder:
+        testing.record(recorder, {"loss": [1.0]})
+        command = [sys.executable, "-c", READ_BY_MANY, str(recorder.run_dir)]
+        assert subprocess.run(command, check=False).returncode == 0

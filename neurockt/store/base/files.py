@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import stat
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +19,9 @@ READ_LIMIT: Final = 2**30
 
 Kind = TypeVar("Kind")
 _FIELD: Final = re.compile(r"at `\$\.(\w+)")
+_converted: Final[set[type]] = set()
+_first: Final = threading.RLock()
+"""Held for the first document of a dataclass: threads that let msgspec examine the class together crash."""
 
 
 def temporary_path(path: Path) -> Path:
@@ -123,7 +127,12 @@ def from_json(kind: type[Kind], document: Any, *, strict: bool = True) -> Kind:
 
     while True:
         try:
-            return msgspec.convert(document, kind, strict=strict)
+            if kind in _converted:
+                return msgspec.convert(document, kind, strict=strict)
+            with _first:
+                converted = msgspec.convert(document, kind, strict=strict)
+                _converted.add(kind)
+                return converted
         except msgspec.ValidationError as error:
             field = _FIELD.search(str(error))
             if field is None or field[1] not in document:
