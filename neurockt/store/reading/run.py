@@ -58,6 +58,7 @@ class Run:
 
     @property
     def config(self) -> Mapping[str, Any]:
+        """What was given as the run's settings."""
         return self.info.config
 
     @property
