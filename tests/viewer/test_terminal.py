@@ -137,7 +137,7 @@ def test_no_terminal_no_viewer(home: Path) -> None:
     """Without a terminal, or in one that cannot place text, the plain list is printed; a wrong path is a sentence."""
     with RealTerminal(*NEUROCKT, "view", SAMPLES, env={"TERM": "dumb"}) as terminal:
         assert terminal.wait() == 0
-        assert "TERM is dumb: this is the plain list" in terminal.text
+        assert "TERM is dumb: printing the plain list" in terminal.text
         assert "adam-0.003-s0" in terminal.text
         assert b"\x1b" not in terminal.written
     with RealTerminal(*NEUROCKT, "view", "no/such") as terminal:
