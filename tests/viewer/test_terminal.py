@@ -142,7 +142,7 @@ def test_no_terminal_no_viewer(home: Path) -> None:
         assert b"\x1b" not in terminal.written
     with RealTerminal(*NEUROCKT, "view", "no/such") as terminal:
         assert terminal.wait() == 1
-        assert "no/such does not exist; name a directory that holds runs, or a run" in terminal.text
+        assert "no directory no/such; name one that holds runs, or a run" in terminal.text
     done = subprocess.run([*NEUROCKT, "view", SAMPLES], stdin=subprocess.DEVNULL, capture_output=True, text=True)
     assert done.returncode == 0
     assert done.stderr == "neurockt: stdin is no terminal: this is the plain list\n"
