@@ -56,6 +56,25 @@ def values(recorder: Recorder, table: str, column: str) -> list[float | None]:
     return found
 
 
+def test_the_very_first_step_may_be_interrupted_anywhere(tmp_path: Path) -> None:
+    """At each instruction of its beginning and end: the loop that goes on records, and hears of no nested blocks."""
+    number, more = 1, True
+    while more:
+        recorder = Recorder(tmp_path, quiet=True, system_seconds=None)
+        give = recorder.track_scalar("value")(float)
+
+        def step(value: int, recorder: Recorder = recorder, give: Callable[[int], float] = give) -> None:
+            with recorder(train=True):
+                give(value)
+
+        more = strike(number, lambda step=step: step(1000))  # type: ignore[misc]
+        step(1)
+        recorder.finish()
+        assert values(recorder, "steps", "value")[-1] == 1.0
+        number += 7
+    assert number > 60
+
+
 @pytest.mark.parametrize("calls", [1, 2])
 def test_a_step_that_is_interrupted_anywhere_leaves_nothing_for_the_next(tmp_path: Path, calls: int) -> None:
     """At each instruction of a block's beginning and end: the row after it, and all later ones, are their own."""

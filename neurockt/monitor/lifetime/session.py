@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import math
 import os
+import sys
 import threading
 import time
 import weakref
@@ -16,6 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from enum import Enum, auto
 from pathlib import Path
+from types import CodeType
 from typing import TYPE_CHECKING, Any, Final
 
 from neurockt.errors import RunInUse, UsageError
@@ -82,6 +84,7 @@ class Session:
         self._is_quiet = quiet
         self._earlier_config: Mapping[str, Any] = {}
         self._retry_at = 0.0
+        self._opened_at: tuple[CodeType, int] | None = None  # the ``with`` statement that opened the block
         self._watch: Watch | None = None
         _sessions.add(self)
         weakref.finalize(gate, self._end_unreferenced).atexit = False
@@ -125,13 +128,18 @@ class Session:
             )
         if self.life is Life.ELSEWHERE:
             return False
+        statement = sys._getframe(2).f_code, sys._getframe(2).f_lasti
         if isinstance(gate.block, Block):
-            self._open_inside(block, gate.block)
+            self._open_inside(block, gate.block, is_same=statement == self._opened_at)
+        self._opened_at = statement
         return True
 
-    def _open_inside(self, block: Block, outer: Block) -> None:
-        """A block is open: the user has nested two, or the end of the first was interrupted."""
-        if not self.has_rows:
+    def _open_inside(self, block: Block, outer: Block, *, is_same: bool) -> None:
+        """A block is open: the user has nested two, or the end of the first was interrupted.
+
+        ``is_same``: the same ``with`` statement comes again, which no nesting does.
+        """
+        if not self.has_rows and not is_same:
             kind = "training" if outer.rows is self.steps else "validation"
             raise UsageError(f"blocks do not nest: a {kind} block is open; leave it before you open another")
         self.interruptions.reset()
