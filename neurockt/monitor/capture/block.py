@@ -92,7 +92,10 @@ class Block:
         for column in known.columns if known else ():
             self.owners.pop(column, None)
         self.owners.update(dict.fromkeys(collector.columns, name))
-        self._set_columns()
+        if known:
+            self._set_columns()
+        else:  # adding to what is there keeps thousands of declarations cheap
+            self.rows.set_columns((*self.rows.columns, *collector.columns))
         self._slot_of.setdefault(name, len(self._slot_of))
         self._refresh(name)
         return self._slot_of[name]
@@ -123,9 +126,11 @@ class Block:
         if slot == len(self._blank):
             self._blank.append(blank)
             self.slots.append(blank)
+            if blank is not NULL:
+                self._beginning.append(collector)
         elif self._blank[slot] is not blank:
             self._blank[slot] = self.slots[slot] = blank
-        self._beginning = [cell for cell in self._blank if not isinstance(cell, float)]
+            self._beginning = [cell for cell in self._blank if not isinstance(cell, float)]
 
     def _set_columns(self) -> None:
         self.rows.set_columns(tuple(column for each in self.collectors.values() for column in each.columns))
