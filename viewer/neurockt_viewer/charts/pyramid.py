@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from neurockt_viewer.charts.series import Floats, Integers, Series
 
-ENTRIES: Final = 2**18
+ENTRIES: Final = 2**17
 """Entries kept of all metrics of a table together, at about 80 bytes each: where there are more values, they are
 kept in stretches, and a window that needs more detail is read again."""
 
