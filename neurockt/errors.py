@@ -1,5 +1,17 @@
 """The errors neurockt raises on purpose.
 
+    NeurocktError
+    ├── UsageError          the recorder was used wrongly; raised at the call that did it
+    │   └── InvalidName     a metric name that cannot be a column
+    ├── RunNotFound         no run at that path, or under that name
+    ├── RunInUse            a live process still writes the run
+    ├── CorruptRun          a file of the run cannot be read at all
+    ├── FormatTooNew        written by a later neurockt than this one
+    ├── ColumnNotFound      the table has no such column
+    ├── QueryError          a filter, or the name of a column, that cannot be understood
+    ├── SyncFailed          W&B could not be reached, or did not take a run
+    └── MissingExtra        an optional package is not installed
+
 A message states what happened, where, and what to do next. The command line prints it and exits 1.
 """
 

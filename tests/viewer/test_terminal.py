@@ -145,7 +145,7 @@ def test_no_terminal_no_viewer(home: Path) -> None:
         assert "no directory no/such; name one that holds runs, or a run" in terminal.text
     done = subprocess.run([*NEUROCKT, "view", SAMPLES], stdin=subprocess.DEVNULL, capture_output=True, text=True)
     assert done.returncode == 0
-    assert done.stderr == "neurockt: stdin is no terminal: this is the plain list\n"
+    assert done.stderr == "neurockt: stdin is not a terminal: printing the plain list\n"
     assert "adam-0.003-s0" in done.stdout
 
 
