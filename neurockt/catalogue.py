@@ -169,7 +169,8 @@ class RunWatcher:
                 known = signature, read_info(path)
                 self._read[path] = known
         except (RunNotFound, FileNotFoundError):
-            return self._forget({path})
+            # where the root itself is gone, so are all runs, perhaps only for a while
+            return os.path.isdir(self.root) and self._forget({path})  # noqa: PTH112  (Path.is_dir raises EACCES)
         except (NeurocktError, OSError) as error:
             passing = isinstance(error, OSError) or isinstance(error.__cause__, OSError)
             forgotten = not (known and passing) and self._forget({path})
