@@ -101,7 +101,7 @@ class WandbRecorder(Recorder):
             project=wanted.project,
             name=wanted.name,
             run_id=run_id or wanted.directory,
-            resume=bool(wanted.directory) or None,
+            resume=wanted.resume if run_id or wanted.directory else None,
             config=wanted.chosen(config, config_include_keys, config_exclude_keys),
             tags=wanted.tags,
             notes=wanted.notes,

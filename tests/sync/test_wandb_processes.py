@@ -90,7 +90,7 @@ def test_a_requeued_run_goes_on_in_wandb(server: WandbServer, make_recorder: Mak
     first = make_recorder(run_id="run", project="p", id="chosen")
     train(first)
     first.finish()
-    second = make_recorder(run_id="run", project="p")
+    second = make_recorder(run_id="run", project="p", resume=True)
     train(second)
     second.finish()
     run = server.only_run

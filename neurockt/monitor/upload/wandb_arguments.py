@@ -55,6 +55,8 @@ class Wanted:
     job_type: str | None
     root: str | os.PathLike[str] | None
     """Where W&B's ``dir`` asks for runs to be kept: ``runs`` in that directory; None for the default."""
+    resume: bool | None
+    """Whether the run must go on with an earlier one that is there, or must not; None where that was not said."""
     directory: str | None
     """The name of the run directory, where the run goes on with an earlier one; None for a new one."""
     finish_seconds: float | None
@@ -93,6 +95,7 @@ class Wanted:
             tags=(tags,) if isinstance(tags, str) else tuple(tags or ()),
             **{name: wanted(name) for name in ("entity", "project", "name", "notes", "group", "job_type")},
             root=_root(arguments["dir"] or given.get("root_dir")),
+            resume=True if goes_on else False if resume == "never" else None,
             directory=_directory(wanted_id) if goes_on else None,
             finish_seconds=float(seconds) if seconds else None,
             environment={name: str(value) for name, value in variables.items() if value},
