@@ -128,8 +128,11 @@ def shown_by_terminal(
         monkeypatch.setattr(sys, "stderr", terminal)
         assert len(list(forward(Sized(length, 0.11), nn.Identity()))) == 2  # drawn ten times a second at most
         assert [thread for thread in threading.enumerate() if type(thread).__module__.startswith("tqdm")] == []
-        os.write(follower, b"end")  # else reading an empty terminal would wait
-        return screen.read(100_000).decode().removesuffix("end")
+        os.write(follower, b"end")
+        shown = b""
+        while not shown.endswith(b"end"):
+            shown += screen.read(100_000)
+        return shown.decode().removesuffix("end")
 
 
 @pytest.mark.slow
