@@ -21,6 +21,7 @@ from neurockt.monitor import Recorder
 from neurockt.store.base import layout
 from neurockt.store.base.run_file import read_info
 from neurockt.store.owner import liveness
+from neurockt.store.owner.process import process_identity
 from neurockt.store.recovery.sealing import seal_run
 from neurockt.store.writing import timing
 from neurockt.store.writing.timing import Timing
@@ -186,9 +187,7 @@ def test_who_seals_waits_for_who_takes_over(crashed_run: Path) -> None:
     claim = layout.claim_path(crashed_run, 2)
     attempt = read_info(crashed_run).attempts[0]
     with start("import sys; sys.stdin.readline()") as owner:
-        stat = Path(f"/proc/{owner.pid}/stat").read_text().rpartition(")")[2].split()
-        machine = attempt.process.rpartition("/")[0]
-        document = {"host": attempt.host, "pid": owner.pid, "process": f"{machine}/{stat[19]}"}
+        document = {"host": attempt.host, "pid": owner.pid, "process": process_identity(owner.pid)}
         claim.write_text(json.dumps(document))
         sealer = subprocess.Popen([sys.executable, "-m", "neurockt", "seal", crashed_run])
         with pytest.raises(subprocess.TimeoutExpired):
