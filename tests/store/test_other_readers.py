@@ -26,6 +26,8 @@ from neurockt.store.base.files import temporary_path
 from neurockt.store.writing import timing
 from neurockt.store.writing.timing import Timing
 
+pytestmark = pytest.mark.slow
+
 Read = Callable[[Path], pa.Table]
 """Reads the Parquet files of a table's directory."""
 

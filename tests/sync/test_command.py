@@ -22,6 +22,8 @@ from neurockt.sync.account import find_account
 
 from .conftest import Done, MakeRun
 
+pytestmark = pytest.mark.slow
+
 Neurockt = Callable[..., Done]
 
 

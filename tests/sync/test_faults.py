@@ -13,6 +13,8 @@ from neurockt.sync import client, rows, sending
 
 from .conftest import Done, MakeRun, Sync
 
+pytestmark = pytest.mark.slow
+
 PLACES = ["file_stream", "UpsertBucket", "query Run("]
 
 

@@ -16,6 +16,8 @@ from neurockt.monitor import Recorder
 
 from .conftest import MakeRun, Sync
 
+pytestmark = pytest.mark.slow
+
 
 def bits(value: float) -> bytes:
     return struct.pack("<d", value)

@@ -17,6 +17,8 @@ from neurockt_viewer.app import ViewerApp
 from neurockt_viewer.charts.source import Metric, RunSeries
 from neurockt_viewer.widgets.chart_grid import ChartGrid
 
+pytestmark = pytest.mark.slow
+
 CPU, GPU, LOSS, ACC = (
     Metric("system", "cpu_percent"),
     Metric("system", "gpu0_util_percent"),

@@ -26,6 +26,8 @@ from neurockt.store.tables import parts
 from neurockt_viewer import table_rows
 from neurockt_viewer.widgets.table_view import TableView
 
+pytestmark = pytest.mark.slow
+
 STEPS = 3000
 GROUP = 256
 NANS = (700, 2900)

@@ -16,6 +16,8 @@ from viewing import until
 from neurockt.monitor import Recorder
 from neurockt_viewer.widgets.chart_grid import ChartGrid
 
+pytestmark = pytest.mark.slow
+
 HOSTILE = "[/x][@click=app.bell]a\u202e"
 """A name that the recorder takes; those with control characters it refuses."""
 
