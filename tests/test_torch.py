@@ -20,6 +20,8 @@ from torch.utils.data import DataLoader, TensorDataset
 from neurockt.errors import UsageError
 from neurockt.torch import forward
 
+pytestmark = pytest.mark.slow
+
 ONE = torch.ones(4, 2)
 
 

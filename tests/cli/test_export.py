@@ -16,6 +16,8 @@ import neurockt as package
 
 from .conftest import Done, record
 
+pytestmark = pytest.mark.slow
+
 Command = Callable[..., Done]
 ODD = 'val,"odd" λ'
 

@@ -19,6 +19,8 @@ from neurockt import open_run
 from neurockt.errors import UsageError
 from neurockt.monitor import Recorder, RecorderHelper, torch_mean
 
+pytestmark = pytest.mark.slow
+
 PREDS = torch.tensor([0.9, 0.2, 0.8, 0.1])
 TARGET = torch.tensor([1, 0, 0, 0])  # accuracy 0.75
 

@@ -15,6 +15,8 @@ from neurockt.monitor import Recorder, RecorderHelper, torch_mean
 from neurockt.monitor.capture import block, collectors
 from neurockt.monitor.lifetime import interruptions, row_queue
 
+pytestmark = pytest.mark.slow
+
 FILES = {module.__file__ for module in (block, collectors, interruptions, row_queue)}
 
 

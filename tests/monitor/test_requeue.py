@@ -18,6 +18,8 @@ from neurockt.errors import RunInUse, UsageError
 from neurockt.monitor import Recorder
 from neurockt.monitor.lifetime.ending import Ending
 
+pytestmark = pytest.mark.slow
+
 
 def train(recorder: Recorder, blocks: str, value: float) -> Recorder:
     """A step for each ``s`` and a validation for each ``v``, all of the same value."""

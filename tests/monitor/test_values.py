@@ -15,6 +15,8 @@ from neurockt import open_run
 from neurockt.errors import UsageError
 from neurockt.monitor import Recorder, RecorderHelper, torch_mean
 
+pytestmark = pytest.mark.slow
+
 torch = pytest.importorskip("torch")
 
 

@@ -14,6 +14,8 @@ from textual.pilot import Pilot
 from neurockt_viewer.charts.series import Line
 from neurockt_viewer.widgets.chart import Chart
 
+pytestmark = pytest.mark.slow
+
 HOSTILE = "[/x]\x1b]0;owned\x07\x1b[31m\u202e[@click=app.bell]a\r\nb[/]"
 STEPS = np.arange(1, 1001)
 LOSSES = np.exp(-STEPS / 300) + np.where(STEPS == 400, 2.0, 0.0)
