@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import pytest
+from interrupting import interrupt_at
 
 from neurockt import open_run
 from neurockt.monitor import Recorder, RecorderHelper, torch_mean
@@ -18,37 +16,6 @@ from neurockt.monitor.lifetime import interruptions, row_queue
 pytestmark = pytest.mark.slow
 
 FILES = {module.__file__ for module in (block, collectors, interruptions, row_queue)}
-
-
-class Struck(BaseException):
-    """What a signal handler raises."""
-
-
-def strike(number: int, action: Callable[[], None]) -> bool:
-    """Do something, and raise before its so many-th instruction within the recorder; False where it has fewer."""
-    left = number
-
-    def trace(frame: FrameType, event: str, argument: Any) -> Any:
-        nonlocal left
-        if frame.f_code.co_filename not in FILES:
-            return None
-        frame.f_trace_opcodes = True
-        if event == "opcode":
-            left -= 1
-            if left == 0:
-                sys.settrace(None)
-                raise Struck
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        action()
-    except Struck:
-        return True
-    finally:
-        sys.settrace(before)
-    return False
 
 
 def values(recorder: Recorder, table: str, column: str) -> list[float | None]:
@@ -69,7 +36,7 @@ def test_the_very_first_step_may_be_interrupted_anywhere(tmp_path: Path) -> None
             with recorder(train=True):
                 give(value)
 
-        more = strike(number, lambda step=step: step(1000))  # type: ignore[misc]
+        more = interrupt_at(number, FILES, lambda step=step: step(1000))  # type: ignore[misc]
         step(1)
         recorder.finish()
         assert values(recorder, "steps", "value")[-1] == 1.0
@@ -91,7 +58,7 @@ def test_a_step_that_is_interrupted_anywhere_leaves_nothing_for_the_next(tmp_pat
 
     step(0)
     number, struck = 1, 1
-    while strike(number, lambda: step(1000)):
+    while interrupt_at(number, FILES, lambda: step(1000)):
         step(struck)
         number, struck = number + 1, struck + 1
     assert number > 30
@@ -122,7 +89,7 @@ def test_a_validation_that_is_interrupted_anywhere_leaves_nothing_for_the_next(t
     validate(0)
     good = 1
     for number in (*range(1, 60), *range(60, 1500, 23)):
-        if not strike(number, lambda: validate(1000.0)):
+        if not interrupt_at(number, FILES, lambda: validate(1000.0)):
             break
         validate(good)
         good += 1
@@ -143,7 +110,7 @@ def test_the_run_can_be_finished_after_an_interrupted_end(tmp_path: Path) -> Non
             give(1)
 
     step()
-    assert strike(40, step)
+    assert interrupt_at(40, FILES, step)
     recorder.finish()
     assert open_run(recorder.run_dir).state == "finished"
     assert set(values(recorder, "steps", "value")) == {1.0}

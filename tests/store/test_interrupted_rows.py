@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import sys
 import threading
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import pytest
 from faulty_disk import break_journal
+from interrupting import interrupt_at
 
 from neurockt import Run
 from neurockt.store.base import layout
@@ -22,40 +19,6 @@ from neurockt.store.writing.table_writer import TableWriter
 pytestmark = pytest.mark.slow
 
 FILES = {appending.__file__, table_writer.__file__, backlog.__file__}
-
-
-class Interrupt(BaseException):
-    """What the handler raises."""
-
-
-def raise_interrupt() -> None:
-    raise Interrupt
-
-
-def interrupt_at(operation: int, action: Callable[[], object], handler: Callable[[], object] = raise_interrupt) -> bool:
-    """Do something, and call a handler before its n-th bytecode operation in the writer; whether there were so many."""
-    left = operation
-
-    def trace(frame: FrameType, event: str, _: Any) -> Any:
-        nonlocal left
-        if frame.f_code.co_filename not in FILES:
-            return None
-        frame.f_trace_opcodes = True
-        if event == "opcode":
-            left -= 1
-            if not left:
-                handler()
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        action()
-    except Interrupt:
-        return True
-    finally:
-        sys.settrace(before)
-    return left <= 0
 
 
 def check(run_dir: Path, interrupted: set[int], recorded: int) -> None:
@@ -87,7 +50,7 @@ def test_a_row_that_is_interrupted_anywhere_harms_no_other(tmp_path: Path, betwe
         operation += 1
         if "fail" in between and operation % 3 == 0:
             break_journal(tmp_path)
-        if not interrupt_at(operation, append):
+        if not interrupt_at(operation, FILES, append):
             break
         if between == "seal":
             table.seal()
@@ -124,7 +87,7 @@ def test_a_change_that_is_interrupted_anywhere_harms_no_row(tmp_path: Path, what
 
     for operation in itertools.count(1):
         append()
-        if not interrupt_at(operation, partial(change, operation)):
+        if not interrupt_at(operation, FILES, partial(change, operation)):
             break
         append()
     table.close()
@@ -151,7 +114,7 @@ def test_a_handler_may_wait_for_another_thread_to_seal(tmp_path: Path, disk: str
             closing.join(10)
             ended.append(not closing.is_alive())
 
-        if not interrupt_at(operation, partial(table.append, 5, 0, [5.0]), seal):
+        if not interrupt_at(operation, FILES, partial(table.append, 5, 0, [5.0]), seal):
             break
         assert ended == [True]
         check(run_dir, {5}, 6)
