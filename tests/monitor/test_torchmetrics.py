@@ -43,7 +43,7 @@ from torchmetrics.wrappers import (
 )
 
 from neurockt import open_run
-from neurockt.errors import InvalidName, NeurocktWarning, UsageError
+from neurockt.errors import NeurocktWarning, UsageError
 from neurockt.monitor import Recorder, RecorderHelper, torch_mean
 
 PREDS = torch.tensor([0.9, 0.2, 0.8, 0.1])
@@ -356,47 +356,3 @@ def test_copies_that_are_fed_at_once_are_an_error_that_names_the_metric(recorder
         metric(PREDS, TARGET)
         twin(PREDS, TARGET)
     assert recorded(recorder) == [{"acc": None}]
-
-
-def test_a_key_that_appears_later_adds_a_column(recorder: Recorder) -> None:
-    """And one that is missing is null."""
-
-    class Keys(MeanMetric):
-        def compute(self) -> Any:
-            value = super().compute()
-            return {"low": value} if value < 1 else {"low": value, "high": value, "deep": {"er": value}}
-
-    keys = RecorderHelper(recorder).metric(m=Keys())["m"]
-    for value in (None, 0.5, 2.0, 0.25):
-        with recorder(train=False):
-            if value is not None:
-                keys(value)
-    recorder.finish()
-    table = open_run(recorder.run_dir).epochs().to_pydict()
-    assert table["m_low"] == [None, 0.5, 2.0, 0.25]
-    assert table["m_high"] == table["m_deep_er"] == [None, None, 2.0, None]
-
-
-def test_a_key_that_is_another_metrics_name_is_an_error(recorder: Recorder) -> None:
-    """Each keeps what is its own."""
-
-    class Keys(MeanMetric):
-        def compute(self) -> Any:
-            return {"a": super().compute(), "bad\x1b": 1.0, "c": 3.0}
-
-    recorder.metric("m_a")(lambda: 7.0)
-    keys = RecorderHelper(recorder).metric(m=Keys())["m"]
-    with pytest.raises(UsageError, match=r"'m' gives a value 'm_a'.*control characters"), recorder(train=False):
-        keys(1.0)
-    assert recorded(recorder) == [{"m_a": None, "m_c": 3.0}]
-
-
-@pytest.mark.parametrize("names", [["ok", "bad\x1b[2J"], ["x" * 300]])
-def test_the_names_of_a_collection_are_checked_when_it_is_declared(recorder: Recorder, names: list[str]) -> None:
-    """The first one's too."""
-    collection = MetricCollection({name: BinaryAccuracy() for name in names})
-    with pytest.raises(InvalidName):
-        RecorderHelper(recorder).metric(m=collection)
-    with recorder(train=False):
-        pass
-    assert recorded(recorder) == [{}]

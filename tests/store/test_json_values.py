@@ -9,8 +9,6 @@ import enum
 import itertools
 import json
 import math
-import subprocess
-import sys
 import tempfile
 from collections import ChainMap, OrderedDict, UserDict, deque, namedtuple
 from collections.abc import Callable
@@ -346,40 +344,6 @@ def test_a_class_that_refuses_is_named(tmp_path: Path) -> None:
     assert "RudeMapping that cannot be read" in found["mapping"]
 
 
-def test_omegaconf() -> None:
-    """Interpolations are resolved, what is missing is told as it was written, and lists are lists."""
-    OmegaConf = pytest.importorskip("omegaconf").OmegaConf
-    config = OmegaConf.create(
-        {"width": 64, "model": {"hidden": "${width}", "layers": [{"size": "${width}"}, 2]}, "name": "???"}
-    )
-    expected = {"width": 64, "model": {"hidden": 64, "layers": [{"size": 64}, 2]}, "name": "???"}
-    assert mapping_of(config) == expected
-    assert plain(config) == expected
-    assert plain({"cfg": config.model}) == {"cfg": expected["model"]}
-    assert plain(config.model.layers) == [{"size": 64}, 2]
-    assert plain(OmegaConf.structured(Settings(where="x"))) == {**SETTINGS, "where": "x"}
-    unresolved = OmegaConf.create({"a": 1, "b": "${nowhere.to.be.found}"})
-    assert mapping_of(unresolved) == {"a": 1, "b": "${nowhere.to.be.found}"}
-
-
-def test_pydantic_and_attrs() -> None:
-    """Their models are mappings, at the top and nested; a secret of pydantic's stays one."""
-    pydantic = pytest.importorskip("pydantic")
-    attrs = pytest.importorskip("attrs")
-
-    class Inner(pydantic.BaseModel):
-        lr: float = 0.1
-        token: pydantic.SecretStr = pydantic.SecretStr("hunter2")
-
-    class Outer(pydantic.BaseModel, extra="allow"):
-        inner: Inner = Inner()
-
-    Grid = attrs.make_class("Grid", {"width": attrs.field(default=3), "inner": attrs.field(factory=Inner)})
-    inner = {"lr": 0.1, "token": "**********"}
-    assert plain(mapping_of(Outer(more=[1]))) == {"inner": inner, "more": [1]}
-    assert plain({"grid": Grid()}) == {"grid": {"width": 3, "inner": inner}}
-
-
 class Attributes:
     depth = 3
 
@@ -409,16 +373,3 @@ def test_what_it_may_not_be(config: Any) -> None:
     """A clear error at once."""
     with pytest.raises(UsageError, match="config must be a mapping"):
         Recorder(config=config)
-
-
-def test_nothing_is_imported_for_it() -> None:
-    """Neither OmegaConf nor pydantic nor numpy is loaded to see whether a value is theirs."""
-    code = """
-import sys
-from neurockt.store.base.json_values import plain
-before = set(sys.modules)
-plain({"a": [1, object()]})
-print(*sorted((set(sys.modules) - before) | {"omegaconf", "pydantic", "numpy", "attrs"} & set(sys.modules)))
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == []
