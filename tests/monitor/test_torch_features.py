@@ -85,8 +85,6 @@ def test_a_module_loaded_in_another_process_computes_and_records_nothing(recorde
     (tmp_path / "module").write_bytes(pickle.dumps(criterion))
     script = """
 import pickle, sys, torch
-
-pytestmark = pytest.mark.slow
 module = pickle.load(open(sys.argv[1], "rb"))
 with module.recorder(train=True):
     print(module(torch.tensor([3.0]), torch.tensor([1.0])).item(), module.recorder.run_dir)
