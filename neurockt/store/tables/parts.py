@@ -228,7 +228,11 @@ def _grow(path: Path, key: str, new: pa.Table, join: bool) -> None:
             for group in _regroup(old, kept, new, schema, size):
                 writer.write_table(group, row_group_size=size)
 
-    files.publish(path, write)
+    try:
+        files.publish(path, write)
+    finally:
+        if old is not None:
+            old.close(force=True)  # its destructor would close it too, and hold up the training loop meanwhile
 
 
 def _groups_to_keep(metadata: pq.FileMetaData, size: int, join: bool) -> int:
