@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from itertools import count
 from operator import index
@@ -49,6 +49,9 @@ class Recorder:
     ends with ``finish()``, with the block of ``with Recorder(...) as recorder:``, when nothing refers to the recorder
     any more, or when the interpreter exits.
     """
+
+    _options: Mapping[str, Any]
+    """The arguments that it was made with, to make another one like it."""
 
     def __init__(
         self,
@@ -96,6 +99,8 @@ class Recorder:
             UsageError: an argument cannot be used; the run of that name has finished, or its directory is not a run.
             RunInUse: a live process writes the run of that name.
         """
+        if not hasattr(self, "_options"):  # else they are those of a subclass
+            self._options = options_of(locals())
         from neurockt.monitor.context.system import check_seconds
 
         reduction, recording = check_ranks(reduce, ranks)
@@ -253,6 +258,12 @@ def _unpickled(process: bytes, key: int, root: Path, run_id: str) -> Recorder:
     recorder = Recorder(root)
     recorder._session.record_elsewhere(run_id)
     return recorder
+
+
+def options_of(scope: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The arguments of an ``__init__``, from its ``locals()`` before it assigns anything."""
+    options = {**scope, **scope.get("others", {})}
+    return {name: value for name, value in options.items() if name not in ("self", "others", "__class__")}
 
 
 def _one_of(train: bool | None, training: bool | None) -> bool:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from neurockt.errors import MissingExtra, NeurocktWarning
 from neurockt.monitor.lifetime.faults import Faults, print_to_stderr
-from neurockt.monitor.recorder import Recorder
+from neurockt.monitor.recorder import Recorder, options_of
 from neurockt.monitor.upload.process import Uploader
 from neurockt.monitor.upload.wandb_arguments import DISABLED, ONLINE, Wanted
 
@@ -81,6 +81,7 @@ class WandbRecorder(Recorder):
             UsageError: an argument cannot be understood.
             MissingExtra: the package requests is not installed.
         """
+        self._options = options_of(locals())
         wanted = Wanted.find(
             settings,
             mode=mode,

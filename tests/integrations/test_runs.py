@@ -1,0 +1,84 @@
+"""What the adapters share: the runs that one of them records, one after the other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from neurockt import list_runs, open_run, testing
+from neurockt.errors import UsageError
+from neurockt.integrations.runs import Runs
+from neurockt.monitor import Recorder
+from neurockt.monitor.wandb import WandbRecorder
+
+
+def record(runs: Runs, *losses: float) -> Path:
+    testing.record(runs.recorder, {"loss": losses})
+    return runs.recorder.run_dir
+
+
+def test_options_that_recorder_lacks_are_refused_where_the_adapter_is_made() -> None:
+    with pytest.raises(TypeError, match="projekt"):
+        Runs(None, {"projekt": "toy"})
+
+
+def test_a_recorder_and_options_are_refused_together(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="give name to the Recorder that is passed"):
+        Runs(Recorder(tmp_path), {"name": "a"})
+
+
+def test_what_is_not_a_recorder_is_refused() -> None:
+    with pytest.raises(UsageError, match="must be a Recorder, not str 'toy'"):
+        Runs("toy", {})  # type: ignore[arg-type]
+
+
+def test_the_next_run_is_described_as_the_first_and_has_an_id_of_its_own(tmp_path: Path) -> None:
+    runs = Runs(None, {"root": tmp_path, "run_id": "a", "name": "toy", "tags": ["x"], "config": {"lr": 0.1}})
+    first = record(runs, 1.0)
+    runs.begin_next()
+    second = record(runs, 2.0)
+    runs.begin_next()
+    assert (first.name, second.name, record(runs, 3.0).name) == ("a", "a-2", "a-3")
+    assert open_run(first).state == "finished"
+    info = open_run(second).info
+    assert (info.name, info.tags, info.config) == ("toy", ("x",), {"lr": 0.1})
+    runs.recorder.finish()
+
+
+def test_the_next_run_after_a_recorder_of_the_user_is_recorded_as_that_was(tmp_path: Path) -> None:
+    runs = Runs(WandbRecorder(tmp_path, mode="offline", id="w", entity="us", group="g", system_seconds=None), {})
+    first = record(runs, 1.0)
+    runs.begin_next()
+    assert record(runs, 2.0) != first
+    assert isinstance(runs.recorder, WandbRecorder)
+    assert dict(runs.recorder._options) | {"id": "w-2", "group": "g", "system_seconds": None} == runs.recorder._options
+    runs.recorder.finish()
+
+
+def test_a_run_that_is_left_by_an_error_has_failed(tmp_path: Path) -> None:
+    runs = Runs(Recorder(tmp_path, quiet=True), {})
+    first = record(runs, 1.0)
+    runs.begin_next(failed=RuntimeError("no memory"))
+    failure = open_run(first).info.failure
+    assert failure is not None
+    assert (failure.type, failure.message) == ("RuntimeError", "no memory")
+
+
+def test_going_back_supersedes_the_steps_that_come_again(tmp_path: Path) -> None:
+    runs = Runs(None, {"root": tmp_path})
+    record(runs, 1.0, 2.0, 3.0)
+    runs.go_back(1)
+    run_dir = record(runs, 2.5)
+    runs.recorder.finish()
+    assert open_run(run_dir).steps()["loss"].to_pylist() == [1.0, 2.5]
+    assert len(list_runs(tmp_path)) == 1
+
+
+def test_a_description_replaces_only_what_the_user_left_open(tmp_path: Path) -> None:
+    runs = Runs(None, {"root": tmp_path, "name": "mine"})
+    runs.describe(name="theirs", project="theirs")
+    record(runs, 1.0)
+    runs.recorder.finish()
+    info = open_run(runs.recorder.run_dir).info
+    assert (info.name, info.project) == ("mine", "theirs")
