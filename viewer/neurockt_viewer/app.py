@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from textual import events, on
+from textual._context import active_message_pump
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
@@ -220,6 +221,13 @@ class ViewerApp(App[None]):
 
     def action_leave(self) -> None:
         self.exit(return_code=0)
+
+    def _handle_exception(self, error: Exception) -> None:
+        """Leave out an error of a widget that is being removed: it may have no children any more, or not yet."""
+        widget = active_message_pump.get(self)
+        if not (widget.is_attached and not getattr(widget, "_pruning", False)):
+            return
+        super()._handle_exception(error)
 
     def _fatal_error(self) -> None:
         """Leave without Textual's own traceback, which shows the values of variables: configs hold secrets."""

@@ -1,4 +1,4 @@
-"""Work in threads that an error does not end: it is reported on the screen, and tried again."""
+"""Threads whose work survives an error, which is reported on the screen and tried again; and work after a refresh."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
+from textual.widget import Widget
 from textual.worker import get_current_worker
 
 from neurockt.errors import NeurocktError
@@ -46,3 +47,11 @@ def repeat(step: Callable[[], float | None], wake: threading.Event, report: Call
             report(why)
             failed = why
         wake.wait(seconds)
+
+
+def after_refresh(widget: Widget, callback: Callable[[], object]) -> None:
+    """Call ``callback`` when the screen has been drawn again, unless the widget has been removed by then.
+
+    Textual itself calls back in the queue of the screen that is seen then, which may be another one.
+    """
+    widget.call_after_refresh(widget.call_later, callback)

@@ -84,7 +84,7 @@ class RunScreen(Screen[None]):
     def on_mount(self) -> None:
         self._show_title()
         self.run_worker(self._follow, thread=True, group="info", exit_on_error=False)
-        self.call_after_refresh(self._show_first_tab)
+        background.after_refresh(self, self._show_first_tab)
 
     async def _show_first_tab(self) -> None:
         if not self._tabs:

@@ -21,6 +21,7 @@ from neurockt.formatting import clean, display_width
 from neurockt.query.fields import parse_field
 from neurockt.query.filter import Query, parse
 from neurockt.run_info import RunInfo
+from neurockt_viewer import background
 from neurockt_viewer.columns import possible_columns
 from neurockt_viewer.marks import Marks
 from neurockt_viewer.run_rows import Head, RunRows, group_fields
@@ -105,7 +106,7 @@ class RunsScreen(Screen[None]):
         self.query_one("#runs", RowGrid).focus()
         self._show_title()
         self._lay_out()
-        self.call_after_refresh(self._start_reading)
+        background.after_refresh(self, self._start_reading)
         self.set_interval(TICK_SECONDS, self.query_one("#runs", RowGrid).refresh)
 
     def _start_reading(self) -> None:

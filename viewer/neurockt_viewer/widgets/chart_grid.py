@@ -18,7 +18,7 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from neurockt.formatting import clean
-from neurockt_viewer.background import ERROR_LIMIT
+from neurockt_viewer import background
 from neurockt_viewer.charts import grouping
 from neurockt_viewer.charts.series import Axis, ChartSettings
 from neurockt_viewer.charts.source import Metric
@@ -154,7 +154,7 @@ class ChartGrid(Widget):
         for index, chart in enumerate(self._charts):
             chart.display = index < len(shown)
         self._shown = shown
-        self.call_after_refresh(self._keep_focus)
+        background.after_refresh(self, self._keep_focus)
         self._want()
         self._draw()
         self._show_status()
@@ -190,7 +190,7 @@ class ChartGrid(Widget):
     def _show_status(self) -> None:
         lines = self._reader.lines
         errors = dict.fromkeys(filter(None, [self._reader.error, *lines.errors.values()]))
-        notes = [clean(error, ERROR_LIMIT) for error in errors]
+        notes = [clean(error, background.ERROR_LIMIT) for error in errors]
         if not self._reader.opened:
             notes += [] if notes else ["reading …"]
         elif not self._groups:
