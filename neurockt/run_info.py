@@ -34,7 +34,7 @@ class TableSummary:
     rows: int = 0
     columns: Mapping[str, ColumnSummary] = field(default_factory=dict)
     last: int | None = None
-    """Number of the last row; it is above ``rows`` where rows are missing. None where that is not known."""
+    """Number of the last row; None where there is none, or it is not known."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,7 @@ class RunInfo:
     steps: TableSummary = TableSummary()
     epochs: TableSummary = TableSummary()
     system: TableSummary = TableSummary()
+    late: TableSummary = TableSummary()
     failure: Failure | None = None
     dropped: int = 0
     rank: int | None = None

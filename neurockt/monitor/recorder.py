@@ -157,7 +157,7 @@ class Recorder:
     @property
     def step(self) -> int:
         """Training blocks that have ended, those of earlier attempts at the run included."""
-        return self._session.steps.last
+        return max(0, self._session.steps.last)
 
     @property
     def epoch(self) -> int:

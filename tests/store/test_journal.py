@@ -51,12 +51,13 @@ def bits_of(value: float) -> int:
 
 @st.composite
 def journals(draw: st.DrawFn) -> Written:
-    """Sections of rows with columns of their own; numbers may be skipped from one to the next."""
-    data, rows, number = MAGIC, [], draw(st.integers(1, 1000))
+    """Sections of rows with columns of their own, whose numbers rise by any amount."""
+    data, rows, number = MAGIC, [], draw(st.sampled_from([0, 1, 1000]))
+    gaps = st.sampled_from([0, 0, 1, 10**12])
     for columns in draw(st.lists(names, min_size=1, max_size=4)):
         data += columns_record(columns, number)
-        number += draw(st.integers(0, 2))
         for _ in range(draw(st.integers(0, 5))):
+            number += draw(gaps)
             values = tuple(draw(bits) for _ in columns)
             other, time = draw(st.integers(0, 2**40)), draw(st.integers(-(2**62), 2**62))
             head = row_struct(0).pack(number, other, time) + struct.pack(f"<{len(values)}Q", *values)

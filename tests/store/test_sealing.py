@@ -152,7 +152,7 @@ def test_a_run_that_another_process_seals_meanwhile_is_sealed_already(killed_run
             shutil.copytree(sealed / table, killed_run / table, dirs_exist_ok=True)
         write_info(replace(read_info(sealed), path=killed_run))
         claim.unlink()
-        assert waiting.result() == SealedRun(killed_run, 0, 0, 0, already=True)
+        assert waiting.result() == SealedRun(killed_run, 0, 0, 0, 0, already=True)
 
 
 def is_called(function: str) -> bool:
@@ -168,5 +168,5 @@ def test_a_run_of_several_ranks_is_sealed_when_all_of_them_are(killed_run: Path,
         shutil.copytree(killed_run, layout.rank_path(run, rank))
     write_info(replace(read_info(killed_run), path=run, ranks=2, rank=None))
     seal_run(layout.rank_path(run, 0))
-    assert seal_run(run) == SealedRun(run, 1000, 10, 0, already=False)
-    assert seal_run(run) == SealedRun(run, 0, 0, 0, already=True)
+    assert seal_run(run) == SealedRun(run, 1000, 10, 0, 0, already=False)
+    assert seal_run(run) == SealedRun(run, 0, 0, 0, 0, already=True)

@@ -253,7 +253,7 @@ class ValidationBlock(Block):
         self._on_row = on_row
 
     def _reduce_and_store(self, now: int) -> dict[str, UsageError]:
-        self.rows.other = self._steps.last
+        self.rows.other = max(0, self._steps.last)
         try:
             return super()._reduce_and_store(now)
         finally:

@@ -124,7 +124,13 @@ class Destination:
             info = replace(self.info, path=self.path)
             try:
                 return RunWriter(
-                    info, columns, config=config, recorder=self._recorder, takeover=self.takeover, on_fault=on_fault
+                    info,
+                    columns,
+                    config=config,
+                    recorder=self._recorder,
+                    first_step=0,
+                    takeover=self.takeover,
+                    on_fault=on_fault,
                 )
             except FileExistsError:
                 if self._is_named or self.info.rank is not None:

@@ -23,6 +23,8 @@ class _Row(NamedTuple):
     other: int
     time_ns: int
     cells: list[Cell]
+    lost: int
+    """How many rows right before it were lost."""
 
 
 class RowQueue:
@@ -42,45 +44,67 @@ class RowQueue:
         self.columns: tuple[str, ...] = ()
         self.other = 1
         """The other axis of the row that ends next: in `steps` the epoch, in `epochs` the step."""
-        self.before = 0
-        """Number of the last row there was before this recorder's first."""
+        self.before = -1 if table == "steps" else 0
+        """Number of the last row there was before this recorder's first; -1 where row 0 may come."""
         self.fast_append: Callable[[int, int, Any], None] | None = None
         """The writer's ``append``; None while rows must go through ``add``."""
         self.has_fast_path = has_fast_path
         self._interruptions = interruptions
         self._open_table = open_table
         self._writer: TableWriter | None = None
-        self._added = 0
-        self._tried = 0  # number of the row that was handed to the writer last
+        self._added = -1
+        self._left_out = 0  # numbers that no row has
+        self._lost = 0  # rows that were, since the last one that waits
+        self._tried = -1  # number of the row that was handed to the writer last
         self._waiting: deque[_Row] = deque()
 
     @property
     def last(self) -> int:
         """Number of the last row that has ended, stored or not."""
-        waiting = self._waiting[-1].number if self._waiting else 0
-        return max(self.before, self._added, waiting, self._writer.last if self._writer else 0)
+        waiting = self._waiting[-1].number if self._waiting else -1
+        return max(self.before, self._added, waiting, self._writer.last if self._writer else -1)
+
+    @property
+    def next(self) -> int:
+        """Number of the next row where rows are counted: from 1."""
+        return max(0, self.last) + 1
 
     @property
     def recorded(self) -> int:
-        return self.last - self.before
+        """How many rows have ended."""
+        return self.last - self.before - self._left_out
 
-    def count(self) -> None:
+    def count(self, number: int | None = None) -> None:
         """A row has ended that this process does not store."""
-        self._added = self.last + 1
+        self._added = self._take_number(number)
+
+    def _take_number(self, number: int | None) -> int:
+        last = self.last
+        number = max(0, last) + 1 if number is None else number
+        self._left_out += number - last - 1
+        return number
 
     def set_columns(self, columns: tuple[str, ...]) -> None:
         self.fast_append = None
         self.columns = columns
 
-    def add(self, time_ns: int, cells: list[Cell]) -> None:
-        """Store a row, once its numbers have arrived; it is lost where too many wait."""
-        number = self.last + 1
+    def add(self, time_ns: int, cells: list[Cell], number: int | None = None, other: int | None = None) -> None:
+        """Store a row, once its numbers have arrived; it is lost where too many wait.
+
+        Args:
+            number: above that of the last row; default the next one.
+            other: the other axis; default ``other``.
+        """
         if len(self._waiting) >= WAITING_ROWS:
             self.flush(wait=True)
+        number = self._take_number(number)
         if len(self._waiting) < WAITING_ROWS:
-            self._waiting.append(_Row(self.columns, number, self.other, time_ns, cells))
+            other = self.other if other is None else other
+            self._waiting.append(_Row(self.columns, number, other, time_ns, cells, self._lost))
+            self._lost = 0
         else:
             self._added = number
+            self._lost += 1
         self.flush(wait=False)
 
     def has_waiting(self) -> bool:
@@ -106,17 +130,20 @@ class RowQueue:
             if self._tried == row.number:
                 writer.set_columns(row.columns)  # was interrupted: the writer finds out whether the row was written
             if writer.last < row.number:
-                self._fit(writer, row.columns, row.number)
+                self._fit(writer, row.columns)
+                if row.lost:
+                    writer.skip(row.lost, row.number - 1)
                 self._tried = row.number
-                writer.append(row.other, row.time_ns, values)
+                writer.append_at(row.number, row.other, row.time_ns, values)
             self._waiting.popleft()
-        if self._writer is not None and self.has_fast_path:
-            self._fit(self._writer, self.columns, self.last + 1)
-            self.fast_append = self._writer.append
+        if self._writer is not None:
+            self._fit(self._writer, self.columns)
+            if self._lost:
+                self._writer.skip(self._lost, self.last)
+                self._lost = 0
+            if self.has_fast_path:
+                self.fast_append = self._writer.append
 
-    def _fit(self, writer: TableWriter, columns: tuple[str, ...], number: int) -> None:
-        """Have the writer expect the columns and the number of the next row."""
+    def _fit(self, writer: TableWriter, columns: tuple[str, ...]) -> None:
         if writer.columns != columns:
             writer.set_columns(columns)
-        if writer.last < number - 1:
-            writer.skip(number - 1 - writer.last)

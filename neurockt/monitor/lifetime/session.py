@@ -199,7 +199,7 @@ class Session:
     def _count_on(self) -> None:
         takeover = self.destination.takeover
         if takeover is not None:
-            self.steps.before, self.epochs.before = takeover.kept["steps"], takeover.kept["epochs"]
+            self.steps.before, self.epochs.before = takeover.kept["steps"], max(0, takeover.kept["epochs"])
             self.steps.other = self.epochs.last + 1
 
     def _open_table(self, table: TableName) -> TableWriter | None:
@@ -258,7 +258,7 @@ class Session:
             return
         if self.destination.takeover is not None:
             changed = ", ".join(key for key, value in self.config.items() if earlier.get(key, self) != plain(value))
-            after = f"after step {self.steps.before:,}, epoch {self.epochs.before:,}"
+            after = f"after step {max(0, self.steps.before):,}, epoch {self.epochs.before:,}"
             print_to_stderr(f"continuing {path} {after}" + (f"; changed in its config: {changed}" if changed else ""))
         elif not self._is_quiet:
             print_to_stderr(f"recording {path}")

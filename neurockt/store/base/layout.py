@@ -16,11 +16,11 @@ RUN_FILE: Final = "run.json"
 LEDGER_FILE: Final = "wandb.json"
 """What W&B is known to have of the run, and where the user wants it; only runs that are synced have one."""
 
-TableName = Literal["steps", "epochs", "system"]
-TABLES: Final[tuple[TableName, ...]] = ("steps", "epochs", "system")
+TableName = Literal["steps", "epochs", "system", "late"]
+TABLES: Final[tuple[TableName, ...]] = ("steps", "epochs", "system", "late")
 
-KEY: Final[dict[TableName, str]] = {"steps": "step", "epochs": "epoch", "system": "sample"}
-"""The column that numbers the rows of a table: it rises by one from row to row."""
+KEY: Final[dict[TableName, str]] = {"steps": "step", "epochs": "epoch", "system": "sample", "late": "arrival"}
+"""The column that numbers the rows of a table: it rises from row to row, in `steps` by any amount, and from 0."""
 
 AXES: Final = ("step", "epoch", "time")
 """The recorder's own columns, in every table. No metric may take these names."""
@@ -96,6 +96,10 @@ def journal_path(run_dir: Path, table: TableName) -> Path:
 
 def next_journal_path(run_dir: Path, table: TableName) -> Path:
     return run_dir / f"{table}.journal.next"
+
+
+def open_row_path(run_dir: Path, table: TableName) -> Path:
+    return run_dir / f"{table}.open"
 
 
 def part_path(run_dir: Path, table: TableName, number: int) -> Path:

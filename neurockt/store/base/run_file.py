@@ -53,7 +53,11 @@ def to_json(info: RunInfo) -> dict[str, Any]:
         **{name: text_of(document[name]) for name in ("id", "name", "project", "group", "notes")},
         "tags": texts_of(info.tags),
         "config": plain(info.config),
-        **{table: _table_to_json(getattr(info, table)) for table in TABLES if table != "system" or info.system.rows},
+        **{
+            table: _table_to_json(getattr(info, table))
+            for table in TABLES
+            if table in ("steps", "epochs") or getattr(info, table).rows
+        },
     }
 
 

@@ -27,6 +27,11 @@ _NULL_BYTES: Final = struct.pack("<Q", NULL_BITS)
 COLUMNS_TAG: Final = 0xFFFF_FFFF_FFFF_FFFF
 """Where a row has its number, a columns record has this."""
 
+LARGEST_NUMBER: Final = 2**63 - 1
+"""The largest number of a row: Parquet keeps it as int64."""
+FIRST_ROWS: Final = 256
+"""How many rows are looked for at first after a columns record."""
+
 _COLUMNS_HEAD: Final = struct.Struct("<QI")
 _CRC: Final = struct.Struct("<I")
 CRC_SIZE: Final = _CRC.size
@@ -56,6 +61,16 @@ def columns_record(columns: Sequence[str], first: int) -> bytes:
     return head + pack_crc(crc32(head))
 
 
+def header_size(data: bytes) -> int:
+    """Bytes of the magic and of the first columns record, as far as these bytes of a file show."""
+    begin = len(MAGIC)
+    return begin + (
+        _COLUMNS_HEAD.size + int(_COLUMNS_HEAD.unpack_from(data, begin)[1]) + CRC_SIZE
+        if len(data) >= begin + _COLUMNS_HEAD.size
+        else 0
+    )
+
+
 @dataclass(frozen=True)
 class Rows:
     columns: tuple[str, ...]
@@ -68,6 +83,8 @@ class Rows:
 
     def count_until(self, number: int) -> int:
         """The number of rows, from the first, that are numbered up to ``number``."""
+        if number < 0:
+            return 0
         numbers = self.data["number"]
         return int(numbers.searchsorted(numbers.dtype.type(number), side="right"))
 
@@ -112,12 +129,14 @@ class JournalDecoder:
         self.first: int | None = None
         """No row of this journal is numbered below this; None until its header has been read."""
         self.next: int = 0
+        """No row after those that were read is numbered below this."""
+        self.rows = 0
+        """How many were read."""
         self.columns: tuple[str, ...] = ()
         self.damaged = False
         """Whether the last feed stopped at a complete record that is wrong."""
         self._verify = verify
         self._dtype: np.dtype[Any] | None = None
-        self._new_section = False
 
     def feed(self, data: bytes) -> list[Rows]:
         """The rows in ``data``, which starts at ``offset`` of the file; moves ``offset`` past them."""
@@ -148,29 +167,34 @@ class JournalDecoder:
         return batches
 
     def _rows(self, data: bytes, position: int) -> tuple[Rows | None, int]:
+        """The rows from a position to the next columns record, to damage, or to the end."""
         import numpy as np
 
         assert self._dtype is not None
         width = self._dtype.itemsize
-        rows = np.frombuffer(data, self._dtype, (len(data) - position) // width, position)
-        tagged = np.flatnonzero(rows["number"] == COLUMNS_TAG)
-        if len(tagged):
-            rows = rows[: tagged[0]]
-        first = self.next
-        if self._new_section and len(rows) and int(rows["number"][0]) >= first:
-            first = int(rows["number"][0])
-        expected = np.arange(first, first + len(rows), dtype=np.uint64)
-        wrong = np.flatnonzero(rows["number"] != expected)
-        sound = int(wrong[0]) if len(wrong) else len(rows)
-        if self._verify:
-            sound = _count_sound(data, position, width, rows["crc"][:sound].tolist())
-        self.damaged = sound < len(rows)
-        if not sound:
+        most, count, ended = (len(data) - position) // width, 0, False
+        while count < most and not ended:
+            # as many again each time: these rows may be few, and what comes after a columns record is long
+            start = position + count * width
+            rows = np.frombuffer(data, self._dtype, min(max(count, FIRST_ROWS), most - count), start)
+            numbers = rows["number"]
+            rising = numbers <= LARGEST_NUMBER
+            rising[0] &= numbers[0] >= self.next
+            rising[1:] &= numbers[1:] > numbers[:-1]
+            sound = len(rows) if rising.all() else int(rising.argmin())
+            whole = sound == len(rows) or numbers[sound] == COLUMNS_TAG
+            if self._verify:
+                checked = _count_sound(data, start, width, rows["crc"][:sound].tolist())
+                whole, sound = whole and checked == sound, checked
+            if sound:
+                self.next = int(numbers[sound - 1]) + 1
+            self.damaged, ended = not whole, sound < len(rows)
+            count += sound
+        if not count:
             return None, position
-        self.next = first + sound
-        self._new_section = False
-        metrics = self.columns[len(self.columns) - rows["values"].shape[1] :]
-        return Rows(metrics, rows[:sound]), position + sound * width
+        self.rows += count
+        rows = np.frombuffer(data, self._dtype, count, position)
+        return Rows(self.columns[len(self.columns) - rows["values"].shape[1] :], rows), position + count * width
 
     def _columns_record(self, data: bytes, position: int) -> int | None:
         body = position + _COLUMNS_HEAD.size
@@ -194,7 +218,6 @@ class JournalDecoder:
             self.damaged = True
             return None
         self.next = first
-        self._new_section = True
         self.columns = tuple(head["columns"])
         self._dtype = row_dtype(self.columns)
         return end

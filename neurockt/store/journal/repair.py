@@ -56,6 +56,7 @@ class Repaired(NamedTuple):
     end: JournalEnd
     newest: int
     """Number of the newest row in it, or a smaller one where there is none."""
+    rows: int
 
 
 def repair(path: Path, parts: Path, old: int, first: int | None, end: JournalEnd) -> Repaired:
@@ -79,9 +80,9 @@ def repair(path: Path, parts: Path, old: int, first: int | None, end: JournalEnd
     parts.mkdir(parents=True, exist_ok=True)
     if decoder.first is not None:
         fd = create(path, content[: decoder.offset], replace=False)
-        return Repaired(fd, decoder.first, JournalEnd(decoder.columns, decoder.next), decoder.next - 1)
+        return Repaired(fd, decoder.first, JournalEnd(decoder.columns, decoder.next), decoder.next - 1, decoder.rows)
     header = MAGIC + columns_record(end.columns, end.next)
-    return Repaired(create(path, header, replace=False), end.next, end, 0)
+    return Repaired(create(path, header, replace=False), end.next, end, -1, 0)
 
 
 def _reopen(path: Path, first: int | None) -> Repaired | None:
@@ -109,7 +110,8 @@ def _reopen(path: Path, first: int | None) -> Repaired | None:
                     raise journal_file.disk_full()
             os.ftruncate(fd, decoder.offset)
             os.lseek(fd, decoder.offset, os.SEEK_SET)
-            return Repaired(fd, first, JournalEnd(decoder.columns, decoder.next), decoder.next - 1)
+            end = JournalEnd(decoder.columns, decoder.next)
+            return Repaired(fd, first, end, decoder.next - 1, decoder.rows)
     except BaseException:
         os.close(fd)
         raise

@@ -30,6 +30,7 @@ class SealedRun:
     """Rows of `steps` that were moved from the journal into parts."""
     epochs: int
     system: int
+    late: int
     already: bool
 
 
@@ -53,16 +54,16 @@ def seal_run(path: Path) -> SealedRun:
         where = f" by process {attempt.pid} on {attempt.host}" if attempt else ""
         raise RunInUse(f"{path} is still being written{where}; {hint}")
     if _is_sealed(path):
-        return SealedRun(path, 0, 0, 0, already=True)
+        return SealedRun(path, **dict.fromkeys(TABLES, 0), already=True)
     with claimed(path, hint) as claim:
         if _is_sealed(path):
-            return SealedRun(path, 0, 0, 0, already=True)
+            return SealedRun(path, **dict.fromkeys(TABLES, 0), already=True)
         complete_rewinds(path)
         moved = seal_tables(path, claim.check)
         ended = _ended(claim.info, seen, {table: summarise_parts(path, table) for table in TABLES})
         claim.check()
         write_info(ended)
-    return SealedRun(path, moved["steps"], moved["epochs"], moved["system"], already=False)
+    return SealedRun(path, **moved, already=False)
 
 
 def _seal_ranks(path: Path) -> SealedRun:

@@ -39,13 +39,14 @@ class RowAppender:
 
     def __init__(self, columns: Sequence[str], last: int, on_fault: Fault) -> None:
         self.last = last
-        """Number of the last row: the step in `steps`, the epoch in `epochs`, the sample in `system`."""
+        """Number of the last row: the step in `steps`, the epoch in `epochs`, the sample in `system`; -1 before any."""
+        self._left_out = last  # numbers up to the last one that no row of this process has
         self.dropped = 0
         """Rows that are lost: the disk refused them for too long or lost them, or they were skipped."""
         self._fd = -1  # the active journal; -1 where rows wait
         self._writing: int | None = None  # what the loop writes to, or did when a signal handler raised
         self._failed_fd = -1  # the active journal's, taken from the loop
-        self._last_written: int | None = None  # while rows wait: number of the last row that was written
+        self._written: int | None = None  # while rows wait: how many had been written
         self._backlog = Backlog()
         self._given_up = False
         self._on_fault = on_fault
@@ -53,6 +54,19 @@ class RowAppender:
         self._loop_is_held = False  # by a signal handler, in the middle of something, when it was last waited for
         self._closing = False
         self._take_columns(columns)
+
+    @property
+    def _count(self) -> int:
+        """How many rows there have been, but for those in ``dropped``."""
+        return self.last - self._left_out
+
+    def append_at(self, number: int, other: int, time_ns: int, values: Sequence[float]) -> None:
+        """As ``append``, for a row of this number, which is above the last one."""
+        with self._lock:
+            self._settle()
+            gap = number - 1 - self.last
+            self.last, self._left_out = number - 1, self._left_out + gap
+            self.append(other, time_ns, values)
 
     def append(self, other: int, time_ns: int, values: Sequence[float]) -> None:
         """Store one row; when this returns, it survives the death of the process.
@@ -88,43 +102,49 @@ class RowAppender:
         with self._lock:
             is_new = self._fd >= 0  # otherwise whoever took the descriptor has reported why
             self._wait()
-            kept = not self._given_up and self._backlog.hold(self.columns, self.last + 1, frame)
-            self.dropped += not kept
+            kept = not self._given_up and self._backlog.hold(self.columns, frame)
             self.last += 1
+            self.dropped += not kept
+            self._left_out += not kept
             self._writing = None
         if is_new:
             self._on_fault(REFUSED, error)
 
     def _wait(self) -> None:
         self._withdraw()
-        if self._last_written is None:
-            self._last_written = self.last
+        if self._written is None:
+            self._written = self._count
 
     def _give_up(self) -> None:
         """Drop the rows that wait, and the one that comes after a handler has ended the run in the middle of it."""
         self._given_up = True
-        self.dropped += self._backlog.give_up()
+        rows = self._backlog.give_up()
+        self.dropped += rows
+        self._left_out += rows
 
     def _withdraw(self) -> None:
         if self._fd >= 0:
             self._failed_fd, self._fd = self._fd, -1
 
-    def set_columns(self, columns: Sequence[str], *, skipped: int = 0) -> None:
-        """Rows from here on have these columns; the next row writes them down. ``skipped`` as in ``skip``."""
+    def set_columns(self, columns: Sequence[str]) -> None:
+        """Rows from here on have these columns; the next row writes them down."""
         with self._lock:
             if self._writing != COLUMNS_DUE:
                 self._settle()
             if self._fd < 0:
                 self._wait()
             self._writing = COLUMNS_DUE
-            self.last += skipped
-            self.dropped += skipped
             self._take_columns(columns)
 
-    def skip(self, rows: int) -> None:
-        """Leave out the numbers of rows that were lost before they got here, and count them in ``dropped``."""
+    def skip(self, rows: int, last: int | None = None) -> None:
+        """Count rows in ``dropped`` that were lost before they got here, the last one numbered ``last``."""
         with self._lock:
-            self.set_columns(self.columns, skipped=rows)
+            self.dropped += rows
+            last = self.last + rows if last is None else last
+            if last > self.last:
+                self._left_out += last - self.last
+                self.last = last
+            self.set_columns(self.columns)
             self._settle()
 
     def _take_columns(self, columns: Sequence[str]) -> None:
@@ -148,7 +168,7 @@ class RowAppender:
         if fd >= 0:
             try:
                 end = None if is_known else repair.cut(fd)
-                self.last = max(self.last, end.next - 1 if end else 0)
+                self.last = max(self.last, end.next - 1 if end else -1)
                 if fd == self._fd and end != (self.columns, self.last + 1):
                     journal_file.write_all(fd, columns_record(self.columns, self.last + 1))
             except OSError as refused:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -11,10 +12,11 @@ BACKLOG_BYTES: Final = 64 * 2**20
 
 
 class Waiting(NamedTuple):
-    """Consecutive rows that wait, as the journal will hold them."""
+    """Rows that wait, as the journal will hold them; their numbers rise."""
 
     columns: tuple[str, ...]
     first: int
+    last: int
     data: bytes
     rows: int
 
@@ -22,17 +24,19 @@ class Waiting(NamedTuple):
 @dataclass
 class _Section:
     columns: tuple[str, ...]
-    first: int
     width: int
     data: bytearray
 
-    @property
-    def end(self) -> int:
-        return self.first + len(self.data) // self.width
+    def __len__(self) -> int:
+        return len(self.data) // self.width
+
+    def number(self, row: int) -> int:
+        begin = row * self.width
+        return int.from_bytes(self.data[begin : begin + 8], "little")
 
 
 class Backlog:
-    """Rows as the journal will hold them, by number; a missing number was dropped. Callers hold a lock."""
+    """Rows as the journal will hold them, in order. Callers hold a lock."""
 
     def __init__(self) -> None:
         self._sections: deque[_Section] = deque()
@@ -40,14 +44,15 @@ class Backlog:
 
     @property
     def last(self) -> int:
-        return self._sections[-1].end - 1 if self._sections else 0
+        """Number of the last row that waits; -1 where none does."""
+        return self._sections[-1].number(len(self._sections[-1]) - 1) if self._sections else -1
 
-    def hold(self, columns: tuple[str, ...], number: int, frame: bytes) -> bool:
+    def hold(self, columns: tuple[str, ...], frame: bytes) -> bool:
         if self._bytes + len(frame) > BACKLOG_BYTES:
             return False
         last = self._sections[-1] if self._sections else None
-        if last is None or last.columns != columns or last.end != number:
-            last = _Section(columns, number, len(frame), bytearray())
+        if last is None or last.columns != columns:
+            last = _Section(columns, len(frame), bytearray())
             self._sections.append(last)
         last.data += frame
         self._bytes += len(frame)
@@ -58,21 +63,21 @@ class Backlog:
         if not self._sections:
             return None
         section = self._sections[0]
-        rows = min(max(1, size // section.width), section.end - section.first)
-        return Waiting(section.columns, section.first, bytes(section.data[: rows * section.width]), rows)
+        rows = min(max(1, size // section.width), len(section))
+        data = bytes(section.data[: rows * section.width])
+        return Waiting(section.columns, section.number(0), section.number(rows - 1), data, rows)
 
     def forget_until(self, number: int) -> None:
-        while self._sections and self._sections[0].first <= number:
+        while self._sections and self._sections[0].number(0) <= number:
             section = self._sections[0]
-            rows = min(number + 1, section.end) - section.first
+            rows = bisect_right(range(len(section)), number, key=section.number)
             del section.data[: rows * section.width]
-            section.first += rows
             self._bytes -= rows * section.width
             if not section.data:
                 self._sections.popleft()
 
     def give_up(self) -> int:
-        rows = sum(section.end - section.first for section in self._sections)
+        rows = sum(map(len, self._sections))
         self._sections.clear()
         self._bytes = 0
         return rows

@@ -46,6 +46,7 @@ class RunWriter:
         *,
         config: Mapping[str, Any] | None = None,
         recorder: int = 1,
+        first_step: int = 1,
         takeover: Takeover | None = None,
         timing: Timing | None = None,
         on_fault: Fault = lambda what, error: None,
@@ -58,11 +59,13 @@ class RunWriter:
             info: the run at its begin; attempt, state and heartbeat are filled in here.
             config: read each time ``run.json`` is written: it may change.
             recorder: which of this process's recorders writes the run, from 1.
+            first_step: the lowest number that a row of `steps` can have: 0 where ``append_at`` gives it.
             takeover: of the run that is continued; without it the directory must not exist.
             on_fault: called from any thread with an error that must not stop training.
         """
         self._config = config if config is not None else info.config
         self._timing = timing or timings.default
+        self._first_step = first_step
         self._on_fault = on_fault
         self.cause: Callable[[], str | None] = lambda: None
         """Gives the cause to write down in case the process dies now."""
@@ -119,7 +122,7 @@ class RunWriter:
         """Store what ``read`` gives as a row of `system` every so many ``seconds``; a thread of its own calls it."""
 
         def position() -> tuple[int, int]:
-            return self.tables["steps"].last, self.tables["epochs"].last + 1
+            return max(0, self.tables["steps"].last), max(0, self.tables["epochs"].last) + 1
 
         name, first = f"{THREAD_NAME}-system", self._timing.first_sample
         self._sampling = Sampling(read, seconds, first=first, position=position, on_fault=self._warn, name=name)
@@ -210,7 +213,8 @@ class RunWriter:
             self._sampling.store(self.tables, self._create_table)
 
     def _create_table(self, table: TableName, columns: Sequence[str]) -> TableWriter:
-        last, summary = self._before.get(table, (0, TableSummary()))
+        last, summary = self._before.get(table, (-1, TableSummary()))
+        last = max(last, 0 if table != "steps" else self._first_step - 1)
         return TableWriter(
             self.path,
             table,

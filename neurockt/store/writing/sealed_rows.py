@@ -18,8 +18,10 @@ class SealedRows:
         self.last = last
         self.summary = summary
         """Of the rows counted so far, which may be ahead of those in the parts."""
+        self.added = 0
+        """How many rows this process has added."""
         self._last_counted = last
-        self._rows = summary.rows
+        self.rows = summary.rows
         self._run_dir = run_dir
         self._table = table
 
@@ -28,12 +30,13 @@ class SealedRows:
         from neurockt.store.tables import parts
 
         lost = 0
-        if self._rows and self._run_dir.is_dir() and not layout.part_paths(self._run_dir, self._table):
-            lost, self._rows = self._rows, 0
+        if self.rows and self._run_dir.is_dir() and not layout.part_paths(self._run_dir, self._table):
+            lost, self.rows = self.rows, 0
         if new := rows_after(batches, self.last):
             (self._run_dir / self._table).mkdir(exist_ok=True)
             parts.append(self._run_dir, self._table, parts.rows_to_table(new, layout.KEY[self._table]), join=join)
-            self._rows += sum(map(len, new))
+            self.added += sum(map(len, new))
+            self.rows += sum(map(len, new))
             self.last = int(new[-1].data["number"][-1])
         self.count([batches])
         return lost

@@ -49,7 +49,7 @@ class TableWriter(RowAppender):
         """Create the journal; if the disk refuses it, rows wait.
 
         Args:
-            last, summary: of the rows there are already.
+            last, summary: of the rows there are already; -1 where there is none and ``append_at`` may store row 0.
             is_ours: called before files are changed by their names: whether this process still owns the run.
             on_fault: called when the disk refuses a row, the first time, or has damaged the journal.
         """
@@ -66,7 +66,9 @@ class TableWriter(RowAppender):
         self._first: int | None = None  # what the header of the active journal says; tells it from every other
         self._summarised = Reading(self._read_active)  # the active journal, as far as the summary has it
         self._sealing_fd = -1  # the journal that is being sealed
-        self._sealing_last = last
+        self._sealing_rows = 0  # how many it has
+        self._sealed_before = 0  # how many rows had been sealed before it
+        self._journal_begin = 0  # how many rows there were before the active journal
         self._sealing_summarised = self._summarised
         self._retry_pace = repair.Pace(self._timing.retry)
         try:
@@ -106,44 +108,48 @@ class TableWriter(RowAppender):
     def _recover(self) -> None:
         if self._writing == self._failed_fd >= 0:
             return  # the loop may still be in its last write to it
-        end, newest = self._repair()
+        end, newest, found = self._repair()
         with self._exclusive():
-            written = self.last if self._last_written is None else self._last_written
-            self._last_written = newest
+            written = (self._count if self._written is None else self._written) - self._journal_begin
+            self._written = self._journal_begin + found
+            self._left_out += max(0, written - found)
             self.last = max(self.last, newest)  # the row of an interrupted write is there
             self._backlog.forget_until(newest)  # as is one whose write failed after all was done
-        self._lose(written - newest)
+        self._lose(written - found)
         while True:
             with self._exclusive():
                 rows = self._next_rows()
                 if not rows.data and (rows.columns, rows.first) == end:
                     self._fd, self._failed_fd = self._failed_fd, -1
-                    self._last_written = None
+                    self._written = None
                     return
+                written = self._written + rows.rows
             head = b"" if (rows.columns, rows.first) == end else columns_record(rows.columns, rows.first)
             journal_file.write_all(self._failed_fd, head + rows.data)
-            end = JournalEnd(rows.columns, rows.first + rows.rows)
+            end = JournalEnd(rows.columns, rows.last + 1)
             with self._exclusive():
-                self._last_written = end.next - 1
-                self._backlog.forget_until(end.next - 1)
+                self._written = written
+                self._backlog.forget_until(rows.last)
 
     def _next_rows(self) -> Waiting:
         """The first rows that wait; if none does, none, with the columns and the number of the next row."""
-        return self._backlog.next_rows(repair.PIECE_BYTES) or Waiting(self.columns, self.last + 1, b"", 0)
+        return self._backlog.next_rows(repair.PIECE_BYTES) or Waiting(self.columns, self.last + 1, self.last, b"", 0)
 
-    def _repair(self) -> tuple[JournalEnd, int]:
-        """Open the active journal again; gives its end, and the number of the newest row that is stored anywhere."""
+    def _repair(self) -> tuple[JournalEnd, int, int]:
+        """Open the active journal again; gives its end, the newest number that is stored anywhere, and its rows."""
         with self._exclusive():
             rows = self._next_rows()
         old = self._failed_fd
         repaired = repair.repair(self._active_path, self._parts, old, self._first, JournalEnd(rows.columns, rows.first))
-        self._failed_fd, self._first, end, newest = repaired
+        self._failed_fd, self._first, end, newest, found = repaired
         if old >= 0:
             os.close(old)
         self._summarised = Reading(self._read_active)
         if self._sealing_fd >= 0:
-            newest = max(newest, self._reading(self._sealing_fd).last())
-        return end, max(newest, self._sealed.last)
+            sealing = self._reading(self._sealing_fd)
+            newest = max(newest, sealing.last())
+            self._sealing_has(sealing.decoder.rows)
+        return end, max(newest, self._sealed.last), found
 
     # Fsync and sealing
 
@@ -166,10 +172,10 @@ class TableWriter(RowAppender):
             raise
 
     def seal_if_due(self) -> None:
-        rows = self.last - self._sealed.last
+        rows = self._count - self._journal_begin
         if (rows or self._sealing_fd >= 0) and self._fd >= 0 and self._seal_pace.is_time():
             old = time.monotonic() - self._sealed_at >= self._timing.seal
-            due = self._sealing_fd >= 0 or self._sealed.last == 0 or old or rows >= self._timing.seal_rows
+            due = self._sealing_fd >= 0 or not self._sealed.rows or old or rows >= self._timing.seal_rows
             if (due or os.fstat(self._fd).st_size >= self._timing.seal_bytes) and self._is_ours():
                 with self._seal_pace.trying():
                     self.seal()
@@ -190,7 +196,8 @@ class TableWriter(RowAppender):
         content = self._reading(self._sealing_fd)
         for rows in content:
             self._lose(self._sealed.add(rows, join=False))
-        lost = self._sealing_last - max(content.decoder.next - 1, self._sealed.last)
+        self._sealing_has(content.decoder.rows)
+        lost = self._sealing_rows - max(content.decoder.rows, self._sealed.added - self._sealed_before)
         if not self._is_ours():
             return  # this process was stopped meanwhile, and taken for dead
         if content.decoder.damaged or lost > 0:
@@ -208,7 +215,8 @@ class TableWriter(RowAppender):
         fd = journal_file.create(self._next_journal, MAGIC + columns_record(columns, first))
         with suppress(TimeoutError), self._exclusive():
             if self._fd >= 0 and self.columns == columns:
-                self._sealing_last = self.last
+                self._sealing_rows, self._journal_begin = self._count - self._journal_begin, self._count
+                self._sealed_before = self._sealed.added
                 self._sealing_fd, self._fd = self._fd, fd
                 self._first = first
                 self._sealing_summarised = self._summarised
@@ -219,6 +227,12 @@ class TableWriter(RowAppender):
         with suppress(OSError):
             self._next_journal.unlink()
         return False
+
+    def _sealing_has(self, rows: int) -> None:
+        """Count a row to the sealing journal that the loop was writing to it when it was given a new one."""
+        if rows > self._sealing_rows:
+            self._journal_begin += rows - self._sealing_rows
+            self._sealing_rows = rows
 
     def _put_aside(self) -> None:
         if kept := journal_file.put_aside(self._journal):
@@ -241,7 +255,7 @@ class TableWriter(RowAppender):
         with self._exclusive():
             self._withdraw()  # it stays open: the loop may be writing to it
             self._fd = nowhere
-            self._last_written = None
+            self._written = None
             self._give_up()
 
     def release(self) -> None:
@@ -277,9 +291,9 @@ class TableWriter(RowAppender):
         content = self._reading(max(self._fd, self._failed_fd))
         for rows in content:
             self._lose(self._sealed.add(rows, join=True))
-        newest = max(content.decoder.next - 1, self._sealed.last)
-        self._lose((self.last if self._last_written is None else self._last_written) - newest)
-        self._backlog.forget_until(newest)
+        written = self._count if self._written is None else self._written
+        self._lose(written - self._journal_begin - content.decoder.rows)
+        self._backlog.forget_until(max(content.decoder.next - 1, self._sealed.last))
         self._next_journal.unlink(missing_ok=True)  # a switch that was given up
         if content.decoder.damaged:
             self._put_aside()
