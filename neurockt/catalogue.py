@@ -12,7 +12,7 @@ from pathlib import Path
 
 from neurockt.errors import NeurocktError, NeurocktWarning, RunNotFound
 from neurockt.run_info import RunInfo
-from neurockt.store import Liveness, Run, ask_scheduler, layout, open_run, read_info
+from neurockt.store import Liveness, Run, ask_scheduler, layout, open_run, read_with_attached
 
 
 def list_runs(root: str | os.PathLike[str] | None = None, *, liveness: Liveness | None = None) -> list[RunInfo]:
@@ -32,7 +32,7 @@ def list_runs(root: str | os.PathLike[str] | None = None, *, liveness: Liveness 
     runs = []
     for path in run_paths(layout.default_root() if root is None else root):
         try:
-            runs.append(liveness.infer(read_info(path)))
+            runs.append(liveness.infer(read_with_attached(path)))
         except RunNotFound:
             continue  # removed since the directory was listed
         except NeurocktError as error:
@@ -127,7 +127,7 @@ class RunWatcher:
         """The runs that cannot be read, and why."""
         self._liveness = Liveness()
         self._paths: list[Path] = []
-        self._read: dict[Path, tuple[tuple[int, int, int], RunInfo]] = {}
+        self._read: dict[Path, tuple[tuple[object, ...], RunInfo]] = {}
         self._seen: dict[Path, RunInfo] = {}
 
     @property
@@ -163,10 +163,9 @@ class RunWatcher:
     def _look_at(self, path: Path) -> bool:
         known = self._read.get(path)
         try:
-            status = (path / layout.RUN_FILE).stat()
-            signature = status.st_ino, status.st_size, status.st_mtime_ns
+            signature = _signature(path)
             if known is None or known[0] != signature:
-                known = signature, read_info(path)
+                known = signature, read_with_attached(path)
                 self._read[path] = known
         except (RunNotFound, FileNotFoundError):
             # where the root itself is gone, so are all runs, perhaps only for a while
@@ -188,3 +187,17 @@ class RunWatcher:
             self._read.pop(path, None)
         gone = [path for path in paths if self._seen.pop(path, None) is not None]
         return bool(gone)
+
+
+def _signature(path: Path) -> tuple[object, ...]:
+    """Differs once a ``run.json`` has been replaced: the run's, or one of what is attached to it."""
+    found: list[object] = [_stamp(path)]
+    for name, each in layout.attached_paths(path).items():
+        with suppress(OSError):  # reading it gives the reason
+            found.append((name, *_stamp(each)))
+    return tuple(found)
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    status = (path / layout.RUN_FILE).stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -116,8 +117,39 @@ class RunInfo:
     ranks: int | None = None
     """How many ranks keep their own rows; None where one writer has all."""
 
+    attached: Mapping[str, RunInfo] = field(default_factory=dict)
+    """What other processes record beside the run, by name. Their own files hold it, not that of the run."""
+
     def with_tables(self, tables: Mapping[Any, Any]) -> RunInfo:
         return replace(self, **tables)
+
+    @property
+    def metrics(self) -> dict[str, None]:
+        """The names of all its metrics: of `epochs`, `steps` and `late`, and of what is attached as they are shown."""
+        attached = self.attached_metrics if self.attached else ()
+        return dict.fromkeys([*self._own_metrics, *attached])
+
+    @property
+    def _own_metrics(self) -> dict[str, None]:
+        return dict.fromkeys(name for table in (self.epochs, self.steps, self.late) for name in table.columns)
+
+    @property
+    def attached_metrics(self) -> dict[str, tuple[str, str]]:
+        """The metrics of what is attached, each with whose it is, by the names that they are shown under.
+
+        That is a metric's own name, or ``NAME/metric`` where the run, or several of those attached, have it.
+        """
+        own = self._own_metrics
+        each = {name: info._own_metrics for name, info in self.attached.items()}
+        owners = Counter(metric for metrics in each.values() for metric in metrics)
+        shown: dict[str, tuple[str, str]] = {}
+        for name, metrics in each.items():
+            for metric in metrics:
+                alias = metric if metric not in own and owners[metric] == 1 else f"{name}/{metric}"
+                while alias in own or alias in shown:
+                    alias += "'"
+                shown[alias] = name, metric
+        return shown
 
     @property
     def keeps_ranks(self) -> bool:

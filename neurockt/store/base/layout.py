@@ -28,6 +28,9 @@ AXES: Final = ("step", "epoch", "time")
 RANK: Final = "rank"
 """The column with the number of the rank, in the tables of a run whose ranks keep their own rows."""
 
+ATTACHED: Final = "attached"
+"""Directory of what other processes record beside the run, such as evaluations of its checkpoints."""
+
 _RANK: Final = re.compile(r"rank-(?:\d{3}|[1-9]\d{3,6})")
 
 DAMAGED: Final = ".damaged"
@@ -61,6 +64,7 @@ REWIND_FILE: Final = "rewind.json"
 _SUPERSEDED: Final = re.compile(r"attempt-([0-9]{3,9})")
 _MOVING: Final = re.compile(r"\.(attempt-[0-9]{3,9})\.moving")
 _CLAIM: Final = re.compile(r"claim-([0-9]{3,9})")
+_ORDER: Final = re.compile(r"wandb-order-([0-9]{3,9})\.json")
 
 
 def axes(key: str) -> tuple[str, ...]:
@@ -79,6 +83,24 @@ def rank_paths(run_dir: Path) -> dict[int, Path]:
         return {}
     ranks = sorted(int(name.removeprefix("rank-")) for name in names)
     return {rank: rank_path(run_dir, rank) for rank in ranks if _exists(rank_path(run_dir, rank) / RUN_FILE)}
+
+
+def attached_path(run_dir: Path, name: str) -> Path:
+    return run_dir / ATTACHED / name
+
+
+def attached_paths(run_dir: Path) -> dict[str, Path]:
+    """The directories that other processes write beside the run, by name. A link may lead out of it: it is left out."""
+    directory = f"{run_dir}/{ATTACHED}"
+    try:
+        with os.scandir(directory) as entries:
+            names = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+    except (OSError, ValueError):
+        return {}
+    if os.path.islink(directory):  # noqa: PTH114  (a list of runs asks this for each of them)
+        return {}
+    paths = {name: attached_path(run_dir, name) for name in names if not name.startswith(".")}
+    return {name: path for name, path in paths.items() if _exists(path / RUN_FILE)}
 
 
 def _exists(path: Path) -> bool:
@@ -151,3 +173,18 @@ def claim_path(run_dir: Path, number: int) -> Path:
 def claim_paths(run_dir: Path) -> dict[int, Path]:
     found = (_CLAIM.fullmatch(name) for name in sorted(os.listdir(run_dir)))
     return {int(match[1]): run_dir / match[0] for match in found if match}
+
+
+def order_path(directory: Path, number: int) -> Path:
+    """In which order W&B gets the rows; each longer order has the next number."""
+    return directory / f"wandb-order-{number:03d}.json"
+
+
+def order_paths(directory: Path) -> dict[int, Path]:
+    """The orders in a directory by their number, the latest first; none where it cannot be listed."""
+    try:
+        names = os.listdir(directory)
+    except OSError:
+        return {}
+    found = {int(match[1]): directory / match[0] for match in map(_ORDER.fullmatch, names) if match}
+    return dict(sorted(found.items(), reverse=True))

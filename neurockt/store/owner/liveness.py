@@ -36,8 +36,10 @@ class Liveness:
 
         Where the pid can be checked, it decides. Elsewhere the heartbeat counter does: the run is dead if it has not
         moved for ``STALE_SECONDS`` while this reader looked, or if the file was old, or a copy of an old one, at first
-        sight. What the scheduler has answered about the run's job counts more.
+        sight. What the scheduler has answered about the run's job counts more. The same for what is attached to it.
         """
+        if info.attached:
+            info = replace(info, attached={name: self.infer(each) for name, each in info.attached.items()})
         if info.attempt is None:
             return info
         word = scheduler.word(info.attempt.job)
@@ -61,7 +63,8 @@ class Liveness:
 
 def ask_scheduler(runs: Iterable[RunInfo]) -> None:
     """Ask the scheduler about the jobs of runs whose end it may explain; returns at once."""
-    jobs = [info.attempt.job for info in runs if info.attempt is not None and wants_word(info)]
+    each = [one for info in runs for one in (info, *info.attached.values())]
+    jobs = [info.attempt.job for info in each if info.attempt is not None and wants_word(info)]
     if jobs:
         scheduler.ask(jobs)
 

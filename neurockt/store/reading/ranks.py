@@ -45,7 +45,8 @@ class RankedRun(Run):
                 each.append(self.rank(rank).current_info())
             except NeurocktError:
                 continue  # it is reported where its rows are read
-        return self.info.with_tables({table: _together([getattr(info, table) for info in each]) for table in TABLES})
+        info = self._with_attached_now(self.info)
+        return info.with_tables({table: _together([getattr(info, table) for info in each]) for table in TABLES})
 
     def follower(self, table: TableName, *, after: int = 0) -> TableFollower:
         return RankedFollower(self.path, table, after=after)

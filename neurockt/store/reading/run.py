@@ -5,13 +5,24 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from neurockt.errors import NeurocktError, NeurocktWarning, RunNotFound
 from neurockt.run_info import RunInfo, State, TableSummary
-from neurockt.store.base.layout import KEY, TABLES, TableName, expanded, rank_paths, superseded_names, superseded_paths
-from neurockt.store.base.run_file import read_info
+from neurockt.store.base.layout import (
+    KEY,
+    TABLES,
+    TableName,
+    attached_paths,
+    expanded,
+    rank_paths,
+    superseded_names,
+    superseded_paths,
+)
+from neurockt.store.base.run_file import read_info, read_with_attached
 from neurockt.store.owner.liveness import Liveness
 
 if TYPE_CHECKING:
@@ -42,9 +53,9 @@ class NewRows(_Tables):
 class Run:
     """One run directory. Reading it never writes to it, and is safe while it is being written."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, liveness: Liveness | None = None) -> None:
         self.path = path
-        self._liveness = Liveness()
+        self._liveness = liveness or Liveness()
         self._damaged: dict[TableName, tuple[Damage, ...]] = {}
         self._followers: tuple[TableFollower, TableFollower] | None = None
 
@@ -53,8 +64,8 @@ class Run:
 
     @property
     def info(self) -> RunInfo:
-        """The content of ``run.json`` now, with the state as it can be inferred here."""
-        return self._liveness.infer(read_info(self.path))
+        """The content of ``run.json`` now, with the state as it can be inferred here, and that of what is attached."""
+        return self._liveness.infer(read_with_attached(self.path))
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -88,10 +99,17 @@ class Run:
         """
         return self._read("system", columns)
 
+    def late(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """Values of `steps` logged at a step that had gone by: ``arrival``, ``step``, ``epoch``, ``time``, then those.
+
+        In the order in which they came.
+        """
+        return self._read("late", columns)
+
     def batches(
         self, table: TableName, columns: Sequence[str] | None = None, *, after: int = 0
     ) -> tuple[pa.Schema, Iterator[pa.Table]]:
-        """What ``steps()``, ``epochs()`` or ``system()`` gives, a row group at a time, so that memory stays bounded.
+        """What ``steps()``, ``epochs()``, ``system()`` or ``late()`` gives, a row group at a time, in bounded memory.
 
         Returns the schema and the pieces, with the rows numbered above ``after``; every piece has the schema.
         """
@@ -126,7 +144,7 @@ class Run:
 
     def current_info(self) -> RunInfo:
         """``info``, with the rows since ``run.json`` was last written added to its summaries."""
-        info = self.info
+        info = self._with_attached_now(self.info)
         if info.state not in ("running", "killed"):
             return info
         from neurockt.store.tables.summary import summarise_rows
@@ -136,6 +154,14 @@ class Run:
             return summarise_rows(self._read(table, None, after), KEY[table], onto=summary)
 
         return info.with_tables({table: counted(table, getattr(info, table)) for table in TABLES})
+
+    def _with_attached_now(self, info: RunInfo) -> RunInfo:
+        """``info``, with the ``current_info()`` of what is attached; as it is where that cannot be read."""
+        attached = dict(info.attached)
+        for name, each in attached.items():
+            with suppress(NeurocktError):
+                attached[name] = Run(each.path, self._liveness).current_info()
+        return replace(info, attached=attached) if attached else info
 
     def follow(self) -> NewRows:
         """The rows since the last call; at the first call, all.
@@ -192,6 +218,11 @@ class Run:
         from neurockt.store.base.origin import read_diff
 
         return read_diff(self.path, attempt)
+
+    @property
+    def attached(self) -> Mapping[str, Run]:
+        """What other processes record beside the run, by name, each as a run of its own: see ``neurockt.attach``."""
+        return {name: Run(path, self._liveness) for name, path in attached_paths(self.path).items()}
 
     @property
     def ranks(self) -> tuple[int, ...]:
