@@ -122,7 +122,7 @@ def _report_unknown(fields: Sequence[Field], runs: Sequence[RunInfo]) -> None:
     for field in dict.fromkeys(fields):
         if not runs or field.kind not in ("any", "number") or any(field.value(info) is not None for info in runs):
             continue
-        metrics = dict.fromkeys(name for info in runs for table in (info.epochs, info.steps) for name in table.columns)
+        metrics = dict.fromkeys(name for info in runs for name in info.metrics)
         keys = dict.fromkeys(f"cfg.{key}" for info in runs for key, _ in flat_config(info.config))
         wanted, known = (field.name, keys) if field.kind == "any" else (field.metric, metrics)
         if wanted in known:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from neurockt.catalogue import find_run
+from neurockt.errors import RunNotFound
 from neurockt.store import Run
 
 Subparsers = argparse._SubParsersAction  # argparse has no public name for it
@@ -27,11 +28,21 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_named", metavar="RUN", help="its directory, its id, the beginning of its id, or its name")
     parser.add_argument("--root", metavar="ROOT", help="where to look for it (default: $NEUROCKT_DIR, else runs)")
     parser.add_argument("--rank", metavar="N", type=int, help="one rank of a run whose ranks keep their own rows")
+    parser.add_argument("--attached", metavar="NAME", help="what another process has recorded beside the run")
 
 
 def find(arguments: argparse.Namespace) -> Run:
     found = find_run(arguments.run_named, arguments.root)
-    return found if arguments.rank is None else found.rank(arguments.rank)
+    if arguments.rank is not None:
+        found = found.rank(arguments.rank)
+    return found if arguments.attached is None else _attached(found, arguments.attached)
+
+
+def _attached(run: Run, name: str) -> Run:
+    if (found := run.attached.get(name)) is not None:
+        return found
+    there = f"there is {', '.join(run.attached)}" if run.attached else "nothing is"
+    raise RunNotFound(f"nothing called {name!r} is attached to {run.path}: {there}")
 
 
 def count(text: str) -> int:

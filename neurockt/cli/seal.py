@@ -78,7 +78,7 @@ def _ask_scheduler(paths: Iterable[Path]) -> None:
 
 
 def _find(targets: list[str]) -> tuple[dict[Path, bool], int]:
-    """The runs, and whether each was named rather than found in a directory; 1 where a target is neither."""
+    """The runs and what is attached to them, and whether each was named, not found; 1 where a target is neither."""
     paths: dict[Path, bool] = {}
     status = 0
     for target in targets:
@@ -91,4 +91,6 @@ def _find(targets: list[str]) -> tuple[dict[Path, bool], int]:
         except (NeurocktError, OSError) as error:
             output.note(str(error))
             status = 1
+    for path in list(paths):
+        paths.update((attached, False) for attached in layout.attached_paths(path).values() if attached not in paths)
     return paths, status

@@ -20,7 +20,7 @@ from neurockt.formatting import (
 )
 from neurockt.query.fields import flat_config
 from neurockt.run_info import RunInfo, TableSummary
-from neurockt.store import AXES, Origin, Run, ask_scheduler, facts, plain, scheduler
+from neurockt.store import AXES, KEY, Origin, Run, ask_scheduler, facts, plain, scheduler
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -54,33 +54,46 @@ def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
 def run(arguments: argparse.Namespace) -> int:
     found = parsing.find(arguments)
     ask_scheduler([found.info])
-    epochs = found.epochs()
-    steps = found.last_rows("steps", arguments.steps) if arguments.steps else None
+    rows = _rows(found, arguments.steps)
+    rows_of_attached = {name: _rows(run, arguments.steps) for name, run in found.attached.items()}
     origin = found.origin()
     scheduler.wait(SCHEDULER_SECONDS)
     info = found.current_info()
     if arguments.json:
-        tables = {"epochs": epochs, **({"steps": steps} if steps is not None else {})}
-        rows = {name: [_row_to_json(row) for row in table.to_pylist()] for name, table in tables.items()}
-        output.print_json({**output.run_to_json(info), "origin": origin and plain(origin), "rows": rows})
+        document = {**output.run_to_json(info), "origin": origin and plain(origin), "rows": _rows_to_json(rows)}
+        for name, attached in document.get("attached", {}).items():
+            attached["rows"] = _rows_to_json(rows_of_attached[name])
+        output.print_json(document)
         return 0
     sections = [
         list(_description(info, _ranks(found))),
         list(_attempts(info)),
         list(_origin(origin)),
         list(_config(info)),
-        list(_epochs(epochs)),
+        list(_epochs(rows["epochs"])),
         list(_summary(info)),
+        *_last_rows(rows),
     ]
-    if steps is not None:
-        sections.append(list(_steps(steps)))
+    for name, attached in info.attached.items():
+        sections.append([f"{output.show(name)}, {attached.standing}", *_epochs(rows_of_attached[name]["epochs"])])
+        sections += _last_rows(rows_of_attached[name])
     sections.append(list(_failure(info, with_traceback=arguments.traceback)))
     print("\n\n".join("\n".join(lines) for lines in sections if lines))
     return 0
 
 
-def _row_to_json(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: output.value_to_json(value) for name, value in row.items()}
+def _rows(run: Run, steps: int | None) -> dict[str, pa.Table]:
+    """The rows to show: the epochs, the last ``steps`` if they are asked for, and the last late rows, if any."""
+    rows = {"epochs": run.epochs(), **({"steps": run.last_rows("steps", steps)} if steps else {})}
+    late = run.last_rows("late", steps or STEPS_SHOWN)
+    return rows | ({"late": late} if len(late) else {})
+
+
+def _rows_to_json(rows: dict[str, pa.Table]) -> dict[str, Any]:
+    return {
+        table: [{name: output.value_to_json(value) for name, value in row.items()} for row in some.to_pylist()]
+        for table, some in rows.items()
+    }
 
 
 def _ranks(found: Run) -> str | None:
@@ -109,7 +122,9 @@ def _description(info: RunInfo, ranks: str | None) -> Iterator[str]:
         "host": f"{attempt.host}, process {attempt.pid}" if attempt else None,
         "ranks": ranks,
         "rows": f"{info.steps.rows:,} steps, {info.epochs.rows:,} epochs"
+        + (f", {info.late.rows:,} late" if info.late.rows else "")
         + (f", {info.system.rows:,} samples of the machine" if info.system.rows else ""),
+        "attached": ", ".join(f"{name} ({each.standing})" for name, each in info.attached.items()),
         "lost": f"{info.dropped:,} rows that could not be stored" if info.dropped else None,
     }
     yield from _pairs({name: value for name, value in facts.items() if value})
@@ -164,9 +179,14 @@ def _epochs(rows: pa.Table) -> Iterator[str]:
             yield table_row(names, values)
 
 
-def _steps(rows: pa.Table) -> Iterator[str]:
-    yield f"the last {len(rows):,} steps" if len(rows) else "no steps"
-    names = [name for name in rows.column_names if name not in AXES]
+def _last_rows(rows: dict[str, pa.Table]) -> list[list[str]]:
+    found = ((table, rows[table]) for table in ("steps", "late") if table in rows)
+    return [list(_table(some, "late rows" if table == "late" else table)) for table, some in found]
+
+
+def _table(rows: pa.Table, what: str) -> Iterator[str]:
+    yield f"the last {len(rows):,} {what}" if len(rows) else f"no {what}"
+    names = [name for name in rows.column_names if name not in (*AXES, KEY["late"])]
     axes = [[f"{number:,}" for number in rows[name].to_pylist()] for name in ("step", "epoch")]
     values = [[format_number(value) for value in rows[name].to_pylist()] for name in names]
     cells = list(zip(*axes, *values, strict=True))
@@ -179,8 +199,14 @@ def _summary(info: RunInfo) -> Iterator[str]:
     rows = [
         *_summary_rows("epoch", info.epochs),
         *_summary_rows("step", info.steps),
+        *_summary_rows("arrival", info.late),
         *_summary_rows("sample", info.system),
     ]
+    shown = {whose: name for name, whose in info.attached_metrics.items()}
+    for name, each in info.attached.items():
+        for key, table in (("epoch", each.epochs), ("step", each.steps), ("arrival", each.late)):
+            columns = {shown[name, metric]: column for metric, column in table.columns.items()}
+            rows += _summary_rows(key, TableSummary(columns=columns))
     if rows:
         header = ("metric", "rows", "last", "smallest", "at", "largest", "at")
         yield from output.table_lines(header, rows, right=[False, True, True, True, False, True, False])

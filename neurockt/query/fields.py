@@ -145,11 +145,33 @@ def aggregate(which: str, metric: str, name: str) -> Field:
 
 
 def metric_summary(info: RunInfo, metric: str) -> ColumnSummary | None:
-    """The summary of a metric, in `epochs` where it has a value there, else in `steps`."""
+    """The summary of a metric, in `epochs` where it has a value there, else in `steps`, else of what is attached."""
     found = info.epochs.columns.get(metric)
     if found is None or not found.count:
         found = info.steps.columns.get(metric, found)
+        if late := info.late.columns.get(metric):
+            found = _joined(found or ColumnSummary(), late)
+    if info.attached and (found is None or not found.count):
+        found = _attached_summary(info, metric) or found
     return found
+
+
+def _joined(steps: ColumnSummary, late: ColumnSummary) -> ColumnSummary:
+    """A metric's values of `steps` and of `late`. The last one is that of `steps`, whose step is the higher one."""
+    lows, highs = (
+        [value for value in pair if value is not None] for pair in ((steps.min, late.min), (steps.max, late.max))
+    )
+    last = steps.last if steps.count else late.last
+    return ColumnSummary(steps.count + late.count, last, min=min(lows, default=None), max=max(highs, default=None))
+
+
+def _attached_summary(info: RunInfo, metric: str) -> ColumnSummary | None:
+    """The summary of a metric of what is attached, by the name that it is shown under, or by ``NAME/metric``."""
+    qualified = [(name, metric.removeprefix(f"{name}/")) for name in info.attached if metric.startswith(f"{name}/")]
+    for name, own in [*filter(None, [info.attached_metrics.get(metric)]), *qualified]:
+        if (found := metric_summary(info.attached[name], own)) is not None:
+            return found
+    return None
 
 
 def config_value(config: Any, path: str) -> Any:
@@ -223,11 +245,15 @@ def quoted(metric: str) -> str:
 
 
 def usual_metrics(runs: Sequence[RunInfo], count: int) -> list[str]:
-    """The fields of the metrics that most runs have: those of `epochs`, or where there are none, of `steps`."""
-    for table in ("epochs", "steps"):
-        if common := Counter(name for info in runs for name in getattr(info, table).columns):
-            return [quoted(name) for name, _ in common.most_common(count)]
-    return []
+    """The fields of the metrics that most runs have: of `epochs` and what is attached, else of `steps` and `late`."""
+    epochs = Counter(name for info in runs for name in info.epochs.columns)
+    attached = Counter(name for info in runs if info.attached for name in info.attached_metrics)
+    steps = Counter(name for info in runs for name in {**info.steps.columns, **info.late.columns})
+    common = epochs + attached if epochs else attached or steps
+    names = [name for name, _ in common.most_common(count)]
+    if not epochs and attached:
+        names += [name for name, _ in steps.most_common(count)]
+    return [quoted(name) for name in names[:count]]
 
 
 def differing(runs: Sequence[RunInfo], names: Iterable[str]) -> list[str]:

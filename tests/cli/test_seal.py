@@ -57,7 +57,7 @@ def test_a_directory_of_runs_leaves_the_live_ones_alone(neurockt: Command, dead_
     """They are named on stderr; that is no failure."""
     done = neurockt("seal", dead_run.parent, "--json")
     assert done.status == 0
-    assert done.json == [{"path": str(dead_run), "steps": 25, "epochs": 0, "system": 0, "already": False}]
+    assert done.json == [{"path": str(dead_run), "steps": 25, "epochs": 0, "system": 0, "late": 0, "already": False}]
     assert "still being written" in done.err
 
 

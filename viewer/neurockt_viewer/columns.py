@@ -53,7 +53,7 @@ def _differing_keys(runs: Sequence[RunInfo]) -> list[str]:
 def possible_columns(runs: Sequence[RunInfo]) -> list[str]:
     """Every field these runs have: their own, the config's, and each metric's last and best value."""
     keys = dict.fromkeys(f"cfg.{key}" for info in runs for key, _ in flat_config(info.config))
-    metrics = dict.fromkeys(name for info in runs for table in (info.epochs, info.steps) for name in table.columns)
+    metrics = dict.fromkeys(name for info in runs for name in info.metrics)
     named = ["state", "name", *(name for name in FIELD_NAMES if name not in ("state", "name"))]
     for metric in metrics:
         named += [quoted(metric), f"best({quoted(metric)})"]

@@ -44,7 +44,7 @@ class MetricColumn:
 
 def compare_metrics(infos: Sequence[RunInfo], baseline: int) -> list[MetricColumn]:
     """Last and best value of every metric that any run has, each against the run at index ``baseline``."""
-    names = dict.fromkeys(name for info in infos for table in (info.epochs, info.steps) for name in table.columns)
+    names = dict.fromkeys(name for info in infos for name in info.metrics)
     columns = []
     for name in names:
         smaller = smaller_is_better(name)
