@@ -37,6 +37,11 @@ class TableSummary:
     last: int | None = None
     """Number of the last row; None where there is none, or it is not known."""
 
+    @property
+    def number(self) -> int:
+        """How far the table has come: the number of its last row, 0 where it has none."""
+        return self.rows if self.last is None else self.last
+
 
 @dataclass(frozen=True)
 class Attempt:

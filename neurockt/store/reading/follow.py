@@ -2,12 +2,14 @@
 
 A run that is resumed from a checkpoint is rewound: rows that were returned are superseded, and others follow in their
 place. The follower reports it, and goes on from the last row that is still valid. A file that the file system refuses,
-as during a file server's fail-over, is waited for.
+as during a file server's fail-over, is waited for. The open row of a live run may still change, and is kept apart.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Hashable
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +19,7 @@ from neurockt.errors import CorruptRun
 from neurockt.store.base import layout
 from neurockt.store.base.layout import TableName
 from neurockt.store.journal.records import JournalDecoder, Rows, rows_after
-from neurockt.store.reading.table_reader import Damage, TableReader, unreachable
+from neurockt.store.reading.table_reader import Damage, TableReader, open_row, unreachable
 from neurockt.store.tables import arrays, parts
 from neurockt.store.tables.superseded import read_kept
 
@@ -30,7 +32,10 @@ PATIENCE_SECONDS: Final = 120.0
 class TableFollower:
     """Reads a table's new rows: from the journal where it stopped, from the parts when the journal has been sealed."""
 
-    def __init__(self, run_dir: Path, table: TableName, *, after: int = 0) -> None:
+    def __init__(
+        self, run_dir: Path, table: TableName, *, after: int = -1, is_live: Callable[[], bool] = lambda: True
+    ) -> None:
+        """With ``after``, the number of the last row that is known. The open row of a run that is not live is final."""
         self.last = after
         self.rewound_to: int | None = None
         """Last valid row, if the last call found returned rows superseded."""
@@ -40,7 +45,11 @@ class TableFollower:
         self._run_dir = run_dir
         self._table = table
         self._key = layout.KEY[table]
+        self._is_live = is_live
+        self._open_row: list[Rows] = []
         self._decoders: dict[bytes, JournalDecoder] = {}
+        self._known_until = 0
+        """All rows numbered below this have been returned."""
         self._parts: tuple[str, int, int, int] | None = None
         self._superseded: frozenset[str] | None = None
 
@@ -60,6 +69,16 @@ class TableFollower:
             self.last = int(arrays.numbers(table[self._key])[-1])
         return table
 
+    @property
+    def open_rows(self) -> pa.Table:
+        """The row that ``log`` may still add to, as the last call found it; one without rows where there is none."""
+        return parts.rows_to_table(rows_after(self._open_row, self.last), self._key)
+
+    @property
+    def open_content(self) -> Hashable:
+        """Differs where ``open_rows`` does."""
+        return tuple(row.data.tobytes() for row in rows_after(self._open_row, self.last))
+
     def _consistent_rows(self) -> pa.Table:
         while True:
             superseded = layout.superseded_names(self._run_dir)
@@ -72,55 +91,81 @@ class TableFollower:
         before, self._superseded = self._superseded, superseded
         if before is None or before == superseded:
             return
-        self._decoders, self._parts = {}, None
+        self._decoders, self._parts, self._known_until = {}, None, 0
         for directory in layout.superseded_paths(self._run_dir).values():
             if directory.name not in before:
                 try:
                     kept = read_kept(directory).get(self._table, self.last)
                 except CorruptRun:
-                    kept = 0
+                    kept = -1
                 if kept < self.last:
                     self.last = self.rewound_to = kept
 
     def _new_rows(self) -> pa.Table:
         known, self._decoders = self._decoders, {}
         refused = False
+        final = self._final_open_row()  # before the journals, to which it moves
         batches: list[Rows] = []
+        journals: list[JournalDecoder] = []
         for path in (
             layout.next_journal_path(self._run_dir, self._table),
             layout.journal_path(self._run_dir, self._table),
         ):
             try:
-                batches += self._replay(path, known)
+                decoder, found = self._replay(path, known)
             except FileNotFoundError:
                 pass
             except OSError:
                 refused = True
-        rows = rows_after(sorted(batches, key=lambda batch: int(batch.data["number"][0])), self.last)
-        if rows:  # where a number is missing after the last row returned, the parts have to be read
-            first, last = int(rows[0].data["number"][0]), int(rows[-1].data["number"][-1])
-            contiguous = first == self.last + 1 and last == self.last + sum(map(len, rows))
-        else:
-            contiguous = not self._parts_changed()
-        if contiguous and not refused and not any(decoder.damaged for decoder in self._decoders.values()):
+            else:
+                batches += found
+                journals = [decoder, *journals] if decoder.first is not None else journals
+        batches.sort(key=lambda batch: int(batch.data["number"][0]))
+        rows = rows_after([*batches, *final], self.last)
+        # a journal has all rows from the first number in its header on; those before it are in the parts
+        first = journals[0].first if journals else None
+        complete = not self._parts_changed() if first is None else first <= max(self.last + 1, self._known_until)
+        complete &= all((later.first or 0) <= journal.next for journal, later in pairwise(journals))
+        if complete and not refused and not any(decoder.damaged for decoder in self._decoders.values()):
             self.damaged = [damage for damage in self.damaged if not damage.passing]
             return parts.rows_to_table(rows, self._key)
-        reader = TableReader(self._run_dir, self._table)
-        table = reader.read(after=self.last)
+        reader = TableReader(self._run_dir, self._table, final=True)
+        table = self._with(final, reader.read(after=self.last))
         self.damaged = reader.damaged
         if not any(damage.passing for damage in reader.damaged):
             self._refused_since = None
+            self._known_until = first or 0
+            if reader.damaged:
+                self._decoders = {}  # they may be past rows that it left out
             return table
         self._decoders, self._parts = {}, None
         self._refused_since = self._refused_since or time.monotonic()
         return table if time.monotonic() - self._refused_since >= PATIENCE_SECONDS else table.slice(0, 0)
 
-    def _replay(self, path: Path, known: dict[bytes, JournalDecoder]) -> list[Rows]:
+    def _with(self, final: list[Rows], table: pa.Table) -> pa.Table:
+        last = int(arrays.numbers(table[self._key])[-1]) if len(table) else self.last
+        row = parts.rows_to_table(rows_after(final, last), self._key)
+        return pa.concat_tables([table, row], promote_options="default") if len(row) else table
+
+    def _final_open_row(self) -> list[Rows]:
+        """The open row where the run has ended, so that it is a row as the others are."""
+        path = layout.open_row_path(self._run_dir, self._table)
+        try:
+            self._open_row = open_row(path)
+            if not rows_after(self._open_row, self.last) or self._is_live():
+                return []
+            final = open_row(path)  # the run may have ended since
+        except OSError:
+            return []  # as long as it cannot be read, it waits
+        self._open_row = []
+        return final
+
+    def _replay(self, path: Path, known: dict[bytes, JournalDecoder]) -> tuple[JournalDecoder, list[Rows]]:
         with path.open("rb") as file:
             header = file.read(HEADER_BYTES)
             decoder = self._decoders.setdefault(header, known.get(header) or JournalDecoder())
             file.seek(decoder.offset)
-            return decoder.feed(file.read())
+            return decoder, decoder.feed(file.read())
 
     def _parts_changed(self) -> bool:
         existing = layout.part_paths(self._run_dir, self._table)

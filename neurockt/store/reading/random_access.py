@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain
 from pathlib import Path
@@ -56,6 +56,8 @@ class Groups:
     """The position of each group's first row, and at the end the number of rows."""
     numbers: tuple[tuple[int, int], ...] = ()
     """The numbers of each group's first and last row."""
+    unique: bool = True
+    """Whether no two rows have one number."""
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -75,8 +77,12 @@ class Groups:
         group = bisect_right(self.numbers, number, key=lambda numbers: numbers[1])
         if group == len(self) or number < self.numbers[group][0]:
             return self.starts[group]
+        first, _ = self.numbers[group]
+        return self.starts[group] + number - first + 1 if self.is_gapless(group) else None
+
+    def is_gapless(self, group: int) -> bool:
         first, last = self.numbers[group]
-        return self.starts[group] + number - first + 1 if last - first == len(self.span(group)) - 1 else None
+        return self.unique and last - first == len(self.span(group)) - 1
 
     def position_of(self, number: int) -> int | None:
         """The position of the row of that number, else of the next one, else of the last; None as ``count_until``."""
@@ -95,6 +101,8 @@ class RowReader:
         """The files that could not be read, and why."""
         self.rewinds = 0
         """Rises when ``refresh`` finds rows superseded, or readable again: what was read before is then void."""
+        self.changed: int | None = None
+        """The number of the row that had been open, where the last ``refresh`` found that it has changed or ended."""
         self.key = layout.KEY[table]
         self._run_dir = run_dir
         self._table = table
@@ -103,6 +111,9 @@ class RowReader:
         self._names: dict[Path, dict[str, int]] = {}
         self._numbers: list[tuple[int, int]] = []
         self._tail: list[pa.Table] = []
+        self._open_row: pa.Table | None = None
+        """The last row, while it may change."""
+        self._open_content: Hashable = None
         self._follower: TableFollower | None = None
         self._superseded: frozenset[str] = frozenset()
         self._retry_at = math.inf
@@ -118,8 +129,18 @@ class RowReader:
         new = self._new_rows()
         if len(new):
             self._tail.append(new)
+        self._take_open_row()
         self._arrange()
-        return (self.groups.total, self.columns, self.rewinds) != before
+        return (self.groups.total, self.columns, self.rewinds) != before or self.changed is not None
+
+    def _take_open_row(self) -> None:
+        assert self._follower is not None
+        earlier, content = self._open_row, self._follower.open_content
+        self.changed = None
+        if content != self._open_content:
+            self.changed = earlier[self.key][0].as_py() if earlier is not None else None
+            row = self._follower.open_rows
+            self._open_row, self._open_content = row if len(row) else None, content
 
     def _new_rows(self) -> pa.Table:
         """The rows after those known; where some of these were superseded, all files are opened again."""
@@ -135,14 +156,14 @@ class RowReader:
         self._opened, self._numbers, self._tail, self._names = [], [], [], {}
         self.damaged, self._retry_at = {}, math.inf
         self._superseded = layout.superseded_names(self._run_dir)
-        last = 0
+        last = -1
         snapshot = TableReader(self._run_dir, self._table)
         for path, part in snapshot.open_parts():
             groups = range(part.num_row_groups)
             self._names[path] = {name: index for index, name in enumerate(part.schema_arrow.names)}
             self._opened += [(path, part, group) for group in groups]
             self._numbers += [parts.group_numbers(part.metadata, group, self.key) for group in groups]
-            last = parts.footer_last(part.metadata, self.key) or last
+            last = max(last, parts.footer_last(part.metadata, self.key))
         for damage in snapshot.damaged:
             self._note(damage)
         self._follower = TableFollower(self._run_dir, self._table, after=last)
@@ -155,13 +176,18 @@ class RowReader:
     def _arrange(self) -> None:
         sizes = [part.metadata.row_group(group).num_rows for _, part, group in self._opened]
         numbers = list(self._numbers)
-        if tail := sum(map(len, self._tail)):
-            sizes.append(tail)
-            numbers.append((self._tail[0][self.key][0].as_py(), self._tail[-1][self.key][-1].as_py()))
+        if tail := self._last_group:
+            sizes.append(sum(map(len, tail)))
+            numbers.append((tail[0][self.key][0].as_py(), tail[-1][self.key][-1].as_py()))
         self.groups = Groups(tuple(accumulate(sizes, initial=0)), tuple(numbers))
         axes = layout.axes(self.key)
-        known = dict.fromkeys(chain(axes, *self._names.values(), *(table.schema.names for table in self._tail)))
+        known = dict.fromkeys(chain(axes, *self._names.values(), *(table.schema.names for table in self._last_group)))
         self.columns = tuple(known)
+
+    @property
+    def _last_group(self) -> list[pa.Table]:
+        """The rows that are not in a part."""
+        return self._tail if self._open_row is None else [*self._tail, self._open_row]
 
     def read(self, group: int, columns: Sequence[str]) -> dict[str, ColumnValues]:
         """A group's columns. Those it lacks, and those that cannot be read, are null."""
@@ -179,7 +205,10 @@ class RowReader:
 
     def _tail_block(self, name: str) -> ColumnValues:
         return concatenated(
-            [to_block(table[name]) if name in table.schema.names else _nothing(len(table)) for table in self._tail]
+            [
+                to_block(table[name]) if name in table.schema.names else _nothing(len(table))
+                for table in self._last_group
+            ]
         )
 
     def bounds(self, group: int, column: str) -> tuple[float, float]:
@@ -205,6 +234,13 @@ class RowReader:
 
     def position_of(self, number: int) -> int:
         return max(0, min(self.count_until(number - 1), self.groups.total - 1))
+
+    def number_at(self, position: int) -> int:
+        group = self.groups.of(position)
+        index = position - self.groups.starts[group]
+        if self.groups.is_gapless(group):
+            return self.groups.numbers[group][0] + index
+        return int(self.read(group, [self.key])[self.key].values[index])
 
 
 def to_block(column: pa.ChunkedArray) -> ColumnValues:

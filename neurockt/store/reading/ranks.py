@@ -5,7 +5,7 @@ Nothing is averaged and nothing withheld: each rank's directory is read as a run
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -48,8 +48,8 @@ class RankedRun(Run):
         info = self._with_attached_now(self.info)
         return info.with_tables({table: _together([getattr(info, table) for info in each]) for table in TABLES})
 
-    def follower(self, table: TableName, *, after: int = 0) -> TableFollower:
-        return RankedFollower(self.path, table, after=after)
+    def follower(self, table: TableName, *, after: int = -1) -> TableFollower:
+        return RankedFollower(self.path, table, lambda path: self._rank_state(path) == "running", after=after)
 
     def rows(self, table: TableName) -> RowReader:
         return RankedRows(self.path, table, max(1, super().info.ranks or 1))
@@ -60,14 +60,16 @@ class RankedRun(Run):
         return frozenset(f"{rank}/{name}" for rank, path in ranks for name in layout.superseded_names(path))
 
     def settled(self, table: TableName) -> int:
-        readers = RankedReader(self.path, table).readers()
-        last = {rank: reader.last_number() for rank, reader in readers.items()}
         states = self.rank_states()
-        live = [number for rank, number in last.items() if number and states.get(rank) == "running"]
-        return min(live) if live else max(last.values(), default=0)
+        live = {rank for rank, state in states.items() if state == "running"}
+        last = {rank: reader.last_number() for rank, reader in RankedReader(self.path, table, live).readers().items()}
+        begun = {rank for rank, reader in RankedReader(self.path, table).readers().items() if reader.last_number() >= 0}
+        waited_for = [number for rank, number in last.items() if rank in live & begun]
+        return min(waited_for) if waited_for else max(last.values(), default=-1)
 
-    def _reader(self, table: TableName) -> TableReader:
-        return RankedReader(self.path, table)
+    def _reader(self, table: TableName, *, final: bool = False) -> TableReader:
+        states = self.rank_states() if final else {}
+        return RankedReader(self.path, table, {rank for rank, state in states.items() if state == "running"})
 
 
 def _together(tables: Sequence[TableSummary]) -> TableSummary:
@@ -83,8 +85,13 @@ def _together(tables: Sequence[TableSummary]) -> TableSummary:
 
 
 class RankedReader(TableReader):
+    def __init__(self, run_dir: Path, table: TableName, final: Collection[int] = ()) -> None:
+        """With ``final``, the ranks whose open row is left out."""
+        super().__init__(run_dir, table)
+        self._final_ranks = final
+
     def batches(
-        self, columns: Sequence[str] | None = None, *, after: int = 0, until: int | None = None
+        self, columns: Sequence[str] | None = None, *, after: int = -1, until: int | None = None
     ) -> tuple[pa.Schema, Iterator[pa.Table]]:
         readers = self.readers()
         snapshots = {rank: reader.snapshot() for rank, reader in readers.items()}
@@ -108,14 +115,33 @@ class RankedReader(TableReader):
         return outline_of(footers, [rows for snapshot in snapshots for rows in snapshot.rows], self._key)
 
     def last_number(self) -> int:
-        return max((reader.last_number() for reader in self.readers().values()), default=0)
+        return max((reader.last_number() for reader in self.readers().values()), default=-1)
+
+    def before_last(self, count: int) -> int:
+        return min((reader.before_last(count) for reader in self.readers().values()), default=-1)
+
+    def open_rows(self) -> pa.Table:
+        return _ordered({rank: reader.open_rows() for rank, reader in self.readers().items()}, self._key)
 
     def _fields(self, metrics: Iterable[str]) -> pa.Schema:
-        schema = parts.table_schema((name for name in metrics if name != RANK), self._key)
-        return schema.insert(0, pa.field(RANK, pa.int64(), nullable=False))
+        return _with_rank(metrics, self._key)
 
     def readers(self) -> dict[int, TableReader]:
-        return {rank: TableReader(path, self._table) for rank, path in layout.rank_paths(self._run_dir).items()}
+        paths = layout.rank_paths(self._run_dir).items()
+        return {rank: TableReader(path, self._table, final=rank in self._final_ranks) for rank, path in paths}
+
+
+def _with_rank(metrics: Iterable[str], key: str) -> pa.Schema:
+    schema = parts.table_schema((name for name in metrics if name != RANK), key)
+    return schema.insert(0, pa.field(RANK, pa.int64(), nullable=False))
+
+
+def _ordered(tables: Mapping[int, pa.Table], key: str) -> pa.Table:
+    """A table of each rank as one."""
+    names = dict.fromkeys(name for rows in tables.values() for name in parts.metric_columns(rows.schema))
+    schema = _with_rank(names, key)
+    each = {rank: iter([rows]) for rank, rows in tables.items()}
+    return pa.concat_tables([parts.empty_table(schema), *merged(each, schema, key)])
 
 
 def merged(each: Mapping[int, Iterator[pa.Table]], wanted: pa.Schema, key: str) -> Iterator[pa.Table]:
@@ -148,9 +174,12 @@ def merged(each: Mapping[int, Iterator[pa.Table]], wanted: pa.Schema, key: str) 
 class RankedFollower(TableFollower):
     """The new rows of all ranks: of each those that it has recorded since."""
 
-    def __init__(self, run_dir: Path, table: TableName, *, after: int = 0) -> None:
+    def __init__(
+        self, run_dir: Path, table: TableName, is_rank_live: Callable[[Path], bool], *, after: int = -1
+    ) -> None:
         super().__init__(run_dir, table, after=after)
         self._after = after
+        self._is_rank_live = is_rank_live
         self._followers: dict[int, TableFollower] = {}
 
     def new_rows(self) -> pa.Table:
@@ -160,7 +189,7 @@ class RankedFollower(TableFollower):
             for rank, path in layout.rank_paths(self._run_dir).items():
                 if rank not in self._followers:
                     after = self._after if self.rewound_to is None else min(self._after, self.rewound_to)
-                    self._followers[rank] = TableFollower(path, self._table, after=after)
+                    self._followers[rank] = self._follower(path, after)
             before = {rank: follower.last for rank, follower in self._followers.items()}
             tables = {rank: follower.new_rows() for rank, follower in self._followers.items()}
             kept = [follower.rewound_to for follower in self._followers.values() if follower.rewound_to is not None]
@@ -169,23 +198,34 @@ class RankedFollower(TableFollower):
             self.rewound_to = min(kept if self.rewound_to is None else [*kept, self.rewound_to])
             for rank, last in before.items():
                 path = layout.rank_path(self._run_dir, rank)
-                self._followers[rank] = TableFollower(path, self._table, after=min(last, self.rewound_to))
+                self._followers[rank] = self._follower(path, min(last, self.rewound_to))
         self.damaged = [damage for follower in self._followers.values() for damage in follower.damaged]
         self.last = max((follower.last for follower in self._followers.values()), default=self._after)
-        metrics = dict.fromkeys(name for rows in tables.values() for name in parts.metric_columns(rows.schema))
-        schema = RankedReader(self._run_dir, self._table)._fields(metrics)
-        return pa.concat_tables(
-            [pa.Table.from_batches([], schema), *merged({r: iter([t]) for r, t in tables.items()}, schema, self._key)]
-        )
+        return _ordered(tables, self._key)
+
+    @property
+    def open_rows(self) -> pa.Table:
+        return _ordered({rank: follower.open_rows for rank, follower in self._followers.items()}, self._key)
+
+    @property
+    def open_content(self) -> Hashable:
+        return tuple((rank, follower.open_content) for rank, follower in self._followers.items())
+
+    def _follower(self, path: Path, after: int) -> TableFollower:
+        return TableFollower(path, self._table, after=after, is_live=lambda: self._is_rank_live(path))
 
 
 class RankedRows(RowReader):
-    """Any rows of all ranks by their position. A group holds the rows of a span of numbers."""
+    """Any rows of all ranks by their position. A group holds the rows of a span of numbers, some of each rank."""
 
     def __init__(self, run_dir: Path, table: TableName, ranks: int) -> None:
         super().__init__(run_dir, table)
-        self._span = max(64, parts.ROW_GROUP_ROWS // ranks)
+        self._share = max(64, parts.ROW_GROUP_ROWS // ranks)
+        """Rows of each rank in a group, at most."""
         self._readers: dict[int, RowReader] = {}
+        self._ends: list[int] = []
+        """The numbers at which the groups end, but for the last group."""
+        self._counts: dict[tuple[int, int], int] = {}
         self._kept: dict[tuple[int, int], dict[str, ColumnValues]] = {}
 
     def refresh(self) -> bool:
@@ -195,30 +235,53 @@ class RankedRows(RowReader):
         self._readers = dict(sorted(self._readers.items()))
         rewinds = sum(reader.rewinds for reader in self._readers.values())
         changed = [reader.refresh() for reader in self._readers.values()]
+        self.changed = min((r.changed for r in self._readers.values() if r.changed is not None), default=None)
         if not any(changed):
             return False
-        self.rewinds += sum(reader.rewinds for reader in self._readers.values()) - rewinds
+        if rewound := sum(reader.rewinds for reader in self._readers.values()) - rewinds:
+            self.rewinds += rewound
+            self._ends, self._counts = [], {}
         self._kept.clear()
-        last = max((reader.groups.numbers[-1][1] for reader in self._readers.values() if len(reader.groups)), default=0)
-        ends = [min(last, begin + self._span) for begin in range(0, last, self._span)]
+        ends = self._divide()
         starts = (0, *(self.count_until(end) for end in ends))
         if starts[: len(self.groups)] != self.groups.starts[:-1]:
             self.rewinds += 1  # a rank that was behind has recorded rows among those known
-        self.groups = Groups(starts, tuple((end - (end - 1) % self._span, end) for end in ends))
+        begins = [0, *(end + 1 for end in ends)]
+        self.groups = Groups(starts, tuple(zip(begins, ends, strict=False)), unique=False)
         metrics = dict.fromkeys(chain.from_iterable(reader.columns for reader in self._readers.values()))
         self.columns = (RANK, *(name for name in metrics if name != RANK))
         self.damaged = {path: why for reader in self._readers.values() for path, why in reader.damaged.items()}
         return (self.groups, self.columns, self.rewinds) != before
 
+    def _divide(self) -> list[int]:
+        """The numbers at which groups end. Those of full groups stay as the ranks go on."""
+        while True:
+            before = self._ends[-1] if self._ends else -1
+            ends = [(reader, self._count(rank, before) + self._share) for rank, reader in self._readers.items()]
+            full = [reader.number_at(end - 1) for reader, end in ends if end < reader.groups.total]
+            if not full:
+                break
+            self._ends.append(min(full))
+        last = [reader.groups.numbers[-1][1] for reader in self._readers.values() if len(reader.groups)]
+        return [*self._ends, max(last)] if last else []
+
     def count_until(self, number: int) -> int:
-        return sum(reader.count_until(number) for reader in self._readers.values())
+        return sum(self._count(rank, number) for rank in self._readers)
+
+    def _count(self, rank: int, number: int) -> int:
+        reader = self._readers[rank]
+        if not len(reader.groups) or reader.groups.numbers[-1][1] <= number:
+            return reader.groups.total
+        if (rank, number) not in self._counts:  # does not change any more: its later rows are above
+            self._counts[rank, number] = reader.count_until(number)
+        return self._counts[rank, number]
 
     def read(self, group: int, columns: Sequence[str]) -> dict[str, ColumnValues]:
         first, last = self.groups.numbers[group]
         names = list(dict.fromkeys([self.key, *(name for name in columns if name != RANK)]))
         pieces: dict[str, list[ColumnValues]] = {name: [] for name in [*names, RANK]}
         for rank, reader in self._readers.items():
-            begin, end = reader.count_until(first - 1), reader.count_until(last)
+            begin, end = self._count(rank, first - 1), self._count(rank, last)
             pieces[RANK].append(ColumnValues(np.full(end - begin, rank, np.int64)))
             while begin < end:
                 inner = reader.groups.of(begin)

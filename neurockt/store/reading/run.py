@@ -107,14 +107,21 @@ class Run:
         return self._read("late", columns)
 
     def batches(
-        self, table: TableName, columns: Sequence[str] | None = None, *, after: int = 0
+        self,
+        table: TableName,
+        columns: Sequence[str] | None = None,
+        *,
+        after: int = -1,
+        until: int | None = None,
+        final: bool = False,
     ) -> tuple[pa.Schema, Iterator[pa.Table]]:
         """What ``steps()``, ``epochs()``, ``system()`` or ``late()`` gives, a row group at a time, in bounded memory.
 
-        Returns the schema and the pieces, with the rows numbered above ``after``; every piece has the schema.
+        Returns the schema and the pieces, with the rows numbered above ``after`` and up to ``until``; every piece has
+        the schema. With ``final``, without the row of a live run to which ``log`` may still add.
         """
-        reader = self._reader(table)
-        schema, pieces = reader.batches(columns, after=after)
+        reader = self._reader(table, final=final)
+        schema, pieces = reader.batches(columns, after=after, until=until)
 
         def watched() -> Iterator[pa.Table]:
             yield from pieces
@@ -123,34 +130,39 @@ class Run:
         return schema, watched()
 
     def window(
-        self, table: TableName, columns: Sequence[str] | None = None, *, after: int = 0, until: int | None = None
+        self, table: TableName, columns: Sequence[str] | None = None, *, after: int = -1, until: int | None = None
     ) -> pa.Table:
         """The rows numbered above ``after`` and up to ``until``; only the row groups that hold them are read."""
         return self._read(table, columns, after, until)
 
-    def outline(self, table: TableName) -> Outline:
-        """A summary of a table, row group by row group, from the Parquet footers; the journal's rows come last."""
-        reader = self._reader(table)
+    def outline(self, table: TableName, *, final: bool = False) -> Outline:
+        """A summary of a table, row group by row group, from the Parquet footers; the journal's rows come last.
+
+        ``final`` as in ``batches``.
+        """
+        reader = self._reader(table, final=final)
         outline = reader.outline()
         self._warn(reader, table)
         return outline
 
     def last_rows(self, table: TableName, count: int) -> pa.Table:
         """The last ``count`` rows of a table, read from its end."""
-        last, span = self._reader(table).last_number(), count
-        while len(rows := self._read(table, None, after=max(0, last - span))) < count and span < last:
-            span *= 2  # numbers were skipped
+        rows = self._read(table, None, after=self._reader(table).before_last(count))
         return rows.slice(max(0, len(rows) - count))
+
+    def open_rows(self, table: TableName) -> pa.Table:
+        """The row to which ``log`` may still add values, of several ranks that of each; it may be final by now."""
+        return self._reader(table).open_rows()
 
     def current_info(self) -> RunInfo:
         """``info``, with the rows since ``run.json`` was last written added to its summaries."""
         info = self._with_attached_now(self.info)
-        if info.state not in ("running", "killed"):
+        if info.state not in ("running", "killed", "preempted"):
             return info
         from neurockt.store.tables.summary import summarise_rows
 
         def counted(table: TableName, summary: TableSummary) -> TableSummary:
-            after = summary.rows if summary.last is None else summary.last
+            after = summary.last if summary.last is not None else summary.rows or -1
             return summarise_rows(self._read(table, None, after), KEY[table], onto=summary)
 
         return info.with_tables({table: counted(table, getattr(info, table)) for table in TABLES})
@@ -180,11 +192,11 @@ class Run:
         self._warn_of_changes(epochs, "epochs")
         return new
 
-    def follower(self, table: TableName, *, after: int = 0) -> TableFollower:
+    def follower(self, table: TableName, *, after: int = -1) -> TableFollower:
         """Returns new rows of a table at each call; at first, those after row ``after``."""
         from neurockt.store.reading.follow import TableFollower
 
-        return TableFollower(self.path, table, after=after)
+        return TableFollower(self.path, table, after=after, is_live=lambda: self.state == "running")
 
     def rows(self, table: TableName) -> RowReader:
         """Returns any rows of a table by their position, reading only the row groups that hold them."""
@@ -198,8 +210,8 @@ class Run:
         return superseded_names(self.path)
 
     def settled(self, table: TableName) -> int:
-        """The number up to which the table is complete: its last row, or the last of the slowest live rank."""
-        return self._reader(table).last_number()
+        """The number up to which the table is final: its last final row, or the last of the slowest live rank."""
+        return self._reader(table, final=True).last_number()
 
     def superseded(self, table: TableName = "steps") -> dict[int, pa.Table]:
         """The rows that a resumption superseded, by the number of the latest attempt that recorded them."""
@@ -256,17 +268,17 @@ class Run:
         return tuple(damage for found in self._damaged.values() for damage in found)
 
     def _read(
-        self, table: TableName, columns: Sequence[str] | None, after: int = 0, until: int | None = None
+        self, table: TableName, columns: Sequence[str] | None, after: int = -1, until: int | None = None
     ) -> pa.Table:
         reader = self._reader(table)
         rows = reader.read(columns, after=after, until=until)
         self._warn(reader, table)
         return rows
 
-    def _reader(self, table: TableName) -> TableReader:
+    def _reader(self, table: TableName, *, final: bool = False) -> TableReader:
         from neurockt.store.reading.table_reader import TableReader
 
-        return TableReader(self.path, table)
+        return TableReader(self.path, table, final=final and self.state == "running")
 
     def _warn_of_changes(self, follower: TableFollower, table: TableName) -> None:
         if self._damaged.get(table, ()) != tuple(follower.damaged):

@@ -1,7 +1,7 @@
 """One table of a run, read while it may be written. FORMAT.md section 7 explains why the order of reading matters.
 
-Rows move one way: from the next journal to the journal, and from there to a part. A reader that reads in the same order
-misses none, and drops what it sees twice.
+Rows move one way: from the file of the open row or the next journal to the journal, and from there to a part. A reader
+that reads in the same order misses none, and drops what it sees twice.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from neurockt.errors import ColumnNotFound
 from neurockt.store.base import files, layout
 from neurockt.store.base.layout import TableName
+from neurockt.store.journal.open_row import read_open_row
 from neurockt.store.journal.records import JournalDecoder, Rows, rows_after
 from neurockt.store.tables import parts
 from neurockt.store.tables.outline import Outline, outline_of
@@ -47,7 +48,9 @@ class Snapshot:
 
     parts: list[tuple[Path, pq.ParquetFile]]
     rows: list[Rows]
-    """The rows of the journals that follow those of the parts."""
+    """The rows of the journals that follow those of the parts, and then the open row."""
+    open_columns: tuple[str, ...] = ()
+    """The metrics of the open row, which is not among the rows where only final ones are."""
 
     def __bool__(self) -> bool:
         return bool(self.parts or self.rows)
@@ -56,25 +59,39 @@ class Snapshot:
     def columns(self) -> dict[str, None]:
         """The metrics, in the order in which they appeared."""
         known = dict.fromkeys(name for _, part in self.parts for name in parts.metric_columns(part.schema_arrow))
-        return known | dict.fromkeys(name for batch in self.rows for name in batch.columns)
+        known |= dict.fromkeys(name for batch in self.rows for name in batch.columns)
+        return known | dict.fromkeys(self.open_columns)
 
     def last_number(self, key: str) -> int:
         if self.rows:
             return int(self.rows[-1].data["number"][-1])
-        return max((parts.footer_last(part.metadata, key) for _, part in self.parts), default=0)
+        return max((parts.footer_last(part.metadata, key) for _, part in self.parts), default=-1)
+
+    def before_last(self, count: int, key: str) -> int:
+        """The number after which the last ``count`` rows are, and those that lie in one row group with the first."""
+        for batch in reversed(self.rows):
+            if (count := count - len(batch)) <= 0:
+                return int(batch.data["number"][0]) - 1
+        for _, part in reversed(self.parts):
+            for group in reversed(range(part.num_row_groups)):
+                if (count := count - part.metadata.row_group(group).num_rows) <= 0:
+                    return parts.group_numbers(part.metadata, group, key)[0] - 1
+        return -1
 
 
 class TableReader:
     """Reads one table of one run. Never writes, waits, or fails on a file that is being written."""
 
-    def __init__(self, run_dir: Path, table: TableName) -> None:
+    def __init__(self, run_dir: Path, table: TableName, *, final: bool = False) -> None:
+        """With ``final``, without the open row."""
         self.damaged: list[Damage] = []
         """What the last ``read`` could not read."""
         self._run_dir = run_dir
         self._table = table
         self._key = layout.KEY[table]
+        self._final = final
 
-    def read(self, columns: Sequence[str] | None = None, *, after: int = 0, until: int | None = None) -> pa.Table:
+    def read(self, columns: Sequence[str] | None = None, *, after: int = -1, until: int | None = None) -> pa.Table:
         """The rows: parts and journal joined, each row once, in order.
 
         Args:
@@ -89,7 +106,7 @@ class TableReader:
         return pa.concat_tables([parts.empty_table(schema), *pieces])
 
     def batches(
-        self, columns: Sequence[str] | None = None, *, after: int = 0, until: int | None = None
+        self, columns: Sequence[str] | None = None, *, after: int = -1, until: int | None = None
     ) -> tuple[pa.Schema, Iterator[pa.Table]]:
         snapshot = self.snapshot()
         wanted = self._schema(snapshot.columns if snapshot else None, columns)
@@ -128,6 +145,13 @@ class TableReader:
     def last_number(self) -> int:
         return self.snapshot().last_number(self._key)
 
+    def before_last(self, count: int) -> int:
+        return self.snapshot().before_last(count, self._key)
+
+    def open_rows(self) -> pa.Table:
+        """The open row as its file has it, which may be in the journal by now."""
+        return parts.rows_to_table(self._open_row(), self._key)
+
     def last_time(self) -> datetime | None:
         snapshot = self.snapshot()
         if snapshot.rows:
@@ -149,17 +173,28 @@ class TableReader:
 
     def _look(self) -> Snapshot:
         self.damaged = []
-        journal, path = JournalDecoder(), layout.next_journal_path(self._run_dir, self._table)
-        later = self._replay(JournalDecoder(), path)
+        last_row = self._open_row()
+        journal, following = JournalDecoder(), JournalDecoder()
+        path = layout.next_journal_path(self._run_dir, self._table)
+        later = self._replay(following, path)
         rows = self._replay(journal, layout.journal_path(self._run_dir, self._table))
         opened = list(self.open_parts())
         last = Snapshot(opened, []).last_number(self._key)
-        gap = bool(later) and int(later[0].data["number"][0]) > max(journal.next, last + 1)
+        gap = bool(later) and (following.first or 0) > max(journal.next, last + 1)
         if gap and not any(damage.path.suffix == ".parquet" for damage in self.damaged):
             self.damaged.append(Damage(path, "left out: rows that came before it are missing"))
         else:  # a part that cannot be read may hold the rows that seem to be missing
             rows = [*rows, *later]
-        return Snapshot(opened, rows_after(rows, last))
+        columns = last_row[0].columns if last_row else ()
+        return Snapshot(opened, rows_after(rows if self._final else [*rows, *last_row], last), columns)
+
+    def _open_row(self) -> list[Rows]:
+        path = layout.open_row_path(self._run_dir, self._table)
+        try:
+            return open_row(path)
+        except OSError as error:
+            self.damaged.append(damage_of(path, error, unreachable(error)))
+            return []
 
     def _replay(self, decoder: JournalDecoder, path: Path) -> list[Rows]:
         try:
@@ -196,7 +231,7 @@ class TableReader:
         known = set(part.schema_arrow.names)
         names = [name for name in wanted.names if name in known]
         groups = range(part.num_row_groups)
-        if cut := bool(after) or until is not None:
+        if cut := after >= 0 or until is not None:
             names = list(dict.fromkeys([*names, self._key]))
             groups = parts.groups_between(part.metadata, self._key, after, until)
         lost = 0
@@ -214,6 +249,12 @@ class TableReader:
         if fault is not None:
             what = f"{lost:,} of its rows cannot be read, the others are ({first_line(fault)})"
             self.damaged.append(damage_of(path, fault, what))
+
+
+def open_row(path: Path) -> list[Rows]:
+    """The open row, where the file has one."""
+    row = read_open_row(path)
+    return [] if row is None else [row]
 
 
 def first_line(error: Exception) -> str:

@@ -35,7 +35,7 @@ class SealedRun:
 
 
 def seal_run(path: Path) -> SealedRun:
-    """Move a dead run's journal rows into its parts, and mark it killed, or what else is known of its end.
+    """Move the rows of a dead run's journals and its open rows into its parts; mark it killed, or what else is known.
 
     Does nothing to a run that is sealed already; may be interrupted and repeated. A journal that is damaged after
     some row is kept beside the parts, under a name that ends in ``.damaged``.
@@ -84,7 +84,7 @@ def _seal_ranks(path: Path) -> SealedRun:
 def _is_sealed(path: Path) -> bool:
     if read_info(path).state == "running" or layout.moving_paths(path):
         return False
-    return not any(_journals(path, table) for table in TABLES)
+    return not any(_left_files(path, table) for table in TABLES)
 
 
 def seal_tables(path: Path, check: Callable[[], None] = lambda: None) -> dict[TableName, int]:
@@ -97,10 +97,10 @@ def seal_tables(path: Path, check: Callable[[], None] = lambda: None) -> dict[Ta
     return moved
 
 
-def _journals(path: Path, table: TableName) -> list[Path]:
-    """The journals there are, the active one first: if only that one is removed, the rest still reads as a prefix."""
-    names = [layout.next_journal_path(path, table), layout.journal_path(path, table)]
-    return [name for name in names if name.exists()]
+def _left_files(path: Path, table: TableName) -> list[Path]:
+    """The files with rows that are not in a part, the newest first: if only that is removed, the rest is a prefix."""
+    names = [layout.open_row_path, layout.next_journal_path, layout.journal_path]
+    return [left for name in names if (left := name(path, table)).exists()]
 
 
 def _seal_table(path: Path, table: TableName) -> int:
@@ -110,11 +110,11 @@ def _seal_table(path: Path, table: TableName) -> int:
         (path / table).mkdir(exist_ok=True)
         parts.append(path, table, parts.rows_to_table(rows, layout.KEY[table]), join=True)
     damaged = {damage.path for damage in reader.damaged}
-    for journal in _journals(path, table):
-        if journal in damaged:
-            put_aside(journal)
+    for left in _left_files(path, table):
+        if left in damaged:
+            put_aside(left)
         else:
-            journal.unlink()
+            left.unlink()
     files.sync_directory(path)
     return sum(len(batch) for batch in rows)
 

@@ -39,7 +39,7 @@ class Takeover:
         self.info: RunInfo = read_info(path)
         """The run as it was found; after ``begin``, as this process writes it."""
         self.kept: dict[TableName, int] = {}
-        """For each table, the number of the last row that stays."""
+        """For each table, the number of the last row that stays; -1 where none does."""
         self._step: int | None = None
         self._begun = False
         attempt = self.info.attempt
@@ -86,7 +86,10 @@ class Takeover:
                 raise RunInUse(f"{self.info.path} has been continued by another process since this one began; {HINT}")
             self._count()  # a process of another machine may have gone on writing meanwhile
             attempt = begin_attempt(
-                claim.number, recorder=recorder, first_step=self.kept["steps"] + 1, first_epoch=self.kept["epochs"] + 1
+                claim.number,
+                recorder=recorder,
+                first_step=self.kept["steps"] + 1,
+                first_epoch=max(0, self.kept["epochs"]) + 1,
             )
             given = {name: getattr(described, name) for name in ("name", "project", "group", "notes")}
             info = replace(
@@ -125,7 +128,7 @@ class Takeover:
         if past:
             rewind(path, self.info.attempts[-2].number, past)
         return {
-            table: (past.get(table, last[table]), summarise_parts(path, table) if last[table] else TableSummary())
+            table: (past.get(table, last[table]), summarise_parts(path, table) if last[table] >= 0 else TableSummary())
             for table in TABLES
         }
 
@@ -142,12 +145,17 @@ def _last_numbers(path: Path) -> dict[TableName, int]:
 
 
 def _last_until(path: Path, table: TableName, last: int, step: int) -> int:
+    """The number of the row before the first one that is past a step; a table is only cut at its end."""
+    import numpy as np
+
     from neurockt.store.reading.table_reader import TableReader
     from neurockt.store.tables import arrays
 
     key = layout.KEY[table]
     rows = TableReader(path, table).read([key, "step"], until=last)
-    return int(arrays.numbers(rows[key])[arrays.numbers(rows["step"]) <= step].max(initial=0))
+    past = np.flatnonzero(arrays.numbers(rows["step"]) > step)
+    stays = arrays.numbers(rows[key])[: past[0] if len(past) else None]
+    return int(stays[-1]) if len(stays) else -1
 
 
 def _print(message: str) -> None:

@@ -124,7 +124,7 @@ def _footer_problem(part: pq.ParquetFile, key: str) -> str:
     expected = table_schema(metric_columns(schema), key)
     if schema.names != expected.names or schema.types != expected.types or len(set(schema.names)) < len(schema.names):
         return "its columns are not those of a part"
-    last = 0
+    last = -1
     for index in range(part.num_row_groups):
         group = part.metadata.row_group(index)
         statistics = group.column(layout.axes(key).index(key)).statistics
@@ -144,8 +144,8 @@ def footer_range(metadata: pq.FileMetaData, key: str) -> tuple[int, int] | None:
 
 
 def footer_last(metadata: pq.FileMetaData, key: str) -> int:
-    """The number of the last row a Parquet file holds, from its footer alone; 0 for an empty file."""
-    return (footer_range(metadata, key) or (0, 0))[1]
+    """The number of the last row a Parquet file holds, from its footer alone; -1 for an empty file."""
+    return (footer_range(metadata, key) or (-1, -1))[1]
 
 
 def groups_between(metadata: pq.FileMetaData, key: str, after: int, until: int | None) -> range:
@@ -211,7 +211,7 @@ def _room_and_last(part: Path, key: str) -> tuple[int, int]:
         with open_part(part, key) as opened:
             metadata = opened.metadata
     except (pa.ArrowException, OSError):
-        return 0, 0
+        return 0, -1
     full = part.stat().st_size >= PART_BYTES
     return 0 if full else max(0, PART_ROWS - int(metadata.num_rows)), footer_last(metadata, key)
 

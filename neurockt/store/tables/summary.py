@@ -33,7 +33,8 @@ def summarise_parts(run_dir: Path, table: TableName) -> TableSummary:
                 with suppress(pa.ArrowException, OSError):
                     rows = parts.read_group(path, part, group, None, key)
                     summary = summarise_rows(rows, key, onto=summary)
-            summary = replace(summary, last=parts.footer_last(part.metadata, key) or summary.last)
+            if (last := parts.footer_last(part.metadata, key)) >= 0:
+                summary = replace(summary, last=last)
     return summary
 
 

@@ -71,7 +71,7 @@ def _cut(run_dir: Path, table: TableName, last: int, into: Path) -> None:
 def _numbers(run_dir: Path, table: TableName) -> list[tuple[Path, int, int]]:
     """The parts, with the numbers of their first and last rows; of one that cannot be read, the next number."""
     found: list[tuple[Path, int, int]] = []
-    last = 0
+    last = -1
     for path in layout.part_paths(run_dir, table):
         numbers = (last + 1, last + 1)
         with suppress(pa.ArrowException, OSError), parts.open_part(path, layout.KEY[table]) as part:
@@ -87,7 +87,7 @@ def _split(path: Path, key: str, last: int, rest: Path) -> None:
     if not _copy(part, rest, key, last, None):
         aside = rest.with_name(rest.name + layout.DAMAGED)
         files.publish(aside, lambda temporary: shutil.copyfile(path, temporary))
-    _copy(part, path, key, 0, last)
+    _copy(part, path, key, -1, last)
 
 
 def _copy(part: pq.ParquetFile, target: Path, key: str, after: int, until: int | None) -> bool:

@@ -1,0 +1,98 @@
+"""A run whose rows have the numbers that the test gives, written by the store's own writer, without a recorder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Final
+from zlib import crc32
+
+import pyarrow as pa
+
+from neurockt.run_info import RunInfo, State
+from neurockt.store.base import layout
+from neurockt.store.base.layout import TableName
+from neurockt.store.base.run_file import write_info
+from neurockt.store.journal import open_row
+from neurockt.store.journal.records import pack_crc, row_struct
+from neurockt.store.owner.attempts import begin_attempt
+from neurockt.store.writing.table_writer import TableWriter
+
+BEGAN: Final = datetime(2026, 11, 23, 10, tzinfo=timezone.utc)
+SECOND: Final = 10**9
+LARGE: Final = 10**12
+"""The largest step of these tests."""
+NOBODY: Final = 2**22 + 1
+"""The pid of no process."""
+
+
+class Jumping:
+    """A run that is being written by this process; ``loss`` and ``acc`` are the row's number."""
+
+    def __init__(self, path: Path) -> None:
+        path.mkdir(parents=True)
+        self.path = path
+        self.info = RunInfo(path, path.name, BEGAN, attempts=(begin_attempt(),), updated=BEGAN, heartbeat=1)
+        self.steps = TableWriter(path, "steps", ["loss"], last=-1)
+        self.epochs = TableWriter(path, "epochs", ["acc"], last=-1)
+        self._seconds = 0
+        self._revision = 0
+        write_info(self.info)
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the next step."""
+        return max(0, self.epochs.last) + 1
+
+    def write(self, numbers: Iterable[int]) -> None:
+        """Rows of `steps`."""
+        for number in numbers:
+            self.steps.append_at(number, self.epoch, self.now(), [float(number)])
+
+    def validate(self, step: int) -> None:
+        """A row of `epochs`."""
+        self.epochs.append_at(self.epoch, step, self.now(), [float(step)])
+
+    def now(self) -> int:
+        """Nanoseconds; a second after the last call's."""
+        self._seconds += 1
+        return (int(BEGAN.timestamp()) + self._seconds) * SECOND
+
+    def open(self, table: TableName, number: int, other: int, values: Mapping[str, float]) -> None:
+        """Write the open row of a table, or write it again."""
+        self._revision += 1
+        payload = row_struct(len(values)).pack(number, other, self.now(), *values.values())
+        slot = open_row.slot(payload + pack_crc(crc32(payload)), self._revision)
+        layout.open_row_path(self.path, table).write_bytes(open_row.header(list(values)) + slot)
+
+    def beat(self, **changes: object) -> None:
+        """Write ``run.json`` as the writer does now and then."""
+        now = BEGAN + timedelta(seconds=self._seconds)
+        tables = {"steps": self.steps.summary(), "epochs": self.epochs.summary()}
+        self.info = replace(self.info.with_tables(tables), updated=now, heartbeat=self.info.heartbeat + 1, **changes)  # type: ignore[arg-type]
+        write_info(self.info)
+
+    def die(self) -> Path:
+        """What is left where the process is gone; no row is sealed any more."""
+        self.info = replace(self.info, attempts=(replace(self.info.attempts[0], pid=NOBODY),))
+        write_info(self.info)
+        self.release()
+        return self.path
+
+    def finish(self, state: State = "finished") -> Path:
+        """Seal it all."""
+        self.steps.close()
+        self.epochs.close()
+        self.beat(state=state, ended=BEGAN + timedelta(seconds=self._seconds))
+        return self.path
+
+    def release(self) -> None:
+        self.steps.release()
+        self.epochs.release()
+
+
+def column(table: pa.Table, name: str) -> list[float | int | None]:
+    found: list[float | int | None] = table[name].to_pylist()
+    return found
