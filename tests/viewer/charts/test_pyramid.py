@@ -16,7 +16,7 @@ value = st.one_of(st.floats(-1e6, 1e6), st.sampled_from([math.nan, math.inf, -ma
 
 def values_of(found: list[float], first: int) -> Values:
     numbers = np.arange(first, first + len(found))
-    return Values(numbers, numbers, numbers * 10, np.array(found, np.float64))
+    return Values(numbers, numbers, numbers, numbers * 10, np.array(found, np.float64))
 
 
 @pytest.mark.slow
@@ -68,10 +68,23 @@ def test_a_usual_distance_is_no_gap() -> None:
     """A metric of every tenth step has gaps only where tens are missing."""
     numbers = np.array([10, 20, 30, 40, 50, 120, 130, 140])
     single = Pyramid()
-    single.append(Values(numbers, numbers, numbers, np.ones(8)))
+    single.append(Values(numbers, numbers, numbers, numbers, np.ones(8)))
     series = to_series(single.entries, numbers.astype(float))
     assert series.gaps is not None
     assert np.flatnonzero(series.gaps).tolist() == [5]
+
+
+def test_numbers_that_jump_are_no_gap() -> None:
+    """Where each row has a value, none is missing, however far apart their numbers are; a row without one is a gap."""
+    numbers = 10 ** np.arange(12)
+    whole, lacking = Pyramid(), Pyramid()
+    whole.append(Values(np.arange(12), numbers, numbers, numbers, np.ones(12)))
+    assert to_series(whole.entries, numbers.astype(float)).gaps is None
+    there = np.array([0, 1, 2, 3, 4, 9, 10, 11])
+    lacking.append(Values(there, numbers[there], numbers[there], numbers[there], np.ones(8)))
+    gaps = to_series(lacking.entries, numbers[there].astype(float)).gaps
+    assert gaps is not None
+    assert np.flatnonzero(gaps).tolist() == [5]
 
 
 @pytest.mark.parametrize("pieces", [1, 7, 250, 5000])
@@ -85,7 +98,7 @@ def test_a_run_that_goes_on_takes_no_more_memory(pieces: int) -> None:
     pyramid = Pyramid(limit=500)
     for start in range(0, len(value), pieces * 7):
         part = slice(start, start + pieces * 7)
-        pyramid.append(Values(number[part], number[part], number[part], value[part]))
+        pyramid.append(Values(number[part], number[part], number[part], number[part], value[part]))
         entries = pyramid.entries
         assert len(entries["number"]) <= 502
         assert entries["number"][0] == 1

@@ -18,6 +18,7 @@ ENTRIES: Final = 2**17
 kept in stretches, and a window that needs more detail is read again."""
 
 _FIELDS: Final[dict[str, type[np.generic]]] = {
+    "row": np.int32,
     "number": np.int64,
     "step": np.int64,
     "time": np.int64,
@@ -33,14 +34,17 @@ _FIELDS: Final[dict[str, type[np.generic]]] = {
     "below": np.int32,
     "not_positive": np.int32,
 }
+PLACE: Final = ("row", "number", "step", "time")
 Entries = dict[str, Any]
-"""Arrays of one length, by field. Of single values: number, step, time and ``last`` alone."""
+"""Arrays of one length, by field. Of single values: row, number, step, time and ``last`` alone."""
 
 
 @dataclass(frozen=True, eq=False)
 class Values:
     """Values of a metric that are not null, in the order of their rows."""
 
+    row: Integers
+    """The row's position in the table, or in a part of it."""
     number: Integers
     """The row's number: its step in `steps`, its epoch in `epochs`."""
     step: Integers
@@ -52,7 +56,7 @@ class Values:
         return len(self.number)
 
     def __getitem__(self, cut: slice) -> Values:
-        return Values(self.number[cut], self.step[cut], self.time[cut], self.value[cut])
+        return Values(self.row[cut], self.number[cut], self.step[cut], self.time[cut], self.value[cut])
 
 
 def stretch_for(values: int, entries: int) -> int:
@@ -74,7 +78,7 @@ class Pyramid:
         self.last_number = 0
         self._tail: list[Values] = []
         self._tail_size = 0
-        self._names = list(_FIELDS) if stretch > 1 else ["number", "step", "time", "last"]
+        self._names = list(_FIELDS) if stretch > 1 else [*PLACE, "last"]
         self._store = {name: np.empty(capacity // stretch + 1, _FIELDS[name]) for name in self._names}
         self._whole = 0
         self._entries = self._store, 0
@@ -92,7 +96,7 @@ class Pyramid:
 
     def _add(self, values: Values) -> None:
         if self.stretch == 1:
-            single = {"number": values.number, "step": values.step, "time": values.time, "last": values.value}
+            single = {**{name: getattr(values, name) for name in PLACE}, "last": values.value}
             self._put(single, len(values))
             self._whole += len(values)
             return
@@ -122,7 +126,7 @@ class Pyramid:
         size, even = self._whole, self._whole // 2 * 2
         entries: Entries = {name: array[:size] for name, array in self._store.items()}
         if self.stretch == 1:
-            single = Values(*(entries[name] for name in ("number", "step", "time", "last")))
+            single = Values(*(entries[name] for name in (*PLACE, "last")))
             entries = {name: np.broadcast_to(array, size) for name, array in _fold(single, 1).items()}
         pairs = _paired({name: array[:even] for name, array in entries.items()})
         self._names, self._whole = list(_FIELDS), size - even // 2
@@ -141,7 +145,7 @@ class Pyramid:
 
 
 def _together(parts: list[Values]) -> Values:
-    names = ("number", "step", "time", "value")
+    names = (*PLACE, "value")
     return Values(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
@@ -149,9 +153,7 @@ def _fold(values: Values, stretch: int) -> Entries:
     """Entries of ``stretch`` values each."""
     value = values.value.reshape(-1, stretch)
     entries: Entries = {
-        "number": values.number[::stretch],
-        "step": values.step[::stretch],
-        "time": values.time[::stretch],
+        **{name: getattr(values, name)[::stretch] for name in PLACE},
         "first": value[:, 0],
         "last": value[:, -1],
     }
@@ -175,7 +177,7 @@ def _fold(values: Values, stretch: int) -> Entries:
 def _paired(entries: Entries) -> Entries:
     """Each two entries as one."""
     first, second = ({name: array[at::2] for name, array in entries.items()} for at in (0, 1))
-    made: Entries = {name: first[name] for name in ("number", "step", "time", "first")} | {"last": second["last"]}
+    made: Entries = {name: first[name] for name in (*PLACE, "first")} | {"last": second["last"]}
     for name in ("count", "nan", "above", "below", "not_positive"):
         made[name] = first[name] + second[name]
     for name, least in (("low", np.fmin), ("positive", np.fmin), ("high", np.fmax)):
@@ -208,7 +210,7 @@ def _none_is_nan(extremes: Floats) -> Floats:
 
 def to_series(entries: Entries, x: Floats) -> Series:
     """Entries placed on an axis."""
-    gaps = _gaps(entries["number"])
+    gaps = _gaps(entries["number"], entries["row"])
     if "low" not in entries:
         return Series.of(x, entries["last"], gaps)
     counted = {name: entries[name] if entries[name].any() else None for name in ("nan", "above", "below")}
@@ -235,10 +237,14 @@ GAP: Final = 2.5
 """A gap: more rows without a value than this many times the average between two values."""
 
 
-def _gaps(number: Integers) -> npt.NDArray[np.bool_] | None:
-    """Entries before which values are missing. A metric that is recorded every tenth step has no gaps of ten."""
+def _gaps(number: Integers, row: Integers) -> npt.NDArray[np.bool_] | None:
+    """Entries before which values are missing. A metric that is recorded every tenth step has no gaps of ten.
+
+    Where the rows count up, a missing number is a row that is lost; where their numbers jump, none is missing.
+    """
     if len(number) < 3:
         return None
-    usual = (int(number[-1]) - int(number[0])) / (len(number) - 1)
-    gaps = np.concatenate([[False], np.diff(number) > GAP * max(1.0, usual)])
+    numbers, rows = (int(places[-1]) - int(places[0]) for places in (number, row))
+    place, span = (number, numbers) if numbers < 2 * rows else (row, rows)
+    gaps = np.concatenate([[False], np.diff(place) > GAP * max(1.0, span / (len(place) - 1))])
     return gaps if gaps.any() else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -61,12 +61,19 @@ class _Table:
     def __init__(self) -> None:
         self.outline: Outline | None = None
         self.rows = 0
+        self.last = 0
+        """The number of the last row, as far as ``run.json`` or the outline has it."""
         self.pyramids: dict[str, Pyramid] = {}
+        self.rows_read: dict[str, int] = {}
+        """How many rows were read for a metric, whether they have a value or not."""
         self.read_until: dict[str, int] = {}
         """The number of the last row whose value of a metric is known."""
         self.complete: set[str] = set()
         self.details: dict[str, _Detail] = {}
         self.follower: TableFollower | None = None
+        self.open_rows: pa.Table | None = None
+        """The row that may still change."""
+        self.open_content: object = ()
 
 
 class RunSeries:
@@ -96,7 +103,7 @@ class RunSeries:
         known: dict[TableName, TableSummary] = {"steps": info.steps, "epochs": info.epochs, "system": info.system}
         for table, summary in known.items():
             self._know(table, summary.columns)
-            self._tables[table].rows = summary.rows
+            self._tables[table].rows, self._tables[table].last = summary.rows, summary.number
         self._ends: tuple[Floats, Floats] = np.zeros(1), np.zeros(1)
 
     @property
@@ -123,8 +130,9 @@ class RunSeries:
         for name, table in self._tables.items():
             long = table.rows > OUTLINE_ROWS
             if table.outline is None and (long or not self._finished):
-                outline = self.run.outline(name)
+                outline = self.run.outline(name, final=True)
                 table.rows = max(table.rows, outline.total)
+                table.last = int(outline.axes[KEY[name]][1].max(initial=table.last))
                 self._know(name, outline.metrics)
                 table.outline = outline if table.rows > OUTLINE_ROWS else None
 
@@ -148,8 +156,8 @@ class RunSeries:
             while names:
                 # metrics whose read was stopped at the same row are read on together
                 until = self._tables[table].read_until
-                begin = min(until.get(name, 0) for name in names)
-                together = [name for name in names if until.get(name, 0) == begin]
+                begin = min(until.get(name, -1) for name in names)
+                together = [name for name in names if until.get(name, -1) == begin]
                 found = True
                 if not self._read(table, together, begin, go_on):
                     return found
@@ -165,8 +173,8 @@ class RunSeries:
             if metric not in table.pyramids:
                 stretch = stretch_for(max(table.rows, 1), max(1, room))
                 table.pyramids[metric] = Pyramid(stretch, table.rows, limit=2 * max(room, LEAST_ENTRIES))
-            table.read_until.setdefault(metric, 0)
-        _, batches = self.run.batches(name, [*layout.axes(KEY[name]), *metrics], after=after)
+            table.read_until.setdefault(metric, -1)
+        _, batches = self.run.batches(name, [*layout.axes(KEY[name]), *metrics], after=after, final=True)
         reported = time.monotonic()
         for batch in batches:
             self._add_rows(name, batch, metrics)
@@ -187,9 +195,12 @@ class RunSeries:
         indices = {column: index for index, column in enumerate(rows.column_names)}
         for metric in metrics:
             known = table.read_until[metric]
-            if metric in indices:
-                new = slice(int(np.searchsorted(axes.number, known, side="right")), None)
-                table.pyramids[metric].append(values_of(axes, rows.column(indices[metric]))[new])
+            begin = int(np.searchsorted(axes.number, known, side="right"))
+            if metric in indices and begin < len(axes):
+                position = table.rows_read.get(metric, 0) - begin
+                new = values_of(axes, rows.column(indices[metric]), begin)
+                table.pyramids[metric].append(replace(new, row=new.row + position))
+            table.rows_read[metric] = table.rows_read.get(metric, 0) + len(axes) - begin
             table.read_until[metric] = max(known, last)
 
     def _read_ends(self) -> None:
@@ -204,7 +215,9 @@ class RunSeries:
     def _add_ends(self, rows: pa.Table) -> None:
         steps, epochs = arrays.numbers(rows["step"]), arrays.numbers(rows["epoch"])
         new = epochs > self._ends[1][-1]
-        self._ends = np.append(self._ends[0], steps[new]), np.append(self._ends[1], epochs[new])
+        ends = np.append(self._ends[0], steps[new])
+        # a validation of an earlier step ends no epoch there
+        self._ends = np.maximum.accumulate(ends), np.append(self._ends[1], epochs[new])
 
     def detail(self, wanted: Sequence[Metric], axis: Axis, window: tuple[float, float] | None, dots: int) -> bool:
         """Read single values where a window shows too few entries; False where there was no need."""
@@ -265,7 +278,7 @@ class RunSeries:
                 reached = [table.read_until[metric] for metric in table.complete]
                 if not reached and table.rows:
                     continue  # this table has not been wanted yet
-                table.follower = self.run.follower(name, after=min(reached, default=0))
+                table.follower = self.run.follower(name, after=min(reached, default=-1))
             rows = table.follower.new_rows()
             if self.run.rewind_token != self._rewinds:
                 return True  # the rows known are superseded: the next read starts again
@@ -275,7 +288,19 @@ class RunSeries:
                 if name == "epochs":
                     self._add_ends(rows)
                 found = True
+            found |= self._take_open_rows(name, table)
         return found
+
+    def _take_open_rows(self, name: TableName, table: _Table) -> bool:
+        """Draw the row that may still change as it is now; whether it has changed."""
+        assert table.follower is not None
+        content = table.follower.open_content
+        if content == table.open_content:
+            return False
+        rows = table.follower.open_rows
+        table.open_rows, table.open_content = rows, content
+        self._know(name, [column for column in rows.schema.names if column not in layout.axes(KEY[name])])
+        return True
 
     def is_live(self) -> bool:
         self.info = self.run.info
@@ -289,7 +314,8 @@ class RunSeries:
         table = self._tables[metric.table]
         pyramid, detail = table.pyramids.get(metric.name), table.details.get(metric.name)
         complete = metric.name in table.complete
-        state = (axis, pyramid and pyramid.values, detail, complete, len(self._ends[0]) if axis == "epoch" else 0)
+        ends = len(self._ends[0]) if axis == "epoch" else 0
+        state = (axis, pyramid and pyramid.values, detail, complete, ends, table.open_content)
         made = self._made.get(metric)
         if made is None or made[0] != state:
             made = state, self._series(metric, axis)
@@ -310,8 +336,7 @@ class RunSeries:
         table = self._tables[metric.table]
         if metric.name in table.complete:
             return 1.0
-        last = int(table.outline.axes[KEY[metric.table]][1][-1]) if table.outline else table.rows
-        return min(1.0, table.read_until.get(metric.name, 0) / max(1, last))
+        return min(1.0, max(0, table.read_until.get(metric.name, 0)) / max(1, table.last))
 
     def _series(self, metric: Metric, axis: Axis) -> Series:
         table = self._tables[metric.table]
@@ -333,6 +358,11 @@ class RunSeries:
                 add(_cut(entries, slice(after, None)))
         if table.outline is not None and metric.name not in table.complete:
             parts += self._coarse(metric, axis, table.outline)
+        rows = table.open_rows
+        if rows is not None and metric.name in rows.column_names:
+            single = Pyramid(1)
+            single.append(values_of(axes_of(rows, metric.table), rows[metric.name]))
+            add(single.entries)
         if not parts:
             return Series.of([], [])
         return join(parts)
@@ -340,7 +370,7 @@ class RunSeries:
     def _coarse(self, metric: Metric, axis: Axis, outline: Outline) -> list[Series]:
         """The row groups that have not been read, by their extremes."""
         extremes = outline.metrics.get(metric.name)
-        known = self._tables[metric.table].read_until.get(metric.name, 0)
+        known = self._tables[metric.table].read_until.get(metric.name, -1)
         left = outline.axes[KEY[metric.table]][0] > known
         if extremes is None or not left.any():
             return []
@@ -381,15 +411,15 @@ class RunSeries:
 def axes_of(rows: pa.Table, table: TableName) -> Values:
     """The axes of rows, with nothing for a value."""
     step, number, time = (arrays.numbers(rows[name]) for name in ("step", KEY[table], "time"))
-    return Values(number, step, time, np.zeros(len(number)))
+    return Values(np.arange(len(number)), number, step, time, np.zeros(len(number)))
 
 
-def values_of(axes: Values, column: pa.ChunkedArray) -> Values:
-    values, missing = arrays.numbers(column), arrays.missing(column)
-    if missing is None:
-        return Values(axes.number, axes.step, axes.time, values)
-    there = ~missing
-    return Values(axes.number[there], axes.step[there], axes.time[there], values[there])
+def values_of(axes: Values, column: pa.ChunkedArray, begin: int = 0) -> Values:
+    """The values of the rows from one position on."""
+    missing = arrays.missing(column)
+    there = slice(begin, None) if missing is None else np.flatnonzero(~missing[begin:]) + begin
+    values = arrays.numbers(column)[there]
+    return Values(axes.row[there], axes.number[there], axes.step[there], axes.time[there], values)
 
 
 def _cut(entries: Entries, cut: slice) -> Entries:
