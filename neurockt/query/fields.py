@@ -2,7 +2,7 @@
 
 id name project group state cause host tags notes path   who and where
 started ended updated duration age                    when; the last two in seconds
-steps epochs attempts dropped                         how much
+steps epochs attempts dropped                         how far: the last step and epoch; how many
 cfg.optimizer.lr                                      the config, nested by dots
 valid_loss  last(x) best(x) min(x) max(x)             a metric: its last, best, smallest or largest value
 "val/acc"                                             quoted: a metric, whatever it is called
@@ -66,8 +66,8 @@ _OWN: Final[dict[str, tuple[Kind, Callable[[RunInfo], Any]]]] = {
     "updated": ("time", lambda info: info.updated),
     "duration": ("duration", lambda info: info.seconds),
     "age": ("duration", _age),
-    "steps": ("number", lambda info: info.steps.rows),
-    "epochs": ("number", lambda info: info.epochs.rows),
+    "steps": ("number", lambda info: info.steps.number),
+    "epochs": ("number", lambda info: info.epochs.number),
     "attempts": ("number", lambda info: len(info.attempts)),
     "dropped": ("number", lambda info: info.dropped),
 }

@@ -133,7 +133,7 @@ def _config(info: RunInfo) -> dict[str, Any]:
 
 def _summary(info: RunInfo, names: Mapping[TableName, Mapping[str, str]]) -> dict[str, Any]:
     """The last value of each metric, as W&B itself would keep it."""
-    summary: dict[str, Any] = {"step": info.steps.rows, "epoch": info.epochs.rows}
+    summary: dict[str, Any] = {"step": info.steps.number, "epoch": info.epochs.number}
     summary["_wandb"] = {"runtime": round(info.seconds or 0)}  # what W&B shows as the run's duration
     for table, columns in (("steps", info.steps.columns), ("epochs", info.epochs.columns)):
         aliases = names[table]  # type: ignore[index]  # as above

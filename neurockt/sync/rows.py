@@ -14,6 +14,7 @@ from datetime import datetime, timedelta, timezone
 from itertools import islice, repeat
 from typing import TYPE_CHECKING, Any, Final
 
+from neurockt.run_info import RunInfo
 from neurockt.store import AXES, KEY, RANK, Run, TableName, arrays
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ RESERVED: Final = frozenset({"_step", "_timestamp", "_runtime", "_wandb"})
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _MICROSECONDS: Final = 1e6
+SETTLE_SECONDS: Final = 60
+"""After so long, whatever a run recorded before some row can be seen where that row can."""
 
 encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 """A line's text: NaN and the infinities bare, as W&B's own client writes them."""
@@ -46,8 +49,8 @@ class Place:
     """A place in the order: the number of rows before it, and the last row of each table among them."""
 
     rows: int = 0
-    step: int = 0
-    epoch: int = 0
+    step: int = -1
+    epoch: int = -1
 
 
 START: Final = Place()
@@ -70,16 +73,18 @@ class Lines:
 class RunRows:
     """The rows that a run has now, in their order. Rows that come later are not among them."""
 
-    def __init__(self, run: Run, *, complete: bool, created: datetime, known: Place = START) -> None:
-        """Count the rows; of a run with several ranks, only those after ``known`` are read.
+    def __init__(self, run: Run, info: RunInfo, known: Place = START) -> None:
+        """Count the final rows; of a run with several ranks, only those after ``known`` are read.
 
-        While the run is not complete, a step waits for the validation before it, and a validation for the step
+        While the run is not complete, a step waits for the validation before it, and a validation for the steps
         before it, so that neither is overtaken.
         """
         self._run = run
-        self._complete = complete
-        self._created = (created - _EPOCH) // _MICROSECOND
-        outlines = {table: run.outline(table) for table in LOGGED}
+        self._complete = info.state != "running"
+        self._created = _microseconds(info.created)
+        self._settled = _microseconds(info.updated or info.created) - SETTLE_SECONDS * 1_000_000
+        validations, begun = run.outline("epochs", final=True), run.open_rows("steps")  # before the steps, which follow
+        outlines = {"steps": run.outline("steps", final=True), "epochs": validations}
         self.names = name_columns(list(outlines["steps"].metrics), list(outlines["epochs"].metrics))
         if run.ranks:  # the rows of one number are one line
             self._last = {table: run.settled(table) for table in LOGGED}
@@ -88,8 +93,11 @@ class RunRows:
                 count_numbers(run, table, after[table], self._last[table]) for table in LOGGED
             )
         else:
-            self._last = {table: int(max(outlines[table].axes[KEY[table]][1], default=0)) for table in LOGGED}
+            self._last = {table: int(max(outlines[table].axes[KEY[table]][1], default=-1)) for table in LOGGED}
             self.total = sum(outline.total for outline in outlines.values())
+        is_open = arrays.numbers(begun["step"]) > self._last["steps"]
+        self._open_epoch = int(arrays.numbers(begun["epoch"])[is_open].min(initial=2**62))
+        """The lowest epoch of a step that is not final."""
 
     def after(self, place: Place) -> Iterator[Lines]:
         lines: list[str] = []
@@ -129,35 +137,38 @@ class RunRows:
         for window in self._windows("steps", place.step):
             for begin, end in window.same_epoch():
                 epoch = window.epochs[begin]
-                if not self._complete and epoch - 1 > self._last["epochs"]:
+                if not self._complete and epoch - 1 > max(0, self._last["epochs"]):
                     return
                 while validation is not None and validation.window.epochs[validation.begin] < epoch:
                     yield validation
                     validation = next(validations, None)
                 yield _Segment(window, begin, end)
-        while validation is not None:
-            if not self._complete and validation.window.steps[validation.begin] > self._last["steps"]:
-                return
+        while validation is not None and (self._complete or self._follows_its_steps(validation)):
             yield validation
             validation = next(validations, None)
+
+    def _follows_its_steps(self, validation: _Segment) -> bool:
+        """Whether no step of its epoch may come any more: none is open, and those before it can be seen from here."""
+        window, index = validation.window, validation.begin
+        is_seen = window.steps[index] <= self._last["steps"] or window.times[index] < self._settled
+        return is_seen and window.epochs[index] < self._open_epoch
 
     def _windows(self, table: TableName, after: int) -> Iterator[_Window]:
         names = self.names[table]
         size = max(256, min(WINDOW_ROWS, WINDOW_VALUES // (len(names) + 3)))
-        while after < self._last[table]:
-            until = min(after + size, self._last[table])
-            rows = mean_of_ranks(self._run.window(table, after=after, until=until), KEY[table])
-            after = until
-            if len(rows):
-                yield _Window(table, rows, names, self._created)
+        _, pieces = self._run.batches(table, after=after, until=self._last[table], final=True)
+        for piece in pieces:
+            rows = mean_of_ranks(piece, KEY[table])
+            for begin in range(0, len(rows), size):
+                yield _Window(table, rows.slice(begin, size), names, self._created)
 
 
 def count_numbers(run: Run, table: TableName, after: int, last: int) -> int:
     """How many numbers have rows, above ``after`` and up to ``last``."""
     import pyarrow.compute as pc
 
-    _, pieces = run.batches(table, [KEY[table]], after=after)
-    return sum(pc.sum(pc.less_equal(piece[0].unique(), last)).as_py() or 0 for piece in pieces)
+    _, pieces = run.batches(table, [KEY[table]], after=after, until=last, final=True)
+    return sum(pc.count_distinct(piece[0]).as_py() for piece in pieces)
 
 
 def mean_of_ranks(rows: pa.Table, key: str) -> pa.Table:
@@ -170,6 +181,10 @@ def mean_of_ranks(rows: pa.Table, key: str) -> pa.Table:
     return means.select([f"{name}_{kind}" for name, kind in kinds] + [key]).rename_columns([*names, key])
 
 
+def _microseconds(moment: datetime) -> int:
+    return (moment - _EPOCH) // _MICROSECOND
+
+
 class _Window:
     """Some rows of a table, as Python values."""
 
@@ -177,7 +192,7 @@ class _Window:
         self.table = table
         self.steps: list[int] = arrays.numbers(rows["step"]).tolist()
         self.epochs: list[int] = arrays.numbers(rows["epoch"]).tolist()
-        self._times: list[int] = arrays.numbers(rows["time"]).tolist()
+        self.times: list[int] = arrays.numbers(rows["time"]).tolist()
         self._created = created
         metrics = [name for name in rows.column_names if name in names]
         self._names = [names[name] for name in metrics]
@@ -188,7 +203,7 @@ class _Window:
         )
 
     def line(self, index: int, number: int) -> str:
-        time = self._times[index]
+        time = self.times[index]
         row: dict[str, Any] = {
             "_step": number,
             "_timestamp": time / _MICROSECONDS,
@@ -257,12 +272,12 @@ class SystemLines:
         self._created = created
         outline = run.outline("system")
         self._last = run.settled("system")
-        self.total = count_numbers(run, "system", 0, self._last) if run.ranks else outline.total
+        self.total = count_numbers(run, "system", -1, self._last) if run.ranks else outline.total
 
     def after(self, count: int) -> Iterator[tuple[int, list[str]]]:
         """The lines after the first ``count``, some at a time, and the position of the first of them."""
         is_gapless = self.total == self._last  # then the earlier ones need not be read
-        lines = self._lines(count if is_gapless else 0)
+        lines = self._lines(count if is_gapless else -1)
         lines = islice(lines, 0 if is_gapless else count, None)
         while some := list(islice(lines, SYSTEM_LINES)):
             yield count, some

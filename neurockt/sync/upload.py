@@ -132,7 +132,7 @@ class Upload:
         return self._finish(sending)
 
     def _rows(self, known: Place) -> RunRows:
-        return RunRows(self._run, complete=not self.is_live, created=self.info.created, known=known)
+        return RunRows(self._run, self.info, known)
 
     # See what is there
 

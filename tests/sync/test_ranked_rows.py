@@ -28,7 +28,7 @@ def test_a_line_is_the_mean_of_the_ranks(tmp_path: Path, monkeypatch: pytest.Mon
                     loss("nan" if step == 3 and rank == 0 else step + rank)
         live.append(recorder)
     run = open_run(tmp_path / "ranked")
-    rows = RunRows(run, complete=True, created=run.info.created)
+    rows = RunRows(run, run.info)
     assert rows.total == 3
     lines = [json.loads(line) for lines in rows.after(START) for line in lines.lines]
     assert [(line["_step"], line["step"], line["epoch"]) for line in lines] == [(0, 1, 1), (1, 2, 1), (2, 3, 1)]
@@ -36,6 +36,6 @@ def test_a_line_is_the_mean_of_the_ranks(tmp_path: Path, monkeypatch: pytest.Mon
     assert lines[2]["loss"] != lines[2]["loss"]
     for recorder in live:
         recorder.finish()
-    rows = RunRows(run, complete=True, created=run.info.created)
+    rows = RunRows(run, run.info)
     assert rows.total == 4
     assert json.loads(next(rows.after(START)).lines[-1])["loss"] == 4.5
