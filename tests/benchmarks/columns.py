@@ -22,7 +22,7 @@ ROWS = 50
 TARGET = 5.0
 """Four times the columns may take this many times as long."""
 WARM_UP = 10
-STAGES = ("declare", "record", "read", "list", "export")
+STAGES = ("declare", "record", "read", "look up", "list", "export")
 
 
 def times(columns: int, directory: str) -> dict[str, float]:
@@ -55,9 +55,24 @@ def stages(columns: int, root: Path) -> dict[str, float]:
             "declare": declare,
             "record": timed(record)[1],
             "read": timed(lambda: open_run(root / "run").steps())[1],
+            "look up": timed(lambda: look_up(root / "run"))[1],
             "list": timed(lambda: main(["ls", str(root), "--columns", "id,state,layer7/norm"]))[1],
             "export": timed(lambda: main(export))[1],
         }
+
+
+def look_up(path: Path) -> None:
+    """What the viewer and ``show`` read: chosen columns, summaries, the outline, and cells at random."""
+    from neurockt import open_run
+
+    run = open_run(path)
+    run.steps(run.steps().column_names[::-1])
+    run.current_info()
+    run.outline("steps")
+    reader = run.rows("steps")
+    reader.refresh()
+    reader.read(0, reader.columns)
+    reader.bounds(0, reader.columns[-1])
 
 
 def timed(function: Callable[[], object]) -> tuple[object, float]:

@@ -9,10 +9,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +24,9 @@ from live_run.by_hand import PART, Recording, flip, shrink
 
 from neurockt import list_runs, open_run, testing
 from neurockt.errors import ColumnNotFound, NeurocktWarning
-from neurockt.run_info import RunInfo
 from neurockt.store.base import layout
-from neurockt.store.base.run_file import write_info
 from neurockt.store.recovery.sealing import seal_run
 from neurockt.store.tables import parts
-from neurockt.store.tables.summary import summarise_parts
 
 # One table
 
@@ -295,33 +290,6 @@ def test_a_journal_that_takes_the_place_of_the_other_between_two_looks_counts_on
     run = open_run(recording.path)
     assert numbers(run.steps()) == [1, 2, 3]
     assert run.damaged == ()
-
-
-@pytest.mark.slow
-def test_thousands_of_columns_take_linear_time(tmp_path: Path) -> None:
-    """Four times the columns, about four times the work: reading, choosing columns, random access, the summary."""
-    seconds = {}
-    for count in (750, 3000):
-        columns = [f"layer{index}/norm" for index in range(count)]
-        numbers_ = np.arange(1, 21)
-        arrays = [numbers_] * 3 + [numbers_ / 2.0] * count
-        rows = pa.table(arrays, names=["step", "epoch", "time", *columns]).cast(parts.table_schema(columns))
-        path = tmp_path / str(count)
-        (path / "steps").mkdir(parents=True)
-        parts.append(path, "steps", rows)
-        began = time.process_time()
-        info = RunInfo(path, "wide", datetime.now(timezone.utc), steps=summarise_parts(path, "steps"), state="killed")
-        write_info(info)
-        run = open_run(path)
-        assert run.steps().num_columns == count + 3
-        assert run.steps(columns[::-1]).column_names == columns[::-1]
-        assert len(run.current_info().steps.columns) == len(run.outline("steps").metrics) == count
-        reader = run.rows("steps")
-        reader.refresh()
-        assert len(reader.read(0, reader.columns)) == count + 3
-        assert [reader.bounds(0, name) for name in columns[:2]] == [(0.5, 10.0)] * 2
-        seconds[count] = time.process_time() - began
-    assert seconds[3000] < 10 * seconds[750]
 
 
 READ_BY_MANY = """
