@@ -62,37 +62,26 @@ def add_rows(
     values = np.ascontiguousarray(values)
     present: npt.NDArray[np.bool_] = np.asarray(values.view(np.uint64) != NULL_BITS)
     real: npt.NDArray[np.bool_] = np.asarray(values == values)  # not NaN
-    lowest = np.argmin(np.where(real, values, np.inf), axis=0)
-    highest = np.argmax(np.where(real, values, -np.inf), axis=0)
+    index = np.arange(len(names))
     # where all real values equal the filler, argmin may fall on a NaN: any of the real ones is as good
     first_real = np.argmax(real, axis=0)
+    is_real = real[first_real, index].tolist()
     last = len(numbers) - 1 - np.argmax(present[::-1], axis=0)
-    counts = present.sum(axis=0)
-    for index, name in enumerate(names):
-        later = ColumnSummary()
-        if counts[index]:
-            at = last[index]
-            later = ColumnSummary(int(counts[index]), float(values[at, index]), int(numbers[at]))
-        if real[first_real[index], index]:
-            low, high = (at if real[at, index] else first_real[index] for at in (lowest[index], highest[index]))
-            later = replace(
-                later,
-                min=float(values[low, index]),
-                min_at=int(numbers[low]),
-                max=float(values[high, index]),
-                max_at=int(numbers[high]),
-            )
-        columns[name] = join(columns[name], later)
+    lowest = np.argmin(np.where(real, values, np.inf), axis=0)
+    highest = np.argmax(np.where(real, values, -np.inf), axis=0)
+    extremes = (np.where(real[at, index], at, first_real) for at in (lowest, highest))
+    found = (array.tolist() for at in (last, *extremes) for array in (values[at, index], numbers[at]))
+    for name, has_real, count, *ends in zip(names, is_real, present.sum(axis=0).tolist(), *found, strict=True):
+        if count:
+            columns[name] = join(columns[name], ColumnSummary(count, *ends[: 6 if has_real else 2]))
     return TableSummary(onto.rows + len(numbers), columns, int(numbers[-1]))
 
 
 def join(earlier: ColumnSummary, later: ColumnSummary) -> ColumnSummary:
     """Two summaries of the same column as one; on a tie the earlier row keeps the extreme."""
-    joined = replace(earlier, count=earlier.count + later.count)
-    if later.count:
-        joined = replace(joined, last=later.last, last_at=later.last_at)
-    if later.min is not None and (joined.min is None or later.min < joined.min):
-        joined = replace(joined, min=later.min, min_at=later.min_at)
-    if later.max is not None and (joined.max is None or later.max > joined.max):
-        joined = replace(joined, max=later.max, max_at=later.max_at)
-    return joined
+    last = later if later.count else earlier
+    low = later if later.min is not None and (earlier.min is None or later.min < earlier.min) else earlier
+    high = later if later.max is not None and (earlier.max is None or later.max > earlier.max) else earlier
+    return ColumnSummary(
+        earlier.count + later.count, last.last, last.last_at, low.min, low.min_at, high.max, high.max_at
+    )
