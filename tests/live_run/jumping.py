@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -18,23 +19,25 @@ from neurockt.store.base.run_file import write_info
 from neurockt.store.journal import open_row
 from neurockt.store.journal.records import pack_crc, row_struct
 from neurockt.store.owner.attempts import begin_attempt
+from neurockt.store.owner.process import process_identity
 from neurockt.store.writing.table_writer import TableWriter
 
 BEGAN: Final = datetime(2026, 11, 23, 10, tzinfo=timezone.utc)
 SECOND: Final = 10**9
 LARGE: Final = 10**12
 """The largest step of these tests."""
-NOBODY: Final = 2**22 + 1
-"""The pid of no process."""
 
 
 class Jumping:
-    """A run that is being written by this process; ``loss`` and ``acc`` are the row's number."""
+    """A run of a process that lives until ``die``, though this one writes it; ``loss`` is the row's step."""
 
     def __init__(self, path: Path) -> None:
         path.mkdir(parents=True)
         self.path = path
-        self.info = RunInfo(path, path.name, BEGAN, attempts=(begin_attempt(),), updated=BEGAN, heartbeat=1)
+        self._process = subprocess.Popen(["sleep", "600"])
+        pid = self._process.pid
+        attempt = replace(begin_attempt(), pid=pid, process=process_identity(pid))
+        self.info = RunInfo(path, path.name, BEGAN, attempts=(attempt,), updated=BEGAN, heartbeat=1)
         self.steps = TableWriter(path, "steps", ["loss"], last=-1)
         self.epochs = TableWriter(path, "epochs", ["acc"], last=-1)
         self._seconds = 0
@@ -76,8 +79,6 @@ class Jumping:
 
     def die(self) -> Path:
         """What is left where the process is gone; no row is sealed any more."""
-        self.info = replace(self.info, attempts=(replace(self.info.attempts[0], pid=NOBODY),))
-        write_info(self.info)
         self.release()
         return self.path
 
@@ -86,9 +87,11 @@ class Jumping:
         self.steps.close()
         self.epochs.close()
         self.beat(state=state, ended=BEGAN + timedelta(seconds=self._seconds))
-        return self.path
+        return self.die()
 
     def release(self) -> None:
+        self._process.kill()
+        self._process.wait()
         self.steps.release()
         self.epochs.release()
 
