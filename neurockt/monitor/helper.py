@@ -79,6 +79,8 @@ class RecorderHelper:
         else:
             collector, modules = ValueCollector(name, aggregator), {name: function}
         slot = block.declare(name, collector)
+        if not is_torchmetric(function):  # which knows by itself that it was fed
+            block.rows.hooked.add(name)
         for handle in known.handles if known else ():  # a notebook cell that is run again
             handle.remove()
         for column, module in modules.items():

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from monitor.conftest import MakeRecorder
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("torchmetrics")
@@ -16,7 +17,7 @@ from torchmetrics import MetricCollection
 from torchmetrics.classification import BinaryAccuracy
 
 from neurockt import open_run
-from neurockt.errors import UsageError
+from neurockt.errors import NeurocktWarning, UsageError
 from neurockt.monitor import Recorder, RecorderHelper, torch_mean
 
 pytestmark = pytest.mark.slow
@@ -34,6 +35,7 @@ def recorded(recorder: Recorder) -> list[dict[str, float | None]]:
 # Declared again
 
 
+@pytest.mark.filterwarnings("ignore:'mse'")  # which is never called
 @pytest.mark.parametrize("aggregator", [None, torch_mean])
 @pytest.mark.parametrize("opened", [False, True])
 def test_a_cell_that_is_run_again_replaces_what_it_declared(recorder: Recorder, aggregator: Any, opened: bool) -> None:
@@ -95,6 +97,40 @@ def test_a_decorated_torchmetric_is_refused(recorder: Recorder, train: bool) -> 
     decorator = recorder.track_scalar if train else recorder.metric
     with pytest.raises(UsageError, match=r"'acc'.*RecorderHelper"):
         decorator("acc")(BinaryAccuracy())
+
+
+# Called past their hook
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_a_module_whose_forward_is_called_directly_is_named_at_the_end(recorder: Recorder, train: bool) -> None:
+    """Its hook sees nothing: one warning, and none of what had a value once, or is declared in the other table."""
+    helper = RecorderHelper(recorder)
+    declare, other = (helper.track_scalar, helper.metric)[:: 1 if train else -1]
+    loss = declare(loss=torch.nn.MSELoss(), seen=torch.nn.MSELoss(), size=lambda: 1.0)
+    other(unused=torch.nn.MSELoss())
+    loss["seen"](PREDS, PREDS)
+    for _ in range(3):
+        with recorder(train=train):
+            loss["loss"].forward(PREDS, PREDS)
+            loss["seen"](PREDS, PREDS)
+    table = "steps" if train else "epochs"
+    with pytest.warns(
+        NeurocktWarning, match=f"^'loss': no value in any row of {table}; call the module itself"
+    ) as seen:
+        recorder.finish()
+    assert len(seen) == 1
+
+
+def test_a_module_that_an_earlier_attempt_called_is_not_named(make_recorder: MakeRecorder) -> None:
+    """A resumed run that stops before its metric is due has lost nothing."""
+    for called in (True, False):
+        recorder = make_recorder(run_id="run", quiet=True, resume=True)
+        loss = RecorderHelper(recorder).track_scalar(loss=torch.nn.MSELoss())["loss"]
+        with recorder(train=True):
+            if called:
+                loss(PREDS, PREDS)
+        recorder.finish()
 
 
 # Modules that do not run as Python

@@ -49,6 +49,8 @@ class RowQueue:
         self.fast_append: Callable[[int, int, Any], None] | None = None
         """The writer's ``append``; None while rows must go through ``add``."""
         self.has_fast_path = has_fast_path
+        self.hooked: set[str] = set()
+        """Columns whose values only a module's hook gives."""
         self._interruptions = interruptions
         self._open_table = open_table
         self._writer: TableWriter | None = None

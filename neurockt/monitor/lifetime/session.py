@@ -33,6 +33,7 @@ from neurockt.store.base.json_values import plain
 if TYPE_CHECKING:
     from neurockt.monitor.lifetime.ending import Ending, Watch
     from neurockt.monitor.ranks.rows import OverRanks
+    from neurockt.run_info import RunInfo
     from neurockt.store.base.layout import TableName
     from neurockt.store.writing.run_writer import RunWriter
     from neurockt.store.writing.table_writer import TableWriter
@@ -298,9 +299,21 @@ class Session:
         lost = self.writer.dropped if self.writer else self.steps.recorded + self.epochs.recorded
         if lost and self.is_writer:
             print_to_stderr(f"{self.destination.run_dir}: {lost:,} rows could not be stored and are lost")
-        if self.writer is not None and self.writer.unfinished:
-            self.faults.report(*self.writer.unfinished)
+        if self.writer is not None:
+            self._warn_of_silent_hooks(self.writer.info)
+            if self.writer.unfinished:
+                self.faults.report(*self.writer.unfinished)
         self.faults.raise_kept()
+
+    def _warn_of_silent_hooks(self, info: RunInfo) -> None:
+        """Name the modules that were to be recorded, and have no value in any row."""
+        for queue, summary in ((self.steps, info.steps), (self.epochs, info.epochs)):
+            columns = summary.columns if queue.recorded else {}
+            names = [name for name in columns if name in queue.hooked and not columns[name].count]
+            if names:
+                shown = ", ".join(map(repr, names[:5])) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+                call = "call the module itself, not its forward(), inside the block"
+                self.faults.warn(f"{shown}: no value in any row of {queue.table}; {call}")
 
     def leave(self, error: BaseException | None) -> None:
         """End the run as the exception says, or as finished."""
