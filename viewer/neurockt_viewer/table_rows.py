@@ -29,6 +29,8 @@ TITLE_WIDTH: Final = 28
 NUMBER_WIDTH: Final = 12
 """Cells of a number of six significant digits, at most."""
 TIME_WIDTH: Final = 19
+STEP_WIDTH: Final = 9
+"""Cells of a step or an epoch, at least: steps may be large."""
 WAIT_SECONDS: Final = 0.03
 """How long drawing waits for rows that are not there: less than it takes to draw a second time, with dots at first."""
 
@@ -43,6 +45,7 @@ class TableRows:
         self._reader = reader
         self._groups = Groups()
         self._all: tuple[str, ...] = ()
+        self._step_width = STEP_WIDTH
         self.names: list[str] = []
         """The columns that are shown, in order."""
         self.hidden: set[str] = set()
@@ -55,6 +58,7 @@ class TableRows:
         """Values by the first position of their group and their column. Only the reading thread changes this."""
         self._single: OrderedDict[int, dict[str, Value]] = OrderedDict()
         self._rewinds = 0
+        self._last_step = 0
         self.wanted: tuple[range, list[str]] = range(0), []
         """The rows and columns on the screen."""
         self.lacking = False
@@ -63,11 +67,12 @@ class TableRows:
 
     # The thread that draws
 
-    def update(self, groups: Groups, columns: Sequence[str]) -> None:
+    def update(self, groups: Groups, columns: Sequence[str], last_step: int) -> None:
         """Show the table as it is now."""
         self._groups = groups
-        if tuple(columns) != self._all or (self.sorted_by and self.order is None):
-            self._all = tuple(columns)
+        step_width = max(STEP_WIDTH, len(f"{last_step:,}"))
+        if (tuple(columns), step_width) != (self._all, self._step_width) or (self.sorted_by and self.order is None):
+            self._all, self._step_width = tuple(columns), step_width
             self.sorted_by = self.sorted_by if self.order is not None else None
             self.arrange()
 
@@ -85,7 +90,8 @@ class TableRows:
         if self.sorted_by and self.sorted_by[0] == name:
             arrow = " ▼" if self.sorted_by[1] else " ▲"
         title = clip(clean(name), TITLE_WIDTH) + arrow
-        width = TIME_WIDTH if name == "time" else 9 if name in ("step", "epoch") else NUMBER_WIDTH
+        widths = {"time": TIME_WIDTH, "step": self._step_width, "epoch": STEP_WIDTH}
+        width = widths.get(name, NUMBER_WIDTH)
         return Column(name, title, max(width, display_width(title)), right=True)
 
     def sort(self, name: str | None, reverse: bool, order: Order | None) -> None:
@@ -189,12 +195,29 @@ class TableRows:
             self.order = None  # positions mean other rows
             self._blocks.clear()
             self._single.clear()
+        elif self._reader.changed is not None:
+            self._read_again(self._reader.count_until(self._reader.changed - 1))
+        groups = self._reader.groups
+        if changed and len(groups):
+            is_key = self._reader.key == "step"
+            self._last_step = int(groups.numbers[-1][1] if is_key else self._reader.bounds(len(groups) - 1, "step")[1])
         return changed
 
+    def _read_again(self, position: int) -> None:
+        """Replace what is kept of the row that was open, which lies at a position, and of its group."""
+        if position >= self._reader.groups.total:
+            return
+        self._single.pop(position, None)
+        group = self._reader.groups.of(position)
+        span = self._reader.groups.span(group)
+        names = [name for start, name in self._blocks if start == span.start]
+        for name, block in self._reader.read(group, names).items() if names else ():
+            self._blocks[span.start, name] = span, block
+
     @property
-    def known(self) -> tuple[Groups, tuple[str, ...]]:
-        """How the table lies, and its columns, as of the last look."""
-        return self._reader.groups, self._reader.columns
+    def known(self) -> tuple[Groups, tuple[str, ...], int]:
+        """How the table lies, its columns, and the last step in it, as of the last look."""
+        return self._reader.groups, self._reader.columns, self._last_step
 
     @property
     def damaged(self) -> tuple[str, ...]:
