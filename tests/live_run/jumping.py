@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from zlib import crc32
 
 import pyarrow as pa
@@ -31,13 +31,13 @@ LARGE: Final = 10**12
 class Jumping:
     """A run of a process that lives until ``die``, though this one writes it; ``loss`` is the row's step."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, **about: Any) -> None:
         path.mkdir(parents=True)
         self.path = path
         self._process = subprocess.Popen(["sleep", "600"])
         pid = self._process.pid
         attempt = replace(begin_attempt(), pid=pid, process=process_identity(pid))
-        self.info = RunInfo(path, path.name, BEGAN, attempts=(attempt,), updated=BEGAN, heartbeat=1)
+        self.info = RunInfo(path, path.name, BEGAN, attempts=(attempt,), updated=BEGAN, heartbeat=1, **about)
         self.steps = TableWriter(path, "steps", ["loss"], last=-1)
         self.epochs = TableWriter(path, "epochs", ["acc"], last=-1)
         self._seconds = 0
