@@ -9,6 +9,7 @@ import enum
 import itertools
 import json
 import math
+import sys
 import tempfile
 from collections import ChainMap, OrderedDict, UserDict, deque, namedtuple
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from decimal import Decimal
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType, SimpleNamespace
+from types import MappingProxyType, ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -329,6 +330,13 @@ def test_what_holds_itself_ends() -> None:
     assert ELLIPSIS in json.dumps(plain(deep), ensure_ascii=False)
     shared = [1]
     assert plain([shared, shared]) == [[1], [1]]
+
+
+@pytest.mark.parametrize("module", ["omegaconf", "argparse"])
+def test_a_module_that_another_thread_is_loading_is_no_obstacle(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A background thread stores values while the training script imports; the module lacks its classes then."""
+    monkeypatch.setitem(sys.modules, module, ModuleType(module))
+    assert plain({"lr": [0.1], "at": object}) == {"lr": [0.1], "at": "builtins.object"}
 
 
 def test_a_class_that_refuses_is_named(tmp_path: Path) -> None:

@@ -191,17 +191,22 @@ def _fields(value: Any) -> Mapping[Any, Any] | list[Any] | None:
 
 def _is_from(module: str, name: str, value: Any) -> bool:
     """Whether a value is of a class in a module, which is not loaded for this."""
-    return module in sys.modules and isinstance(value, getattr(sys.modules[module], name))
+    return isinstance(value, _loaded(module, name) or ())
+
+
+def _loaded(module: str, name: str) -> Any:
+    """A class of a module; None where that is not loaded, or is being loaded by another thread."""
+    return getattr(sys.modules.get(module), name, None)
 
 
 def _omegaconf(value: Any) -> dict[Any, Any] | list[Any] | None:
-    omegaconf = sys.modules.get("omegaconf")
-    if omegaconf is None or not omegaconf.OmegaConf.is_config(value):
+    omegaconf = _loaded("omegaconf", "OmegaConf")
+    if omegaconf is None or not omegaconf.is_config(value):
         return None
     try:
-        found = omegaconf.OmegaConf.to_container(value, resolve=True)
+        found = omegaconf.to_container(value, resolve=True)
     except Exception:  # one that needs what is not there yet
-        found = omegaconf.OmegaConf.to_container(value, resolve=False)
+        found = omegaconf.to_container(value, resolve=False)
     return found if isinstance(found, (dict, list)) else {}
 
 
