@@ -88,9 +88,10 @@ class Recorder:
             quiet: print neither the table nor where the run is recorded.
             reduce: with ``torch.distributed``, how the values of a block are reduced over all ranks: by their exact
                 ``mean``, or the ``sum``, ``min`` or ``max`` of what each rank would record alone. Each block then waits
-                for all ranks. Default: rank 0's own values.
-            ranks: with ``first``, only rank 0 records. With ``all``, each rank records its own rows, in ``rank-000``
-                and so on in the run directory, and no rank waits for another.
+                for all ranks. Default: the own values of the rank that records.
+            ranks: with ``first``, only rank 0 records; with a number, only that rank; -1 is the last one, which has the
+                loss in pipeline parallelism. With ``all``, each rank records its own rows, in ``rank-000`` and so on in
+                the run directory, and no rank waits for another. The only process of a job always records.
             system_seconds: how often to sample processor, memory and GPUs into `system`; 0 or None for never.
                 Needs psutil and nvidia-ml-py (``neurockt[system]``), each optional.
             save_diff: store how tracked files differ from the git commit, too.
@@ -133,7 +134,7 @@ class Recorder:
 
     @property
     def run_dir(self) -> Path:
-        """The run's directory, which the first row creates. With ``ranks="first"`` only rank 0 knows it."""
+        """The run's directory, which the first row creates. Only a rank that records knows it."""
         return self._session.run_dir
 
     @property
@@ -148,7 +149,7 @@ class Recorder:
 
     @property
     def is_writer(self) -> bool:
-        """Whether this process stores rows and prints: rank 0 does, or the only process, or with ``ranks="all"`` each.
+        """Whether this process stores rows and prints: rank 0, or the ranks that ``ranks`` names, or the only process.
 
         Final when the first block opens; before that, as far as is known.
         """

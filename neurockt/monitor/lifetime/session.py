@@ -89,7 +89,7 @@ class Session:
         self._watch: Watch | None = None
         _sessions.add(self)
         weakref.finalize(gate, self._end_unreferenced).atexit = False
-        if recording == "first":
+        if recording != "all":
             self._continue(destination.find(writes=self.is_writer))
 
     @property
@@ -103,7 +103,7 @@ class Session:
         """Whether this process stores rows and prints; until the first block opens, as it looks now."""
         if self.over_ranks is not None:
             return self.over_ranks.writes
-        return self.recording == "all" or self.life is not Life.UNOPENED or find_place().rank == 0
+        return self.life is not Life.UNOPENED or find_place().records(self.recording)
 
     @property
     def open_block(self) -> Block | None:
@@ -170,7 +170,9 @@ class Session:
 
             if separate:
                 self._continue(self.destination.settle_rank(place))
-            self.over_ranks = OverRanks(place, separate=separate, reduction=self._reduction, warn=self.faults.warn)
+            self.over_ranks = OverRanks(
+                place, recording=self.recording, reduction=self._reduction, warn=self.faults.warn
+            )
             self.steps.has_fast_path = not self.over_ranks.reduces  # every row goes by the other ranks first
 
     def resume(self, step: int) -> None:
