@@ -15,6 +15,7 @@ from weakref import WeakValueDictionary
 from neurockt.errors import UsageError
 from neurockt.monitor.capture.block import Block, Gate, ValidationBlock
 from neurockt.monitor.capture.mean import Aggregator
+from neurockt.monitor.capture.wrap import leave_uncompiled
 from neurockt.monitor.config import Config
 from neurockt.monitor.lifetime.destination import Destination
 from neurockt.monitor.lifetime.faults import TablePrinter
@@ -127,6 +128,8 @@ class Recorder:
             save_diff=save_diff,
             quiet=quiet,
         )
+        self._gate = gate
+        leave_uncompiled(Recorder.log)
         printer = None if quiet else TablePrinter(session.faults)
         self._steps = Block(session, gate, session.steps)
         self._epochs = ValidationBlock(session, gate, session.epochs, session.steps, printer)
@@ -158,12 +161,12 @@ class Recorder:
     @property
     def step(self) -> int:
         """Training blocks that have ended, those of earlier attempts at the run included."""
-        return max(0, self._session.steps.last)
+        return self._session.step
 
     @property
     def epoch(self) -> int:
         """Validation blocks that have ended, those of earlier attempts included."""
-        return self._session.epochs.last
+        return self._session.epoch
 
     def __call__(self, train: bool | None = None, training: bool | None = None) -> Block:
         """The block to open: ``with recorder(train=True)`` for one training step, ``train=False`` for one validation.
@@ -174,6 +177,38 @@ class Recorder:
         if train is None or training is not None:
             train = _one_of(train, training)
         return self._steps if train else self._epochs
+
+    def log(self, values: Mapping[str, Any], step: int | None = None, *, train: bool = True) -> None:
+        """Record values without a block: in the row of a training step, or with ``train=False`` of a validation.
+
+        Several calls at one step are one row; of one name the last value counts. When a call has returned, its values
+        survive the death of the process. The row is final when a later step is logged, a block opens or the run ends.
+
+        Args:
+            values: numbers by name: int, float, bool, numpy, Decimal, a tensor of one element. A vector of up to 100
+                becomes ``name/0``, ``name/1`` and so on; nested mappings are joined with ``/``. None is no value; what
+                is not a number is left out, with one warning for each name. ``step`` and ``epoch`` become
+                ``trainer/step`` and ``trainer/epoch``.
+            step: any integer from 0. Default: with ``train=True`` the one after the last, with ``train=False`` the
+                last. A training step that has gone by is recorded in `late`; a validation of another step than that of
+                the call before is a row of its own.
+            train: False for a validation.
+
+        Inside a block, values without a step, or with that of the block, join its row, each averaged like all in it.
+        The first call of an attempt that continues a run supersedes what was recorded from its step on, unless
+        ``resume()`` was called.
+
+        Raises:
+            UsageError: the run has finished; in the first row also if ``values`` is not a mapping or the step not an
+                integer from 0, which later costs a warning.
+        """
+        block = self._gate.block
+        if isinstance(block, Block):
+            number = block.rows.next if block is self._steps else self.step
+            if (step is None or step == number) and (train or block is self._epochs):
+                block.log(values)
+                return
+        self._session.log(values, step, train=train)
 
     def track_scalar(
         self, name: str, aggregator: Aggregator | None = None

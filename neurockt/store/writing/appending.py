@@ -61,12 +61,13 @@ class RowAppender:
         return self.last - self._left_out
 
     def append_at(self, number: int, other: int, time_ns: int, values: Sequence[float]) -> None:
-        """As ``append``, for a row of this number, which is above the last one."""
+        """As ``append``, for a row of this number. Does nothing where there is one of that number or a higher one."""
         with self._lock:
             self._settle()
             gap = number - 1 - self.last
-            self.last, self._left_out = number - 1, self._left_out + gap
-            self.append(other, time_ns, values)
+            if gap >= 0:
+                self.last, self._left_out = number - 1, self._left_out + gap
+                self.append(other, time_ns, values)
 
     def append(self, other: int, time_ns: int, values: Sequence[float]) -> None:
         """Store one row; when this returns, it survives the death of the process.
