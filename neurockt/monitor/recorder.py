@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 from weakref import WeakValueDictionary
 
 from neurockt.errors import UsageError
-from neurockt.monitor.capture.block import Block, Gate, ValidationBlock
+from neurockt.monitor.capture.block import LOGGED, Block, Gate, ValidationBlock
 from neurockt.monitor.capture.mean import Aggregator
 from neurockt.monitor.capture.wrap import leave_uncompiled
 from neurockt.monitor.config import Config
@@ -202,13 +202,17 @@ class Recorder:
             UsageError: the run has finished; in the first row also if ``values`` is not a mapping or the step not an
                 integer from 0, which later costs a warning.
         """
-        block = self._gate.block
-        if isinstance(block, Block):
+        block, session = self._gate.block, self._session
+        if block is LOGGED and train:
+            with session.log_lock:
+                if session.logged.train_next(values, step):
+                    return
+        elif isinstance(block, Block):
             number = block.rows.next if block is self._steps else self.step
             if (step is None or step == number) and (train or block is self._epochs):
                 block.log(values)
                 return
-        self._session.log(values, step, train=train)
+        session.log(values, step, train=train)
 
     def track_scalar(
         self, name: str, aggregator: Aggregator | None = None

@@ -45,6 +45,8 @@ class Closed: ...
 
 
 CLOSED: Final = Closed()
+LOGGED: Final = Closed()
+"""The recorder records, and ``log`` was called last: a block that opens makes open rows final."""
 
 
 class Block:

@@ -8,113 +8,115 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from time import time_ns
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
+from zlib import crc32
 
 from neurockt.monitor.capture.collectors import Cell
 from neurockt.monitor.capture.values import Warn
 from neurockt.monitor.capture.values import cells as cells_of
-from neurockt.store.journal.records import NO_ROW, NULL
+from neurockt.store.journal.records import NO_ROW, NULL, pack_crc, row_struct
 
 if TYPE_CHECKING:
     from neurockt.monitor.lifetime.row_queue import RowQueue
     from neurockt.store.base.layout import TableName
+    from neurockt.store.writing.open_row_file import OpenRowFile
+    from neurockt.store.writing.table_writer import TableWriter
 
-Store = Callable[["TableName", tuple[str, ...], int, int, int, list[float]], None]
-"""Stores an open row: table, columns, number, other axis, time in nanoseconds, and a float for each column."""
-
-
-class _OpenRow(NamedTuple):
-    number: int
-    other: int
-    time_ns: int
-    cells: list[Cell]
+OpenFile = Callable[["TableName"], "OpenRowFile | None"]
+"""Gives the file of a table's open row; None where the run directory cannot be created now."""
+NO_OPEN_ROW: Final = -1
 
 
 class LoggedTable:
     """A table as ``log`` fills it: its columns, and its open row."""
 
-    def __init__(self, queue: RowQueue, store: Store, *, axes: tuple[str, ...] = ()) -> None:
+    def __init__(self, queue: RowQueue, open_file: OpenFile, *, axes: tuple[str, ...] = ()) -> None:
         """``axes`` are columns that come before the metrics."""
         self.queue = queue
-        self.columns = axes
-        self._store = store
-        self._slots: dict[str, int] = {}
-        self._blank: list[Cell] = [NULL] * len(axes)
-        self._open: _OpenRow | None = None
+        self.slots: dict[str, int] = {}
+        """The position of each metric among the cells of a row."""
+        self.number = NO_OPEN_ROW
+        """That of the open row."""
+        self.other = 0
+        self.writer: TableWriter | None = None
+        """Takes packed rows of the present columns; None where they have to go through the queue."""
+        self.packed = b""
+        """The open row as a journal has it; empty while one of its numbers is on its way."""
+        self.file: OpenRowFile | None = None
+        self._open_file = open_file
+        self.time_ns = 0
+        self.cells: list[Cell] = []
+        self._take_columns(axes)
+
+    def _take_columns(self, columns: tuple[str, ...]) -> None:
+        self.columns = columns
+        self.blank: list[Cell] = [NULL] * len(columns)
+        self.pack = row_struct(len(columns)).pack
+        self.writer = None
 
     @property
-    def open(self) -> _OpenRow | None:
-        """The open row; None where there is none, or it is in the table already."""
-        row = self._open
-        return row if row is not None and row.number > self.queue.last else None
+    def is_open(self) -> bool:
+        return self.number > self.queue.last  # else it was put into the table before an exception
 
     @property
     def last(self) -> int:
         """Number of the last row, an open one included."""
-        row = self._open
-        last = self.queue.last
-        return row.number if row is not None and row.number > last else last
+        return max(self.number, self.queue.last)
 
-    def filled(self, values: Mapping[str, Any], onto: list[Cell] | None, warn: Warn) -> list[Cell] | None:
-        """The cells of a row with these values, over those of ``onto``; None where none of them is a number."""
-        slots = self._slots
-        cells = (self._blank if onto is None else onto).copy()
-        try:
-            for name, value in values.items():
-                if type(value) is float:
-                    cells[slots[name]] = value
-                elif type(value) is int:
-                    cells[slots[name]] = float(value)
-                else:
-                    break
-            else:
-                return cells if values else None
-        except (KeyError, IndexError, OverflowError):
-            pass
-        found = cells_of(values, slots, warn)
-        if new := [name for name in found if name not in slots]:
-            self._add_columns(new)
-        cells = self._blank.copy()
-        if onto is not None:
-            cells[: len(onto)] = onto
+    def filled(self, values: Mapping[str, Any], onto: list[Cell], warn: Warn) -> list[Cell] | None:
+        """The cells of a row with these values, over the first cells in ``onto``; None where none is a number."""
+        found = cells_of(values, self.slots, warn)
+        if not found:
+            return None
+        if new := [name for name in found if name not in self.slots]:
+            begin = len(self.columns)
+            self._take_columns((*self.columns, *new))
+            self.slots.update((name, begin + index) for index, name in enumerate(new))
+        cells = self.blank.copy()
+        cells[: len(onto)] = onto
         for name, cell in found.items():
-            cells[slots[name]] = cell
-        return cells if found else None
+            cells[self.slots[name]] = cell
+        return cells
 
-    def _add_columns(self, names: list[str]) -> None:
-        begin = len(self.columns)
-        self._blank += [NULL] * len(names)
-        self.columns = (*self.columns, *names)
-        self._slots.update((name, begin + index) for index, name in enumerate(names))
+    def merge(self, values: Mapping[str, Any], warn: Warn) -> None:
+        """Add values to the open row."""
+        if (cells := self.filled(values, self.cells, warn)) is not None:
+            self.put(self.number, self.other, time_ns(), cells)
 
-    def put(self, row: _OpenRow) -> None:
+    def put(self, number: int, other: int, now: int, cells: list[Cell]) -> None:
         """Make this the open row; the one before it is in its table, or has the same number."""
-        self._open = row
         try:
-            self._store(self.queue.table, self.columns, *row)  # type: ignore[arg-type]  # NO_ROW: one is on its way
+            packed = stored = self._packed(number, other, now, cells)
         except NO_ROW:
-            cells = [cell if isinstance(cell, float) else cell.wait() if cell.ready() else NULL for cell in row.cells]
-            self._store(self.queue.table, self.columns, row.number, row.other, row.time_ns, cells)
+            arrived = [cell if isinstance(cell, float) else cell.wait() if cell.ready() else NULL for cell in cells]
+            packed, stored = b"", self._packed(number, other, now, arrived)
+        # nothing is called between these: an exception cannot leave a part of the row before
+        self.number, self.other, self.time_ns, self.cells, self.packed = number, other, now, cells, packed
+        self.file = self.file or self._open_file(self.queue.table)
+        if self.file is not None:
+            self.file.store(self.columns, stored)
+
+    def _packed(self, number: int, other: int, now: int, cells: list[Any]) -> bytes:
+        payload: bytes = self.pack(number, other, now, *cells)
+        return payload + pack_crc(crc32(payload))
 
     def close(self) -> None:
         """Put the open row into the table: it is final."""
-        row = self.open
-        if row is not None:
-            self.add(row)
-        self._open = None
+        if self.is_open:
+            self.add(self.number, self.other, self.time_ns, self.cells)
+        self.number = NO_OPEN_ROW
 
-    def add(self, row: _OpenRow) -> None:
-        missing = len(self.columns) - len(row.cells)
-        cells = row.cells + [NULL] * missing if missing else row.cells
-        self.queue.add_logged(self.columns, row.number, row.other, row.time_ns, cells)
+    def add(self, number: int, other: int, now: int, cells: list[Cell]) -> None:
+        cells = cells + self.blank[len(cells) :]
+        self.writer = self.queue.add_logged(self.columns, number, other, now, cells)
 
 
 class Log:
     """The rows of ``log`` outside of blocks, by the rules of their steps. Callers hold a lock."""
 
-    def __init__(self, steps: RowQueue, epochs: RowQueue, late: RowQueue, store: Store, warn: Warn) -> None:
-        self.steps, self.epochs = LoggedTable(steps, store), LoggedTable(epochs, store)
-        self._late = LoggedTable(late, store, axes=("epoch",))
+    def __init__(self, steps: RowQueue, epochs: RowQueue, late: RowQueue, open_file: OpenFile, warn: Warn) -> None:
+        self.steps, self.epochs = LoggedTable(steps, open_file), LoggedTable(epochs, open_file)
+        self._late = LoggedTable(late, open_file, axes=("epoch",))
         self._warn = warn
 
     def close(self) -> None:
@@ -122,46 +124,66 @@ class Log:
         self.steps.close()
         self.epochs.close()
 
+    def train_next(self, values: Mapping[str, Any], step: int | None) -> bool:
+        """Record floats with known names at a later step than the open row's; False, and nothing done, for all else.
+
+        It does what ``train`` does, in a few microseconds.
+        """
+        table = self.steps
+        writer, file, number, slots = table.writer, table.file, table.number, table.slots
+        if step is None:
+            step = number + 1
+        is_next = type(step) is int and step > number and self.epochs.number == NO_OPEN_ROW
+        if writer is None or file is None or not is_next or not table.packed or not values:
+            return False
+        cells = table.blank.copy()
+        try:
+            for name, value in values.items():
+                if type(value) is not float:
+                    return False
+                cells[slots[name]] = value
+            other, now, columns = table.other, time_ns(), table.columns
+            payload = table.pack(step, other, now, *cells)
+        except (KeyError, AttributeError, NO_ROW):
+            return False
+        packed = payload + pack_crc(crc32(payload))
+        writer.append_packed(number, table.packed)
+        table.number, table.other, table.time_ns, table.cells, table.packed = step, other, now, cells, packed
+        file.store(columns, packed)
+        return True
+
     def train(self, values: Mapping[str, Any], step: int | None) -> None:
         """Record values of a training step: in its row, which may be open, or as late where it has gone by."""
         table, now = self.steps, time_ns()
-        row, last = table.open, table.last
+        last = table.last
         if step is None:
             step = max(0, last) + 1
-        if row is not None and step == row.number:
-            if (cells := table.filled(values, row.cells, self._warn)) is not None:
-                table.put(row._replace(time_ns=now, cells=cells))
+        if step == table.number and table.is_open:
+            table.merge(values, self._warn)
         elif step > last:
-            if (cells := table.filled(values, None, self._warn)) is not None:
+            if (cells := table.filled(values, [], self._warn)) is not None:
                 self._close_before(step)
-                table.put(_OpenRow(step, self.epochs.last + 1, now, cells))
+                table.put(step, self.epochs.last + 1, now, cells)
         elif (cells := self._late.filled(values, [float(self.epochs.last + 1)], self._warn)) is not None:
-            self._late.add(_OpenRow(self._late.queue.next, step, now, cells))
+            self._late.add(self._late.queue.next, step, now, cells)
 
     def validate(self, values: Mapping[str, Any], step: int | None) -> None:
         """Record values of a validation: in the open row if it is of this step, else in a new one."""
         table, now = self.epochs, time_ns()
         if step is None:
             step = max(0, self.steps.last)
-        row = table.open
-        is_same = row is not None and row.other == step
-        cells = table.filled(values, row.cells if row is not None and is_same else None, self._warn)
-        if cells is None:
-            return
-        if row is not None and is_same:
-            table.put(row._replace(time_ns=now, cells=cells))
-            return
-        table.close()
-        self._close_before(step)
-        number = table.queue.next
-        table.put(_OpenRow(number, step, now, cells))
-        self.steps.queue.other = number + 1
+        if table.is_open and table.other == step:
+            table.merge(values, self._warn)
+        elif (cells := table.filled(values, [], self._warn)) is not None:
+            table.close()
+            self._close_before(step)
+            number = table.queue.next
+            table.put(number, step, now, cells)
+            self.steps.queue.other = number + 1
 
     def _close_before(self, step: int) -> None:
         """Make rows of earlier steps final."""
-        row = self.steps.open
-        if row is not None and row.number < step:
+        if self.steps.number < step:
             self.steps.close()
-        row = self.epochs.open
-        if row is not None and row.other < step:
+        if self.epochs.other < step:
             self.epochs.close()

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from neurockt.monitor.capture.collectors import Cell
 from neurockt.monitor.lifetime.interruptions import Interruptions
-from neurockt.store.journal.records import NO_ROW
 
 if TYPE_CHECKING:
     from neurockt.store.base.layout import TableName
@@ -56,7 +55,7 @@ class RowQueue:
         self._open_table = open_table
         self._writer: TableWriter | None = None
         self._added = -1
-        self._left_out = 0  # numbers that no row has
+        self._counted = 0
         self._lost = 0  # rows that were, since the last one that waits
         self._is_logged = False  # whether the last row had columns of its own
         self._tried = -1  # number of the row that was handed to the writer last
@@ -76,15 +75,13 @@ class RowQueue:
     @property
     def recorded(self) -> int:
         """How many rows have ended."""
-        return self.last - self.before - self._left_out
+        taken = self._writer.taken if self._writer else 0
+        return taken + len(self._waiting) + self._lost + self._counted
 
     def count(self, number: int | None = None) -> None:
         """A row has ended that this process does not store."""
-        self._added = self._take_number(self.next if number is None else number)
-
-    def _take_number(self, number: int) -> int:
-        self._left_out += number - self.last - 1
-        return number
+        self._added = self.next if number is None else number
+        self._counted += 1
 
     def set_columns(self, columns: tuple[str, ...]) -> None:
         self.fast_append = None
@@ -95,26 +92,20 @@ class RowQueue:
         self._is_logged = False
         self._add(self.columns, self.next, self.other, time_ns, cells)
 
-    def add_logged(self, columns: tuple[str, ...], number: int, other: int, time_ns: int, cells: list[Cell]) -> None:
-        """The same for a row that has columns, a number and another axis of its own. The number is above the last."""
-        writer = self._writer
-        is_ready = writer is not None and writer.columns is columns and not self._interruptions.deferred
-        if writer is None or not is_ready or self._waiting or self._lost:
-            self._is_logged = True
-            self._add(columns, number, other, time_ns, cells)
-            return
-        before = max(writer.last, self._added)
-        try:
-            writer.append_at(number, other, time_ns, cells)  # type: ignore[arg-type]  # NO_ROW where one is on its way
-        except NO_ROW:
-            self._add(columns, number, other, time_ns, cells)
-        else:
-            self._left_out += number - 1 - before
+    def add_logged(
+        self, columns: tuple[str, ...], number: int, other: int, time_ns: int, cells: list[Cell]
+    ) -> TableWriter | None:
+        """The same for a row that has columns, a number and another axis of its own. The number is above the last.
+
+        Returns the writer if it takes further rows of these columns directly.
+        """
+        self._is_logged = True
+        self._add(columns, number, other, time_ns, cells)
+        return None if self._waiting or self._lost else self._writer
 
     def _add(self, columns: tuple[str, ...], number: int, other: int, time_ns: int, cells: list[Cell]) -> None:
         if len(self._waiting) >= WAITING_ROWS:
             self.flush(wait=True)
-        self._take_number(number)
         if len(self._waiting) < WAITING_ROWS:
             self._waiting.append(_Row(columns, number, other, time_ns, cells, self._lost))
             self._lost = 0

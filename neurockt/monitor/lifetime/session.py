@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from neurockt.errors import RunInUse, UsageError
 from neurockt.formatting import clean
-from neurockt.monitor.capture.block import CLOSED, Block, Gate
+from neurockt.monitor.capture.block import CLOSED, LOGGED, Block, Gate
 from neurockt.monitor.config import Config
 from neurockt.monitor.lifetime.destination import Destination
 from neurockt.monitor.lifetime.faults import Faults, print_to_stderr
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from neurockt.monitor.ranks.rows import OverRanks
     from neurockt.run_info import RunInfo
     from neurockt.store.base.layout import TableName
+    from neurockt.store.writing.open_row_file import OpenRowFile
     from neurockt.store.writing.run_writer import RunWriter
     from neurockt.store.writing.table_writer import TableWriter
 
@@ -76,14 +77,14 @@ class Session:
         self.interruptions = Interruptions(self._wake)
         self.steps = RowQueue("steps", self.interruptions, self._open_table, has_fast_path=True)
         self.epochs = RowQueue("epochs", self.interruptions, self._open_table, has_fast_path=False)
-        self._log = Log(
+        self.logged = Log(
             self.steps,
             self.epochs,
             RowQueue("late", self.interruptions, self._open_table, has_fast_path=False),
-            self._store_open_row,
+            self._open_row_file,
             self.warn_of_value,
         )
-        self._log_lock = threading.RLock()
+        self.log_lock = threading.RLock()
         self._may_supersede = True  # by the first call of ``log``
         self.over_ranks: OverRanks | None = None
         self.writer: RunWriter | None = None
@@ -135,8 +136,8 @@ class Session:
         """Whether a block can be opened, where that has to be asked. Raises UsageError, which says what to do."""
         if not self._may_record():
             return False
-        with self._log_lock:
-            self._log.close()
+        with self.log_lock:
+            self.logged.close()
         statement = sys._getframe(2).f_code, sys._getframe(2).f_lasti
         if isinstance(gate.block, Block):
             self._open_inside(block, gate.block, is_same=statement == self._opened_at)
@@ -176,17 +177,17 @@ class Session:
     @property
     def step(self) -> int:
         """The last training step, that of an open row included; 0 before the first."""
-        return max(0, self._log.steps.last)
+        return max(0, self.logged.steps.last)
 
     @property
     def epoch(self) -> int:
-        return self._log.epochs.last
+        return self.logged.epochs.last
 
     def log(self, values: Mapping[str, Any], step: Any, *, train: bool) -> None:
         """Record values outside of a block, at a step or, if that is None, at the next or the last one."""
         if self.life is not Life.RECORDING and not self._may_record():
             return
-        with self._log_lock:
+        with self.log_lock:
             if step is not None and (type(step) is not int or step < 0):
                 step = self._checked_step(step)
             if self._may_supersede:
@@ -194,19 +195,19 @@ class Session:
             if not self.is_writer:
                 self._count(step, train)
             elif train:
-                self._log.train(values, step)
+                self.logged.train(values, step)
             else:
-                self._log.validate(values, step)
-            if (gate := self._gate()) is not None and gate.block is None:
-                gate.block = CLOSED  # a block that opens makes the open rows final
+                self.logged.validate(values, step)
+            if (gate := self._gate()) is not None and not isinstance(gate.block, Block):
+                gate.block = LOGGED
 
     def warn_of_value(self, name: str, problem: str) -> None:
         self.faults.warn_once(f"log {name}", f"log: {clean(repr(name), 80)} is left out: {problem}")
 
     def close_rows(self) -> None:
         """Make the rows final that ``log`` may still add to."""
-        with self._log_lock:
-            self._log.close()
+        with self.log_lock:
+            self.logged.close()
 
     def _checked_step(self, step: Any) -> int | None:
         """A step as an integer; None, after a warning, for what is not one. Raises UsageError in the first row."""
@@ -238,10 +239,9 @@ class Session:
             self.epochs.count()
             self.steps.other = self.epochs.last + 1
 
-    def _store_open_row(self, table: TableName, *row: Any) -> None:
+    def _open_row_file(self, table: TableName) -> OpenRowFile | None:
         self._open_table(table)
-        if self.writer is not None:
-            self.writer.store_open_row(table, *row)
+        return None if self.writer is None else self.writer.open_row(table)
 
     def report_nested(self, block: Block) -> None:
         if self.life is not Life.RECORDING:
@@ -417,7 +417,7 @@ class Session:
 
     def seal(self, ending: Ending, seconds: float) -> None:
         """Seal the run from another thread; the loop will not go on. Rows that wait have this long to arrive."""
-        self._log.close()
+        self.logged.close()
         until = time.monotonic() + seconds
         while any(queue.has_waiting() for queue in (self.steps, self.epochs)) and time.monotonic() < until:
             time.sleep(0.005)
@@ -455,7 +455,7 @@ class Session:
             self.finish()
 
     def _wake(self) -> None:
-        self.steps.fast_append = None
+        self.steps.fast_append = self.logged.steps.writer = None
 
 
 _sessions: Final[weakref.WeakSet[Session]] = weakref.WeakSet()

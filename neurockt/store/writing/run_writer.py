@@ -125,18 +125,13 @@ class RunWriter:
                 self.tables = {**self.tables, table: self._create_table(table, columns)}
             return self.tables[table]
 
-    def store_open_row(
-        self, table: TableName, columns: tuple[str, ...], number: int, other: int, time_ns: int, values: Sequence[float]
-    ) -> None:
-        """Store the last row of a table, which is not final; as ``OpenRowFile.store``, but a refusal is reported."""
-        file = self._open_rows.get(table)
-        if file is None:
-            file = OpenRowFile(self.path, table)
-            self._open_rows = {**self._open_rows, table: file}
-        try:
-            file.store(columns, number, other, time_ns, values)
-        except OSError as error:
-            self._report(REFUSED, error)
+    def open_row(self, table: TableName) -> OpenRowFile:
+        """The file of a table's open row."""
+        with self._tables_lock:
+            if table not in self._open_rows:
+                file = OpenRowFile(self.path, table, partial(self._report, REFUSED))
+                self._open_rows = {**self._open_rows, table: file}
+            return self._open_rows[table]
 
     def touch(self) -> None:
         self._changed = True
