@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from neurockt.formatting import clean
 from neurockt.sync.describe import Description
 from neurockt.sync.project import Project, ServerRun
-from neurockt.sync.rows import START, Place, RunRows
+from neurockt.sync.rows import START, Place
+
+if TYPE_CHECKING:
+    from neurockt.sync.history import History
 
 PAGE_ROWS: Final = 5_000
 
@@ -24,6 +27,11 @@ def same_row(line: str, other: str) -> bool:
         return _differing(json.loads(line), json.loads(other)) is None
     except ValueError:
         return False
+
+
+def same_values(here: Mapping[str, Any], there: Mapping[str, Any]) -> bool:
+    """Whether two rows are the same but for their positions."""
+    return _differing({**here, "_step": 0}, {**there, "_step": 0}) is None
 
 
 def lacking(
@@ -48,7 +56,7 @@ def lacking(
 def difference(
     project: Project,
     there: ServerRun,
-    rows: RunRows,
+    rows: History,
     described: Description,
     report: Callable[[int, int], None],
 ) -> str | None:
@@ -66,12 +74,16 @@ def difference(
         ):
             if here != found:
                 return f"its {what} in W&B is {clean(found)}, not {clean(here)}"
+    return _first_difference(all_rows(project, there), rows, there.rows, report)
+
+
+def all_rows(project: Project, there: ServerRun) -> Iterator[dict[str, Any]]:
     pages = (project.rows(there.run_id, first, PAGE_ROWS) for first in range(0, there.rows, PAGE_ROWS))
-    return _first_difference(chain.from_iterable(pages), rows, there.rows, report)
+    return chain.from_iterable(pages)
 
 
 def _first_difference(
-    found: Iterator[dict[str, Any]], rows: RunRows, count: int, report: Callable[[int, int], None]
+    found: Iterator[dict[str, Any]], rows: History, count: int, report: Callable[[int, int], None]
 ) -> str | None:
     number = 0
     for batch in rows.after(START):

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 from neurockt.run_info import RunInfo
@@ -50,17 +51,27 @@ class Description:
         return {None: "running", 0: "finished"}.get(self.exit_code, "failed")
 
 
-def describe(info: RunInfo, names: Mapping[TableName, Mapping[str, str]], job_type: str | None = None) -> Description:
+def describe(
+    info: RunInfo,
+    names: Mapping[TableName, Mapping[str, str]],
+    job_type: str | None = None,
+    *,
+    others: Mapping[str, float | None] = MappingProxyType({}),
+) -> Description:
+    """``names`` are those of the metrics in W&B; ``others`` the last values of more metrics, which go over ``step``."""
     tags = [*info.tags, *([info.state] if info.state not in ("running", "finished") else [])]
     attempt = info.attempt
     return Description(
         identity=identity(info),
         name=info.label[:NAME_LIMIT],
         config=_config(info),
-        axes=tuple(
-            (alias, axis)
-            for table, axis in (("steps", "step"), ("epochs", "epoch"))
-            for alias in names[table].values()  # type: ignore[index]  # mypy does not narrow a tuple of literals
+        axes=(
+            *(
+                (alias, axis)
+                for table, axis in (("steps", "step"), ("epochs", "epoch"))
+                for alias in names[table].values()  # type: ignore[index]  # mypy does not narrow a tuple of literals
+            ),
+            *((alias, "step") for alias in others),
         ),
         tags=tuple(dict.fromkeys(tag.strip()[:TAG_LIMIT] for tag in tags if tag.strip())),
         notes=info.notes,
@@ -68,7 +79,7 @@ def describe(info: RunInfo, names: Mapping[TableName, Mapping[str, str]], job_ty
         job_type=job_type,
         host=attempt.host if attempt else None,
         exit_code=EXIT_CODES.get(info.state),
-        summary=_summary(info, names),
+        summary=_summary(info, names) | {alias: value for alias, value in others.items() if value is not None},
     )
 
 

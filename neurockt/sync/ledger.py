@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from neurockt.store import files, layout
+from neurockt.sync.order import Order
 from neurockt.sync.rows import START, Place
 
 VERSION: Final = 1
@@ -58,6 +59,7 @@ class Ledger:
         self.foreign: Path | None = None
         elsewhere = _state_directory()
         self._paths = [run_dir / layout.LEDGER_FILE, *([elsewhere / f"{digest(identity)}.json"] if elsewhere else [])]
+        self._order_directories = [run_dir, *([elsewhere / digest(identity)] if elsewhere else [])]
         self._identity = identity
         self._document = self._read()
 
@@ -68,6 +70,10 @@ class Ledger:
     def write(self, destination: str, entry: Entry) -> None:
         """Note what was proved. If no disk takes it, the next sync takes longer, and nothing else."""
         self._write("entries", {**self._part("entries"), destination: asdict(entry)})
+
+    def order(self, destination: str, generation: int) -> Order:
+        """The order of the rows that were uploaded there."""
+        return Order(self._order_directories, self._identity, f"{destination} {generation}")
 
     def wishes(self) -> Wishes:
         return _convert(Wishes, self._part("wishes")) or Wishes()

@@ -99,7 +99,8 @@ class RunRows:
         self._open_epoch = int(arrays.numbers(begun["epoch"])[is_open].min(initial=2**62))
         """The lowest epoch of a step that is not final."""
 
-    def after(self, place: Place) -> Iterator[Lines]:
+    def after(self, place: Place, until: int | None = None) -> Iterator[Lines]:
+        """The lines after a place, some at a time; up to position ``until``."""
         lines: list[str] = []
         size, start = 0, place.rows
         for segment in self._segments(place):
@@ -108,10 +109,12 @@ class RunRows:
                 line = window.line(index, start + len(lines))
                 lines.append(line)
                 size += len(line)
-                if len(lines) >= BATCH_ROWS or size >= BATCH_BYTES:
+                if len(lines) >= BATCH_ROWS or size >= BATCH_BYTES or start + len(lines) == until:
                     last = segment.row(index, place, start + len(lines) - 1)
                     yield Lines(start, lines, last)
                     lines, size, start = [], 0, last.after.rows
+                    if start == until:
+                        return
             ending = segment, place
             place = segment.place_at(segment.end - 1, place, start + len(lines))
         if lines:

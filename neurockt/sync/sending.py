@@ -12,8 +12,9 @@ from neurockt.errors import SyncFailed
 from neurockt.sync.client import Client, Refused
 from neurockt.sync.compare import lacking
 from neurockt.sync.describe import Description, wandb_config
+from neurockt.sync.history import History
 from neurockt.sync.project import SYSTEM, Project, ServerRun
-from neurockt.sync.rows import START, Place, Row, RunRows, SystemLines
+from neurockt.sync.rows import START, Place, Row, SystemLines
 
 RESEND_SECONDS: Final = 3.0
 """What the server does not show after so long is sent again. That changes nothing if it was there after all."""
@@ -33,7 +34,7 @@ class Sending:
     project: Project
     run_id: str
     described: Description
-    rows: RunRows
+    rows: History
     system: SystemLines
     last: Row | None
     """The last row that the server has, or was sent; None for none."""

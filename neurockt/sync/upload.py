@@ -15,14 +15,15 @@ from typing import Final, Literal
 
 from neurockt.errors import NeurocktWarning, SyncFailed
 from neurockt.run_info import RunInfo
-from neurockt.store import Run, layout
+from neurockt.store import Run, files, layout
 from neurockt.sync import artifact
 from neurockt.sync.client import Client, Refused
-from neurockt.sync.compare import difference, same_row
+from neurockt.sync.compare import all_rows, difference, same_row
 from neurockt.sync.describe import CONFIG_KEY, Description, describe, identity, run_ids, safe_project
+from neurockt.sync.history import History
 from neurockt.sync.ledger import Entry, Ledger, digest
 from neurockt.sync.project import Project, ServerRun
-from neurockt.sync.rows import START, Place, Row, RunRows, SystemLines
+from neurockt.sync.rows import START, Place, Row, SystemLines
 from neurockt.sync.sending import LONGEST_PAUSE_SECONDS, RESEND_SECONDS, Report, Sending
 
 DELETED: Final = 409
@@ -74,7 +75,8 @@ class Upload:
         self._client = client
         self._options = options
         self._report = report
-        document = (run.path / layout.RUN_FILE).read_bytes()
+        paths = [run.path, *layout.attached_paths(run.path).values()]
+        documents = [files.read_if_there(path / layout.RUN_FILE) for path in paths]
         self.info: RunInfo = run.info
         self.ledger = Ledger(run.path, identity(self.info))
         if self.ledger.foreign:
@@ -85,7 +87,8 @@ class Upload:
         name = safe_project(options.project or wishes.project or self.info.project or client.account.project)
         self._project = Project(client, entity, name)
         self._destination = f"{client.account.url}/{entity}/{name}"
-        self._stamp = digest(document + self.info.state.encode())
+        states = [self.info.state, *(info.state for info in self.info.attached.values())]
+        self._stamp = digest(b" ".join([*filter(None, documents), *(state.encode() for state in states)]))
         self._entry = self.ledger.read(self._destination) or Entry("")
 
     @property
@@ -93,11 +96,16 @@ class Upload:
         return self.info.state == "running"
 
     @property
+    def is_growing(self) -> bool:
+        """Whether rows may come: also those of what is attached to a run that has ended."""
+        return self.is_live or any(info.state == "running" for info in self.info.attached.values())
+
+    @property
     def is_proved(self) -> bool:
         """Whether the ledger says that all of the run as it is now is in W&B."""
         entry = self._entry
         return (
-            not self.is_live
+            not self.is_growing
             and entry.stamp == self._stamp
             and entry.state in ("finished", "failed")
             and not entry.superseded
@@ -115,10 +123,13 @@ class Upload:
         system = SystemLines(self._run, self.info.created)
         if self._run.damaged:
             raise SyncFailed(f"{self._run.damaged[0]}; 'neurockt seal' repairs a dead run's journal")
-        described = describe(self.info, rows.names, self._wishes.job_type)
+        described = describe(self.info, rows.names, self._wishes.job_type, others=rows.others(self.info))
         run_id, there = self._find()
         if self._options.verify:
             return self._verify(rows, described, there)
+        if self._options.replace and rows.lacks_rows(there.rows if there else 0):
+            run_id, there = self._begin_again(there.storage_id if there else None), None
+            rows = self._rows(START)
         rows, last, there, run_id = self._start(rows, run_id, there)
         sending = Sending(self._client, self._project, run_id, described, rows, system, last, self._report)
         if self._options.dry_run:
@@ -131,8 +142,9 @@ class Upload:
             self._project.send(run_id)  # W&B shows a run that it does not hear of as crashed
         return self._finish(sending)
 
-    def _rows(self, known: Place) -> RunRows:
-        return RunRows(self._run, self.info, known)
+    def _rows(self, known: Place) -> History:
+        order = self.ledger.order(self._destination, self._entry.generation)
+        return History(self._run, order, self.info, known)
 
     # See what is there
 
@@ -149,8 +161,8 @@ class Upload:
         )
 
     def _start(
-        self, rows: RunRows, run_id: str, there: ServerRun | None
-    ) -> tuple[RunRows, Row | None, ServerRun | None, str]:
+        self, rows: History, run_id: str, there: ServerRun | None
+    ) -> tuple[History, Row | None, ServerRun | None, str]:
         """The last row that the server has, None where all are to be sent; and the id to send to."""
         if there is None or not (there.rows or there.last_line):
             return rows, None, there, run_id
@@ -160,6 +172,8 @@ class Upload:
         last = rows.row(there.rows - 1, self._entry.place)
         if not _is_last(there, last) and self._entry.place != START:  # the ledger is old, or the run was rewound
             rows = self._rows(START)
+            last = rows.row(there.rows - 1, START)
+        if not _is_last(there, last) and rows.is_mixed and self._find_order(rows, there):
             last = rows.row(there.rows - 1, START)
         if _is_last(there, last):
             return rows, last, there, run_id
@@ -171,7 +185,12 @@ class Upload:
                 "an earlier checkpoint after these rows had been uploaded. --replace uploads it as a new run, then "
                 "deletes the old one"
             )
-        return rows, None, None, self._begin_again(there.storage_id)
+        run_id = self._begin_again(there.storage_id)
+        return self._rows(START), None, None, run_id
+
+    def _find_order(self, rows: History, there: ServerRun) -> bool:
+        """Find out from the server in which order the rows were sent; whether they are all this run's."""
+        return rows.find_order(all_rows(self._project, there))
 
     def _begin_again(self, superseded: str | None) -> str:
         """A new id for the run; the upload that it supersedes is deleted when the new one is complete."""
@@ -199,6 +218,7 @@ class Upload:
             if error.status != DELETED or not self._options.replace:
                 raise self._explained(error, sending.run_id) from error
             sending.run_id, samples = self._begin_again(None), 0
+            sending.rows = self._rows(START)
             sending.describe()
         sending.send_rest(self._options.turn_rows, samples)
 
@@ -221,7 +241,7 @@ class Upload:
             rows=sending.end.rows,
             place=sending.last.before if sending.last else START,
             state=there.state if sending.is_all else "",
-            stamp=self._stamp if is_complete else "",
+            stamp=self._stamp if is_complete and not self.is_growing else "",
         )
         self._note(entry)
         if is_complete:
@@ -245,10 +265,13 @@ class Upload:
             self.ledger.write(self._destination, entry)
             self._entry = entry
 
-    def _verify(self, rows: RunRows, described: Description, there: ServerRun | None) -> Outcome:
+    def _verify(self, rows: History, described: Description, there: ServerRun | None) -> Outcome:
         if there is None:
             raise SyncFailed("the run is not in W&B; 'neurockt sync' without --verify uploads it")
         there = self._settled(there.run_id, there)
+        rows.is_fixed = True
+        if rows.is_mixed and rows.order.rows < there.rows:
+            self._find_order(rows, there)
         problem = difference(self._project, there, rows, described, self._report)
         if problem:
             raise SyncFailed(problem)

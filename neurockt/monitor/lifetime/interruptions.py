@@ -17,8 +17,7 @@ class Interruptions:
         """``wake`` has the recorder become busy soon, with its next row, so that ``run_deferred`` is called."""
         self._wake = wake
         self._depth = 0
-        self.deferred: deque[Callable[[], None]] = deque()
-        """What waits until the recorder is not busy."""
+        self._deferred: deque[Callable[[], None]] = deque()
 
     @property
     def is_busy(self) -> bool:
@@ -32,18 +31,18 @@ class Interruptions:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._depth -= 1
-        if self.deferred:
+        if self._deferred:
             self.run_deferred()
 
     def defer(self, action: Callable[[], None]) -> None:
         """Run this once the recorder is not busy; from any thread or signal handler. One that waits already is kept."""
-        if action not in self.deferred:
-            self.deferred.append(action)
+        if action not in self._deferred:
+            self._deferred.append(action)
         self._wake()
 
     def run_deferred(self) -> None:
-        while self.deferred and not self._depth:
-            self.deferred.popleft()()
+        while self._deferred and not self._depth:
+            self._deferred.popleft()()
 
     def reset(self) -> None:
         """An exception left the recorder in the middle of something: it is not busy any more."""

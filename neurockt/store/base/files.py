@@ -31,9 +31,20 @@ def temporary_path(path: Path) -> Path:
 
 def publish(path: Path, write: Callable[[Path], object], *, shared: bool = False) -> None:
     """Put a file in place atomically: ``write`` fills a temporary path. The last of several ``shared`` writers wins."""
+    _put(path, write, _own_temporary(path) if shared else temporary_path(path), os.replace)
+
+
+def publish_first(path: Path, write: Callable[[Path], object]) -> None:
+    """The same, but the first of several writers wins; the others get FileExistsError."""
+    _put(path, write, _own_temporary(path), os.link)
+
+
+def _own_temporary(path: Path) -> Path:
     temporary = temporary_path(path)
-    if shared:
-        temporary = temporary.with_name(f"{temporary.stem}.{os.getpid()}-{os.urandom(4).hex()}{layout.TEMPORARY}")
+    return temporary.with_name(f"{temporary.stem}.{os.getpid()}-{os.urandom(4).hex()}{layout.TEMPORARY}")
+
+
+def _put(path: Path, write: Callable[[Path], object], temporary: Path, move: Callable[[Path, Path], object]) -> None:
     try:
         write(temporary)
         descriptor = os.open(temporary, os.O_RDONLY)
@@ -41,11 +52,10 @@ def publish(path: Path, write: Callable[[Path], object], *, shared: bool = False
             fsync(descriptor)
         finally:
             os.close(descriptor)
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(OSError):
+        move(temporary, path)
+    finally:
+        with suppress(OSError):  # where it was moved, it is gone
             temporary.unlink()
-        raise
     sync_directory(path.parent)
 
 

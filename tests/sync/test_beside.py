@@ -1,0 +1,316 @@
+"""Rows that arrive late, and those that other processes record beside a run: to the same run in W&B, each once."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from wandb_server import Fault, StoredRun, WandbServer, wait_until
+from written import Written, attached
+
+from neurockt.errors import NeurocktWarning
+from neurockt.sync import history, rows, sending
+
+from .conftest import Sync
+
+pytestmark = pytest.mark.slow
+
+Values = dict[str, Any]
+
+
+@pytest.fixture
+def run(root: Path) -> Iterator[Written]:
+    """A live run of ten steps."""
+    made = Written(root / "run", project="p")
+    train(made, range(1, 11))
+    yield made
+    made.finish()
+
+
+def train(run: Written, steps: range) -> None:
+    for step in steps:
+        run.add("steps", step, {"loss": 1 / step})
+    run.publish()
+
+
+def values(stored: StoredRun, *names: str) -> list[Values]:
+    """What the rows that have one of the names hold of them, and of their step."""
+    return [
+        {name: row[name] for name in ("step", *names) if name in row}
+        for row in stored.rows
+        if any(name in row for name in names)
+    ]
+
+
+def test_late_rows_are_values_of_the_same_metrics_with_their_step(
+    run: Written, sync: Sync, server: WandbServer
+) -> None:
+    """They follow what is there already: W&B numbers its rows as they come, and draws them over ``step``."""
+    run.add("late", 3, {"loss": 5.0, "extra": 1.0})
+    run.finish()
+    (outcome,) = sync()
+    assert (outcome.status, outcome.rows) == ("complete", 11)
+    assert server.only_run.is_exact
+    assert values(server.only_run, "loss")[-1] == {"step": 3, "loss": 5.0}
+    assert server.only_run.rows[-1]["epoch"] == 1
+    assert values(server.only_run, "extra") == [{"step": 3, "extra": 1.0}]
+    assert server.only_run.summary["loss"] == 1 / 10
+    assert server.only_run.summary["extra"] == 1.0
+    assert drawn_over_step(server.only_run) >= {"loss", "extra"}
+
+
+def drawn_over_step(stored: StoredRun) -> set[str]:
+    metrics = stored.config["_wandb"]["value"]["m"]
+    return {metric["1"].replace("\\.", ".") for metric in metrics if metric.get("5") == 1}
+
+
+def test_what_is_attached_goes_to_the_same_run(run: Written, sync: Sync, server: WandbServer) -> None:
+    """By step, under its own names, or with the evaluator's where several have one."""
+    attached(run.path, "mmlu", {4: {"acc": 0.25, "bpb": 2.0}, 8: {"acc": 0.5}}).finish()
+    attached(run.path, "arc", {8: {"acc": 0.75, "loss": 9.0}}).finish()
+    run.finish()
+    (outcome,) = sync()
+    assert (outcome.status, outcome.rows) == ("complete", 13)
+    stored = server.only_run
+    assert stored.is_exact
+    assert values(stored, "mmlu/acc", "bpb") == [
+        {"step": 4, "mmlu/acc": 0.25, "bpb": 2.0},
+        {"step": 8, "mmlu/acc": 0.5},
+    ]
+    assert values(stored, "arc/acc", "arc/loss") == [{"step": 8, "arc/acc": 0.75, "arc/loss": 9.0}]
+    assert (stored.summary["mmlu/acc"], stored.summary["bpb"], stored.summary["loss"]) == (0.5, 2.0, 1 / 10)
+    assert drawn_over_step(stored) >= {"mmlu/acc", "bpb", "arc/acc", "arc/loss"}
+    assert [outcome.status for outcome in sync(verify=True)] == ["complete"]
+
+
+def test_rows_that_come_after_the_run_was_complete_are_sent_alone(
+    run: Written, sync: Sync, server: WandbServer
+) -> None:
+    """However often; and when nothing has come, nothing is sent."""
+    run.finish()
+    sync()
+    evaluator = attached(run.path, "mmlu", {4: {"acc": 0.25}})
+    (outcome,) = sync()
+    assert (outcome.status, outcome.rows, outcome.sent) == ("complete", 11, 1)
+    for step in (8, 6):
+        evaluator.add("epochs", step, {"acc": step / 10})
+        assert sync()[0].sent == 1
+        assert sync()[0].sent == 0
+    evaluator.finish()
+    assert sync()[0].sent == 0
+    asked = server.requested("query Run(")
+    assert sync()[0].status == "complete"
+    assert server.requested("query Run(") == asked, "the ledger has it"
+    found = values(server.only_run, "acc")
+    assert found == [{"step": 4, "acc": 0.25}, {"step": 8, "acc": 0.8}, {"step": 6, "acc": 0.6}]
+    assert (server.only_run.is_exact, server.only_run.state) == (True, "finished")
+    assert sync(verify=True)[0].status == "complete"
+
+
+def test_a_live_run_sends_all_as_it_comes(run: Written, sync: Sync, server: WandbServer) -> None:
+    """The rows of the run, late ones and those of two evaluators in turn: each once, whatever came when."""
+    first, second = attached(run.path, "a", {1: {"x": 1.0}}), attached(run.path, "b", {1: {"y": 1.0}})
+    expected = 12
+    for turn in range(2, 8):
+        if turn % 2:
+            train(run, range(10 * turn, 10 * turn + 3))
+            expected += 3
+        if turn % 3:
+            run.add("late", turn, {"loss": float(turn)})
+            expected += 1
+        first.add("epochs", turn, {"x": float(turn)})
+        second.add("steps", turn, {"y": float(turn)})
+        expected += 2
+        (outcome,) = sync(running=True)
+        assert (outcome.status, outcome.rows) == ("running", expected)
+    run.finish()
+    assert sync()[0].status == "complete"
+    assert server.only_run.is_exact
+    assert [row["x"] for row in server.only_run.rows if "x" in row] == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
+    assert sync(verify=True)[0].status == "complete"
+
+
+def test_a_name_that_was_used_stays(run: Written, sync: Sync, server: WandbServer) -> None:
+    """Also when the run itself, or another evaluator, has a metric of that name later."""
+    evaluator = attached(run.path, "a", {1: {"acc": 0.1}})
+    sync(running=True)
+    attached(run.path, "b", {1: {"acc": 0.2}})
+    run.add("epochs", 10, {"acc": 0.3})
+    run.publish()
+    evaluator.add("epochs", 2, {"acc": 0.4})
+    assert sync(running=True)[0].sent == 3
+    assert server.only_run.is_exact
+    assert [row["acc"] for row in server.only_run.rows if "acc" in row] == [0.1, 0.3, 0.4]
+    assert [row["b/acc"] for row in server.only_run.rows if "b/acc" in row] == [0.2]
+    assert sync(running=True)[0].sent == 0
+
+
+@pytest.mark.parametrize("lost", ["wandb.json", "wandb-order-*.json", "wandb*"])
+def test_what_is_noted_may_be_lost(lost: str, run: Written, sync: Sync, server: WandbServer) -> None:
+    """The server shows in which order the rows were sent."""
+    evaluator = attached(run.path, "a", {1: {"x": 1.0}, 2: {"x": 2.0}})
+    sync(running=True)
+    train(run, range(11, 14))
+    run.add("late", 5, {"loss": 5.0})
+    sync(running=True)
+    evaluator.add("epochs", 3, {"x": 3.0})
+    run.finish()
+    for path in list(run.path.glob(lost)):
+        path.unlink()
+    (outcome,) = sync()
+    assert (outcome.status, outcome.rows, outcome.sent) == ("complete", 17, 1), outcome.reason
+    assert server.only_run.is_exact
+    assert sync(verify=True)[0].status == "complete"
+
+
+def test_verify_needs_no_notes_and_makes_none(run: Written, sync: Sync, server: WandbServer) -> None:
+    evaluator = attached(run.path, "a", {1: {"x": 1.0}})
+    sync(running=True)
+    train(run, range(11, 14))
+    run.finish()
+    sync()
+    for path in list(run.path.glob("wandb*")):
+        path.unlink()
+    assert sync(verify=True)[0].status == "complete"
+    evaluator.add("epochs", 2, {"x": 2.0})
+    (outcome,) = sync(verify=True)
+    assert (outcome.status, outcome.reason) == ("failed", "W&B has 14 rows, the run 15")
+    assert not list(run.path.glob("wandb-order*"))
+
+
+def test_verify_finds_a_row_that_differs(run: Written, sync: Sync, server: WandbServer) -> None:
+    attached(run.path, "a", {1: {"x": 1.0}, 2: {"x": 2.0}}).finish()
+    run.finish()
+    sync()
+    lines = server.only_run.lines["wandb-history.jsonl"]
+    lines[10] = json.dumps({**json.loads(lines[10]), "x": 7.0})
+    (outcome,) = sync(verify=True)
+    assert outcome.reason == "row 11 differs: x is 7.0 in W&B, 1.0 here"
+
+
+@pytest.mark.parametrize("what", ["status", "during", "after", "lost", "lost_500", "half", "alternate"])
+@pytest.mark.parametrize("after", [0, 2, 5, 7])
+def test_what_goes_wrong_on_the_way_is_got_over(
+    what: str, after: int, run: Written, sync: Sync, server: WandbServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever it happens, each row is there once, in the end."""
+    monkeypatch.setattr(rows, "BATCH_ROWS", 3)
+    monkeypatch.setattr(history, "STREAM_LINES", 3)
+    monkeypatch.setattr(sending, "RESEND_SECONDS", 0.2)
+    evaluator = attached(run.path, "a", {step: {"x": float(step)} for step in range(1, 6)})
+    server.faults = [Fault(what, after=after)]
+    sync(running=True, settle=1.0)
+    train(run, range(11, 15))
+    evaluator.add("epochs", 2, {"x": 2.0})
+    run.add("late", 2, {"loss": 2.0})
+    evaluator.finish()
+    run.finish()
+    sync(settle=2.0)
+    (outcome,) = sync()
+    assert (outcome.status, outcome.rows) == ("complete", 21), outcome.reason
+    assert server.only_run.is_exact
+    assert sync(verify=True)[0].status == "complete"
+
+
+def test_a_copy_elsewhere_is_uploaded_once_more_and_the_first_goes_on(
+    run: Written, sync: Sync, server: WandbServer
+) -> None:
+    """Each upload has its own order."""
+    evaluator = attached(run.path, "a", {1: {"x": 1.0}})
+    sync(running=True)
+    train(run, range(11, 14))
+    sync(running=True)
+    sync(running=True, project="other")
+    evaluator.add("epochs", 2, {"x": 2.0})
+    run.finish()
+    assert [sync(project=project)[0].status for project in ("p", "other")] == ["complete", "complete"]
+    runs = {stored.project: stored for stored in server.runs.values()}
+    first, other = runs["p"], runs["other"]
+    assert [("x" in row) for row in first.rows] == [False] * 10 + [True] + [False] * 3 + [True]
+    assert [("x" in row) for row in other.rows] == [False] * 13 + [True, True]
+    assert first.is_exact
+    assert other.is_exact
+
+
+def test_what_is_attached_and_damaged_does_not_hold_up_the_run(run: Written, sync: Sync, server: WandbServer) -> None:
+    """It is named, and left out until it can be read."""
+    good, bad = attached(run.path, "good", {1: {"x": 1.0}}), attached(run.path, "bad", {1: {"y": 1.0}})
+    good.finish()
+    kept = (bad.path / "epochs.journal").read_bytes()
+    (bad.path / "epochs.journal").write_bytes(kept[:20] + b"\xff" + kept[21:])
+    run.finish()
+    with pytest.warns(NeurocktWarning, match="attached/bad"):
+        (outcome,) = sync()
+    assert (outcome.status, outcome.rows) == ("complete", 11)
+    (bad.path / "epochs.journal").write_bytes(kept)
+    assert sync()[0].sent == 1
+    assert server.only_run.is_exact
+
+
+def test_deleted_after_it_was_uploaded_it_stays_in_wandb(run: Written, sync: Sync, server: WandbServer) -> None:
+    """What comes after it is sent; where that cannot be, the sentence says what to do."""
+    gone = attached(run.path, "gone", {1: {"x": 1.0}})
+    sync(running=True)
+    train(run, range(11, 14))
+    sync(running=True)
+    gone.finish()
+    shutil.rmtree(gone.path)
+    train(run, range(14, 16))
+    run.finish()
+    (outcome,) = sync()
+    assert (outcome.status, outcome.rows, outcome.sent) == ("complete", 16, 2), outcome.reason
+    assert server.only_run.is_exact
+    server.runs.clear()
+    (run.path / "wandb.json").unlink()
+    assert "--replace" in (sync()[0].reason or "")
+    (outcome,) = sync(replace=True)
+    assert (outcome.status, outcome.rows) == ("complete", 15)
+
+
+def start_sync(root: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "neurockt", "sync", str(root), "--running", "--watch", "0.05"]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def test_killed_and_at_once_syncs_send_each_row_once(run: Written, root: Path, sync: Sync, server: WandbServer) -> None:
+    """Three watch the run while it, and two evaluators, are written; each is killed now and then, and begins again."""
+    moments = random.Random(3)
+    evaluators = [attached(run.path, name, {1: {name: 1.0}}) for name in ("a", "b")]
+    syncs = [start_sync(root) for _ in range(3)]
+    written = {"loss": 10, "a": 1, "b": 1}
+    try:
+        for turn in range(1, 41):
+            train(run, range(10 * turn + 1, 10 * turn + 1 + turn % 4))
+            run.add("late", turn, {"loss": -float(turn)})
+            written["loss"] += turn % 4 + 1
+            for evaluator in evaluators:
+                if moments.random() < 0.5:
+                    name = evaluator.path.name
+                    written[name] += 1
+                    evaluator.add("epochs", turn, {name: float(written[name])})
+            seen = server.requested("file_stream")
+            wait_until(lambda seen=seen: server.requested("file_stream") > seen)
+            if turn % 4 == 0:
+                killed = moments.randrange(len(syncs))
+                syncs[killed].kill()
+                syncs[killed].wait()
+                syncs[killed] = start_sync(root)
+    finally:
+        for process in syncs:
+            process.kill()
+            process.wait()
+    run.finish()
+    (outcome,) = sync()
+    assert (outcome.status, outcome.rows) == ("complete", sum(written.values())), outcome.reason
+    assert server.only_run.is_exact, server.only_run.overwritten[:3]
+    for name in ("a", "b"):
+        found = [row[name] for row in server.only_run.rows if name in row]
+        assert found == [float(number) for number in range(1, written[name] + 1)]
+    assert sync(verify=True)[0].status == "complete"
