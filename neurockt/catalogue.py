@@ -1,4 +1,4 @@
-"""Many runs at a glance: reads their ``run.json`` and nothing else."""
+"""Many runs at a glance: reads their ``run.json``, and the open rows of those that have not ended."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pathlib import Path
 
 from neurockt.errors import NeurocktError, NeurocktWarning, RunNotFound
 from neurockt.run_info import RunInfo
-from neurockt.store import Liveness, Run, ask_scheduler, layout, open_run, read_with_attached
+from neurockt.store import Liveness, Run, ask_scheduler, layout, open_run, read_listed
 
 
 def list_runs(root: str | os.PathLike[str] | None = None, *, liveness: Liveness | None = None) -> list[RunInfo]:
-    """The runs in a directory, oldest first, from their ``run.json`` files alone.
+    """The runs in a directory, oldest first, from their ``run.json`` files and open rows.
 
     Args:
         root: a directory of runs, or one run; default ``$NEUROCKT_DIR``, else ``runs``. Runs in directories within it
@@ -32,7 +32,7 @@ def list_runs(root: str | os.PathLike[str] | None = None, *, liveness: Liveness 
     runs = []
     for path in run_paths(layout.default_root() if root is None else root):
         try:
-            runs.append(liveness.infer(read_with_attached(path)))
+            runs.append(liveness.infer(read_listed(path)))
         except RunNotFound:
             continue  # removed since the directory was listed
         except NeurocktError as error:
@@ -165,7 +165,7 @@ class RunWatcher:
         try:
             signature = _signature(path)
             if known is None or known[0] != signature:
-                known = signature, read_with_attached(path)
+                known = signature, read_listed(path)
                 self._read[path] = known
         except (RunNotFound, FileNotFoundError):
             # where the root itself is gone, so are all runs, perhaps only for a while

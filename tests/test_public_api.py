@@ -16,7 +16,20 @@ import neurockt.testing
 import neurockt.torch
 
 RECORDER = {
-    *("config", "epoch", "finish", "id", "is_writer", "metric", "name", "resume", "run_dir", "step", "track_scalar"),
+    *(
+        "config",
+        "epoch",
+        "finish",
+        "id",
+        "is_writer",
+        "log",
+        "metric",
+        "name",
+        "resume",
+        "run_dir",
+        "step",
+        "track_scalar",
+    ),
 }
 
 

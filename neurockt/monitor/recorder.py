@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 from weakref import WeakValueDictionary
 
 from neurockt.errors import UsageError
-from neurockt.monitor.capture.block import Block, Gate, ValidationBlock
+from neurockt.monitor.capture.block import LOGGED, Block, Gate, ValidationBlock
 from neurockt.monitor.capture.mean import Aggregator
+from neurockt.monitor.capture.wrap import leave_uncompiled
 from neurockt.monitor.config import Config
 from neurockt.monitor.lifetime.destination import Destination
 from neurockt.monitor.lifetime.faults import TablePrinter
@@ -88,9 +89,10 @@ class Recorder:
             quiet: print neither the table nor where the run is recorded.
             reduce: with ``torch.distributed``, how the values of a block are reduced over all ranks: by their exact
                 ``mean``, or the ``sum``, ``min`` or ``max`` of what each rank would record alone. Each block then waits
-                for all ranks. Default: rank 0's own values.
-            ranks: with ``first``, only rank 0 records. With ``all``, each rank records its own rows, in ``rank-000``
-                and so on in the run directory, and no rank waits for another.
+                for all ranks. Default: the own values of the rank that records.
+            ranks: with ``first``, only rank 0 records; with a number, only that rank; -1 is the last one, which has the
+                loss in pipeline parallelism. With ``all``, each rank records its own rows, in ``rank-000`` and so on in
+                the run directory, and no rank waits for another. The only process of a job always records.
             system_seconds: how often to sample processor, memory and GPUs into `system`; 0 or None for never.
                 Needs psutil and nvidia-ml-py (``neurockt[system]``), each optional.
             save_diff: store how tracked files differ from the git commit, too.
@@ -126,6 +128,8 @@ class Recorder:
             save_diff=save_diff,
             quiet=quiet,
         )
+        self._gate = gate
+        leave_uncompiled(Recorder.log)
         printer = None if quiet else TablePrinter(session.faults)
         self._steps = Block(session, gate, session.steps)
         self._epochs = ValidationBlock(session, gate, session.epochs, session.steps, printer)
@@ -133,7 +137,7 @@ class Recorder:
 
     @property
     def run_dir(self) -> Path:
-        """The run's directory, which the first row creates. With ``ranks="first"`` only rank 0 knows it."""
+        """The run's directory, which the first row creates. Only a rank that records knows it."""
         return self._session.run_dir
 
     @property
@@ -148,7 +152,7 @@ class Recorder:
 
     @property
     def is_writer(self) -> bool:
-        """Whether this process stores rows and prints: rank 0 does, or the only process, or with ``ranks="all"`` each.
+        """Whether this process stores rows and prints: rank 0, or the ranks that ``ranks`` names, or the only process.
 
         Final when the first block opens; before that, as far as is known.
         """
@@ -157,12 +161,12 @@ class Recorder:
     @property
     def step(self) -> int:
         """Training blocks that have ended, those of earlier attempts at the run included."""
-        return max(0, self._session.steps.last)
+        return self._session.step
 
     @property
     def epoch(self) -> int:
         """Validation blocks that have ended, those of earlier attempts included."""
-        return self._session.epochs.last
+        return self._session.epoch
 
     def __call__(self, train: bool | None = None, training: bool | None = None) -> Block:
         """The block to open: ``with recorder(train=True)`` for one training step, ``train=False`` for one validation.
@@ -173,6 +177,42 @@ class Recorder:
         if train is None or training is not None:
             train = _one_of(train, training)
         return self._steps if train else self._epochs
+
+    def log(self, values: Mapping[str, Any], step: int | None = None, *, train: bool = True) -> None:
+        """Record values without a block: in the row of a training step, or with ``train=False`` of a validation.
+
+        Several calls at one step are one row; of one name the last value counts. When a call has returned, its values
+        survive the death of the process. The row is final when a later step is logged, a block opens or the run ends.
+
+        Args:
+            values: numbers by name: int, float, bool, numpy, Decimal, a tensor of one element. A vector of up to 100
+                becomes ``name/0``, ``name/1`` and so on; nested mappings are joined with ``/``. None is no value; what
+                is not a number is left out, with one warning for each name. ``step`` and ``epoch`` become
+                ``trainer/step`` and ``trainer/epoch``.
+            step: any integer from 0. Default: with ``train=True`` the one after the last, with ``train=False`` the
+                last. A training step that has gone by is recorded in `late`; a validation of another step than that of
+                the call before is a row of its own.
+            train: False for a validation.
+
+        Inside a block, values without a step, or with that of the block, join its row, each averaged like all in it.
+        The first call of an attempt that continues a run supersedes what was recorded from its step on, unless
+        ``resume()`` was called.
+
+        Raises:
+            UsageError: the run has finished; in the first row also if ``values`` is not a mapping or the step not an
+                integer from 0, which later costs a warning.
+        """
+        block, session = self._gate.block, self._session
+        if block is LOGGED and train:
+            with session.log_lock:
+                if session.logged.train_next(values, step):
+                    return
+        elif isinstance(block, Block):
+            number = block.rows.next if block is self._steps else self.step
+            if (step is None or step == number) and (train or block is self._epochs):
+                block.log(values)
+                return
+        session.log(values, step, train=train)
 
     def track_scalar(
         self, name: str, aggregator: Aggregator | None = None

@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from neurockt.store.base.json_values import mapping_of, number, plain
     from neurockt.store.base.layout import AXES, KEY, RANK, RUN_FILE, TABLES, TableName, default_root, expanded
     from neurockt.store.base.origin import Origin, facts, read_origin, short_form
-    from neurockt.store.base.run_file import read_info, read_with_attached, to_json
+    from neurockt.store.base.run_file import read_info, to_json
     from neurockt.store.owner.liveness import Liveness, ask_scheduler
     from neurockt.store.owner.slurm import scheduler
     from neurockt.store.reading.follow import TableFollower
+    from neurockt.store.reading.listed import read_listed
     from neurockt.store.reading.random_access import ColumnValues, Groups, RowReader
     from neurockt.store.reading.run import NewRows, Run, open_run
     from neurockt.store.reading.table_reader import Damage
@@ -30,10 +31,11 @@ _NAMES = {
     "base.json_values": "mapping_of number plain",
     "base.layout": "AXES KEY RANK RUN_FILE TABLES TableName default_root expanded",
     "base.origin": "Origin facts read_origin short_form",
-    "base.run_file": "read_info read_with_attached to_json",
+    "base.run_file": "read_info to_json",
     "owner.liveness": "Liveness ask_scheduler",
     "owner.slurm": "scheduler",
     "reading.follow": "TableFollower",
+    "reading.listed": "read_listed",
     "reading.random_access": "ColumnValues Groups RowReader",
     "reading.run": "NewRows Run open_run",
     "reading.table_reader": "Damage",

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from monitor.launching import LAUNCHERS
 from monitor.scripts import Script
 
 from neurockt.monitor import Recorder
 
 MakeRecorder = Callable[..., Recorder]
+
+
+@pytest.fixture(autouse=True)
+def no_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests themselves run under no launcher."""
+    for name in list(os.environ):
+        if name.startswith(LAUNCHERS):
+            monkeypatch.delenv(name)
 
 
 @pytest.fixture

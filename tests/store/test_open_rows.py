@@ -13,7 +13,9 @@ from live_run.by_hand import flip, shrink
 from live_run.dying import die_before
 from live_run.jumping import LARGE, Jumping, column
 
-from neurockt import open_run
+from neurockt import list_runs, open_run
+from neurockt.catalogue import RunWatcher
+from neurockt.query.fields import field_value
 from neurockt.store import RowReader
 from neurockt.store.base import layout
 from neurockt.store.base.run_file import read_info
@@ -63,6 +65,24 @@ def test_an_open_row_is_the_last_row(run: Jumping) -> None:
         info = opened.current_info().steps
         assert (info.rows, info.last, info.columns["loss"].last) == (4, 30, loss)
         assert losses(reader) == [0.0, 10.0, 20.0, loss]
+
+
+def test_lists_show_the_open_row_as_the_last_one(run: Jumping) -> None:
+    """Of a live run, as of its latest heartbeat; and of one that is killed, until it is sealed and thereafter."""
+    run.beat()
+    run.open("steps", 30, 1, {"loss": -5.0, "lr": 0.5})
+    run.open("epochs", 1, 30, {"acc": 0.25})
+    watcher = RunWatcher(run.path.parent)
+    for _ in range(3):
+        list(watcher.look())
+        for (info,) in (list_runs(run.path.parent), watcher.runs):
+            assert (field_value(info, "steps"), field_value(info, "epochs")) == (30, 1)
+            assert (info.steps.rows, info.steps.columns["lr"].last, info.steps.columns["loss"].min) == (4, 0.5, -5.0)
+            assert field_value(info, "acc") == 0.25
+        if info.state == "killed":
+            seal_run(run.path)
+        run.die()
+    assert info.ended is not None
 
 
 def test_followers_wait_until_the_row_is_final(run: Jumping) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import time_ns
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 from neurockt.errors import UsageError
 from neurockt.monitor.capture.collectors import Cell, Collector, ValueCollector
 from neurockt.monitor.capture.mean import Aggregator
+from neurockt.monitor.capture.tensors import NotNumeric, is_tensor, partial
 from neurockt.monitor.capture.torchmetrics import is_torchmetric
+from neurockt.monitor.capture.values import leaves
 from neurockt.monitor.capture.wrap import leave_uncompiled, recorded
 from neurockt.monitor.names import check_metric_name
 from neurockt.store.journal.records import NO_ROW, NULL
@@ -43,6 +45,8 @@ class Closed: ...
 
 
 CLOSED: Final = Closed()
+LOGGED: Final = Closed()
+"""The recorder records, and ``log`` was called last: a block that opens makes open rows final."""
 
 
 class Block:
@@ -146,6 +150,22 @@ class Block:
         if isinstance(cell, float) and isinstance(collector, ValueCollector) and cell is not NULL:
             collector.values.append(cell)
         collector.keep(value)
+
+    def log(self, values: Mapping[str, Any]) -> None:
+        """Collect these values into the open row, each under its name."""
+        warn = self._session.warn_of_value
+        for name, value in leaves(values, self._slot_of, warn):
+            if not is_tensor(value) and isinstance(found := partial(value), NotNumeric):
+                warn(name, f"expected one number, got {found.description}")
+                continue
+            collector = self.collectors.get(name)
+            if collector is None and self.owners.get(name, name) == name:
+                collector = ValueCollector(name, None)
+                self.declare(name, collector)
+            if isinstance(collector, ValueCollector):
+                self.keep(self._slot_of[name], collector, value)
+            else:
+                warn(name, "a module records it")
 
     def __enter__(self) -> None:
         gate = self._gate

@@ -6,7 +6,7 @@ Does not import torch: a value can only be a tensor if the user has imported tor
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 from neurockt.errors import UsageError
@@ -127,7 +127,7 @@ def number(value: Any) -> float | Arrival:
     if part.elements != 1:
         raise UsageError(f"expected one number, got {describe(value)}; reduce it, with .mean() for example")
     if is_on_cuda(part.total):
-        return Arrival(part.total)
+        return arrivals([part.total])[0]
     return float(part.total)  # other devices have no asynchronous copy: torch waits for them
 
 
@@ -177,27 +177,58 @@ class _Landings:
 _landings: Final = _Landings()
 
 
-class Arrival:
-    """A number on its way from a CUDA device: copied into pinned memory after the work that computes it."""
+class _Copy:
+    """Numbers of one CUDA device, copied into pinned memory together, after the work that computes them."""
 
-    def __init__(self, tensor: Any) -> None:
-        cuda = sys.modules["torch"].cuda
-        self._slot = _landings.take()
-        self._value = 0.0
-        with cuda.device(tensor.device):
-            self._source = tensor.double().reshape(())  # kept until it has been copied
-            self._slot.copy_(self._source, non_blocking=True)
+    def __init__(self, numbers: Sequence[Any]) -> None:
+        """``numbers`` are 0-d tensors."""
+        torch = sys.modules["torch"]
+        cuda = torch.cuda
+        self._is_one = len(numbers) == 1
+        self._target = (
+            _landings.take() if self._is_one else torch.empty(len(numbers), dtype=torch.float64, pin_memory=True)
+        )
+        self._values: list[float] = []
+        with cuda.device(numbers[0].device):
+            wide = [number.double().reshape(()) for number in numbers]
+            self._source = wide[0] if self._is_one else torch.stack(wide)  # kept until it has been copied
+            self._target.copy_(self._source, non_blocking=True)
             self._event = cuda.Event()
             self._event.record()
 
-    def ready(self) -> bool:
-        """Whether the number has arrived; never waits."""
+    def is_done(self) -> bool:
         return not is_capturing() and bool(self._event.query())  # a query would break the capture
 
-    def wait(self) -> float:
-        if self._slot is not None:
+    def wait(self) -> list[float]:
+        if self._source is not None:
             self._event.synchronize()
-            self._value = float(self._slot.item())
-            _landings.give_back(self._slot)
-            self._slot = self._source = None
-        return self._value
+            self._values = self._target.reshape(-1).tolist()
+            if self._is_one:
+                _landings.give_back(self._target)
+            self._target = self._source = None
+        return self._values
+
+
+class Arrival:
+    """A number on its way from a CUDA device."""
+
+    def __init__(self, copy: _Copy, index: int) -> None:
+        self._copy = copy
+        self._index = index
+
+    def ready(self) -> bool:
+        """Whether the number has arrived; never waits."""
+        return self._copy.is_done()
+
+    def wait(self) -> float:
+        return self._copy.wait()[self._index]
+
+
+def arrivals(numbers: Sequence[Any]) -> list[Arrival]:
+    """The numbers of 0-d tensors on CUDA devices, on their way in one copy for each device."""
+    found: dict[int, Arrival] = {}
+    for device in {number.device for number in numbers}:
+        positions = [position for position, number in enumerate(numbers) if number.device == device]
+        copy = _Copy([numbers[position] for position in positions])
+        found.update((position, Arrival(copy, index)) for index, position in enumerate(positions))
+    return [found[position] for position in range(len(numbers))]

@@ -17,7 +17,8 @@ class Interruptions:
         """``wake`` has the recorder become busy soon, with its next row, so that ``run_deferred`` is called."""
         self._wake = wake
         self._depth = 0
-        self._deferred: deque[Callable[[], None]] = deque()
+        self.deferred: deque[Callable[[], None]] = deque()
+        """What waits until the recorder is not busy."""
 
     @property
     def is_busy(self) -> bool:
@@ -31,18 +32,18 @@ class Interruptions:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._depth -= 1
-        if self._deferred:
+        if self.deferred:
             self.run_deferred()
 
     def defer(self, action: Callable[[], None]) -> None:
         """Run this once the recorder is not busy; from any thread or signal handler. One that waits already is kept."""
-        if action not in self._deferred:
-            self._deferred.append(action)
+        if action not in self.deferred:
+            self.deferred.append(action)
         self._wake()
 
     def run_deferred(self) -> None:
-        while self._deferred and not self._depth:
-            self._deferred.popleft()()
+        while self.deferred and not self._depth:
+            self.deferred.popleft()()
 
     def reset(self) -> None:
         """An exception left the recorder in the middle of something: it is not busy any more."""

@@ -55,8 +55,9 @@ class RowQueue:
         self._open_table = open_table
         self._writer: TableWriter | None = None
         self._added = -1
-        self._left_out = 0  # numbers that no row has
+        self._counted = 0
         self._lost = 0  # rows that were, since the last one that waits
+        self._is_logged = False  # whether the last row had columns of its own
         self._tried = -1  # number of the row that was handed to the writer last
         self._waiting: deque[_Row] = deque()
 
@@ -74,35 +75,39 @@ class RowQueue:
     @property
     def recorded(self) -> int:
         """How many rows have ended."""
-        return self.last - self.before - self._left_out
+        taken = self._writer.taken if self._writer else 0
+        return taken + len(self._waiting) + self._lost + self._counted
 
     def count(self, number: int | None = None) -> None:
         """A row has ended that this process does not store."""
-        self._added = self._take_number(number)
-
-    def _take_number(self, number: int | None) -> int:
-        last = self.last
-        number = max(0, last) + 1 if number is None else number
-        self._left_out += number - last - 1
-        return number
+        self._added = self.next if number is None else number
+        self._counted += 1
 
     def set_columns(self, columns: tuple[str, ...]) -> None:
         self.fast_append = None
         self.columns = columns
 
-    def add(self, time_ns: int, cells: list[Cell], number: int | None = None, other: int | None = None) -> None:
-        """Store a row, once its numbers have arrived; it is lost where too many wait.
+    def add(self, time_ns: int, cells: list[Cell]) -> None:
+        """Store the next row, once its numbers have arrived; it is lost where too many wait."""
+        self._is_logged = False
+        self._add(self.columns, self.next, self.other, time_ns, cells)
 
-        Args:
-            number: above that of the last row; default the next one.
-            other: the other axis; default ``other``.
+    def add_logged(
+        self, columns: tuple[str, ...], number: int, other: int, time_ns: int, cells: list[Cell]
+    ) -> TableWriter | None:
+        """The same for a row that has columns, a number and another axis of its own. The number is above the last.
+
+        Returns the writer if it takes further rows of these columns directly.
         """
+        self._is_logged = True
+        self._add(columns, number, other, time_ns, cells)
+        return None if self._waiting or self._lost else self._writer
+
+    def _add(self, columns: tuple[str, ...], number: int, other: int, time_ns: int, cells: list[Cell]) -> None:
         if len(self._waiting) >= WAITING_ROWS:
             self.flush(wait=True)
-        number = self._take_number(number)
         if len(self._waiting) < WAITING_ROWS:
-            other = self.other if other is None else other
-            self._waiting.append(_Row(self.columns, number, other, time_ns, cells, self._lost))
+            self._waiting.append(_Row(columns, number, other, time_ns, cells, self._lost))
             self._lost = 0
         else:
             self._added = number
@@ -139,13 +144,15 @@ class RowQueue:
                 writer.append_at(row.number, row.other, row.time_ns, values)
             self._waiting.popleft()
         if self._writer is not None:
-            self._fit(self._writer, self.columns)
             if self._lost:
                 self._writer.skip(self._lost, self.last)
                 self._lost = 0
-            if self.has_fast_path:
-                self.fast_append = self._writer.append
+            if not self._is_logged:
+                self._fit(self._writer, self.columns)
+                if self.has_fast_path:
+                    self.fast_append = self._writer.append
 
     def _fit(self, writer: TableWriter, columns: tuple[str, ...]) -> None:
         if writer.columns != columns:
             writer.set_columns(columns)
+        writer.columns = columns  # the same object, which is compared faster

@@ -14,6 +14,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from enum import Enum, auto
 from pathlib import Path
@@ -21,20 +22,24 @@ from types import CodeType
 from typing import TYPE_CHECKING, Any, Final
 
 from neurockt.errors import RunInUse, UsageError
-from neurockt.monitor.capture.block import CLOSED, Block, Gate
+from neurockt.formatting import clean
+from neurockt.monitor.capture.block import CLOSED, LOGGED, Block, Gate
 from neurockt.monitor.config import Config
 from neurockt.monitor.lifetime.destination import Destination
 from neurockt.monitor.lifetime.faults import Faults, print_to_stderr
 from neurockt.monitor.lifetime.interruptions import Interruptions
+from neurockt.monitor.lifetime.open_rows import Log
 from neurockt.monitor.lifetime.row_queue import RowQueue
 from neurockt.monitor.ranks.place import Recording, Reduction, find_place
 from neurockt.store.base.json_values import plain
+from neurockt.store.journal.records import LARGEST_NUMBER
 
 if TYPE_CHECKING:
     from neurockt.monitor.lifetime.ending import Ending, Watch
     from neurockt.monitor.ranks.rows import OverRanks
     from neurockt.run_info import RunInfo
     from neurockt.store.base.layout import TableName
+    from neurockt.store.writing.open_row_file import OpenRowFile
     from neurockt.store.writing.run_writer import RunWriter
     from neurockt.store.writing.table_writer import TableWriter
 
@@ -72,6 +77,15 @@ class Session:
         self.interruptions = Interruptions(self._wake)
         self.steps = RowQueue("steps", self.interruptions, self._open_table, has_fast_path=True)
         self.epochs = RowQueue("epochs", self.interruptions, self._open_table, has_fast_path=False)
+        self.logged = Log(
+            self.steps,
+            self.epochs,
+            RowQueue("late", self.interruptions, self._open_table, has_fast_path=False),
+            self._open_row_file,
+            self.warn_of_value,
+        )
+        self.log_lock = threading.RLock()
+        self._may_supersede = True  # by the first call of ``log``
         self.over_ranks: OverRanks | None = None
         self.writer: RunWriter | None = None
         self.on_created: Callable[[RunWriter], None] = lambda writer: None
@@ -85,11 +99,12 @@ class Session:
         self._is_quiet = quiet
         self._earlier_config: Mapping[str, Any] = {}
         self._retry_at = 0.0
+        self._validated_at = -1
         self._opened_at: tuple[CodeType, int] | None = None  # the ``with`` statement that opened the block
         self._watch: Watch | None = None
         _sessions.add(self)
         weakref.finalize(gate, self._end_unreferenced).atexit = False
-        if recording == "first":
+        if recording != "all":
             self._continue(destination.find(writes=self.is_writer))
 
     @property
@@ -103,7 +118,7 @@ class Session:
         """Whether this process stores rows and prints; until the first block opens, as it looks now."""
         if self.over_ranks is not None:
             return self.over_ranks.writes
-        return self.recording == "all" or self.life is not Life.UNOPENED or find_place().rank == 0
+        return self.life is not Life.UNOPENED or find_place().records(self.recording)
 
     @property
     def open_block(self) -> Block | None:
@@ -119,6 +134,18 @@ class Session:
 
     def may_open(self, block: Block, gate: Gate) -> bool:
         """Whether a block can be opened, where that has to be asked. Raises UsageError, which says what to do."""
+        if not self._may_record():
+            return False
+        with self.log_lock:
+            self.logged.close()
+        statement = sys._getframe(2).f_code, sys._getframe(2).f_lasti
+        if isinstance(gate.block, Block):
+            self._open_inside(block, gate.block, is_same=statement == self._opened_at)
+        self._opened_at = statement
+        return True
+
+    def _may_record(self) -> bool:
+        """False where another process records the run. Raises UsageError where it has finished."""
         if self.life is Life.UNOPENED:
             self.destination.check()
             self.find_rank()
@@ -127,13 +154,7 @@ class Session:
             raise UsageError(
                 f"the run {self.destination.info.id} has finished; make a new Recorder() to record another"
             )
-        if self.life is Life.ELSEWHERE:
-            return False
-        statement = sys._getframe(2).f_code, sys._getframe(2).f_lasti
-        if isinstance(gate.block, Block):
-            self._open_inside(block, gate.block, is_same=statement == self._opened_at)
-        self._opened_at = statement
-        return True
+        return self.life is Life.RECORDING
 
     def _open_inside(self, block: Block, outer: Block, *, is_same: bool) -> None:
         """A block is open: the user has nested two, or the end of the first was interrupted.
@@ -150,6 +171,77 @@ class Session:
         else:
             block.outer = outer
             block.rows.fast_append = None
+
+    # Values that are logged
+
+    @property
+    def step(self) -> int:
+        """The last training step, that of an open row included; 0 before the first."""
+        return max(0, self.logged.steps.last)
+
+    @property
+    def epoch(self) -> int:
+        return self.logged.epochs.last
+
+    def log(self, values: Mapping[str, Any], step: Any, *, train: bool) -> None:
+        """Record values outside of a block, at a step or, if that is None, at the next or the last one."""
+        if self.life is not Life.RECORDING and not self._may_record():
+            return
+        with self.log_lock:
+            if step is not None and (type(step) is not int or step < 0):
+                step = self._checked_step(step)
+            if self._may_supersede:
+                self._supersede_from(step)
+            if not self.is_writer:
+                self._count(step, train)
+            elif train:
+                self.logged.train(values, step)
+            else:
+                self.logged.validate(values, step)
+            if (gate := self._gate()) is not None and not isinstance(gate.block, Block):
+                gate.block = LOGGED
+
+    def warn_of_value(self, name: str, problem: str) -> None:
+        self.faults.warn_once(f"log {name}", f"log: {clean(repr(name), 80)} is left out: {problem}")
+
+    def close_rows(self) -> None:
+        """Make the rows final that ``log`` may still add to."""
+        with self.log_lock:
+            self.logged.close()
+
+    def _checked_step(self, step: Any) -> int | None:
+        """A step as an integer; None, after a warning, for what is not one. Raises UsageError in the first row."""
+        with suppress(TypeError, ValueError, OverflowError, RuntimeError):
+            number = int(step)
+            if number == step and 0 <= number <= LARGEST_NUMBER and not isinstance(step, bool):
+                return number
+        problem = f"log: a step is an integer from 0, not {clean(repr(step), 60)}"
+        if not self.has_rows:
+            raise UsageError(problem)
+        self.faults.warn_once("step", f"{problem}; its values are recorded without it")
+        return None
+
+    def _supersede_from(self, step: int | None) -> None:
+        """Supersede what earlier attempts recorded from the first logged step on, unless ``resume`` was called."""
+        self._may_supersede = False
+        if step is not None and not self.has_rows and self.destination.takeover is not None:
+            self.destination.takeover.resume(step - 1)
+            self._count_on()
+
+    def _count(self, step: int | None, train: bool) -> None:
+        """Count a row that another rank stores."""
+        if train:
+            number = self.steps.next if step is None else step
+            if number > self.steps.last:
+                self.steps.count(number)
+        elif (at := self.step if step is None else step) != self._validated_at or not self.epochs.recorded:
+            self._validated_at = at
+            self.epochs.count()
+            self.steps.other = self.epochs.last + 1
+
+    def _open_row_file(self, table: TableName) -> OpenRowFile | None:
+        self._open_table(table)
+        return None if self.writer is None else self.writer.open_row(table)
 
     def report_nested(self, block: Block) -> None:
         if self.life is not Life.RECORDING:
@@ -170,7 +262,9 @@ class Session:
 
             if separate:
                 self._continue(self.destination.settle_rank(place))
-            self.over_ranks = OverRanks(place, separate=separate, reduction=self._reduction, warn=self.faults.warn)
+            self.over_ranks = OverRanks(
+                place, recording=self.recording, reduction=self._reduction, warn=self.faults.warn
+            )
             self.steps.has_fast_path = not self.over_ranks.reduces  # every row goes by the other ranks first
 
     def resume(self, step: int) -> None:
@@ -188,6 +282,7 @@ class Session:
             raise UsageError(f"a step is 0 or above, not {step}")
         if self.recording == "all" and self.life is Life.UNOPENED:
             self.find_rank()
+        self._may_supersede = False
         if self.destination.takeover is not None:
             self.destination.takeover.resume(step)
             self._count_on()
@@ -207,7 +302,7 @@ class Session:
         """The writer of a table; creates the run directory. None where it cannot be created now."""
         if self.writer is None and time.monotonic() >= self._retry_at:
             self._begin()
-        return None if self.writer is None else self.writer.tables[table]
+        return None if self.writer is None else self.writer.table(table, ())
 
     def _begin(self) -> None:
         """Create the run directory and begin to write; any error costs a warning, and is tried again."""
@@ -287,6 +382,7 @@ class Session:
         self._retry_at = min(self._retry_at, time.monotonic())
         try:
             with self.interruptions:
+                self.close_rows()
                 self.steps.flush(wait=True)
                 self.epochs.flush(wait=True)
                 self._close(Life.FINISHED)
@@ -321,6 +417,7 @@ class Session:
 
     def seal(self, ending: Ending, seconds: float) -> None:
         """Seal the run from another thread; the loop will not go on. Rows that wait have this long to arrive."""
+        self.logged.close()
         until = time.monotonic() + seconds
         while any(queue.has_waiting() for queue in (self.steps, self.epochs)) and time.monotonic() < until:
             time.sleep(0.005)
@@ -358,7 +455,7 @@ class Session:
             self.finish()
 
     def _wake(self) -> None:
-        self.steps.fast_append = None
+        self.steps.fast_append = self.logged.steps.writer = None
 
 
 _sessions: Final[weakref.WeakSet[Session]] = weakref.WeakSet()

@@ -11,6 +11,7 @@ import sys
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
+from operator import index
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
@@ -21,8 +22,8 @@ Reduction = Literal["mean", "sum", "min", "max"]
 """How the values of a block are reduced over the ranks."""
 REDUCTIONS: Final = get_args(Reduction)
 
-Recording = Literal["first", "all"]
-"""Which ranks store rows."""
+Recording = Literal["first", "all"] | int
+"""Which ranks store rows: rank 0, each, or the one of this number; -1 is the last rank."""
 
 _LAUNCHERS: Final = (
     ("RANK", ("WORLD_SIZE",)),  # torchrun, Accelerate, DeepSpeed, Lightning
@@ -41,17 +42,28 @@ class Place:
     rank: int = 0
     size: int = 1
 
+    def records(self, recording: Recording) -> bool:
+        """Whether this rank stores rows; the only process of a job always does."""
+        if recording == "all" or self.size == 1:
+            return True
+        return self.rank == (0 if recording == "first" else recording % self.size)
+
+    def check(self, recording: Recording) -> None:
+        """Raises UsageError where no rank has the number ``recording``."""
+        if isinstance(recording, int) and self.size > 1 and not -self.size <= recording < self.size:
+            raise UsageError(f"ranks={recording}, but the ranks of this job are 0 to {self.size - 1}")
+
 
 def check_ranks(reduction: Reduction | None, recording: Recording) -> tuple[Reduction | None, Recording]:
     """The arguments ``reduce`` and ``ranks`` of a recorder. Raises UsageError if they are unknown or contradict."""
     if reduction not in (None, *REDUCTIONS):
         raise UsageError(f"reduce={reduction!r:.60} is not one of {', '.join(REDUCTIONS)}")
-    if recording not in get_args(Recording):
-        raise UsageError(f"ranks={recording!r:.60} is not 'first' or 'all'")
+    if recording not in ("first", "all"):
+        if isinstance(recording, bool) or not hasattr(recording, "__index__"):
+            raise UsageError(f"ranks={recording!r:.60} is not 'first', 'all' or the number of a rank")
+        recording = index(recording)  # type: ignore[arg-type]  # of NumPy, too
     if reduction is not None and recording == "all":
-        raise UsageError(
-            'ranks="all" keeps the values of each rank; leave out reduce=, or record only on the first rank'
-        )
+        raise UsageError('ranks="all" keeps the values of each rank; leave out reduce=, or record on one rank')
     return reduction, recording
 
 

@@ -11,7 +11,7 @@ from neurockt.monitor.capture.collectors import Cell, Collector, ValueCollector
 from neurockt.monitor.capture.tensors import Partial
 from neurockt.monitor.capture.torchmetrics import MetricCollector, collecting
 from neurockt.monitor.ranks.exchange import NOTHING, MetricCalls, Outcome, Together
-from neurockt.monitor.ranks.place import Place, Reduction, initialised
+from neurockt.monitor.ranks.place import Place, Recording, Reduction, initialised
 from neurockt.store.journal.records import NULL, is_null
 
 if TYPE_CHECKING:
@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 
 class OverRanks:
     def __init__(
-        self, place: Place, *, separate: bool, reduction: Reduction | None, warn: Callable[[str], None]
+        self, place: Place, *, recording: Recording, reduction: Reduction | None, warn: Callable[[str], None]
     ) -> None:
+        place.check(recording)
         self.place = place
-        self.separate = separate
-        self.writes = separate or place.rank == 0
+        self.separate = recording == "all"
+        self.writes = place.records(recording)
         self.reduces = reduction is not None
         self._mean = reduction == "mean"
         self._together = Together(place, reduction, warn if self.writes else lambda message: None)

@@ -25,6 +25,8 @@ from neurockt.store.journal.records import (
 )
 
 _REVISION: Final = struct.Struct("<Q")
+pack_revision: Final = _REVISION.pack
+"""A slot is a row, as a journal holds it, its revision, and the CRC-32 of both."""
 TAIL_SIZE: Final = _REVISION.size + CRC_SIZE
 """Bytes of a slot after its row."""
 READS: Final = 3
@@ -33,12 +35,6 @@ READS: Final = 3
 
 def header(columns: Sequence[str]) -> bytes:
     return MAGIC + columns_record(columns, 0)
-
-
-def slot(row: bytes, revision: int) -> bytes:
-    """A row, as a journal holds it, with its revision: of two sound slots, that of the higher one counts."""
-    content = row + _REVISION.pack(revision)
-    return content + pack_crc(crc32(content))
 
 
 def read_open_row(path: Path) -> Rows | None:

@@ -60,13 +60,35 @@ class RowAppender:
         """How many rows there have been, but for those in ``dropped``."""
         return self.last - self._left_out
 
+    @property
+    def taken(self) -> int:
+        """How many rows it was given, and how many were skipped."""
+        return self._count + self.dropped
+
     def append_at(self, number: int, other: int, time_ns: int, values: Sequence[float]) -> None:
-        """As ``append``, for a row of this number, which is above the last one."""
-        with self._lock:
-            self._settle()
-            gap = number - 1 - self.last
-            self.last, self._left_out = number - 1, self._left_out + gap
-            self.append(other, time_ns, values)
+        """As ``append``, for a row of this number. Does nothing where there is one of that number or a higher one."""
+        payload = self._pack(number, other, time_ns, *values)
+        self.append_packed(number, payload + pack_crc(crc32(payload)))
+
+    def append_packed(self, number: int, frame: bytes) -> None:
+        """As ``append_at``, for a row that is packed with the present columns."""
+        if self._writing is not None or number != self.last + 1:
+            with self._lock:
+                self._settle()
+                gap = number - 1 - self.last
+                if gap < 0:
+                    return
+                self.last, self._left_out = number - 1, self._left_out + gap
+        self._writing = fd = self._fd  # as in ``append``
+        try:
+            if write(fd, frame) == self._row_bytes:
+                self.last = number
+                self._writing = None
+                return
+        except OSError as error:
+            self._refused(frame, error)
+        else:
+            self._refused(frame, journal_file.disk_full())
 
     def append(self, other: int, time_ns: int, values: Sequence[float]) -> None:
         """Store one row; when this returns, it survives the death of the process.

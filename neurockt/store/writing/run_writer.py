@@ -26,7 +26,8 @@ from neurockt.store.owner.attempts import begin_attempt, is_same
 from neurockt.store.owner.process import deaf_threads, leave_signals_to_others
 from neurockt.store.recovery.takeover import Takeover
 from neurockt.store.writing import timing as timings
-from neurockt.store.writing.appending import Fault
+from neurockt.store.writing.appending import REFUSED, Fault
+from neurockt.store.writing.open_row_file import OpenRowFile
 from neurockt.store.writing.sampling import Measures, Sampling
 from neurockt.store.writing.table_writer import TableWriter
 from neurockt.store.writing.timing import Timing
@@ -70,6 +71,8 @@ class RunWriter:
         self.cause: Callable[[], str | None] = lambda: None
         """Gives the cause to write down in case the process dies now."""
         self.tables: dict[TableName, TableWriter] = {}
+        self._open_rows: dict[TableName, OpenRowFile] = {}
+        self._tables_lock = threading.RLock()
         self.unfinished: tuple[str, Exception] | None = None
         self._before: dict[TableName, tuple[int, TableSummary]] = {}
         self._changed = False
@@ -115,6 +118,21 @@ class RunWriter:
     def dropped(self) -> int:
         return sum(writer.dropped for writer in list(self.tables.values()))
 
+    def table(self, table: TableName, columns: Sequence[str]) -> TableWriter:
+        """The writer of a table, which is created with these columns where there is none."""
+        with self._tables_lock:
+            if table not in self.tables:
+                self.tables = {**self.tables, table: self._create_table(table, columns)}
+            return self.tables[table]
+
+    def open_row(self, table: TableName) -> OpenRowFile:
+        """The file of a table's open row."""
+        with self._tables_lock:
+            if table not in self._open_rows:
+                file = OpenRowFile(self.path, table, partial(self._report, REFUSED))
+                self._open_rows = {**self._open_rows, table: file}
+            return self._open_rows[table]
+
     def touch(self) -> None:
         self._changed = True
 
@@ -157,6 +175,10 @@ class RunWriter:
             except Exception as error:
                 what = "its rows are in the journal; 'neurockt seal' turns them into Parquet"
                 self.unfinished = self.unfinished or (f"{self.path}: could not seal {table}; {what}", error)
+        if self.unfinished is None:
+            for file in self._open_rows.values():
+                with suppress(OSError):  # its row is in the table now
+                    file.remove()
         ended = now()
         *earlier, attempt = self.info.attempts
         self.info = replace(
@@ -192,12 +214,17 @@ class RunWriter:
         """Do what is due. A step that fails does not keep the others from being done."""
         for table, writer in self.tables.items():
             self._guarded(f"could not write the waiting rows of {table}", writer.retry)
+        for file in self._open_rows.values():
+            with suppress(OSError):  # reported when it began
+                file.retry()
         monotonic = time.monotonic()
         self._guarded("could not store samples of the machine", self._store_samples)
         if monotonic - self._synced_at >= self._timing.sync:
             self._synced_at = monotonic
             for table, writer in self.tables.items():
                 self._guarded(f"could not fsync the journal of {table}", writer.sync)
+            for table, file in self._open_rows.items():
+                self._guarded(f"could not fsync the open row of {table}", file.sync)
         if self._seals:
             for table, writer in self.tables.items():
                 self._guarded(f"could not seal {table}; will try again", writer.seal_if_due)
@@ -210,7 +237,7 @@ class RunWriter:
 
     def _store_samples(self) -> None:
         if self._sampling is not None:
-            self._sampling.store(self.tables, self._create_table)
+            self._sampling.store(self.table)
 
     def _create_table(self, table: TableName, columns: Sequence[str]) -> TableWriter:
         last, summary = self._before.get(table, (-1, TableSummary()))
@@ -257,6 +284,8 @@ class RunWriter:
         self._lost = True
         for writer in self.tables.values():
             writer.abandon()
+        for file in self._open_rows.values():
+            file.abandon()
         by = f"process {other.pid} on {other.host} has taken the run over, as attempt {other.number}"
         self._report("this process records nothing more", RunInUse(by))
         return False

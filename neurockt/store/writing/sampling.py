@@ -46,15 +46,11 @@ class Sampling:
         self._stop.set()
         self._thread.join(seconds)
 
-    def store(
-        self, tables: dict[TableName, TableWriter], create: Callable[[TableName, Sequence[str]], TableWriter]
-    ) -> None:
+    def store(self, table_of: Callable[[TableName, Sequence[str]], TableWriter]) -> None:
         """Store the samples since the last call; the first one creates the table."""
         while not self._taken.empty():
             time_ns, step, epoch, measures = self._taken.get()
-            if "system" not in tables:
-                tables["system"] = create("system", ("epoch", *measures))
-            table = tables["system"]
+            table = table_of("system", ("epoch", *measures))
             if new := [name for name in measures if name not in table.columns]:
                 table.set_columns((*table.columns, *new))
             table.append(step, time_ns, [epoch, *(measures.get(name, NULL) for name in table.columns[1:])])

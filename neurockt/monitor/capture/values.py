@@ -1,0 +1,98 @@
+"""What ``log`` is given, as the cells of a row: nested names joined, vectors spread, numbers as floats."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterator, Mapping
+from typing import Any, Final
+
+from neurockt.errors import InvalidName, UsageError
+from neurockt.monitor.capture.collectors import Cell
+from neurockt.monitor.capture.tensors import Partial, arrivals, describe, is_on_cuda, is_tensor, number, partial
+from neurockt.monitor.names import check_metric_name
+from neurockt.store.base.layout import AXES, KEY
+
+SEPARATOR: Final = "/"
+VECTOR_LIMIT: Final = 100
+"""Most elements of a vector that are recorded, each as a column of its own."""
+DEPTH_LIMIT: Final = 16
+"""How deep mappings may be nested."""
+RESERVED: Final = frozenset({*AXES, *KEY.values()})
+"""Columns of the tables themselves: a value of that name gets ``trainer/`` before it."""
+
+Warn = Callable[[str, str], None]
+"""Called with a name, and why its value is left out."""
+
+
+def cells(values: Mapping[Any, Any], known: Container[str], warn: Warn) -> dict[str, Cell]:
+    """The numbers in ``values`` by the name of their column; what is not a number is left out with a warning.
+
+    Names that are not ``known`` are checked. Numbers on a CUDA device are not waited for: those of each device are
+    copied together.
+    """
+    found: dict[str, Cell] = {}
+    on_device: dict[str, Any] = {}
+    for name, value in leaves(values, known, warn):
+        found.pop(name, None)
+        on_device.pop(name, None)
+        try:
+            part = partial(value) if is_on_cuda(value) else None
+            if isinstance(part, Partial) and part.elements == 1 and is_on_cuda(part.total):
+                on_device[name] = part.total
+            else:
+                found[name] = number(value)
+        except UsageError as error:
+            warn(name, str(error))
+    if on_device:
+        found.update(zip(on_device, arrivals(list(on_device.values())), strict=True))
+    return found
+
+
+def leaves(values: Mapping[Any, Any], known: Container[str], warn: Warn) -> Iterator[tuple[str, Any]]:
+    """What may be a number, by the name of its column: nested names joined, vectors spread, None left out."""
+    for name, value in _spread(values, "", warn):
+        try:
+            if name not in known:
+                check_metric_name(name)
+        except InvalidName as error:
+            warn(name, str(error))
+        else:
+            yield name, value
+
+
+def _spread(values: Mapping[Any, Any], prefix: str, warn: Warn, depth: int = 0) -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if name in RESERVED:
+            name = f"trainer{SEPARATOR}{name}"
+        if isinstance(value, Mapping):
+            if depth < DEPTH_LIMIT:
+                yield from _spread(value, f"{name}{SEPARATOR}", warn, depth + 1)
+            else:
+                warn(name, f"expected one number, got mappings more than {DEPTH_LIMIT} deep")
+        elif value is not None:
+            size = _vector_size(value)
+            if size is None:
+                yield name, value
+            elif size <= VECTOR_LIMIT:
+                for index, element in enumerate(_elements(value)):
+                    if element is not None:
+                        yield f"{name}{SEPARATOR}{index}", element
+            else:
+                warn(name, f"expected a number, or a vector of up to {VECTOR_LIMIT} of them, got {describe(value)}")
+
+
+def _vector_size(value: Any) -> int | None:
+    """The number of elements of a vector; None for any other value. An array of one element is that number."""
+    if isinstance(value, (list, tuple)):
+        return len(value)
+    shape = () if is_tensor(value) and value.is_nested else getattr(value, "shape", ())
+    if not isinstance(shape, tuple) or len(shape) != 1 or not hasattr(value, "dtype"):
+        return None
+    return int(shape[0]) if shape[0] != 1 else None
+
+
+def _elements(value: Any) -> Iterator[Any]:
+    if is_tensor(value):
+        value = value.detach()
+        value = value.unbind() if is_on_cuda(value) else value.tolist()
+    return iter(value)
