@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from neurockt.errors import UsageError
 from neurockt.monitor.lifetime.session import Life
 from neurockt.monitor.recorder import Recorder
+from neurockt.store.base.layout import RUN_FILE
+
+ALL: Final = sys.maxsize
+"""The step after which a run continues that keeps all its rows."""
 
 
 class Runs:
@@ -28,22 +33,47 @@ class Runs:
         self.options = {"quiet": True, **options} if recorder is None else recorder._options
         """The arguments that the recorders are made with."""
         self._present = recorder
+        self._is_given = recorder is not None
+        self._was_there: bool | None = True if self._is_given else None
+        """Whether the run was there when its first recorder was made; None before that."""
+        self._closed: str | None = None
+        """The id of the run, once ``close`` has ended it; its next row continues it."""
+        self._has_trained = False
         self._number = 1
 
     @property
     def recorder(self) -> Recorder:
         if self._present is None:
-            self._present = self._kind(**self.options)
+            self._present = self._make()
         return self._present
+
+    def _make(self) -> Recorder:
+        if self._closed is not None:
+            recorder = self._kind(**{**self.options, "run_id": self._closed, "resume": True})
+            recorder.resume(ALL)
+        else:
+            recorder = self._kind(**self.options)
+            if self._was_there is None:
+                self._was_there = _is_there(recorder)
+        return recorder
+
+    @property
+    def project(self) -> str | None:
+        return self.recorder._session.destination.info.project
 
     @property
     def has_rows(self) -> bool:
-        """Whether something has been recorded in the present run since it began or was continued."""
-        return self._present is not None and self._present._session.has_rows
+        """Whether something has been recorded in the present run since it began or was continued, and it goes on."""
+        return self._present is not None and self._present._session.life is Life.RECORDING
 
     @property
     def has_finished(self) -> bool:
         return self._present is not None and self._present._session.life is Life.FINISHED
+
+    def close_rows(self) -> None:
+        """Make the open row of each table final."""
+        if self._present is not None:
+            self._present._session.close_rows()
 
     def describe(self, *, override: bool = False, **fields: str | None) -> None:
         """Give the present run a name, project or group, where the user gave none; with ``override`` in any case."""
@@ -60,6 +90,7 @@ class Runs:
         """
         self.recorder.__exit__(None if failed is None else type(failed), failed, None)
         self._number += 1
+        self._closed = None
         names = {key: f"{given}-{self._number}" for key in ("run_id", "id") if (given := self.options.get(key))}
         self._present = self._kind(**{**self.options, **names})
 
@@ -69,3 +100,74 @@ class Runs:
         self.recorder.finish()
         self._present = self._kind(**{**self.options, "run_id": run_id, "resume": True})
         self._present.resume(step)
+
+    def begins_new(self, step: int) -> bool:
+        """Whether a training that begins after this step is a new run: one from the start that follows another."""
+        if self._join():
+            self._has_trained = self.recorder.step > 0
+        had_trained, self._has_trained = self._has_trained, True
+        return had_trained and step == 0 and bool(self.has_rows or self.recorder.step or self.recorder.epoch)
+
+    def continue_after(self, step: int) -> None:
+        """Let the rows of a training follow this step of the present run: rows past it are superseded."""
+        self._reopen()
+        if not self.has_rows:
+            self.recorder.resume(step)
+        elif step < self.recorder.step:
+            self.go_back(step)
+
+    def keep_all(self) -> None:
+        """Let what is recorded next, such as an evaluation, be added to the present run."""
+        self._join()
+        self._reopen()
+        if not self.has_rows:
+            self.recorder.resume(ALL)
+
+    def close(self, failed: BaseException | None = None) -> None:
+        """End the present run unless its recorder was given; another row continues it."""
+        if self._is_given:
+            self.close_rows()
+        elif self._present is not None:
+            self._closed = self._present.id
+            self._present.__exit__(None if failed is None else type(failed), failed, None)
+            self._present = None
+
+    def _reopen(self) -> None:
+        """Continue a run that the user has finished."""
+        if self.has_finished:
+            self._closed, self._present = self.recorder.id, None
+
+    def warn_once(self, message: str) -> None:
+        self.recorder._session.faults.warn_once(message, message)
+
+    def _join(self) -> bool:
+        """Continue the run if another process of this script has recorded it meanwhile; whether one has.
+
+        That is so where a framework gives each training and each evaluation processes of its own.
+        """
+        recorder = self.recorder
+        if self._was_there or self.has_rows or not recorder.is_writer or not _is_there(recorder):
+            return False
+        self._was_there = True
+        self._present = self._kind(**{**self.options, "run_id": recorder.id, "resume": True})
+        return True
+
+    def __getstate__(self) -> dict[str, Any]:
+        """In another process, a recorder of the same run if that has no rows yet, else one of a new run."""
+        elsewhere = {key: value for key, value in self.options.items() if key not in ("run_id", "id", "resume")}
+        if not self.has_rows and self.options.get("ranks") != "all":
+            recorder = self.recorder
+            elsewhere |= {"run_id": recorder.id, "resume": True, "config": dict(recorder.config)}
+        return {**self.__dict__, "_elsewhere": elsewhere}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        elsewhere = state.pop("_elsewhere")
+        self.__dict__.update(state)
+        if self._present is not None and self._present._session.life is Life.ELSEWHERE:
+            self._present, self.options, self._is_given = None, elsewhere, False
+            if "run_id" not in elsewhere:
+                self._was_there = None
+
+
+def _is_there(recorder: Recorder) -> bool:
+    return (recorder.run_dir / RUN_FILE).exists()
