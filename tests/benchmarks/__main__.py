@@ -22,7 +22,7 @@ FAMILIES = (
     *("listing", "columns", "viewer", "leet", "wandb_live", "wandb_sync"),
 )
 """The modules here with ``MEASURES``, in the order of the table."""
-PEERS = ("accelerator", "peers", "leet_long")
+PEERS = ("accelerator", "peers", "lightning", "leet_long")
 ON_REQUEST = (*PEERS, "soak")
 """The same, measured only when they are asked for."""
 
