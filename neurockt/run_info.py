@@ -187,6 +187,12 @@ class RunInfo:
         return tuple(attempt for attempt in left if attempt.number > self.attempts[0].number)
 
     @property
+    def extent(self) -> str:
+        """Its rows in words, with the last step where that is another number: ``100 steps up to 9,900, 2 epochs``."""
+        reached = f" up to {self.steps.number:,}" if self.steps.number != self.steps.rows else ""
+        return f"{self.steps.rows:,} steps{reached}, {self.epochs.rows:,} epochs"
+
+    @property
     def label(self) -> str:
         return self.name or self.id
 

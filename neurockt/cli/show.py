@@ -121,7 +121,7 @@ def _description(info: RunInfo, ranks: str | None) -> Iterator[str]:
         "duration": format_duration(info.seconds),
         "host": f"{attempt.host}, process {attempt.pid}" if attempt else None,
         "ranks": ranks,
-        "rows": f"{info.steps.rows:,} steps, {info.epochs.rows:,} epochs"
+        "rows": info.extent
         + (f", {info.late.rows:,} late" if info.late.rows else "")
         + (f", {info.system.rows:,} samples of the machine" if info.system.rows else ""),
         "attached": ", ".join(f"{name} ({each.standing})" for name, each in info.attached.items()),

@@ -180,7 +180,7 @@ class Run:
 
         A requeued job resumes from its checkpoint, and the rows past that are superseded. Then the next call has
         ``rewound`` set, and ``kept`` to the last valid rows, and goes on after these. While the file system refuses to
-        read, it returns no rows, with a warning.
+        read, it returns no rows, with a warning. A row that ``log`` may still add to comes once it is final.
         """
         if self._followers is None:
             self._followers = self.follower("steps"), self.follower("epochs")

@@ -97,7 +97,7 @@ def _facts(info: RunInfo) -> Iterator[Content]:
         "started": _started(info),
         "ended": _moment(info.ended) if info.ended else "",
         "host": info.attempt.host if info.attempt else "",
-        "rows": f"{info.steps.rows:,} steps, {info.epochs.rows:,} epochs",
+        "rows": info.extent,
         "lost": f"{info.dropped:,} rows that could not be stored" if info.dropped else "",
     }
     yield from _pairs([(name, value) for name, value in facts.items() if value])

@@ -68,8 +68,7 @@ def state_text(info: RunInfo) -> Content:
 
 def description(info: RunInfo) -> Iterator[Content]:
     yield styled(info.label, "bold")
-    rows = f"{info.steps.rows:,} steps · {info.epochs.rows:,} epochs"
-    yield Content.assemble(state_text(info), " ", styled(f"{format_duration(info.seconds)} · {rows}", MUTED))
+    yield Content.assemble(state_text(info), " ", styled(f"{format_duration(info.seconds)} · {info.extent}", MUTED))
     facts = {
         "id": info.id if info.name else "",
         "project": info.project,
