@@ -165,3 +165,15 @@ def test_a_live_run_grows(training: Training, entries: int) -> None:
     training.recorder.finish()
     assert not series.poll()
     assert series.line(ACC, "epoch").series.x.tolist() == [1, 2, 3]
+
+
+def test_a_run_that_goes_on_keeps_the_entries_that_were_allowed(training: Training) -> None:
+    """Not twice as many before they are joined, so that memory is level soon; every value is in one of them."""
+    series = read(training.go(300), entries=2048)
+    most = 0
+    for _ in range(20):
+        training.go(250)
+        series.poll()
+        most = max(most, sum(len(series.line(metric, "step").series) for metric in (LOSS, SPARSE)))
+    assert 1024 < most <= 2048
+    assert series.line(LOSS, "step").series.count.sum() == np.isfinite(training.losses).sum() == 5299

@@ -172,7 +172,7 @@ class RunSeries:
         for metric in metrics:
             if metric not in table.pyramids:
                 stretch = stretch_for(max(table.rows, 1), max(1, room))
-                table.pyramids[metric] = Pyramid(stretch, table.rows, limit=2 * max(room, LEAST_ENTRIES))
+                table.pyramids[metric] = Pyramid(stretch, table.rows, limit=max(room, LEAST_ENTRIES))
             table.read_until.setdefault(metric, -1)
         _, batches = self.run.batches(name, [*layout.axes(KEY[name]), *metrics], after=after, final=True)
         reported = time.monotonic()
