@@ -39,6 +39,10 @@ class Runs:
         self._closed: str | None = None
         """The id of the run, once ``close`` has ended it; its next row continues it."""
         self._has_trained = False
+        self._is_ours = False
+        """Whether the adapter has recorded the first row of this attempt."""
+        self.evaluated = 0
+        """The highest step of an evaluation in this run."""
         self._number = 1
 
     @property
@@ -90,7 +94,7 @@ class Runs:
         """
         self.recorder.__exit__(None if failed is None else type(failed), failed, None)
         self._number += 1
-        self._closed = None
+        self._closed, self._is_ours, self.evaluated = None, True, 0
         names = {key: f"{given}-{self._number}" for key in ("run_id", "id") if (given := self.options.get(key))}
         self._present = self._kind(**{**self.options, **names})
 
@@ -109,11 +113,15 @@ class Runs:
         return had_trained and step == 0 and bool(self.has_rows or self.recorder.step or self.recorder.epoch)
 
     def continue_after(self, step: int) -> None:
-        """Let the rows of a training follow this step of the present run: rows past it are superseded."""
+        """Let the rows of a training follow this step of the present run: rows past it are superseded.
+
+        Rows that the user has recorded without the adapter stay.
+        """
         self._reopen()
         if not self.has_rows:
             self.recorder.resume(step)
-        elif step < self.recorder.step:
+            self._is_ours = True
+        elif self._is_ours and step < max(self.recorder.step, self.evaluated):
             self.go_back(step)
 
     def keep_all(self) -> None:
@@ -122,6 +130,7 @@ class Runs:
         self._reopen()
         if not self.has_rows:
             self.recorder.resume(ALL)
+            self._is_ours = True
 
     def close(self, failed: BaseException | None = None) -> None:
         """End the present run unless its recorder was given; another row continues it."""
