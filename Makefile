@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+FRAMEWORKS := $(VENV)/.frameworks
 
 JOBS := 2
 PYTEST = $(BIN)/pytest --numprocesses $(JOBS) --dist worksteal
@@ -19,7 +20,7 @@ demo: $(READY)
 check: lint
 	$(PYTEST) -m 'not slow'
 
-test: lint
+test: lint $(FRAMEWORKS)
 	$(PYTEST)
 
 lint: $(READY)
@@ -57,6 +58,10 @@ $(READY): pyproject.toml tests/requirements.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -r tests/requirements.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[all]'
 	touch $@
+
+$(FRAMEWORKS): $(READY) tests/requirements-frameworks.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -r tests/requirements-frameworks.txt && touch $@ || \
+		echo 'The frameworks cannot be installed: the tests of neurockt/integrations are skipped.' >&2
 
 clean:
 	rm -rf $(VENV) .lowest
