@@ -27,6 +27,7 @@ from neurockt.store.reading.run import Run
 from neurockt.store.recovery.sealing import seal_run
 from neurockt.store.recovery.takeover import Takeover
 from neurockt.store.tables.superseded import rewind
+from neurockt.store.writing.table_writer import TableWriter
 
 GAPS = st.one_of(st.just(1), st.integers(1, 100), st.integers(1, LARGE // 100))
 
@@ -169,6 +170,18 @@ def test_a_follower_of_jumping_rows_reads_no_parts(run: Jumping, monkeypatch: py
     run.write([LARGE + 10])
     assert numbers(follower.new_rows()) == [LARGE + 10]
     assert follower.damaged == []
+
+
+def test_a_follower_looks_once_for_rows_before_those_of_the_journal(tmp_path: Path) -> None:
+    """A table that begins with row 1 has none, and that does not change."""
+    writer = TableWriter(tmp_path, "steps", ["loss"], last=0)
+    follower = TableFollower(tmp_path, "steps")
+    assert numbers(follower.new_rows()) == []
+    layout.part_path(tmp_path, "steps", 0).write_bytes(b"nothing to read")
+    writer.append_at(LARGE, 1, 0, [1.0])
+    assert numbers(follower.new_rows()) == [LARGE]
+    assert follower.damaged == []
+    writer.release()
 
 
 def test_row_0_is_a_row_of_its_own(run: Jumping) -> None:

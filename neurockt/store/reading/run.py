@@ -46,8 +46,8 @@ class NewRows(_Tables):
     rewound: bool = False
     """Whether returned rows are superseded, because the run was resumed from a checkpoint before them."""
     kept: tuple[int | None, int | None] = (None, None)
-    """If so, the last valid step and epoch, each None where its table was not cut. Forget the rows after them; the new
-    rows follow."""
+    """If so, the last valid step and epoch, -1 for no row, each None where its table was not cut. Forget the rows after
+    them; the new rows follow."""
 
 
 class Run:
