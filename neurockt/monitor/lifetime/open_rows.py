@@ -116,7 +116,7 @@ class Log:
 
     def __init__(self, steps: RowQueue, epochs: RowQueue, late: RowQueue, open_file: OpenFile, warn: Warn) -> None:
         self.steps, self.epochs = LoggedTable(steps, open_file), LoggedTable(epochs, open_file)
-        self._late = LoggedTable(late, open_file, axes=("epoch",))
+        self.late = LoggedTable(late, open_file, axes=("epoch",))
         self._warn = warn
 
     def close(self) -> None:
@@ -164,8 +164,8 @@ class Log:
             if (cells := table.filled(values, [], self._warn)) is not None:
                 self._close_before(step)
                 table.put(step, self.epochs.last + 1, now, cells)
-        elif (cells := self._late.filled(values, [float(self.epochs.last + 1)], self._warn)) is not None:
-            self._late.add(self._late.queue.next, step, now, cells)
+        elif (cells := self.late.filled(values, [float(self.epochs.last + 1)], self._warn)) is not None:
+            self.late.add(self.late.queue.next, step, now, cells)
 
     def validate(self, values: Mapping[str, Any], step: int | None) -> None:
         """Record values of a validation: in the open row if it is of this step, else in a new one."""

@@ -296,6 +296,7 @@ class Session:
         takeover = self.destination.takeover
         if takeover is not None:
             self.steps.before, self.epochs.before = takeover.kept["steps"], max(0, takeover.kept["epochs"])
+            self.logged.late.queue.before = max(0, takeover.kept.get("late", 0))
             self.steps.other = self.epochs.last + 1
 
     def _open_table(self, table: TableName) -> TableWriter | None:
