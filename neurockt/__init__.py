@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from neurockt.catalogue import list_runs
+    from neurockt.monitor.attached import attach
     from neurockt.store import Run, open_run
 
-__all__ = ["Run", "__version__", "list_runs", "open_run"]
+__all__ = ["Run", "__version__", "attach", "list_runs", "open_run"]
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Run": "neurockt.store",
+    "attach": "neurockt.monitor.attached",
     "list_runs": "neurockt.catalogue",
     "open_run": "neurockt.store",
 }

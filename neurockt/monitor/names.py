@@ -44,12 +44,12 @@ def check_metric_name(name: object) -> str:
     return name
 
 
-def check_run_id(run_id: str) -> str:
-    """Returns ``run_id`` if a directory can have this name, else raises UsageError."""
+def check_run_id(run_id: str, what: str = "run_id") -> str:
+    """Returns ``run_id`` if a directory can have this name, else raises UsageError, which calls it ``what``."""
     if not isinstance(run_id, str) or not _RUN_ID.fullmatch(run_id):
         raise UsageError(
-            f"run_id {run_id!r:.140} cannot name a directory: use up to 128 letters, digits, '.', '_' and '-', "
-            "starting with a letter or digit; 'name' may be any text"
+            f"{what} {run_id!r:.140} cannot name a directory: use up to 128 letters, digits, '.', '_' and '-', "
+            f"starting with a letter or digit{'; name= may be any text' if what == 'run_id' else ''}"
         )
     return run_id
 
