@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -19,11 +20,13 @@ PATIENCE = 60.0
 
 
 async def until(holds: Callable[[], object]) -> None:
-    """Return once it holds."""
+    """Return once it holds. The viewer has half of the time at least: drawing a screen for a look takes long."""
 
     async def look() -> None:
+        begun = time.monotonic()
         while not holds():
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(max(0.01, time.monotonic() - begun))
+            begun = time.monotonic()
 
     await asyncio.wait_for(look(), PATIENCE)
 
