@@ -120,6 +120,16 @@ def join(parts: list[Series]) -> Series:
     return Series(**joined)
 
 
+def merge(series: Series, other: Series) -> Series:
+    """Two series as one, each entry in its place on x; at one place the entries of ``other`` come after those there."""
+    joined = join([series, other])
+    order = np.argsort(joined.x, kind="stable")
+    fields = {name: values[order] for name, values in vars(joined).items() if _is_field(name, values)}
+    if "gaps" in fields:  # no value is missing where one of the other series has come in between
+        fields["gaps"] &= np.append(False, order[:-1] < len(series))
+    return Series(**fields)
+
+
 @dataclass(frozen=True)
 class Line:
     """One line of a chart. Two lines are equal if all of it is, and their series are one and the same."""

@@ -17,8 +17,9 @@ import numpy as np
 
 from neurockt import open_run
 from neurockt.store import KEY, TABLES, arrays, layout
+from neurockt_viewer.charts.late import LateValues
 from neurockt_viewer.charts.pyramid import ENTRIES, Entries, Pyramid, Values, stretch_for, to_series
-from neurockt_viewer.charts.series import Axis, Floats, Integers, Line, Series, join
+from neurockt_viewer.charts.series import Axis, Floats, Integers, Line, Series, join, merge
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -99,11 +100,15 @@ class RunSeries:
         self.label = info.label
         self._attempts = info.begins
         self._finished = info.state == "finished"
-        self._tables: dict[TableName, _Table] = {table: _Table() for table in TABLES}
+        self._only_late: frozenset[str] = frozenset()
+        """Metrics of the steps that have no column there, but late values."""
+        self._tables: dict[TableName, _Table] = {table: _Table() for table in TABLES if table != "late"}
         known: dict[TableName, TableSummary] = {"steps": info.steps, "epochs": info.epochs, "system": info.system}
         for table, summary in known.items():
             self._know(table, summary.columns)
             self._tables[table].rows, self._tables[table].last = summary.rows, summary.number
+        self._late = LateValues(self.run, info.late.columns)
+        self._know_late()
         self._ends: tuple[Floats, Floats] = np.zeros(1), np.zeros(1)
 
     @property
@@ -123,6 +128,15 @@ class RunSeries:
         if new:
             self._names = {**self._names, **new}  # not changed in place: another thread reads it
 
+        if table == "steps":
+            self._only_late = self._only_late.difference(names)
+
+    def _know_late(self) -> None:
+        """Late values are of metrics of the steps."""
+        only_late = {name for name in self._late.names if not self.has(Metric("steps", name))} | self._only_late
+        self._know("steps", self._late.names)
+        self._only_late = frozenset(only_late)
+
     # Reading; in one thread
 
     def outline(self) -> None:
@@ -135,6 +149,9 @@ class RunSeries:
                 table.last = int(outline.axes[KEY[name]][1].max(initial=table.last))
                 self._know(name, outline.metrics)
                 table.outline = outline if table.rows > OUTLINE_ROWS else None
+        if not self._finished:
+            self._late.outline()
+            self._know_late()
 
     def read(self, wanted: Sequence[Metric], go_on: Callable[[], bool] = lambda: True) -> bool:
         """Read what is not known yet of some metrics; False where that is nothing.
@@ -152,6 +169,9 @@ class RunSeries:
         found = False
         for table in ("epochs", "steps", "system"):
             names = [metric.name for metric in wanted if metric.table == table]
+            if table == "steps":
+                found |= self._late.read(names)
+                names = [name for name in names if name not in self._only_late]
             names = [name for name in names if name not in self._tables[table].complete]
             while names:
                 # metrics whose read was stopped at the same row are read on together
@@ -289,6 +309,9 @@ class RunSeries:
                     self._add_ends(rows)
                 found = True
             found |= self._take_open_rows(name, table)
+        if self._late.poll():
+            self._know_late()
+            found = True
         return found
 
     def _take_open_rows(self, name: TableName, table: _Table) -> bool:
@@ -313,9 +336,10 @@ class RunSeries:
         """What is known of a metric by now."""
         table = self._tables[metric.table]
         pyramid, detail = table.pyramids.get(metric.name), table.details.get(metric.name)
-        complete = metric.name in table.complete
+        late = self._late.of(metric.name) if metric.table == "steps" else None
+        complete = metric.name in table.complete or (metric.table == "steps" and metric.name in self._only_late)
         ends = len(self._ends[0]) if axis == "epoch" else 0
-        state = (axis, pyramid and pyramid.values, detail, complete, ends, table.open_content)
+        state = (axis, pyramid and pyramid.values, detail, complete, ends, table.open_content, late and len(late[0]))
         made = self._made.get(metric)
         if made is None or made[0] != state:
             made = state, self._series(metric, axis)
@@ -363,9 +387,12 @@ class RunSeries:
             single = Pyramid(1)
             single.append(values_of(axes_of(rows, metric.table), rows[metric.name]))
             add(single.entries)
-        if not parts:
-            return Series.of([], [])
-        return join(parts)
+        series = join(parts) if parts else Series.of([], [])
+        if metric.table == "steps" and (late := self._late.of(metric.name)) is not None:
+            step, time, value = late
+            places = self._place("late", {"step": step, "time": time}, axis)
+            series = merge(series, Series.of(places, value))
+        return series
 
     def _coarse(self, metric: Metric, axis: Axis, outline: Outline) -> list[Series]:
         """The row groups that have not been read, by their extremes."""
