@@ -17,6 +17,7 @@ from neurockt.errors import NeurocktError
 from neurockt.query.fields import flat_config
 from neurockt.run_info import RunInfo
 from neurockt.store import TABLES, layout
+from neurockt_viewer.charts.attached import AttachedSeries
 from neurockt_viewer.charts.pyramid import ENTRIES
 from neurockt_viewer.charts.series import Axis, Floats, Line, Series
 from neurockt_viewer.charts.source import Metric, RunSeries
@@ -41,7 +42,7 @@ class RunLines:
         self.groups = [[at] for at in range(len(paths))]
         """The runs that differ only in the seed, by their indices."""
         self._slots = slots or range(len(paths))
-        self._series: dict[Path, list[RunSeries]] = {}
+        self._series: dict[Path, list[RunSeries | AttachedSeries]] = {}
         self._ranked: set[Path] = set()
         self._bands: dict[tuple[str, Metric], tuple[list[Series], Line]] = {}
 
@@ -56,7 +57,7 @@ class RunLines:
         return [damage for series in self._all for damage in series.damaged]
 
     @property
-    def _all(self) -> list[RunSeries]:
+    def _all(self) -> list[RunSeries | AttachedSeries]:
         return [series for path in self.paths for series in self._series.get(path, ())]
 
     def open(self) -> bool:
@@ -65,6 +66,8 @@ class RunLines:
         for path in self.paths:
             if path in self._ranked or path not in self._series:
                 found |= self._try(path, partial(self._open, path))
+            for attached in layout.attached_paths(path).values():
+                found |= self._try(attached, partial(self._open_attached, path, attached))
         if found:
             self.groups = same_but_seed([self._info(path) for path in self.paths])
         return found
@@ -79,6 +82,15 @@ class RunLines:
         self._series[path] = [*known, *(RunSeries(each, entries) for each in new)]
         return bool(new)
 
+    def _open_attached(self, path: Path, attached: Path) -> bool:
+        known = self._series.get(path, [])
+        beside = next((series for series in known if isinstance(series, RunSeries)), None)
+        if beside is None or any(series.run.path == attached for series in known):
+            return False
+        series = AttachedSeries(open_run(path), beside, attached, ENTRIES // len(self.paths))
+        self._series[path] = [*known, series]
+        return True
+
     def _info(self, path: Path) -> RunInfo | None:
         series = self._series.get(path)
         return series[0].info if series else None
@@ -91,7 +103,7 @@ class RunLines:
             self.errors[path] = str(error)
             return False
 
-    def _each(self, act: Callable[[RunSeries], bool]) -> bool:
+    def _each(self, act: Callable[[RunSeries | AttachedSeries], bool]) -> bool:
         found = False
         for path in self.paths:
             for series in self._series.get(path, ()):
@@ -99,7 +111,7 @@ class RunLines:
         return found
 
     def outline(self) -> None:
-        def outline(series: RunSeries) -> bool:
+        def outline(series: RunSeries | AttachedSeries) -> bool:
             series.outline()
             return False
 
@@ -114,7 +126,7 @@ class RunLines:
             stopped = not go_on()
             return not stopped
 
-        def read(series: RunSeries) -> bool:
+        def read(series: RunSeries | AttachedSeries) -> bool:
             if stopped:
                 return False
             found = series.read(wanted, ask)
@@ -130,10 +142,10 @@ class RunLines:
 
     def poll(self) -> bool:
         """Read what live runs have recorded since; False where that is nothing."""
-        return self._each(RunSeries.poll)
+        return self._each(lambda series: series.poll())
 
     def live(self) -> bool:
-        return self._each(RunSeries.is_live)
+        return self._each(lambda series: series.is_live())
 
     def lines(self, together: Sequence[Metric], axis: Axis, *, banded: bool = False) -> list[Line]:
         """The lines of a chart: of one run a colour for each metric, of several one for each run.

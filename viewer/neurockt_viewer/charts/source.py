@@ -78,13 +78,14 @@ class _Table:
 
 
 class RunSeries:
-    def __init__(self, path: Path, entries: int = ENTRIES) -> None:
-        """Nothing is read yet; ``entries`` are kept of each table at most.
+    def __init__(self, path: Path, entries: int = ENTRIES, *, beside: RunSeries | None = None) -> None:
+        """Nothing is read yet; ``entries`` are kept of each table at most. ``beside`` is the run it is attached to.
 
         Raises:
             NeurocktError: it is not a run, or cannot be read.
         """
         self._entries = entries
+        self._beside = beside
         self.run: Run = open_run(path)
         self._made: dict[Metric, tuple[object, Series]] = {}
         self._begin()
@@ -338,7 +339,7 @@ class RunSeries:
         pyramid, detail = table.pyramids.get(metric.name), table.details.get(metric.name)
         late = self._late.of(metric.name) if metric.table == "steps" else None
         complete = metric.name in table.complete or (metric.table == "steps" and metric.name in self._only_late)
-        ends = len(self._ends[0]) if axis == "epoch" else 0
+        ends = len((self._beside or self)._ends[0]) if axis == "epoch" else 0
         state = (axis, pyramid and pyramid.values, detail, complete, ends, table.open_content, late and len(late[0]))
         made = self._made.get(metric)
         if made is None or made[0] != state:
@@ -419,10 +420,12 @@ class RunSeries:
     def _place(self, table: TableName, entries: Entries, axis: Axis) -> Floats:
         if axis == "step":
             return np.asarray(entries["step"], np.float64)
+        if axis == "epoch" and self._beside is not None:
+            return self._beside._epochs(entries["step"])
         if axis == "epoch":
             return np.asarray(entries["number"], np.float64) if table == "epochs" else self._epochs(entries["step"])
         seconds: Floats = entries["time"] / 1e6
-        return seconds if axis == "wall" else seconds - self.begin
+        return seconds if axis == "wall" else seconds - (self._beside or self).begin
 
     def _epochs(self, steps: Integers) -> Floats:
         """Steps between the ends of epochs: half of the third epoch's steps in lies 2.5."""
