@@ -18,7 +18,7 @@ from tests.benchmarks.harness import Effort, Figure, Measure, progress
 from tests.benchmarks.table import machine, table_lines
 
 FAMILIES = (
-    *("blocked", "total", "stall", "growth", "torchmetric", "disk", "kills", "reading", "jumping", "imports"),
+    *("blocked", "log", "total", "stall", "growth", "torchmetric", "disk", "kills", "reading", "jumping", "imports"),
     *("listing", "columns", "viewer", "leet", "wandb_live", "wandb_sync"),
 )
 """The modules here with ``MEASURES``, in the order of the table."""
