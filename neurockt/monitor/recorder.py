@@ -209,7 +209,8 @@ class Recorder:
                     return
         elif isinstance(block, Block):
             number = block.rows.next if block is self._steps else self.step
-            if (step is None or step == number) and (train or block is self._epochs):
+            is_its_row = (step is None or step == number) and (train or block is self._epochs)
+            if is_its_row and isinstance(values, Mapping):
                 block.log(values)
                 return
         session.log(values, step, train=train)

@@ -11,7 +11,8 @@ from interrupting import interrupt_at
 from neurockt import open_run
 from neurockt.monitor import Recorder, RecorderHelper, torch_mean
 from neurockt.monitor.capture import block, collectors
-from neurockt.monitor.lifetime import interruptions, row_queue
+from neurockt.monitor.lifetime import interruptions, open_rows, row_queue
+from neurockt.store.writing import appending, open_row_file
 
 pytestmark = pytest.mark.slow
 
@@ -137,3 +138,35 @@ def test_a_reset_that_is_interrupted_is_done_when_the_next_block_begins(recorder
     with recorder(train=False):
         metric.update(1.0)
     assert open_run(recorder.run_dir).epochs()["mean"].to_pylist() == [1.0]
+
+
+LOG_FILES = {module.__file__ for module in (open_rows, row_queue, interruptions, appending, open_row_file)}
+
+
+@pytest.mark.parametrize("merged", [False, True])
+def test_a_call_of_log_that_is_interrupted_anywhere_harms_no_other(tmp_path: Path, merged: bool) -> None:
+    """The values of calls that returned are all there, at their step; an interrupted one is whole or gone."""
+    recorder = Recorder(tmp_path, quiet=True, system_seconds=None)
+    number, more, step = 1, True, 0
+    interrupted: set[int] = set()
+    while more:
+        recorder.log({"first": float(step), "loss": float(step)}, step=step)
+        later = {"second": float(step), "third": float(step)} if merged else {"first": -1.0, "loss": -1.0}
+        at = step if merged else step + 1
+        more = interrupt_at(number, LOG_FILES, lambda at=at, later=later: recorder.log(later, step=at))  # type: ignore[misc]
+        if more:
+            interrupted.add(at)
+        step, number = step + 2, number + 3
+    recorder.log({"first": 1.0, "loss": 1.0}, step=step)
+    recorder.finish()
+    assert number > 100
+    rows = {row["step"]: row for row in open_run(recorder.run_dir).steps().to_pylist()}
+    assert [rows[each]["first"] for each in range(0, step, 2)] == [float(each) for each in range(0, step, 2)]
+    for row in rows.values():
+        assert row["first"] == row["loss"]
+        if merged:
+            assert row["second"] == row["third"]
+            assert row["step"] in interrupted or row["step"] == step or row["second"] == row["step"]
+    assert sorted(rows) == list(rows)
+    if not merged:
+        assert set(rows) - interrupted == {*range(0, step + 1, 2), step - 1}

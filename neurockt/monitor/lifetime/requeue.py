@@ -29,7 +29,7 @@ def run_to_continue(
     """
     if run_id is not None:
         path = root / run_id
-        if not os.path.lexists(path):
+        if not os.path.lexists(path) or (path.is_dir() and layout.is_of_others(path)):
             return None
         if resume is False:
             raise UsageError(f"{path} exists; resume=True continues it, another run_id records a new run")

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 from neurockt.errors import RunInUse, UsageError
 from neurockt.formatting import clean
 from neurockt.monitor.capture.block import CLOSED, LOGGED, Block, Gate
+from neurockt.monitor.capture.tensors import describe
 from neurockt.monitor.config import Config
 from neurockt.monitor.lifetime.destination import Destination
 from neurockt.monitor.lifetime.faults import Faults, print_to_stderr
@@ -32,7 +33,7 @@ from neurockt.monitor.lifetime.open_rows import Log
 from neurockt.monitor.lifetime.row_queue import RowQueue
 from neurockt.monitor.ranks.place import Recording, Reduction, find_place
 from neurockt.store.base.json_values import plain
-from neurockt.store.journal.records import LARGEST_NUMBER
+from neurockt.store.journal.records import LARGEST_STEP
 
 if TYPE_CHECKING:
     from neurockt.monitor.lifetime.ending import Ending, Watch
@@ -128,7 +129,7 @@ class Session:
     @property
     def has_rows(self) -> bool:
         """Whether a row of this recorder has ended: mistakes of the user's no longer raise."""
-        return bool(self.steps.recorded or self.epochs.recorded)
+        return bool(self.steps.recorded or self.epochs.recorded or self.logged.has_open)
 
     # Blocks
 
@@ -187,8 +188,14 @@ class Session:
         """Record values outside of a block, at a step or, if that is None, at the next or the last one."""
         if self.life is not Life.RECORDING and not self._may_record():
             return
+        if not isinstance(values, Mapping):
+            problem = f"log takes a mapping of names to numbers, not {describe(values)}"
+            if not self.has_rows:
+                raise UsageError(problem)
+            self.faults.warn_once("mapping", problem)
+            return
         with self.log_lock:
-            if step is not None and (type(step) is not int or step < 0):
+            if step is not None and not (type(step) is int and 0 <= step <= LARGEST_STEP):
                 step = self._checked_step(step)
             if self._may_supersede:
                 self._supersede_from(step)
@@ -213,7 +220,7 @@ class Session:
         """A step as an integer; None, after a warning, for what is not one. Raises UsageError in the first row."""
         with suppress(TypeError, ValueError, OverflowError, RuntimeError):
             number = int(step)
-            if number == step and 0 <= number <= LARGEST_NUMBER and not isinstance(step, bool):
+            if number == step and 0 <= number <= LARGEST_STEP and not isinstance(step, bool):
                 return number
         problem = f"log: a step is an integer from 0, not {clean(repr(step), 60)}"
         if not self.has_rows:

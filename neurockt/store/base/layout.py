@@ -72,6 +72,18 @@ def axes(key: str) -> tuple[str, ...]:
     return AXES if key in AXES else (key, *AXES)
 
 
+_OWN: Final = re.compile(
+    rf"{RUN_FILE}|{LEDGER_FILE}|superseded|origin|attached|rank-\d+|claim-\d+|({'|'.join(TABLES)})(\..*)?|\..*\.tmp",
+    re.DOTALL,
+)
+
+
+def is_of_others(path: Path) -> bool:
+    """Whether a directory has content, and nothing that a run may have: a framework's checkpoints, for example."""
+    names = os.listdir(path)
+    return bool(names) and not any(_OWN.fullmatch(name) for name in names)
+
+
 def rank_path(run_dir: Path, rank: int) -> Path:
     return run_dir / f"rank-{rank:03d}"
 

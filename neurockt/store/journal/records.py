@@ -29,6 +29,8 @@ COLUMNS_TAG: Final = 0xFFFF_FFFF_FFFF_FFFF
 
 LARGEST_NUMBER: Final = 2**63 - 1
 """The largest number of a row: Parquet keeps it as int64."""
+LARGEST_STEP: Final = 2**62
+"""The largest that is taken from a user: more steps may be counted after it."""
 FIRST_ROWS: Final = 256
 """How many rows are looked for at first after a columns record."""
 

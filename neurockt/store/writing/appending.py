@@ -40,7 +40,7 @@ class RowAppender:
     def __init__(self, columns: Sequence[str], last: int, on_fault: Fault) -> None:
         self.last = last
         """Number of the last row: the step in `steps`, the epoch in `epochs`, the sample in `system`; -1 before any."""
-        self._left_out = last  # numbers up to the last one that no row of this process has
+        self._jump = -1, last, last  # the newest jump: the number after it, and ``_left_out`` before and after it
         self.dropped = 0
         """Rows that are lost: the disk refused them for too long or lost them, or they were skipped."""
         self._fd = -1  # the active journal; -1 where rows wait
@@ -54,6 +54,16 @@ class RowAppender:
         self._loop_is_held = False  # by a signal handler, in the middle of something, when it was last waited for
         self._closing = False
         self._take_columns(columns)
+
+    @property
+    def _left_out(self) -> int:
+        """Numbers up to the last one that no row of this process has."""
+        number, before, after = self._jump
+        return after if self.last >= number - 1 else before
+
+    @_left_out.setter
+    def _left_out(self, numbers: int) -> None:
+        self._jump = -1, numbers, numbers
 
     @property
     def _count(self) -> int:
@@ -78,7 +88,9 @@ class RowAppender:
                 gap = number - 1 - self.last
                 if gap < 0:
                     return
-                self.last, self._left_out = number - 1, self._left_out + gap
+                before = self._left_out
+                self._jump = number, before, before + gap  # an exception may strike here: it counts with ``last``
+                self.last = number - 1
         self._writing = fd = self._fd  # as in ``append``
         try:
             if write(fd, frame) == self._row_bytes:

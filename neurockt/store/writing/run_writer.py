@@ -7,11 +7,12 @@ thread, which holds the interpreter lock for a fraction of a millisecond at a ti
 from __future__ import annotations
 
 import errno
+import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any, Final
 
 from neurockt.errors import NeurocktError, RunInUse
 from neurockt.run_info import Failure, RunInfo, State, TableSummary
+from neurockt.store.base import layout
 from neurockt.store.base.layout import TableName
 from neurockt.store.base.origin import Origin, store_origin
 from neurockt.store.base.run_file import now, read_info, write_info
@@ -94,8 +96,8 @@ class RunWriter:
             if takeover is None:
                 attempt = begin_attempt(recorder=recorder)
                 self.info = replace(info, state="running", attempts=(attempt,), updated=attempt.started, heartbeat=1)
-                info.path.mkdir(parents=True)
-                self._guarded("could not write run.json; will try again", self._write_info)
+                with _new_directory(info.path):
+                    self._guarded("could not write run.json; will try again", self._write_info)
             else:
                 self.info = takeover.begin(replace(info, config=dict(self._config)), recorder)
             self._dropped_before = self.info.dropped
@@ -312,6 +314,25 @@ class RunWriter:
                 raise
             with suppress(Exception):
                 print(f"neurockt: {raised}", file=sys.stderr)
+
+
+@contextmanager
+def _new_directory(path: Path) -> Iterator[None]:
+    """Create the directory of a run, which is described by the end; raises FileExistsError where there is one.
+
+    In a directory that a framework has made, for its checkpoints, the process that creates a claim begins the run.
+    """
+    try:
+        path.mkdir(parents=True)
+    except FileExistsError:
+        if not layout.is_of_others(path):
+            raise
+        claim = layout.claim_path(path, 1)
+        os.close(os.open(claim, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644))
+        yield
+        claim.unlink()
+    else:
+        yield
 
 
 def _load_pyarrow() -> bool:
