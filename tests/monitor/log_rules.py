@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import NamedTuple
 
 Values = Mapping[str, float]
@@ -50,11 +51,11 @@ class Rows:
         self.open = set()
         first = operations[0] if operations else None
         if isinstance(first, Logged) and first.step is not None:
-            self.steps = {number: row for number, row in self.steps.items() if number < first.step}
-            valid = [number for number, (step, _) in self.epochs.items() if step < first.step]
-            self.epochs = {number: row for number, row in self.epochs.items() if number <= max(valid, default=0)}
-            kept = [index for index, (step, _, _) in enumerate(self.late) if step < first.step]
-            self.late = self.late[: max(kept, default=-1) + 1]
+            step = first.step
+            self.steps = {number: row for number, row in self.steps.items() if number < step}
+            # a table is cut at its end only: the first row of a superseded step goes with all after it
+            self.epochs = dict(takewhile(lambda row: row[1][0] < step, self.epochs.items()))
+            self.late = list(takewhile(lambda row: row[0] < step, self.late))
 
     def add(self, operation: Operation) -> None:
         if isinstance(operation, Block):
