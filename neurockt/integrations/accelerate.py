@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from accelerate import tracking
 
-from neurockt.errors import NeurocktWarning
+from neurockt.errors import NeurocktWarning, UsageError
 from neurockt.integrations.runs import Runs
 
 if TYPE_CHECKING:
@@ -36,13 +36,16 @@ class NeurocktTracker(tracking.GeneralTracker):
         Instead of a recorder, an Accelerator gives the project that is passed to its ``init_trackers``, and as options
         what that has in ``init_kwargs={"neurockt": {...}}``.
 
-        Raises UsageError if both are given, TypeError for an option that Recorder does not have.
+        Raises UsageError if both are given, or a rank that an Accelerator does not log on; TypeError for an option
+        that Recorder does not have.
         """
         super().__init__()
         if isinstance(recorder, str):
             options = {"project": recorder, **options}
             recorder = None
         self._runs = Runs(recorder, options)
+        if (rank := self._runs.options.get("ranks")) not in (None, "first", "all", 0):
+            raise UsageError(f"ranks={rank!r} would record nothing: an Accelerator logs on its main process, rank 0")
 
     @property
     def recorder(self) -> Recorder:

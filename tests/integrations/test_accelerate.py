@@ -128,6 +128,8 @@ def test_mistakes_raise_where_they_are_made_or_name_what_is_ignored(tmp_path: Pa
         accelerator(rot=tmp_path)
     with pytest.raises(UsageError, match="give name"):
         NeurocktTracker(Recorder(tmp_path), name="a")
+    with pytest.raises(UsageError, match="logs on its main process"):
+        NeurocktTracker(ranks=1)
     made = accelerator(root=tmp_path / "runs")
     with pytest.warns(NeurocktWarning, match="does nothing about commit"):
         made.log({"loss": 1.0}, step=1, log_kwargs={"neurockt": {"commit": False}})

@@ -183,24 +183,25 @@ def test_each_trial_of_a_search_is_a_run(tmp_path: Path) -> None:
     assert all(steps(run.path) == [3, 6, 8] and len(rows(run.path, "epochs")) == 1 for run in runs)
 
 
-def test_of_two_ranks_the_first_records_or_with_ranks_all_each(tmp_path: Path) -> None:
+def test_of_two_ranks_the_first_records_or_those_that_ranks_names(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(
         "import sys\n"
         "from pathlib import Path\n"
         "from integrations.toy_trainer import trainer\n"
         "from neurockt.integrations.transformers import NeurocktCallback\n"
-        "for ranks in 'first', 'all':\n"
-        "    callback = NeurocktCallback(root=Path(sys.argv[1]) / ranks, ranks=ranks)\n"
+        "for ranks in 'first', 'all', 1:\n"
+        "    callback = NeurocktCallback(root=Path(sys.argv[1]) / str(ranks), ranks=ranks)\n"
         "    made = trainer(Path(sys.argv[1]), callback, eval_strategy='epoch', ddp_backend='gloo')\n"
         "    made.train()\n"
         "    assert made.state.global_step == 4\n"
+        "    assert callback.recorder.is_writer == (ranks in ('all', 1 if made.args.process_index else 'first'))\n"
         "    callback.recorder.finish()\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run([*launcher, tmp_path / "script.py", tmp_path], env=environment, timeout=300)
     assert done.returncode == 0
-    (first,), (each,) = list_runs(tmp_path / "first"), list_runs(tmp_path / "all")
-    assert steps(first.path) == [3, 4]
-    assert len(rows(first.path, "epochs")) == 1
+    (first,), (each,), (second,) = (list_runs(tmp_path / ranks) for ranks in ("first", "all", "1"))
+    assert steps(first.path) == steps(second.path) == [3, 4]
+    assert len(rows(first.path, "epochs")) == len(rows(second.path, "epochs")) == 1
     assert sorted(steps(each.path)) == [3, 3, 4, 4]
