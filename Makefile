@@ -9,7 +9,7 @@ FRAMEWORKS := $(VENV)/.frameworks
 JOBS := 2
 PYTEST = $(BIN)/pytest --numprocesses $(JOBS) --dist worksteal
 
-.PHONY: demo check test lint lowest bench samples pictures clean
+.PHONY: demo check test lint lowest bench samples pictures api clean
 
 demo: $(READY)
 	$(BIN)/neurockt demo
@@ -51,6 +51,10 @@ samples: $(READY)
 # The pictures of the viewer in the README.
 pictures: $(READY)
 	$(BIN)/python viewer/screenshot.py
+
+# API.md, from the docstrings.
+api: $(READY)
+	$(BIN)/python tests/api_page.py > API.md
 
 # torch comes first and pinned, so that a machine without a GPU gets the CPU build.
 $(READY): pyproject.toml tests/requirements.txt

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import shlex
@@ -10,11 +11,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from api_page import page
 from wandb_server import KEY, WandbServer
 
+import neurockt.testing
 from neurockt import list_runs, open_run
+from neurockt.monitor import Recorder
+from neurockt.monitor.wandb import WandbRecorder
 from neurockt.store.journal.records import JournalDecoder
 
 ROOT = Path(__file__).parent.parent
@@ -23,6 +29,7 @@ FORMAT = (ROOT / "neurockt" / "store" / "FORMAT.md").read_text(encoding="utf-8")
 
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
 PYTHON = [body for language, body in BLOCKS if language == "python"]
+SQL = [body for language, body in BLOCKS if language == "sql"]
 SESSIONS = [
     (command, output)
     for language, body in BLOCKS
@@ -47,29 +54,111 @@ def test_the_readme_has_something_to_check() -> None:
     assert len(SESSIONS) > 2
 
 
+def example(part: str) -> str:
+    """The example in Python that has this part."""
+    (found,) = [body for body in PYTHON if part in body]
+    return found
+
+
+def run(code: str, directory: Path) -> subprocess.CompletedProcess[str]:
+    """A script, run in a directory; it must succeed."""
+    done = subprocess.run([sys.executable, "-c", code], cwd=directory, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.mark.slow
+def test_the_first_example_of_the_readme_runs(tmp_path: Path) -> None:
+    """It has twelve lines at most, and leaves a finished run with a row for each step, from 0 on."""
+    assert len(PYTHON[0].split("\n\n", 1)[1].strip().splitlines()) <= 12
+    done = run(PYTHON[0], tmp_path)
+    (run_dir,) = (tmp_path / "runs").iterdir()
+    recorded = open_run(run_dir)
+    assert recorded.steps()["step"].to_pylist() == list(range(300))
+    assert recorded.epochs()["step"].to_pylist() == [99, 199, 299]
+    assert recorded.state == "finished"
+    assert f"neurockt: recording {run_dir.relative_to(tmp_path)}" in done.stderr
+
+
 @pytest.mark.slow
 def test_the_training_loop_of_the_readme_runs(tmp_path: Path) -> None:
-    """Copied into a file it trains, prints its table and leaves a finished run."""
-    script = tmp_path / "train.py"
-    script.write_text(PYTHON[0])
-    done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    """It trains, prints its table and leaves a finished run."""
+    done = run(example("TotalLoss"), tmp_path)
     (run_dir,) = (tmp_path / "runs").iterdir()
-    run = open_run(run_dir)
-    assert run.state == "finished"
-    assert len(run.epochs()) == len(done.stdout.splitlines()) - 1
+    recorded = open_run(run_dir)
+    assert recorded.state == "finished"
+    assert len(recorded.epochs()) == len(done.stdout.splitlines()) - 1
+
+
+TRAINERS = re.findall(r"^\| ([^|]+) \| `([^`]+)` \| `(from neurockt\.integrations\.[^`]+)` \|$", README, re.MULTILINE)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("trainer", "line", "imported"), TRAINERS, ids=[trainer for trainer, *_ in TRAINERS])
+def test_the_lines_for_trainers_of_the_readme_run(
+    trainer: str, line: str, imported: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the framework is installed: the import works, and the adapter takes those arguments."""
+    assert len(TRAINERS) == 7
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, Any] = {
+        name: lambda **options: options for name in ("Trainer", "Fabric", "SFTTrainer", "Accelerator")
+    }
+    if trainer == "Ignite":
+        engine = pytest.importorskip("ignite.engine")
+        namespace |= {"trainer": engine.Engine(lambda engine, batch: None), "Events": engine.Events}
+    try:
+        exec(imported, namespace)
+    except ModuleNotFoundError as error:
+        pytest.skip(f"{error}")
+    eval(line, namespace)
+
+
+def test_the_process_beside_the_run_of_the_readme(tmp_path: Path) -> None:
+    """What it attaches is read with the run."""
+    shutil.copytree(ROOT / "sample_runs", tmp_path / "sample_runs")
+    run(example("neurockt.attach"), tmp_path)
+    attached = open_run(tmp_path / "sample_runs" / "adam-0.003-s0").attached
+    assert [(name, each.epochs()["mmlu/acc"].to_pylist()) for name, each in attached.items()] == [("mmlu", [0.71])]
 
 
 def test_the_reading_example_of_the_readme_runs() -> None:
     """It reads the sample runs and prints a line for each."""
-    done = subprocess.run([sys.executable, "-c", PYTHON[1]], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert len(done.stdout.splitlines()) == len(list_runs(ROOT / "sample_runs"))
+    assert len(run(example("run.follow()"), ROOT).stdout.splitlines()) == len(list_runs(ROOT / "sample_runs"))
+
+
+def test_the_sql_of_the_readme_runs() -> None:
+    """The best three of the sample runs."""
+    duckdb = pytest.importorskip("duckdb")
+    runs = {info.id: info.epochs.columns["acc"].max for info in list_runs(ROOT / "sample_runs")}
+    code = example("duckdb.sql").replace("'sample_runs/", f"'{ROOT}/sample_runs/").replace("'/', 2)", "'/', -3)")
+    namespace: dict[str, Any] = {}
+    exec(code, namespace)
+    assert [acc for _, acc in namespace["rows"]] == sorted(filter(None, runs.values()))[:-4:-1]
+    assert all(runs[name] == acc for name, acc in namespace["rows"])
+    duckdb.sql(SQL[0].replace("'runs/", f"'{ROOT}/sample_runs/")).fetchall()
 
 
 def test_the_testing_example_of_the_readme_runs() -> None:
     """Its assertion holds."""
-    exec(PYTHON[2], {})
+    exec(example("testing.temporary_recorder"), {})
+
+
+def test_what_the_readme_says_of_the_recorder_exists() -> None:
+    """In code and tables: its members, and the arguments of Recorder and WandbRecorder."""
+    assert set(re.findall(r"\brecorder\.(\w+)", README)) <= {*dir(Recorder)}
+    for kind in (Recorder, WandbRecorder):
+        taken = {*inspect.signature(Recorder).parameters, *inspect.signature(kind).parameters}
+        for arguments in re.findall(rf"\b{kind.__name__}\(([^()]*)\)", README):
+            assert set(re.findall(r"(\w+)=", arguments)) <= taken, arguments
+
+
+def test_the_page_on_the_api_is_that_of_the_source() -> None:
+    """API.md is what ``make api`` writes, and names everything that is public."""
+    text = (ROOT / "API.md").read_text(encoding="utf-8")
+    assert text == page(), "run `make api`"
+    public = {*neurockt.__all__, *neurockt.monitor.__all__, *neurockt.testing.__all__} - {"__version__", "Timing"}
+    assert public <= set(re.findall(r"^### (\w+)$", text, re.MULTILINE))
 
 
 @pytest.mark.slow
@@ -102,8 +191,8 @@ def test_the_syncs_of_the_readme(server: WandbServer, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_recorder_of_the_readme_swaps(server: WandbServer, tmp_path: Path) -> None:
     """The training loop of the README with those lines in place of its own: the run is in W&B as well."""
-    imported, made = PYTHON[3].strip().split("\n\n")
-    script, count = re.subn(r"^recorder = .*$", f"{imported}\n{made}", PYTHON[0], flags=re.MULTILINE)
+    imported, made = example("WandbRecorder(").strip().split("\n\n")
+    script, count = re.subn(r"^recorder = .*$", f"{imported}\n{made}", example("TotalLoss"), flags=re.MULTILINE)
     assert count == 1
     (tmp_path / "train.py").write_text(script)
     done = run_beside(server, tmp_path, str(tmp_path / "train.py"))
