@@ -190,7 +190,8 @@ class RunInfo:
     def extent(self) -> str:
         """Its rows in words, with the last step where that is another number: ``100 steps up to 9,900, 2 epochs``."""
         reached = f" up to {self.steps.number:,}" if self.steps.number != self.steps.rows else ""
-        return f"{self.steps.rows:,} steps{reached}, {self.epochs.rows:,} epochs"
+        late = f", {self.late.rows:,} late" if self.late.rows else ""
+        return f"{self.steps.rows:,} steps{reached}, {self.epochs.rows:,} epochs{late}"
 
     @property
     def label(self) -> str:

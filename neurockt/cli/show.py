@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         document = {**output.run_to_json(info), "origin": origin and plain(origin), "rows": _rows_to_json(rows)}
         for name, attached in document.get("attached", {}).items():
-            attached["rows"] = _rows_to_json(rows_of_attached[name])
+            attached["rows"] = _rows_to_json(rows_of_attached.get(name, {}))
         output.print_json(document)
         return 0
     sections = [
@@ -74,9 +74,11 @@ def run(arguments: argparse.Namespace) -> int:
         list(_summary(info)),
         *_last_rows(rows),
     ]
-    for name, attached in info.attached.items():
-        sections.append([f"{output.show(name)}, {attached.standing}", *_epochs(rows_of_attached[name]["epochs"])])
-        sections += _last_rows(rows_of_attached[name])
+    for name, some in rows_of_attached.items():
+        if attached := info.attached.get(name):
+            title = f"{output.show(name)}, {output.show(attached.standing)}"
+            sections.append([title, *_cells(some["epochs"], ("step",))])
+            sections += _last_rows(some)
     sections.append(list(_failure(info, with_traceback=arguments.traceback)))
     print("\n\n".join("\n".join(lines) for lines in sections if lines))
     return 0
@@ -121,9 +123,7 @@ def _description(info: RunInfo, ranks: str | None) -> Iterator[str]:
         "duration": format_duration(info.seconds),
         "host": f"{attempt.host}, process {attempt.pid}" if attempt else None,
         "ranks": ranks,
-        "rows": info.extent
-        + (f", {info.late.rows:,} late" if info.late.rows else "")
-        + (f", {info.system.rows:,} samples of the machine" if info.system.rows else ""),
+        "rows": info.extent + (f", {info.system.rows:,} samples of the machine" if info.system.rows else ""),
         "attached": ", ".join(f"{name} ({each.standing})" for name, each in info.attached.items()),
         "lost": f"{info.dropped:,} rows that could not be stored" if info.dropped else None,
     }
@@ -186,12 +186,17 @@ def _last_rows(rows: dict[str, pa.Table]) -> list[list[str]]:
 
 def _table(rows: pa.Table, what: str) -> Iterator[str]:
     yield f"the last {len(rows):,} {what}" if len(rows) else f"no {what}"
+    yield from _cells(rows, ("step", "epoch"))
+
+
+def _cells(rows: pa.Table, shown: tuple[str, ...]) -> Iterator[str]:
+    """The lines of a table: ``shown`` of its axes, and its metrics."""
     names = [name for name in rows.column_names if name not in (*AXES, KEY["late"])]
-    axes = [[f"{number:,}" for number in rows[name].to_pylist()] for name in ("step", "epoch")]
+    axes = [[f"{number:,}" for number in rows[name].to_pylist()] for name in shown]
     values = [[format_number(value) for value in rows[name].to_pylist()] for name in names]
     cells = list(zip(*axes, *values, strict=True))
     if cells:
-        header = ["step", "epoch", *names]
+        header = [*shown, *names]
         yield from output.table_lines(header, cells, right=[True] * len(header))
 
 
@@ -204,7 +209,7 @@ def _summary(info: RunInfo) -> Iterator[str]:
     ]
     shown = {whose: name for name, whose in info.attached_metrics.items()}
     for name, each in info.attached.items():
-        for key, table in (("epoch", each.epochs), ("step", each.steps), ("arrival", each.late)):
+        for key, table in (("row", each.epochs), ("step", each.steps), ("arrival", each.late)):
             columns = {shown[name, metric]: column for metric, column in table.columns.items()}
             rows += _summary_rows(key, TableSummary(columns=columns))
     if rows:

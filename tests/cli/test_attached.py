@@ -54,16 +54,17 @@ def test_show_prints_their_rows_and_summaries(neurockt: Command, run: Path) -> N
     assert (done.status, done.err) == (0, "")
     lines = [" ".join(line.split()) for line in done.out.splitlines()]
     for line in (
-        "rows 3 steps, 1 epochs, 1 late",
+        "rows 3 steps up to 4, 1 epochs, 1 late",
         "attached arc (finished), mmlu (finished)",
         "the last 1 late rows",
         "3 1 8.0000 2.0000",
         "mmlu, finished",
-        "0.5000 1.5000",
+        "step acc bpb",
+        "4 0.5000 1.5000",
         "grad 1 2.0000 2.0000 arrival 1 2.0000 arrival 1",
-        "mmlu/acc 2 0.5000 0.2500 epoch 1 0.5000 epoch 2",
-        "arc/acc 1 0.7500 0.7500 epoch 1 0.7500 epoch 1",
-        "bpb 1 1.5000 1.5000 epoch 2 1.5000 epoch 2",
+        "mmlu/acc 2 0.5000 0.2500 row 1 0.5000 row 2",
+        "arc/acc 1 0.7500 0.7500 row 1 0.7500 row 1",
+        "bpb 1 1.5000 1.5000 row 2 1.5000 row 2",
     ):
         assert line in lines, done.out
 

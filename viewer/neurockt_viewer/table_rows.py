@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurockt.formatting import clean, clip, display_width
-from neurockt.store import ColumnValues, Groups, RowReader
+from neurockt.store import AXES, ColumnValues, Groups, RowReader
 from neurockt_viewer.columns import show_exact
 from neurockt_viewer.widgets.row_source import Cell, Column
 
@@ -83,7 +83,7 @@ class TableRows:
 
     @property
     def first_metric(self) -> int:
-        return next((at for at, name in enumerate(self.names) if name not in ("step", "epoch", "time")), 0)
+        return next((at for at, name in enumerate(self.names) if name not in (self._reader.key, *AXES)), 0)
 
     def _column(self, name: str) -> Column:
         arrow = ""

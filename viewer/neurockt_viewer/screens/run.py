@@ -18,9 +18,9 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from neurockt import open_run
-from neurockt.formatting import format_ago, format_duration
+from neurockt.formatting import clean, format_ago, format_duration
 from neurockt.run_info import RunInfo, State
-from neurockt.store import Origin, Run, layout
+from neurockt.store import Origin, Run, TableName, layout
 from neurockt_viewer import background
 from neurockt_viewer.text import full_path, styled
 from neurockt_viewer.widgets.key_line import KeyLine
@@ -32,6 +32,9 @@ STILL_SECONDS: Final = 5.0
 """How often the state of a live run, and of one that has ended, is read."""
 
 TABS: Final = ("Charts", "Steps", "Epochs", "Info")
+LATE: Final = len(TABS)
+"""The tab of the late rows, which is there where there are some."""
+TABLES: Final[dict[int, TableName]] = {1: "steps", 2: "epochs", LATE: "late"}
 
 
 class RunScreen(Screen[None]):
@@ -40,9 +43,11 @@ class RunScreen(Screen[None]):
         Binding("2", "tab(1)", "Steps", show=False),
         Binding("3", "tab(2)", "Epochs", show=False),
         Binding("4", "tab(3)", "Info", show=False),
+        Binding("5", "tab(4)", "Late rows", show=False),
         Binding("tab", "next_tab(1)", "Next tab", show=False, priority=True),
         Binding("shift+tab", "next_tab(-1)", "Previous tab", show=False, priority=True),
         Binding("R", "choose_rank", "Ranks"),
+        Binding("A", "choose_attached", "Attached"),
         Binding("y", "copy", "Copy path", show=False),
         Binding("escape,backspace", "back", "Runs"),
     ]
@@ -54,6 +59,8 @@ class RunScreen(Screen[None]):
         """Its origin; not read before it is shown."""
         ranks: dict[int, State]
         """The state of each rank, where each keeps its own rows."""
+        attached: dict[str, State]
+        """The state of each that is attached to the run."""
 
         def can_replace(self, message: Message) -> bool:
             return isinstance(message, RunScreen.InfoRead)
@@ -62,11 +69,12 @@ class RunScreen(Screen[None]):
         super().__init__()
         self._path = path
         self._shown = path
-        """The run, or the rank of it."""
+        """The run, the rank of it, or what is attached to it."""
         self._run: Run | None = None
         self._info: RunInfo | None = None
         self._origin: Origin | None = None
         self._ranks: dict[int, State] = {}
+        self._attached: dict[str, State] = {}
         self._latest: RunScreen.InfoRead | None = None
         self._wake = threading.Event()
         self._current = 0
@@ -107,11 +115,13 @@ class RunScreen(Screen[None]):
             info = self._run.current_info()
         origin = self._run.origin() if self._exact else self._origin
         ranks = open_run(self._path).rank_states() if info.ranks is not None else {}
-        read = self.InfoRead(info, origin, ranks)
+        whole = info if shown == self._path else open_run(self._path).info
+        attached = {name: each.state for name, each in whole.attached.items()}
+        read = self.InfoRead(info, origin, ranks, attached)
         if read != self._latest:
             self._latest = read
             self.post_message(read)
-        return LIVE_SECONDS if "running" in (info.state, *ranks.values()) else STILL_SECONDS
+        return LIVE_SECONDS if "running" in (info.state, *ranks.values(), *attached.values()) else STILL_SECONDS
 
     @on(InfoRead)
     def _show_state(self, message: InfoRead) -> None:
@@ -120,8 +130,9 @@ class RunScreen(Screen[None]):
 
         if message.info.path != self._shown:
             return  # of the rank that was shown before
-        self._info, self._origin, self._ranks = message.info, message.origin, message.ranks
-        if self._ranks:
+        self._info, self._origin = message.info, message.origin
+        self._ranks, self._attached = message.ranks, message.attached
+        if self._ranks or self._attached:
             self.refresh_bindings()
         for tab in self._tabs.values():
             if isinstance(tab, TableView):
@@ -129,9 +140,11 @@ class RunScreen(Screen[None]):
             elif isinstance(tab, InfoView):
                 self._show_info(tab)
         bar = self.query_one(TabBar)
-        for index, table in ((1, message.info.steps), (2, message.info.epochs)):
-            if index not in self._tabs:
-                bar.note(index, f"{table.rows:,}")
+        if message.info.late.rows and bar.count == LATE:
+            bar.add("Late")
+        for index, name in TABLES.items():
+            if index not in self._tabs and index < bar.count:
+                bar.note(index, f"{getattr(message.info, name).rows:,}")
         self._show_title()
 
     def _show_error(self, why: str) -> None:
@@ -152,6 +165,8 @@ class RunScreen(Screen[None]):
         self.query_one("#title", Static).update(Content("").join(pieces), layout=False)
 
     def _about_ranks(self, info: RunInfo) -> list[str]:
+        if info.path != self._path and info.rank is None:
+            return [f"attached to {clean(self._path.name)}"]
         if info.ranks is None:
             return []
         if info.rank is not None:
@@ -171,9 +186,21 @@ class RunScreen(Screen[None]):
         await self.app.push_screen(Choose("show", list(titles), [chosen], titles=titles), self._show_rank)
 
     async def _show_rank(self, answer: list[str] | None) -> None:
-        if not answer:
-            return
-        shown = self._path if answer[0] == "mean" else layout.rank_path(self._path, int(answer[0]))
+        if answer:
+            await self._show_part(self._path if answer[0] == "mean" else layout.rank_path(self._path, int(answer[0])))
+
+    async def action_choose_attached(self) -> None:
+        from neurockt_viewer.widgets.prompts import Choose
+
+        titles = {"": "the run", **{name: f"{clean(name)}  {state}" for name, state in self._attached.items()}}
+        chosen = "" if self._shown == self._path else self._shown.name
+        await self.app.push_screen(Choose("show", list(titles), [chosen], titles=titles), self._show_attached)
+
+    async def _show_attached(self, answer: list[str] | None) -> None:
+        if answer:
+            await self._show_part(layout.attached_path(self._path, answer[0]) if answer[0] else self._path)
+
+    async def _show_part(self, shown: Path) -> None:
         if shown == self._shown:
             return
         self._shown, tabs, self._tabs = shown, list(self._tabs.values()), {}
@@ -186,11 +213,11 @@ class RunScreen(Screen[None]):
 
     async def action_tab(self, index: int) -> None:
         """Show a tab; it is made when it is first looked at."""
-        container = self.query_one("#tab")
-        if not container.is_attached:
-            return  # the viewer is on its way out
+        container, bar = self.query_one("#tab"), self.query_one(TabBar)
+        if not container.is_attached or index >= bar.count:
+            return  # the viewer is on its way out, or there are no late rows
         self._current = index
-        self.query_one(TabBar).show(index)
+        bar.show(index)
         if index not in self._tabs:
             self._tabs[index] = self._make(index)
             await container.mount(self._tabs[index])
@@ -213,7 +240,7 @@ class RunScreen(Screen[None]):
             return InfoView()
         from neurockt_viewer.widgets.table_view import TableView
 
-        return TableView(self._shown, "steps" if index == 1 else "epochs", live=live)
+        return TableView(self._shown, TABLES[index], live=live)
 
     def _give_keys(self, tab: Widget) -> None:
         from neurockt_viewer.widgets.info import InfoView
@@ -238,7 +265,7 @@ class RunScreen(Screen[None]):
             tab.show(self._info, tuple(f"{damage}" for damage in damaged), self._origin)
 
     async def action_next_tab(self, direction: int) -> None:
-        await self.action_tab((self._current + direction) % len(TABS))
+        await self.action_tab((self._current + direction) % self.query_one(TabBar).count)
 
     @on(TabBar.Picked)
     async def _pick(self, message: TabBar.Picked) -> None:
@@ -250,12 +277,13 @@ class RunScreen(Screen[None]):
 
         assert isinstance(message, TableView.Counted)
         message.stop()
-        self.query_one(TabBar).note(1 if message.table == "steps" else 2, f"{message.rows:,}")
+        index = next(index for index, table in TABLES.items() if table == message.table)
+        self.query_one(TabBar).note(index, f"{message.rows:,}")
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Back needs a list of runs; ranks need ranks that keep their own rows."""
-        if action == "choose_rank":
-            return bool(self._ranks)
+        """Back needs a list of runs; ranks need ranks that keep their own rows, and what is attached to be there."""
+        if action in ("choose_rank", "choose_attached"):
+            return bool(self._ranks if action == "choose_rank" else self._attached)
         return len(self.app.screen_stack) > 2 if action == "back" else True
 
     def action_back(self) -> None:

@@ -59,10 +59,20 @@ def info_lines(info: RunInfo, damage: tuple[str, ...] = (), origin: Origin | Non
     if info.notes:
         yield from _heading("notes")
         yield block(info.notes)
-    for key, table in (("epoch", info.epochs), ("step", info.steps), ("sample", info.system)):
+    for key, table in (
+        ("epoch", info.epochs),
+        ("step", info.steps),
+        ("arrival", info.late),
+        ("sample", info.system),
+    ):
         if table.columns:
             yield from _heading(f"columns of {key}s")
             yield from _columns(key, table)
+    for name, each in info.attached.items():
+        yield from _heading(f"attached: {clean(name)}, {clean(each.standing)}")
+        for key, table in (("epoch", each.epochs), ("step", each.steps), ("arrival", each.late)):
+            if table.columns:
+                yield from _columns(key, table)
     if info.config:
         yield from _heading("config")
         pairs = list(flat_config(info.config))

@@ -13,8 +13,8 @@ from textual.content import Content
 from textual.widgets import Static
 
 from neurockt.formatting import format_ago, format_duration, format_number
-from neurockt.query.fields import flat_config, smaller_is_better
-from neurockt.run_info import RunInfo
+from neurockt.query.fields import flat_config, metric_summary, smaller_is_better
+from neurockt.run_info import ColumnSummary, RunInfo
 from neurockt_viewer.columns import STATES, show_value
 from neurockt_viewer.text import block, label, styled
 from neurockt_viewer.widgets.preview_chart import PreviewChart
@@ -97,6 +97,13 @@ def description(info: RunInfo) -> Iterator[Content]:
         yield numbers("steps", "last", "lowest").stylize(MUTED)
     for name, column in list(info.steps.columns.items())[:KEYS_SHOWN]:
         yield numbers(name, format_number(column.last), format_number(column.min))
+    if attached := list(info.attached_metrics)[:KEYS_SHOWN]:
+        yield Content("")
+        yield numbers("attached", "last", "best").stylize(MUTED)
+    for name in attached:
+        found = metric_summary(info, name) or ColumnSummary()
+        best = found.min if smaller_is_better(name) else found.max
+        yield numbers(name, format_number(found.last), format_number(best))
     if info.config:
         yield Content("")
         yield styled("config", MUTED)

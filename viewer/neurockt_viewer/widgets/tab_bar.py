@@ -30,6 +30,15 @@ class TabBar(Widget):
         self._notes = [""] * len(names)
         self._current = 0
 
+    @property
+    def count(self) -> int:
+        return len(self._names)
+
+    def add(self, name: str) -> None:
+        self._names.append(name)
+        self._notes.append("")
+        self.refresh()
+
     def show(self, current: int) -> None:
         self._current = current
         self.refresh()

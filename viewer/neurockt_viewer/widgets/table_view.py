@@ -18,6 +18,7 @@ from textual.message import Message
 from textual.widgets import Static
 
 from neurockt.formatting import clean
+from neurockt.store import KEY, layout
 from neurockt_viewer import background
 from neurockt_viewer.text import styled
 from neurockt_viewer.widgets.jobs import Find, Job, Report
@@ -72,7 +73,7 @@ class TableView(Vertical):
         self._reading: TableRows | None = None
         self._wake = threading.Event()
         self._job: Job | None = None
-        self._key = "step" if table == "steps" else "epoch"
+        self._key = KEY[table]
         self._note = "reading …"
         """What to know of the table, or of the latest job."""
         self.rows: TableRows | None = None
@@ -266,7 +267,7 @@ class TableView(Vertical):
     def action_odd(self, backwards: bool) -> None:
         """Go to the next NaN or infinity in the column."""
         rows, name = self.rows, self.grid.column_key
-        if rows is None or name is None or name in ("step", "epoch", "time") or not len(rows):
+        if rows is None or name is None or name in layout.axes(self._key) or not len(rows):
             return
         order, row = rows.order, self.grid.cursor_row
 
@@ -284,7 +285,7 @@ class TableView(Vertical):
     def action_extreme(self, largest: bool) -> None:
         """Go to the smallest or largest value of the column; again, to the next row that has it."""
         rows, name = self.rows, self.grid.column_key
-        if rows is None or name is None or name in ("step", "epoch", "time") or not len(rows):
+        if rows is None or name is None or name in layout.axes(self._key) or not len(rows):
             return
         position = rows.position(self.grid.cursor_row)
 
