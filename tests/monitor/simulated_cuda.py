@@ -88,7 +88,7 @@ class SimulatedTensor(torch.Tensor):
             if not (kwargs.get("non_blocking") or (len(args) > 2 and args[2])):
                 raise Synchronised(func)
             landing, source = args[0], args[1]
-            on.enqueue(lambda: landing.copy_(source.plain) and None)
+            on.enqueue(lambda: void(landing.copy_(source.plain)))
             return landing
         if func is torch.ops.aten._local_scalar_dense.default or str(kwargs.get("device", DEVICE)) == "cpu":
             raise Synchronised(func)
@@ -103,6 +103,10 @@ class SimulatedTensor(torch.Tensor):
 
         on.enqueue(work)
         return made
+
+
+def void(result: object) -> None:
+    """Nothing, whatever was done."""
 
 
 def _mapped(values: Any, change: Callable[[SimulatedTensor], torch.Tensor]) -> Any:

@@ -188,6 +188,20 @@ def test_a_cuda_tensor_is_not_waited_for(recorder: Recorder, cuda: Any) -> None:
 
 
 @pytest.mark.gpu
+def test_a_cuda_tensor_that_is_logged_is_not_waited_for(recorder: Recorder, cuda: Any) -> None:
+    buffer, norms = cuda.zeros((), device="cuda"), cuda.arange(3.0, device="cuda")
+    cuda.cuda.set_sync_debug_mode("error")
+    for step in range(1000):
+        buffer += 1
+        recorder.log({"loss": buffer, "norms": norms}, step=step)
+    cuda.cuda.set_sync_debug_mode("default")
+    recorder.finish()
+    steps = open_run(recorder.run_dir).steps()
+    assert steps["loss"].to_pylist() == [step + 1.0 for step in range(1000)]
+    assert steps["norms/2"].to_pylist() == [2.0] * 1000
+
+
+@pytest.mark.gpu
 def test_a_number_on_its_way_lands_in_memory_that_is_used_again(recorder: Recorder, cuda: Any) -> None:
     """A thousand steps need no thousand pieces of pinned memory."""
     loss = recorder.track_scalar("loss")(lambda value: value)

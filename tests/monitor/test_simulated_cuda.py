@@ -109,3 +109,54 @@ def test_a_captured_graph_records_what_each_replay_computed(recorder: Recorder, 
     assert device.waits == 0
     recorder.finish()
     assert column(recorder, "loss") == [0.0, None, *(float(step) for step in range(1, 21))]
+
+
+@pytest.mark.slow
+@settings(max_examples=30)
+@given(paces=st.lists(st.integers(0, 20), min_size=1, max_size=40))
+def test_log_never_waits_and_every_row_has_its_own_numbers(paces: list[int]) -> None:
+    """Though the tensors change in place, rows are merged, and the device is behind by any number of steps."""
+    with tempfile.TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as monkeypatch:
+        device = simulate(monkeypatch)
+        recorder = Recorder(directory, quiet=True)
+        loss, norms = device.tensor(0.0), device.tensor([0.0, 10.0], torch.float16)
+        for step, pace in enumerate(paces):
+            loss += 1
+            norms += 1
+            recorder.log({"loss": loss, "norms": norms, "lr": 0.5}, step=step)
+            norms += 1
+            recorder.log({"norms": norms, "plain": step}, step=step)
+            recorder.log({"acc": loss}, step=step, train=False)
+            device.go_on(device.done + pace)
+        assert device.waits == 0
+        recorder.finish()
+        steps = range(len(paces))
+        assert column(recorder, "loss") == [step + 1.0 for step in steps]
+        assert column(recorder, "norms/1") == [2.0 * step + 12 for step in steps]
+        assert column(recorder, "plain") == list(steps)
+        assert open_run(recorder.run_dir).epochs()["acc"].to_pylist() == [step + 1.0 for step in steps]
+
+
+def test_log_copies_the_numbers_of_a_call_at_once(
+    recorder: Recorder, device: SimulatedDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied: list[int] = []
+
+    class Counted(tensors._Copy):
+        def __init__(self, numbers: Any) -> None:
+            copied.append(len(numbers))
+            super().__init__(numbers)
+
+    monkeypatch.setattr(tensors, "_Copy", Counted)
+    recorder.log({f"value {index}": device.tensor(float(index)) for index in range(50)} | {"plain": 1.0})
+    recorder.finish()
+    assert copied == [50]
+    assert column(recorder, "value 49") == [49.0]
+
+
+def test_what_is_logged_while_a_graph_is_captured_has_no_value(recorder: Recorder, device: SimulatedDevice) -> None:
+    device.capturing = True
+    recorder.log({"loss": device.tensor(1.0), "lr": 0.5})
+    device.capturing = False
+    recorder.finish()
+    assert open_run(recorder.run_dir).steps().column_names == ["step", "epoch", "time", "lr"]

@@ -7,7 +7,16 @@ from typing import Any, Final
 
 from neurockt.errors import InvalidName, UsageError
 from neurockt.monitor.capture.collectors import Cell
-from neurockt.monitor.capture.tensors import Partial, arrivals, describe, is_on_cuda, is_tensor, number, partial
+from neurockt.monitor.capture.tensors import (
+    Partial,
+    arrivals,
+    describe,
+    is_capturing,
+    is_on_cuda,
+    is_tensor,
+    number,
+    partial,
+)
 from neurockt.monitor.names import check_metric_name
 from neurockt.store.base.layout import AXES, KEY
 
@@ -32,6 +41,8 @@ def cells(values: Mapping[Any, Any], known: Container[str], warn: Warn) -> dict[
     found: dict[str, Cell] = {}
     on_device: dict[str, Any] = {}
     for name, value in leaves(values, known, warn):
+        if is_on_cuda(value) and is_capturing():
+            continue  # a captured graph computes its values when it is replayed
         found.pop(name, None)
         on_device.pop(name, None)
         try:
@@ -92,7 +103,6 @@ def _vector_size(value: Any) -> int | None:
 
 
 def _elements(value: Any) -> Iterator[Any]:
-    if is_tensor(value):
-        value = value.detach()
-        value = value.unbind() if is_on_cuda(value) else value.tolist()
-    return iter(value)
+    if is_on_cuda(value):
+        return (value.detach().select(0, index) for index in range(len(value)))
+    return iter(value.detach().tolist() if is_tensor(value) else value)
