@@ -97,6 +97,27 @@ def test_rows_wait_for_a_disk_that_is_full_and_none_is_lost(mount: Any) -> None:
         check_whole(child.path, 2200)
 
 
+def test_what_is_logged_waits_for_a_disk_that_is_full(mount: Any) -> None:
+    """Final rows and the open one, also where their columns change meanwhile; none is lost to a kill afterwards."""
+    disk = mount()
+    with recording(disk.path / "runs", ENVIRONMENT) as child:
+        child.do("log 50")
+        disk.fill()
+        child.do("log 300")
+        answer = child.do("ticks 5")
+        assert answer["dropped"] == 0
+        assert len(answer["warnings"]) == 1
+        disk.free()
+        child.do("settle")
+        child.do("ticks 5")
+        child.kill()
+        rows = open_run(child.path).steps().to_pylist()
+        steps = [float(step) for step in range(10, 3510, 10)]
+        assert [row["step"] for row in rows] == steps
+        assert [row["first"] for row in rows] == [row["second"] for row in rows] == steps
+        assert not open_run(child.path).damaged
+
+
 def test_a_disk_that_fills_up_at_any_moment_costs_no_row(mount: Any) -> None:
     """The run itself fills the disk, amid a row, a part or run.json; then it grows, and fills up again."""
     disk = mount("size=64k")
