@@ -15,7 +15,7 @@ from hypothesis import settings
 from neurockt import testing
 from neurockt.monitor import Recorder
 
-settings.register_profile("neurockt", deadline=None)  # a busy machine is not a failure
+settings.register_profile("neurockt", deadline=None, max_examples=50)  # a busy machine is not a failure
 settings.load_profile("neurockt")
 
 KILLS = 20

@@ -28,6 +28,7 @@ pytestmark = pytest.mark.slow
         ("def main():\n    train()\n    return 3\nraise SystemExit(main())", 3, ("failed", "exit 3", "SystemExit")),
         ("train()\nwith recorder(train=True): raise SystemExit(3)", 3, ("failed", "exit 3", "SystemExit")),
         ("train(); exit(3)", 3, ("failed", "exit 3", "SystemExit")),
+        ("from sys import exit as leave\ntrain(); leave(3)", 3, ("failed", "exit 3", "SystemExit")),
         ("train()\ntry: raise SystemExit(3)\nexcept SystemExit as e: print(e.code)", 0, ("finished", None, None)),
         ("train(); sys.exit('no data')", 1, ("failed", "exit 1", "SystemExit")),
         ("train()\ntry: 1 / 0\nexcept Exception: sys.exit(2)", 2, ("failed", "exception", "ZeroDivisionError")),

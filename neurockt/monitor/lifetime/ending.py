@@ -235,7 +235,8 @@ def _hook() -> None:
     if not _is_hooked:
         _replace_exit_code(_ExitCode)
         _originals, _is_hooked = (sys.exit, threading.excepthook), True
-        sys.exit, threading.excepthook = _exit, _excepthook
+        threading.excepthook = _excepthook
+        _replace_exit(sys.exit, _exit)
 
 
 def _unhook() -> None:
@@ -243,5 +244,12 @@ def _unhook() -> None:
     global _is_hooked
     if _is_hooked and (sys.exit, threading.excepthook) == (_exit, _excepthook):
         _replace_exit_code(lambda ours: ours.original)
-        sys.exit, threading.excepthook = _originals
+        threading.excepthook = _originals[1]
+        _replace_exit(_exit, _originals[0])
         _is_hooked = False
+
+
+def _replace_exit(present: Callable[..., Any], other: Callable[..., Any]) -> None:
+    """Replace ``sys.exit``, also where the script has it by ``from sys import exit``."""
+    for names in (vars(sys), vars(sys.modules["__main__"])):
+        names.update((name, other) for name, value in list(names.items()) if value is present)
