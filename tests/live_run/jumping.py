@@ -34,14 +34,22 @@ class Jumping:
     def __init__(self, path: Path, **about: Any) -> None:
         path.mkdir(parents=True)
         self.path = path
-        self._process = subprocess.Popen(["sleep", "600"])
-        pid = self._process.pid
-        attempt = replace(begin_attempt(), pid=pid, process=process_identity(pid))
-        self.info = RunInfo(path, path.name, BEGAN, attempts=(attempt,), updated=BEGAN, heartbeat=1, **about)
+        self.live_on(RunInfo(path, path.name, BEGAN, attempts=(begin_attempt(),), updated=BEGAN, heartbeat=1, **about))
         self.steps = TableWriter(path, "steps", ["loss"], last=-1)
         self.epochs = TableWriter(path, "epochs", ["acc"], last=-1)
         self._seconds = 0
         self._revision = 0
+
+    def live_on(self, info: RunInfo) -> None:
+        """Have the run, as this process has begun or continued it, be that of another one."""
+        self._process = process = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(b"?")
+        process.stdout.read(1)  # it has begun, and is what it will be
+        *earlier, attempt = info.attempts
+        pid = self._process.pid
+        self.info = replace(info, attempts=(*earlier, replace(attempt, pid=pid, process=process_identity(pid))))
         write_info(self.info)
 
     @property
@@ -92,11 +100,11 @@ class Jumping:
 
     def release(self) -> None:
         self._process.kill()
-        self._process.wait()
+        self._process.communicate()
         self.steps.release()
         self.epochs.release()
 
 
 def column(table: pa.Table, name: str) -> list[float | int | None]:
-    found: list[float | int | None] = table[name].to_pylist()
+    found: list[float | int | None] = table[name].to_pylist() if name in table.column_names else []
     return found

@@ -261,3 +261,36 @@ def test_no_kill_during_a_sealing_loses_an_open_row(tmp_path: Path, monkeypatch:
             seal_run(run.path)
         assert not list(run.path.glob("*.open"))
     assert operation > 8
+
+
+@pytest.mark.slow
+def test_no_kill_during_a_takeover_loses_an_open_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before each other of its operations: the next one completes it, and every row is in the series or superseded."""
+    monkeypatch.setattr(liveness, "STALE_SECONDS", 0.5)
+    operation, died = -1, True
+
+    def resume(path: Path) -> None:
+        takeover = Takeover(path)
+        takeover.resume(10)
+        takeover.begin(takeover.info, 1)
+        takeover.finish()
+
+    while died:
+        operation += 2
+        run = Jumping(tmp_path / str(operation))
+        run.write([0, 10])
+        run.steps.seal()
+        run.write([20, LARGE])
+        run.open("steps", LARGE + 1, 2, {"loss": float(LARGE + 1)})
+        run.validate(10)
+        run.open("epochs", 2, LARGE, {"acc": float(LARGE)})
+        run.die()
+        died = die_before(operation, lambda path=run.path: resume(path))  # type: ignore[misc]
+        resume(run.path)
+        opened = open_run(run.path)
+        assert (numbers(opened.steps()), column(opened.epochs(), "acc")) == ([0, 10], [10.0])
+        moved = [number for rows in opened.superseded("steps").values() for number in numbers(rows)]
+        assert moved == [20, LARGE, LARGE + 1]
+        assert [value for rows in opened.superseded("epochs").values() for value in column(rows, "acc")] == [LARGE]
+        assert not list(run.path.glob("*.open"))
+    assert operation > 15

@@ -385,8 +385,9 @@ class RunSeries:
             parts += self._coarse(metric, axis, table.outline)
         rows = table.open_rows
         if rows is not None and metric.name in rows.column_names:
-            single = Pyramid(1)
-            single.append(values_of(axes_of(rows, metric.table), rows[metric.name]))
+            axes, single = axes_of(rows, metric.table), Pyramid(1)
+            known = table.read_until.get(metric.name, -1)  # it may be final by now
+            single.append(values_of(axes, rows[metric.name], int(np.searchsorted(axes.number, known, side="right"))))
             add(single.entries)
         series = join(parts) if parts else Series.of([], [])
         if metric.table == "steps" and (late := self._late.of(metric.name)) is not None:
