@@ -37,12 +37,13 @@ def check_sdk() -> None:
 
 
 def listing(run_dir: Path) -> str:
-    return digest(repr([(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in _paths(run_dir)]))
+    paths = [path for path in _paths(run_dir) if path.name != layout.RUN_FILE]  # it changes while rows come
+    return digest(repr([(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in paths]))
 
 
 def attach(account: Account, entity: str, project: str, run_id: str, run_dir: Path) -> None:
     """Upload the files as the artifact ``run-ID``; ``SyncFailed`` unless W&B has committed it in time."""
-    names = [layout.RUN_FILE, *(str(path.relative_to(run_dir)) for path in _paths(run_dir))]
+    names = [str(path.relative_to(run_dir)) for path in _paths(run_dir)]
     task = {
         "init": {"entity": entity, "project": project, "id": run_id},
         "name": f"run-{run_id}",
@@ -76,7 +77,13 @@ def attach(account: Account, entity: str, project: str, run_id: str, run_dir: Pa
 
 
 def _paths(run_dir: Path) -> list[Path]:
-    return [path for table in TABLES for path in layout.part_paths(run_dir, table)]
+    """The files of the run, of its ranks, and of what is attached to it."""
+    directories = [run_dir, *layout.rank_paths(run_dir).values(), *layout.attached_paths(run_dir).values()]
+    return [
+        path
+        for directory in directories
+        for path in (directory / layout.RUN_FILE, *(p for t in TABLES for p in layout.part_paths(directory, t)))
+    ]
 
 
 def _environment(account: Account, directory: str) -> dict[str, str]:

@@ -245,8 +245,7 @@ class Upload:
         )
         self._note(entry)
         if is_complete:
-            if self._options.files and not entry.files:
-                listing = artifact.listing(self._run.path)
+            if self._options.files and entry.files != (listing := artifact.listing(self._run.path)):
                 project = self._project
                 artifact.attach(self._client.account, project.entity, project.name, sending.run_id, self._run.path)
                 sending.describe()  # the SDK has left the run open

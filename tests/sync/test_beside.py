@@ -12,13 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from evaluators import EVALUATE, Process
 from wandb_server import Fault, StoredRun, WandbServer, wait_until
 from written import Written, attached
 
+import neurockt
 from neurockt.errors import NeurocktWarning
+from neurockt.monitor import Recorder
 from neurockt.sync import history, rows, sending
 
-from .conftest import Sync
+from .conftest import MakeWandbRecorder, Sync
 
 pytestmark = pytest.mark.slow
 
@@ -314,3 +317,67 @@ def test_killed_and_at_once_syncs_send_each_row_once(run: Written, root: Path, s
         found = [row[name] for row in server.only_run.rows if name in row]
         assert found == [float(number) for number in range(1, written[name] + 1)]
     assert sync(verify=True)[0].status == "complete"
+
+
+def test_an_open_row_is_sent_once_it_is_final(run: Written, sync: Sync, server: WandbServer) -> None:
+    """Later calls may still add to it; the death of its process makes it final, too."""
+    run.finish()
+    holder = Process(EVALUATE, run.path, "a", 1)
+    assert holder.acknowledged() == 1
+    assert (sync()[0].rows, sync()[0].status) == (10, "complete")
+    holder.ask()
+    assert holder.acknowledged() == 2
+    assert sync()[0].sent == 1
+    holder.kill()
+    assert sync()[0].sent == 1
+    assert [row["acc"] for row in server.only_run.rows if "acc" in row] == [1.0, 2.0]
+    evaluation = neurockt.attach(run.path, "a")
+    evaluation.log({"acc": 3.0}, step=3)
+    assert sync()[0].sent == 0
+    evaluation.finish()
+    assert sync()[0].sent == 1
+    assert server.only_run.is_exact
+    assert sync(verify=True)[0].status == "complete"
+
+
+def test_of_several_ranks_each_has_its_late_rows(
+    root: Path, sync: Sync, server: WandbServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their own rows are averaged; these are sent as they are, and so are those of what is attached."""
+    for rank in range(2):
+        monkeypatch.setenv("RANK", str(rank))
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        recorder = Recorder(root, run_id="ranked", ranks="all", quiet=True)
+        for step in (10, 20, 15):
+            recorder.log({"loss": float(step + rank)}, step=step)
+        recorder.finish()
+    monkeypatch.delenv("RANK")
+    evaluator = attached(root / "ranked", "a", {10: {"acc": 0.5}})
+    assert neurockt.open_run(root / "ranked").late()["rank"].to_pylist() == [0, 1]
+    (outcome,) = sync()
+    assert (outcome.status, outcome.rows) == ("complete", 5), outcome.reason
+    evaluator.add("epochs", 20, {"acc": 0.75})
+    assert sync()[0].sent == 1
+    found = [(row["step"], row.get("loss"), row.get("acc")) for row in server.only_run.rows]
+    assert found[:2] == [(10, 10.5, None), (20, 20.5, None)]
+    assert sorted(found[2:4]) == [(15, 15.0, None), (15, 16.0, None)]
+    assert found[4:] == [(10, None, 0.5), (20, None, 0.75)]
+    assert server.only_run.is_exact
+
+
+def test_a_recorder_that_shows_its_run_live_sends_them_too(
+    make_recorder: MakeWandbRecorder, sync: Sync, server: WandbServer
+) -> None:
+    """Late rows and those of what is attached, until the end of the run; what comes after that, `sync` sends."""
+    recorder = make_recorder(id="live")
+    recorder.log({"loss": 1.0}, step=10)
+    recorder.log({"loss": 2.0}, step=20)
+    recorder.log({"loss": 1.5}, step=15)
+    evaluator = attached(recorder.run_dir, "a", {10: {"acc": 0.5}})
+    recorder.finish()
+    assert server.only_run.state == "finished"
+    assert sorted(row["step"] for row in server.only_run.rows) == [10, 10, 15, 20]
+    evaluator.add("epochs", 20, {"acc": 0.75})
+    evaluator.finish()
+    assert [(outcome.status, outcome.sent) for outcome in sync()] == [("complete", 1)]
+    assert server.only_run.is_exact

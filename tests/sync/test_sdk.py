@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from wandb_server import WandbServer, wait_until
+from written import attached
 
 import neurockt
 from neurockt.monitor import Recorder
@@ -148,3 +149,17 @@ def test_files_are_attached_once(server: WandbServer, make_run: MakeRun, sync: S
     assert len(server.artifacts.committed) == 1
     assert list((tmp_path / "here").iterdir()) == []
     wait_until(lambda: not helpers())
+
+
+def test_files_of_what_is_attached_are_among_them(server: WandbServer, make_run: MakeRun, sync: Sync) -> None:
+    """What has come since is in the next version of the artifact."""
+    path = make_run(run_id="run", steps=10)
+    attached(path, "eval", {1: {"x": 1.0}}).finish()
+    names = ["run.json", "steps/part-00000.parquet", "epochs/part-00000.parquet"]
+    names += ["attached/eval/run.json", "attached/eval/epochs/part-00000.parquet"]
+    assert sync(files=True)[0].status == "complete"
+    assert server.artifacts.files() == {name: (path / name).read_bytes() for name in names}
+    attached(path, "later", {1: {"y": 1.0}}).finish()
+    assert sync(files=True)[0].sent == 1
+    assert len(server.artifacts.committed) == 2
+    assert (server.only_run.state, server.only_run.is_exact) == ("finished", True)
