@@ -157,6 +157,23 @@ def test_rows_after_a_jump_count_while_the_journal_is_being_sealed(run: Jumping,
         check(run.path, [0, 7, 500, LARGE, LARGE + 5])
 
 
+def test_a_follower_waits_for_rows_that_arrive_after_later_ones(run: Jumping) -> None:
+    """The end of one journal may be seen after the next one, over a network; no row is passed over."""
+    run.write([0, 7, 500])
+    assert run.steps._switch()
+    run.write([LARGE])
+    follower = TableFollower(run.path, "steps")
+    journal = layout.journal_path(run.path, "steps")
+    whole = journal.read_bytes()
+    journal.write_bytes(whole[:-1])
+    assert numbers(follower.new_rows()) == [0, 7]
+    assert numbers(follower.new_rows()) == []
+    journal.write_bytes(whole)
+    assert numbers(follower.new_rows()) == [500, LARGE]
+    assert numbers(follower.new_rows()) == []
+    assert follower.damaged == []
+
+
 def test_a_follower_of_jumping_rows_reads_no_parts(run: Jumping, monkeypatch: pytest.MonkeyPatch) -> None:
     """The journal's header shows that nothing before it is missing."""
     run.write([0, 10, 20])

@@ -127,7 +127,8 @@ class TableFollower:
         complete = not self._parts_changed() if first is None else first <= max(self.last + 1, self._known_until)
         complete &= all((later.first or 0) <= journal.next for journal, later in pairwise(journals))
         if complete and not refused and not any(decoder.damaged for decoder in self._decoders.values()):
-            self.damaged = [damage for damage in self.damaged if not damage.passing]
+            lasting = (damage for damage in self.damaged if not damage.passing)
+            self.damaged = [damage for damage in lasting if damage.path.suffix == ".parquet"]  # the journals are sound
             return parts.rows_to_table(rows, self._key)
         reader = TableReader(self._run_dir, self._table, final=True)
         table = self._with(final, reader.read(after=self.last))
