@@ -217,6 +217,20 @@ def test_a_finished_run_takes_no_more(recorder: Recorder) -> None:
         recorder.log({"loss": 1.0})
 
 
+def test_a_rank_that_does_not_record_counts(make_recorder: MakeRecorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps and epochs are the same on every rank, and nothing is on disk."""
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    recorder = make_recorder()
+    for step in (0, 5, 5, 10, 3):
+        recorder.log({"loss": 1.0}, step=step)
+        recorder.log({"acc": 1.0}, step=step, train=False)
+    recorder.log({"loss": 1.0})
+    assert (recorder.is_writer, recorder.step, recorder.epoch) == (False, 11, 4)
+    recorder.finish()
+    assert not recorder.run_dir.exists()
+
+
 def test_resume_keeps_the_row_of_its_step(make_recorder: MakeRecorder) -> None:
     """The first call after ``resume(3)`` supersedes nothing more: at step 3 it is late."""
     first = make_recorder(run_id="run", quiet=True)
