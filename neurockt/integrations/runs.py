@@ -77,7 +77,7 @@ class Runs:
     def close_rows(self) -> None:
         """Make the open row of each table final."""
         if self._present is not None:
-            self._present._session.close_rows()
+            self._present._session.log.close()
 
     def describe(self, *, override: bool = False, **fields: str | None) -> None:
         """Give the present run a name, project or group, where the user gave none; with ``override`` in any case."""

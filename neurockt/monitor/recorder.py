@@ -128,7 +128,7 @@ class Recorder:
             save_diff=save_diff,
             quiet=quiet,
         )
-        self._gate = gate
+        self._gate, self._log = gate, session.log
         leave_uncompiled(Recorder.log)
         printer = None if quiet else TablePrinter(session.faults)
         self._steps = Block(session, gate, session.steps)
@@ -161,12 +161,12 @@ class Recorder:
     @property
     def step(self) -> int:
         """Training blocks that have ended, those of earlier attempts at the run included."""
-        return self._session.step
+        return self._session.log.step
 
     @property
     def epoch(self) -> int:
         """Validation blocks that have ended, those of earlier attempts included."""
-        return self._session.epoch
+        return self._session.log.epoch
 
     def __call__(self, train: bool | None = None, training: bool | None = None) -> Block:
         """The block to open: ``with recorder(train=True)`` for one training step, ``train=False`` for one validation.
@@ -202,10 +202,10 @@ class Recorder:
             UsageError: the run has finished; in the first row also if ``values`` is not a mapping or the step not an
                 integer from 0, which later costs a warning.
         """
-        block, session = self._gate.block, self._session
+        block, log = self._gate.block, self._log
         if block is LOGGED and train:
-            with session.log_lock:
-                if session.logged.train_next(values, step):
+            with log.lock:
+                if log.rows.train_next(values, step):
                     return
         elif isinstance(block, Block):
             number = block.rows.next if block is self._steps else self.step
@@ -213,7 +213,7 @@ class Recorder:
             if is_its_row and isinstance(values, Mapping):
                 block.log(values)
                 return
-        session.log(values, step, train=train)
+        log.record(values, step, train=train)
 
     def track_scalar(
         self, name: str, aggregator: Aggregator | None = None

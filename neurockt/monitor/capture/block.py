@@ -153,7 +153,7 @@ class Block:
 
     def log(self, values: Mapping[str, Any]) -> None:
         """Collect these values into the open row, each under its name."""
-        warn = self._session.warn_of_value
+        warn = self._session.log.warn
         for name, value in leaves(values, self._slot_of, warn):
             if not is_tensor(value) and isinstance(found := partial(value), NotNumeric):
                 warn(name, f"expected one number, got {found.description}")

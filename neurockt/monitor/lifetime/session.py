@@ -14,7 +14,6 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from enum import Enum, auto
 from pathlib import Path
@@ -22,18 +21,15 @@ from types import CodeType
 from typing import TYPE_CHECKING, Any, Final
 
 from neurockt.errors import RunInUse, UsageError
-from neurockt.formatting import clean
 from neurockt.monitor.capture.block import CLOSED, LOGGED, Block, Gate
-from neurockt.monitor.capture.tensors import describe
 from neurockt.monitor.config import Config
 from neurockt.monitor.lifetime.destination import Destination
 from neurockt.monitor.lifetime.faults import Faults, print_to_stderr
 from neurockt.monitor.lifetime.interruptions import Interruptions
-from neurockt.monitor.lifetime.open_rows import Log
+from neurockt.monitor.lifetime.log import Log
 from neurockt.monitor.lifetime.row_queue import RowQueue
 from neurockt.monitor.ranks.place import Recording, Reduction, find_place
 from neurockt.store.base.json_values import plain
-from neurockt.store.journal.records import LARGEST_STEP
 
 if TYPE_CHECKING:
     from neurockt.monitor.lifetime.ending import Ending, Watch
@@ -78,15 +74,8 @@ class Session:
         self.interruptions = Interruptions(self._wake)
         self.steps = RowQueue("steps", self.interruptions, self._open_table, has_fast_path=True)
         self.epochs = RowQueue("epochs", self.interruptions, self._open_table, has_fast_path=False)
-        self.logged = Log(
-            self.steps,
-            self.epochs,
-            RowQueue("late", self.interruptions, self._open_table, has_fast_path=False),
-            self._open_row_file,
-            self.warn_of_value,
-        )
-        self.log_lock = threading.RLock()
-        self._may_supersede = True  # by the first call of ``log``
+        self.late = RowQueue("late", self.interruptions, self._open_table, has_fast_path=False)
+        self.log = Log(self)
         self.over_ranks: OverRanks | None = None
         self.writer: RunWriter | None = None
         self.on_created: Callable[[RunWriter], None] = lambda writer: None
@@ -100,7 +89,6 @@ class Session:
         self._is_quiet = quiet
         self._earlier_config: Mapping[str, Any] = {}
         self._retry_at = 0.0
-        self._validated_at = -1
         self._opened_at: tuple[CodeType, int] | None = None  # the ``with`` statement that opened the block
         self._watch: Watch | None = None
         _sessions.add(self)
@@ -129,32 +117,30 @@ class Session:
     @property
     def has_rows(self) -> bool:
         """Whether a row of this recorder has ended: mistakes of the user's no longer raise."""
-        return bool(self.steps.recorded or self.epochs.recorded or self.logged.has_open)
+        return bool(self.steps.recorded or self.epochs.recorded or self.log.rows.are_open)
 
     # Blocks
 
     def may_open(self, block: Block, gate: Gate) -> bool:
         """Whether a block can be opened, where that has to be asked. Raises UsageError, which says what to do."""
-        if not self._may_record():
+        if not self.may_record():
             return False
-        with self.log_lock:
-            self.logged.close()
+        self.log.close()
         statement = sys._getframe(2).f_code, sys._getframe(2).f_lasti
         if isinstance(gate.block, Block):
             self._open_inside(block, gate.block, is_same=statement == self._opened_at)
         self._opened_at = statement
         return True
 
-    def _may_record(self) -> bool:
+    def may_record(self) -> bool:
         """False where another process records the run. Raises UsageError where it has finished."""
         if self.life is Life.UNOPENED:
             self.destination.check()
             self.find_rank()
             self.life = Life.RECORDING
         if self.life is Life.FINISHED:
-            raise UsageError(
-                f"the run {self.destination.info.id} has finished; make a new Recorder() to record another"
-            )
+            run = self.destination.info.id
+            raise UsageError(f"the run {run} has finished; make a new Recorder() to record another")
         return self.life is Life.RECORDING
 
     def _open_inside(self, block: Block, outer: Block, *, is_same: bool) -> None:
@@ -172,83 +158,6 @@ class Session:
         else:
             block.outer = outer
             block.rows.fast_append = None
-
-    # Values that are logged
-
-    @property
-    def step(self) -> int:
-        """The last training step, that of an open row included; 0 before the first."""
-        return max(0, self.logged.steps.last)
-
-    @property
-    def epoch(self) -> int:
-        return self.logged.epochs.last
-
-    def log(self, values: Mapping[str, Any], step: Any, *, train: bool) -> None:
-        """Record values outside of a block, at a step or, if that is None, at the next or the last one."""
-        if self.life is not Life.RECORDING and not self._may_record():
-            return
-        if not isinstance(values, Mapping):
-            problem = f"log takes a mapping of names to numbers, not {describe(values)}"
-            if not self.has_rows:
-                raise UsageError(problem)
-            self.faults.warn_once("mapping", problem)
-            return
-        with self.log_lock:
-            if step is not None and not (type(step) is int and 0 <= step <= LARGEST_STEP):
-                step = self._checked_step(step)
-            if self._may_supersede:
-                self._supersede_from(step)
-            if not self.is_writer:
-                self._count(step, train)
-            elif train:
-                self.logged.train(values, step)
-            else:
-                self.logged.validate(values, step)
-            if (gate := self._gate()) is not None and not isinstance(gate.block, Block):
-                gate.block = LOGGED
-
-    def warn_of_value(self, name: str, problem: str) -> None:
-        self.faults.warn_once(f"log {name}", f"log: {clean(repr(name), 80)} is left out: {problem}")
-
-    def close_rows(self) -> None:
-        """Make the rows final that ``log`` may still add to."""
-        with self.log_lock:
-            self.logged.close()
-
-    def _checked_step(self, step: Any) -> int | None:
-        """A step as an integer; None, after a warning, for what is not one. Raises UsageError in the first row."""
-        with suppress(TypeError, ValueError, OverflowError, RuntimeError):
-            number = int(step)
-            if number == step and 0 <= number <= LARGEST_STEP and not isinstance(step, bool):
-                return number
-        problem = f"log: a step is an integer from 0, not {clean(repr(step), 60)}"
-        if not self.has_rows:
-            raise UsageError(problem)
-        self.faults.warn_once("step", f"{problem}; its values are recorded without it")
-        return None
-
-    def _supersede_from(self, step: int | None) -> None:
-        """Supersede what earlier attempts recorded from the first logged step on, unless ``resume`` was called."""
-        self._may_supersede = False
-        if step is not None and not self.has_rows and self.destination.takeover is not None:
-            self.destination.takeover.resume(step - 1)
-            self._count_on()
-
-    def _count(self, step: int | None, train: bool) -> None:
-        """Count a row that another rank stores."""
-        if train:
-            number = self.steps.next if step is None else step
-            if number > self.steps.last:
-                self.steps.count(number)
-        elif (at := self.step if step is None else step) != self._validated_at or not self.epochs.recorded:
-            self._validated_at = at
-            self.epochs.count()
-            self.steps.other = self.epochs.last + 1
-
-    def _open_row_file(self, table: TableName) -> OpenRowFile | None:
-        self._open_table(table)
-        return None if self.writer is None else self.writer.open_row(table)
 
     def report_nested(self, block: Block) -> None:
         if self.life is not Life.RECORDING:
@@ -279,9 +188,8 @@ class Session:
         if self.open_block is not None:
             raise UsageError("resume() inside a block; call it before the first 'with recorder(...)'")
         if self.life is Life.FINISHED:
-            raise UsageError(
-                f"the run {self.destination.info.id} has finished; make a new Recorder(run_id=...) to resume it"
-            )
+            run = self.destination.info.id
+            raise UsageError(f"the run {run} has finished; make a new Recorder(run_id=...) to resume it")
         if self.has_rows:
             done = f"{self.steps.recorded:,} steps and {self.epochs.recorded:,} validations"
             raise UsageError(f"resume() after {done}; call it before the first 'with recorder(...)'")
@@ -289,9 +197,15 @@ class Session:
             raise UsageError(f"a step is 0 or above, not {step}")
         if self.recording == "all" and self.life is Life.UNOPENED:
             self.find_rank()
-        self._may_supersede = False
+        self.log.may_supersede = False
         if self.destination.takeover is not None:
             self.destination.takeover.resume(step)
+            self._count_on()
+
+    def supersede_from(self, step: int) -> None:
+        """Supersede what earlier attempts recorded from this step on."""
+        if not self.has_rows and self.destination.takeover is not None:
+            self.destination.takeover.resume(step - 1)
             self._count_on()
 
     def _continue(self, config: Mapping[str, Any]) -> None:
@@ -303,7 +217,7 @@ class Session:
         takeover = self.destination.takeover
         if takeover is not None:
             self.steps.before, self.epochs.before = takeover.kept["steps"], max(0, takeover.kept["epochs"])
-            self.logged.late.queue.before = max(0, takeover.kept.get("late", 0))
+            self.late.before = max(0, takeover.kept.get("late", 0))
             self.steps.other = self.epochs.last + 1
 
     def _open_table(self, table: TableName) -> TableWriter | None:
@@ -311,6 +225,16 @@ class Session:
         if self.writer is None and time.monotonic() >= self._retry_at:
             self._begin()
         return None if self.writer is None else self.writer.table(table, ())
+
+    def open_row_file(self, table: TableName) -> OpenRowFile | None:
+        """The file of a table's open row; None where the run directory cannot be created now."""
+        self._open_table(table)
+        return None if self.writer is None else self.writer.open_row(table)
+
+    def mark_logged(self) -> None:
+        """A block that opens next makes open rows final."""
+        if (gate := self._gate()) is not None and not isinstance(gate.block, Block):
+            gate.block = LOGGED
 
     def _begin(self) -> None:
         """Create the run directory and begin to write; any error costs a warning, and is tried again."""
@@ -390,7 +314,7 @@ class Session:
         self._retry_at = min(self._retry_at, time.monotonic())
         try:
             with self.interruptions:
-                self.close_rows()
+                self.log.close()
                 self.steps.flush(wait=True)
                 self.epochs.flush(wait=True)
                 self._close(Life.FINISHED)
@@ -425,7 +349,7 @@ class Session:
 
     def seal(self, ending: Ending, seconds: float) -> None:
         """Seal the run from another thread; the loop will not go on. Rows that wait have this long to arrive."""
-        self.logged.close()
+        self.log.rows.close()
         until = time.monotonic() + seconds
         while any(queue.has_waiting() for queue in (self.steps, self.epochs)) and time.monotonic() < until:
             time.sleep(0.005)
@@ -463,7 +387,7 @@ class Session:
             self.finish()
 
     def _wake(self) -> None:
-        self.steps.fast_append = self.logged.steps.writer = None
+        self.steps.fast_append = self.log.rows.steps.writer = None
 
 
 _sessions: Final[weakref.WeakSet[Session]] = weakref.WeakSet()
