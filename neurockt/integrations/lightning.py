@@ -9,7 +9,7 @@ import copy
 import os
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from weakref import ReferenceType, ref
 
 from neurockt.errors import UsageError
@@ -26,6 +26,9 @@ else:
         from pytorch_lightning.loggers.logger import DummyExperiment, Logger
 
 __all__ = ["NeurocktLogger"]
+
+EPOCH: Final = "trainer/epoch"
+"""Lightning's epoch, among the columns."""
 
 
 class NeurocktLogger(Logger):
@@ -113,6 +116,9 @@ class NeurocktLogger(Logger):
         if trainer is None:
             self.recorder.log(metrics, step)
             return
+        if type(epoch := metrics.get("epoch")) is int:  # as Lightning adds it: a float is recorded faster
+            metrics = {**metrics, EPOCH: float(epoch)}
+            del metrics["epoch"]
         stepped = trainer.fit_loop.epoch_loop._batches_that_stepped
         if self._begins:
             self._begin(trainer, stepped)
@@ -147,6 +153,7 @@ class NeurocktLogger(Logger):
         trainer = getattr(model, "_trainer", None)
         if trainer is not None:
             self._trainer, self._begins = ref(trainer), True
+            self._runs.prepare()
 
     def finalize(self, status: str) -> None:
         """Close open rows. The run goes on: evaluations may follow."""
@@ -181,10 +188,11 @@ def _present_counts(trainer: Any) -> tuple[int, int]:
 def _training_step(trainer: Any, step: int | None) -> int:
     """The number of the step that is under way; where an epoch ends, of its last one."""
     stepped: int = trainer.fit_loop.epoch_loop._batches_that_stepped
+    if trainer._logger_connector._first_loop_iter is not None:  # in an epoch
+        return stepped + 1
     epoch = trainer.fit_loop.epoch_progress.current
-    is_between_epochs = trainer._logger_connector._first_loop_iter is None and epoch.ready == epoch.processed
-    # there Lightning counts the last step as under way when it logs the epoch's metrics, and as done for the user
-    is_done = is_between_epochs and (step is None or step == trainer.global_step)
+    # where an epoch ends, Lightning counts the last step as under way when it logs metrics, and as done for the user
+    is_done = epoch.ready == epoch.processed and (step is None or step == trainer.global_step)
     return stepped if is_done else stepped + 1
 
 
@@ -201,7 +209,7 @@ def _evaluation_step(trainer: Any) -> int | None:
 def _is_of_evaluation_batch(trainer: Any, metrics: Mapping[str, Any], step: int | None) -> bool:
     """Whether Lightning logs the values of one evaluation batch; their step counts evaluation batches."""
     loop = trainer._active_loop
-    return "epoch" not in metrics and step in getattr(loop, "_seen_batches_per_dataloader", {}).values()
+    return EPOCH not in metrics and step in getattr(loop, "_seen_batches_per_dataloader", {}).values()
 
 
 def _without_traceback(error: BaseException) -> BaseException:

@@ -74,6 +74,15 @@ class Runs:
     def has_finished(self) -> bool:
         return self._present is not None and self._present._session.life is Life.FINISHED
 
+    def prepare(self) -> None:
+        """Load what the first row needs now, rather than in the training loop."""
+        if self.recorder.is_writer:
+            from neurockt.monitor.context import origin, system  # noqa: F401
+            from neurockt.monitor.lifetime import ending  # noqa: F401
+            from neurockt.store.writing.run_writer import load_pyarrow
+
+            load_pyarrow()
+
     def close_rows(self) -> None:
         """Make the open row of each table final."""
         if self._present is not None:

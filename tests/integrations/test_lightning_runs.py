@@ -163,14 +163,16 @@ def test_checkpoints_lie_where_lightning_puts_them(tmp_path: Path) -> None:
     logger = NeurocktLogger(save_dir=tmp_path, version="a", project="a")
     fit(logger, tmp_path, enable_checkpointing=True, limit_train_batches=2)
     assert list((tmp_path / "a" / "a" / "checkpoints").glob("*.ckpt"))
-    assert steps(only_run(tmp_path)) == [1, 2]
+    assert only_run(tmp_path).path == tmp_path / "a"
 
 
 def test_a_run_whose_checkpoints_are_in_its_directory(tmp_path: Path) -> None:
+    """They are there before the first row."""
     logger = NeurocktLogger(save_dir=tmp_path)
-    keep = ModelCheckpoint(logger.recorder.run_dir / "checkpoints", every_n_train_steps=1)
+    run_dir = logger.recorder.run_dir
+    keep = ModelCheckpoint(run_dir / "checkpoints", every_n_train_steps=1)
     fit(logger, tmp_path, enable_checkpointing=True, limit_train_batches=2, log_every_n_steps=2, callbacks=[keep])
-    assert steps(only_run(tmp_path)) == [2]
+    assert (only_run(tmp_path).path, steps(only_run(tmp_path))) == (run_dir, [2])
 
 
 def test_an_exception_makes_the_run_failed(tmp_path: Path) -> None:

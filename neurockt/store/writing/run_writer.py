@@ -92,7 +92,7 @@ class RunWriter:
         except RuntimeError as error:  # the system gives no more threads now
             raise OSError(errno.EAGAIN, f"{error}") from None
         try:
-            self._seals = _load_pyarrow()
+            self._seals = load_pyarrow()
             if takeover is None:
                 attempt = begin_attempt(recorder=recorder)
                 self.info = replace(info, state="running", attempts=(attempt,), updated=attempt.started, heartbeat=1)
@@ -335,7 +335,7 @@ def _new_directory(path: Path) -> Iterator[None]:
         yield
 
 
-def _load_pyarrow() -> bool:
+def load_pyarrow() -> bool:
     """Import it, if it is installed; now, because that holds the interpreter lock for a tenth of a second."""
     try:
         with deaf_threads():
