@@ -97,7 +97,7 @@ def test_both_tables_share_every_axis(training: Training) -> None:
     assert steps[249] == pytest.approx(2.5)
     relative, wall = series.line(LOSS, "relative").series.x, series.line(LOSS, "wall").series.x
     assert 0 <= relative[0] <= relative[-1] < 600
-    assert wall - relative == pytest.approx(series.begin)
+    assert wall - relative == pytest.approx(series.places.begin)
 
 
 def test_an_outline_bounds_what_is_read_later(training: Training, outlined: None) -> None:

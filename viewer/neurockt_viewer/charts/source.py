@@ -10,16 +10,19 @@ import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
 from neurockt import open_run
-from neurockt.store import KEY, TABLES, arrays, layout
+from neurockt.store import KEY, TABLES, layout
+from neurockt_viewer.charts.coarse import coarse
 from neurockt_viewer.charts.late import LateValues
-from neurockt_viewer.charts.pyramid import ENTRIES, Entries, Pyramid, Values, stretch_for, to_series
-from neurockt_viewer.charts.series import Axis, Floats, Integers, Line, Series, join, merge
+from neurockt_viewer.charts.places import Places, axes_of, values_of
+from neurockt_viewer.charts.pyramid import ENTRIES, Entries, Pyramid, stretch_for, to_series
+from neurockt_viewer.charts.series import Axis, Floats, Line, Series, join, merge
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,8 +32,6 @@ if TYPE_CHECKING:
 
 OUTLINE_ROWS: Final = 200_000
 """A table with fewer rows is read faster than its outline is worth."""
-COARSE: Final = 8
-"""Entries for a row group known only in outline, so that its extremes fill its width."""
 DETAIL: Final = 8
 """Entries wanted in every dot column. With fewer, single values are read: an entry lies in the column of its first
 value, so the borders between columns are off by an eighth of a dot at most."""
@@ -97,7 +98,6 @@ class RunSeries:
         self.info: RunInfo = self.run.info
         info = self.info
         self._names: dict[Metric, None] = {}
-        self.begin = info.created.timestamp()
         self.label = info.label
         self._attempts = info.begins
         self._finished = info.state == "finished"
@@ -110,7 +110,7 @@ class RunSeries:
             self._tables[table].rows, self._tables[table].last = summary.rows, summary.number
         self._late = LateValues(self.run, info.late.columns)
         self._know_late()
-        self._ends: tuple[Floats, Floats] = np.zeros(1), np.zeros(1)
+        self.places = Places(info.created.timestamp())
 
     @property
     def metrics(self) -> list[Metric]:
@@ -228,17 +228,9 @@ class RunSeries:
         """Where each epoch ends, which places the steps between the epochs."""
         if "" in self._tables["epochs"].complete:
             return
-        rows = self.run.window("epochs", ["step", "epoch"])
-        self._add_ends(rows)
+        self.places.add_epochs(self.run.window("epochs", ["step", "epoch"]))
         self._tables["epochs"].complete.add("")
-        self._tables["epochs"].read_until[""] = int(self._ends[1][-1])
-
-    def _add_ends(self, rows: pa.Table) -> None:
-        steps, epochs = arrays.numbers(rows["step"]), arrays.numbers(rows["epoch"])
-        new = epochs > self._ends[1][-1]
-        ends = np.append(self._ends[0], steps[new])
-        # a validation of an earlier step ends no epoch there
-        self._ends = np.maximum.accumulate(ends), np.append(self._ends[1], epochs[new])
+        self._tables["epochs"].read_until[""] = self.places.epochs
 
     def detail(self, wanted: Sequence[Metric], axis: Axis, window: tuple[float, float] | None, dots: int) -> bool:
         """Read single values where a window shows too few entries; False where there was no need."""
@@ -307,7 +299,7 @@ class RunSeries:
                 self._know(name, [column for column in rows.schema.names if column not in layout.axes(KEY[name])])
                 self._add_rows(name, rows, names)
                 if name == "epochs":
-                    self._add_ends(rows)
+                    self.places.add_epochs(rows)
                 found = True
             found |= self._take_open_rows(name, table)
         if self._late.poll():
@@ -339,8 +331,8 @@ class RunSeries:
         pyramid, detail = table.pyramids.get(metric.name), table.details.get(metric.name)
         late = self._late.of(metric.name) if metric.table == "steps" else None
         complete = metric.name in table.complete or (metric.table == "steps" and metric.name in self._only_late)
-        ends = len((self._beside or self)._ends[0]) if axis == "epoch" else 0
-        state = (axis, pyramid and pyramid.values, detail, complete, ends, table.open_content, late and len(late[0]))
+        epochs = (self._beside or self).places.epochs if axis == "epoch" else 0
+        state = (axis, pyramid and pyramid.values, detail, complete, epochs, table.open_content, late and len(late[0]))
         made = self._made.get(metric)
         if made is None or made[0] != state:
             made = state, self._series(metric, axis)
@@ -382,7 +374,9 @@ class RunSeries:
                 add(detail.entries)
                 add(_cut(entries, slice(after, None)))
         if table.outline is not None and metric.name not in table.complete:
-            parts += self._coarse(metric, axis, table.outline)
+            known = table.read_until.get(metric.name, -1)
+            place = partial(self._place, metric.table, axis=axis)
+            parts += coarse(table.outline, metric.name, KEY[metric.table], known, place)
         rows = table.open_rows
         if rows is not None and metric.name in rows.column_names:
             axes, single = axes_of(rows, metric.table), Pyramid(1)
@@ -396,61 +390,10 @@ class RunSeries:
             series = merge(series, Series.of(places, value))
         return series
 
-    def _coarse(self, metric: Metric, axis: Axis, outline: Outline) -> list[Series]:
-        """The row groups that have not been read, by their extremes."""
-        extremes = outline.metrics.get(metric.name)
-        known = self._tables[metric.table].read_until.get(metric.name, -1)
-        left = outline.axes[KEY[metric.table]][0] > known
-        if extremes is None or not left.any():
-            return []
-        spread = np.arange(COARSE) / COARSE
-
-        def spaced(name: str) -> Integers:
-            low, high = (bound[left].astype(np.float64) for bound in outline.axes[name])
-            placed: Integers = np.rint(low[:, None] + (high - low)[:, None] * spread).astype(np.int64).reshape(-1)
-            return placed
-
-        places: Entries = {"number": spaced(KEY[metric.table]), "step": spaced("step"), "time": spaced("time")}
-        low, high = (np.repeat(bound[left], COARSE) for bound in (extremes.low, extremes.high))
-        low, high = (np.where(np.isfinite(bound), bound, np.nan) for bound in (low, high))
-        nothing = np.full(len(low), np.nan)
-        x = self._place(metric.table, places, axis)
-        count = np.repeat(outline.rows[left] // COARSE, COARSE)
-        return [Series(np.maximum.accumulate(x), low, high, low / 2 + high / 2, nothing, nothing, count)]
-
     def _place(self, table: TableName, entries: Entries, axis: Axis) -> Floats:
-        if axis == "step":
-            return np.asarray(entries["step"], np.float64)
-        if axis == "epoch" and self._beside is not None:
-            return self._beside._epochs(entries["step"])
-        if axis == "epoch":
-            return np.asarray(entries["number"], np.float64) if table == "epochs" else self._epochs(entries["step"])
-        seconds: Floats = entries["time"] / 1e6
-        return seconds if axis == "wall" else seconds - (self._beside or self).begin
-
-    def _epochs(self, steps: Integers) -> Floats:
-        """Steps between the ends of epochs: half of the third epoch's steps in lies 2.5."""
-        ends, epochs = self._ends
-        placed: Floats = np.interp(steps, ends, epochs)
-        if len(ends) > 1:
-            length = max(1.0, float(ends[-1] - ends[-2]))
-            beyond = np.minimum((steps - ends[-1]) / length, 1.0)
-            placed = np.where(steps > ends[-1], epochs[-1] + beyond, placed)
-        return placed
-
-
-def axes_of(rows: pa.Table, table: TableName) -> Values:
-    """The axes of rows, with nothing for a value."""
-    step, number, time = (arrays.numbers(rows[name]) for name in ("step", KEY[table], "time"))
-    return Values(np.arange(len(number)), number, step, time, np.zeros(len(number)))
-
-
-def values_of(axes: Values, column: pa.ChunkedArray, begin: int = 0) -> Values:
-    """The values of the rows from one position on."""
-    missing = arrays.missing(column)
-    there = slice(begin, None) if missing is None else np.flatnonzero(~missing[begin:]) + begin
-    values = arrays.numbers(column)[there]
-    return Values(axes.row[there], axes.number[there], axes.step[there], axes.time[there], values)
+        if self._beside is not None:
+            return self._beside.places.of("late", entries, axis)  # by their steps in that run
+        return self.places.of(table, entries, axis)
 
 
 def _cut(entries: Entries, cut: slice) -> Entries:
