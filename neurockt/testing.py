@@ -19,6 +19,7 @@ from unittest.mock import patch
 
 from neurockt.monitor import Recorder
 from neurockt.monitor.capture import block
+from neurockt.monitor.lifetime import open_rows
 from neurockt.store.writing import timing
 from neurockt.store.writing.timing import Timing
 
@@ -69,10 +70,12 @@ def seal(recorder: Recorder, *tables: str) -> None:
                 table.seal()
 
 
-def fixed_clock(start: datetime = START, interval: timedelta = timedelta(seconds=1)) -> AbstractContextManager[object]:
+@contextmanager
+def fixed_clock(start: datetime = START, interval: timedelta = timedelta(seconds=1)) -> Iterator[None]:
     """Rows recorded meanwhile have the times ``start``, ``start + interval`` and so on."""
     ticks = count(round(start.timestamp() * 1e9), round(interval.total_seconds() * 1e9))
-    return patch.object(block, "time_ns", lambda: next(ticks))
+    with patch.object(block, "time_ns", lambda: next(ticks)), patch.object(open_rows, "time_ns", lambda: next(ticks)):
+        yield
 
 
 def writer_timing(**fields: Any) -> AbstractContextManager[object]:
