@@ -15,7 +15,7 @@ from wandb_server import WandbServer
 from neurockt import open_run
 from neurockt.sync.rows import START, RunRows
 
-from .conftest import Sync
+from .conftest import MakeWandbRecorder, Sync
 
 EVERY = LARGE // 1000
 
@@ -206,3 +206,23 @@ def test_a_validation_without_steps_waits_a_minute_at_most(run: Jumping) -> None
         run.now()
     run.beat()
     assert places(lines_of(run.path)) == [(500, 1, True)]
+
+
+@pytest.mark.slow
+def test_what_is_logged_at_jumping_steps_is_live_in_wandb(
+    server: WandbServer, make_recorder: MakeWandbRecorder
+) -> None:
+    """Each step once when the run has ended, with all that was logged of it."""
+    recorder = make_recorder()
+    steps = [0, 3, LARGE, LARGE + 1, 2 * LARGE]
+    for step in steps:
+        recorder.log({"loss": float(step)}, step=step)
+        recorder.log({"lr": 0.5}, step=step)
+        recorder.log({"acc": 0.25}, step=step, train=False)
+    recorder.finish()
+    stored = server.only_run
+    assert (stored.state, stored.is_exact) == ("finished", True)
+    assert [row["step"] for row in stored.rows if "acc" in row] == steps
+    assert [(row["step"], row["loss"], row["lr"]) for row in stored.rows if "loss" in row] == [
+        (step, step, 0.5) for step in steps
+    ]
