@@ -56,7 +56,7 @@ class Attempt:
     ended: datetime | None = None
     cause: str | None = None
     """Why it ended; None while it lives, and where nothing is known."""
-    first_step: int = 1
+    first_step: int = 0
     """Number of the first row of `steps` that it could record: where its part of the curve begins."""
     first_epoch: int = 1
     """The same for `epochs`."""

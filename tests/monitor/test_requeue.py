@@ -62,7 +62,7 @@ def test_a_dead_run_goes_on(tmp_path: Path) -> None:
     assert info.steps.columns["loss"].count == 5
     assert (info.steps.columns["loss"].max, info.steps.columns["loss"].max_at) == (2.0, 5)
     first, second = info.attempts
-    assert (first.number, first.cause, first.first_step, first.first_epoch) == (1, "killed", 1, 1)
+    assert (first.number, first.cause, first.first_step, first.first_epoch) == (1, "killed", 0, 1)
     assert first.ended is not None
     assert (second.number, second.pid, second.first_step, second.first_epoch) == (2, os.getpid(), 5, 3)
 

@@ -24,7 +24,7 @@ def test_an_attempt_names_its_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     recorder.finish()
     attempt = open_run(recorder.run_dir).info.attempts[0]
     assert (attempt.number, attempt.job, attempt.restart) == (1, "4711", 2)
-    assert (attempt.first_step, attempt.first_epoch, attempt.recorder) == (1, 1, 1)
+    assert (attempt.first_step, attempt.first_epoch, attempt.recorder) == (0, 1, 1)
     assert attempt.script == begin_attempt().script
     monkeypatch.setattr("sys.argv", ["train.py", "--lr", "0.2"])
     assert attempt.script != begin_attempt().script
@@ -47,4 +47,4 @@ def test_a_run_of_before_is_read(tiny_run: Path) -> None:
     document["attempts"] = [{name: document["attempts"][0][name] for name in old}]
     (tiny_run / RUN_FILE).write_text(json.dumps(document))
     attempt = open_run(tiny_run).info.attempts[0]
-    assert (attempt.cause, attempt.job, attempt.restart, attempt.first_step) == (None, None, 0, 1)
+    assert (attempt.cause, attempt.job, attempt.restart, attempt.first_step) == (None, None, 0, 0)

@@ -15,7 +15,7 @@ _JOB: Final = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 _COUNT: Final = re.compile(r"[0-9]{1,9}")
 
 
-def begin_attempt(number: int = 1, *, recorder: int = 1, first_step: int = 1, first_epoch: int = 1) -> Attempt:
+def begin_attempt(number: int = 1, *, recorder: int = 1, first_step: int = 0, first_epoch: int = 1) -> Attempt:
     """A new attempt of this process; the arguments are fields of ``Attempt``."""
     pid = os.getpid()
     cgroup = process.own_cgroup()
