@@ -239,7 +239,7 @@ class History:
         return Row(replace(place, rows=number), replace(place, rows=number + 1), lines[0]) if lines else None
 
     def find_order(self, found: Iterable[Mapping[str, Any]]) -> bool:
-        """Find out the order from the lines that W&B has, if it is lost; whether all of them are this run's."""
+        """Find out the order from the lines that W&B has, if it is lost or stale; whether all are this run's."""
         own = ((0, json.loads(line)) for batch in self.base.after(START) for line in batch.lines)
         sources: dict[str, Iterator[tuple[int, dict[str, Any]]]] = {BASE: own}
         sources |= {key: stream.values() for key, stream in self.streams.items()}

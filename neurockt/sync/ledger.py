@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -71,9 +72,9 @@ class Ledger:
         """Note what was proved. If no disk takes it, the next sync takes longer, and nothing else."""
         self._write("entries", {**self._part("entries"), destination: asdict(entry)})
 
-    def order(self, destination: str, generation: int) -> Order:
-        """The order of the rows that were uploaded there."""
-        return Order(self._order_directories, self._identity, f"{destination} {generation}")
+    def order(self, destination: str, generation: int, rewinds: Iterable[str]) -> Order:
+        """The order of the rows that were uploaded there; ``rewinds`` as for ``Order``."""
+        return Order(self._order_directories, self._identity, f"{destination} {generation}", rewinds)
 
     def wishes(self) -> Wishes:
         return _convert(Wishes, self._part("wishes")) or Wishes()

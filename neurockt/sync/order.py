@@ -8,7 +8,7 @@ process can create; the others read it, and go on from there. So all send the sa
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,17 +40,31 @@ class Span:
 class Order:
     """The order of one upload of a run: those after it, and those elsewhere, have their own."""
 
-    def __init__(self, directories: Sequence[Path], identity: str, upload: str) -> None:
-        """Read it. ``directories`` are where it may lie, the best first; ``upload`` names the upload."""
+    def __init__(self, directories: Sequence[Path], identity: str, upload: str, rewinds: Iterable[str] = ()) -> None:
+        """Read it.
+
+        Args:
+            directories: where it may lie, the best first.
+            identity: that of the run.
+            upload: names the upload.
+            rewinds: other ones each time the run is rewound.
+        """
         self.spans: tuple[Span, ...] = ()
         self.names: dict[str, dict[str, str]] = {}
         """The names that rows which have their place in the order have."""
         self._directories = directories
         self._identity = identity
         self._upload = upload
+        self._rewinds = sorted(rewinds)
+        self._noted: list[str] = []
         self._number = 0
         self._others: dict[str, Any] = {}
         self.read()
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the run was rewound since: rows that have their places may be superseded."""
+        return bool(self.spans) and self._noted != self._rewinds
 
     @property
     def rows(self) -> int:
@@ -108,15 +122,16 @@ class Order:
         if (document["version"], document["run"]) != (VERSION, self._identity):
             raise ValueError
         uploads = dict(document["uploads"])
-        mine = uploads.pop(self._upload, {"spans": [], "names": {}})
+        mine = uploads.pop(self._upload, {"spans": [], "names": {}, "rewinds": []})
         spans = tuple(Span(str(source), int(rows), int(last)) for source, rows, last in mine["spans"])
         names = {source: dict(each) for source, each in mine["names"].items()}
         if any(span.rows < 1 for span in spans):
             raise ValueError
-        self.spans, self.names, self._others = spans, names, uploads
+        self.spans, self.names, self._noted, self._others = spans, names, list(mine["rewinds"]), uploads
 
     def _write(self, spans: tuple[Span, ...], names: dict[str, dict[str, str]]) -> bool:
-        mine = {"spans": [[span.source, span.rows, span.last] for span in spans], "names": names}
+        written = [[span.source, span.rows, span.last] for span in spans]
+        mine = {"spans": written, "names": names, "rewinds": self._rewinds}
         document = {"version": VERSION, "run": self._identity, "uploads": {**self._others, self._upload: mine}}
         text = json.dumps(document)
         number = self._number + 1
@@ -133,8 +148,11 @@ class Order:
             except OSError:
                 continue  # no disk takes it: then the server is asked, should it be needed
             return self._settle(directory, number, spans, names)
-        self.spans, self.names, self._number = spans, names, number
+        self._keep(spans, names, number)
         return True
+
+    def _keep(self, spans: tuple[Span, ...], names: dict[str, dict[str, str]], number: int) -> None:
+        self.spans, self.names, self._number, self._noted = spans, names, number, self._rewinds
 
     def _settle(self, directory: Path, number: int, spans: tuple[Span, ...], names: dict[str, dict[str, str]]) -> bool:
         """Whether what was written counts: the number may have been free because others are far beyond it."""
@@ -143,7 +161,7 @@ class Order:
             if earlier < number:
                 path.unlink(missing_ok=True)
         if next(iter(there), number) == number:
-            self.spans, self.names, self._number = spans, names, number
+            self._keep(spans, names, number)
             return True
         layout.order_path(directory, number).unlink(missing_ok=True)
         self.read()
@@ -152,6 +170,8 @@ class Order:
 
 def _begins_with(spans: Sequence[Span], others: Sequence[Span]) -> bool:
     """Whether an order has rows of the same sources at all the places of another."""
+    if not others:
+        return True
     *before, last = others
     after = spans[len(before) :]
     same = [*spans[: len(before)]] == before

@@ -143,8 +143,10 @@ class Upload:
         return self._finish(sending)
 
     def _rows(self, known: Place) -> History:
-        order = self.ledger.order(self._destination, self._entry.generation)
-        return History(self._run, order, self.info, known)
+        order = self.ledger.order(self._destination, self._entry.generation, self._run.rewind_token)
+        rows = History(self._run, order, self.info, known)
+        rows.is_fixed = self._options.verify or self._options.dry_run
+        return rows
 
     # See what is there
 
@@ -165,6 +167,8 @@ class Upload:
     ) -> tuple[History, Row | None, ServerRun | None, str]:
         """The last row that the server has, None where all are to be sent; and the id to send to."""
         if there is None or not (there.rows or there.last_line):
+            if rows.order.is_stale:
+                rows.order.replace((), {})
             return rows, None, there, run_id
         there = self._settled(run_id, there)
         if not there.is_settled:
@@ -173,9 +177,11 @@ class Upload:
         if not _is_last(there, last) and self._entry.place != START:  # the ledger is old, or the run was rewound
             rows = self._rows(START)
             last = rows.row(there.rows - 1, START)
-        if not _is_last(there, last) and rows.is_mixed and self._find_order(rows, there):
+        fits = _is_last(there, last)
+        if rows.is_mixed and (rows.order.is_stale or not fits):
+            fits = rows.find_order(all_rows(self._project, there))
             last = rows.row(there.rows - 1, START)
-        if _is_last(there, last):
+        if fits:
             return rows, last, there, run_id
         if last is None and self.is_live and not self._run.rewind_token:
             raise SyncFailed("W&B has more rows than can be seen from here; the file system lags, sync again later")
@@ -187,10 +193,6 @@ class Upload:
             )
         run_id = self._begin_again(there.storage_id)
         return self._rows(START), None, None, run_id
-
-    def _find_order(self, rows: History, there: ServerRun) -> bool:
-        """Find out from the server in which order the rows were sent; whether they are all this run's."""
-        return rows.find_order(all_rows(self._project, there))
 
     def _begin_again(self, superseded: str | None) -> str:
         """A new id for the run; the upload that it supersedes is deleted when the new one is complete."""
@@ -268,9 +270,8 @@ class Upload:
         if there is None:
             raise SyncFailed("the run is not in W&B; 'neurockt sync' without --verify uploads it")
         there = self._settled(there.run_id, there)
-        rows.is_fixed = True
-        if rows.is_mixed and rows.order.rows < there.rows:
-            self._find_order(rows, there)
+        if rows.is_mixed and (rows.order.is_stale or rows.order.rows < there.rows):
+            rows.find_order(all_rows(self._project, there))
         problem = difference(self._project, there, rows, described, self._report)
         if problem:
             raise SyncFailed(problem)
