@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from neurockt.errors import NeurocktError, RunInUse
+from neurockt.errors import NeurocktError, RunInUse, UsageError
 from neurockt.monitor.names import check_run_id
 from neurockt.monitor.ranks.place import find_place
 from neurockt.monitor.recorder import Recorder
@@ -55,6 +55,9 @@ class Attached:
         """Its directory, laid out as that of a run."""
         self._run = run
         self._step: int | None = None
+        for path in (self.run_dir, self.run_dir.parent):
+            if path.is_symlink():
+                raise UsageError(f"{path} is a link, which readers ignore; remove it, or attach under another name")
         if find_place().rank == 0:  # the others record nothing
             _check_free(self.run_dir)
         self._recorder = Recorder(self.run_dir.parent, run_id=name, resume=True, quiet=True, system_seconds=None)

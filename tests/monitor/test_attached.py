@@ -145,3 +145,35 @@ def test_of_two_that_begin_at_once_one_is_refused(run: Path) -> None:
     first.log({"acc": 3.0}, step=3)
     first.finish()
     assert table(run, "mmlu")["acc"] == [1.0, 3.0]
+
+
+@pytest.mark.parametrize("name", ["attached", "attached/mmlu"])
+def test_nothing_is_written_through_a_link(run: Path, tmp_path: Path, name: str) -> None:
+    """It may lead anywhere, and readers ignore what is behind it."""
+    (tmp_path / "elsewhere").mkdir()
+    (run / name).parent.mkdir(exist_ok=True)
+    (run / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UsageError, match="is a link"):
+        neurockt.attach(run, "mmlu")
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_a_file_in_its_place_is_left_alone(run: Path) -> None:
+    (run / "attached").mkdir()
+    (run / "attached" / "mmlu").write_text("text")
+    with pytest.raises(UsageError, match="exists and is not a run"):
+        neurockt.attach(run, "mmlu")
+    assert (run / "attached" / "mmlu").read_text() == "text"
+
+
+def test_of_the_ranks_of_an_evaluator_the_first_records(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others may call the same lines."""
+    first = neurockt.attach(run, "mmlu")
+    first.log({"acc": 1.0}, step=1)
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    other = neurockt.attach(run, "mmlu")
+    other.log({"acc": 2.0}, step=2)
+    other.finish()
+    first.finish()
+    assert table(run, "mmlu")["acc"] == [1.0]
