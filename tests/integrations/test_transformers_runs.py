@@ -40,8 +40,8 @@ def steps(run_dir: Path) -> list[int]:
 
 
 def begins(run_dir: Path) -> list[int]:
-    """The first step that each attempt may record."""
-    return [attempt.first_step for attempt in open_run(run_dir).info.attempts]
+    """The first step that each attempt after the first may record."""
+    return [attempt.first_step for attempt in open_run(run_dir).info.attempts[1:]]
 
 
 def test_nothing_is_on_disk_before_the_first_log(tmp_path: Path) -> None:
@@ -51,6 +51,20 @@ def test_nothing_is_on_disk_before_the_first_log(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="no memory"):
         trainer(tmp_path, callback, Failing(2)).train()
     assert not (tmp_path / "runs").exists()
+
+
+def test_the_run_may_lie_in_the_directory_of_the_checkpoints(tmp_path: Path) -> None:
+    """The Trainer makes it, and writes the first checkpoint, before there is a row."""
+    callback = NeurocktCallback(root=tmp_path, run_id="out")
+    made = trainer(tmp_path, callback, save_strategy="steps", save_steps=2)
+    made.train()
+    callback.recorder.finish()
+    assert steps(tmp_path / "out") == [3, 6, 8]
+    resumed = NeurocktCallback(root=tmp_path, run_id="out", resume=True)
+    trainer(tmp_path, resumed).train(resume_from_checkpoint=str(tmp_path / "out" / "checkpoint-4"))
+    resumed.recorder.finish()
+    assert begins(tmp_path / "out") == [5]
+    assert steps(tmp_path / "out") == [3, 6, 8]
 
 
 def test_a_second_training_is_a_new_run(tmp_path: Path) -> None:
@@ -93,7 +107,7 @@ def test_a_training_that_is_resumed_continues_the_run_of_its_run_id(tmp_path: Pa
     made.train(resume_from_checkpoint=str(tmp_path / "out" / "checkpoint-5"))
     callback.recorder.finish()
     assert steps(tmp_path / "runs" / "toy") == list(range(1, 9))
-    assert begins(tmp_path / "runs" / "toy") == [1, 6]
+    assert begins(tmp_path / "runs" / "toy") == [6]
 
 
 def test_an_evaluation_before_a_resumed_training_supersedes_nothing(tmp_path: Path) -> None:
@@ -108,7 +122,7 @@ def test_an_evaluation_before_a_resumed_training_supersedes_nothing(tmp_path: Pa
     made.train(resume_from_checkpoint=str(tmp_path / "out" / "checkpoint-4"))
     callback.recorder.finish()
     assert steps(tmp_path / "runs" / "toy") == [2, 4, 6, 8]
-    assert begins(tmp_path / "runs" / "toy") == [1, 9, 5]
+    assert begins(tmp_path / "runs" / "toy") == [9, 5]
     assert [row["step"] for row in rows(tmp_path / "runs" / "toy", "epochs")] == [0]
 
 
@@ -125,7 +139,7 @@ def test_a_training_that_goes_on_from_a_checkpoint_continues_the_run_of_its_call
     callback.recorder.finish()
     (run,) = list_runs(tmp_path / "runs")
     assert steps(run.path) == [2, 4, 6, 8, 10, 12, 14, 16]
-    assert begins(run.path) == [1, 4]
+    assert begins(run.path) == [4]
 
 
 def test_an_evaluation_after_the_run_was_finished_is_added_to_it(tmp_path: Path) -> None:

@@ -192,6 +192,7 @@ def test_a_run_whose_process_died_at_its_very_beginning_is_begun_again(tmp_path:
     path = tmp_path / "run"
     path.mkdir()
     (path / ".run.json.tmp").write_text("{")
+    (path / "claim-001").touch()
     os.utime(path, (time.time() - 3600,) * 2)
     recorder = Recorder(tmp_path, run_id="run", quiet=True)
     train(recorder, "s", 1.0)
@@ -200,9 +201,9 @@ def test_a_run_whose_process_died_at_its_very_beginning_is_begun_again(tmp_path:
 
 
 def test_a_directory_that_is_no_run_is_refused(tmp_path: Path) -> None:
-    """At once, and nothing is written into it."""
+    """At once, and nothing is written into it: it has what belongs to a run, and no description of one."""
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "model.pt").touch()
+    (tmp_path / "run" / "steps.journal").touch()
     with pytest.raises(UsageError, match="exists and is not a run"):
         Recorder(tmp_path, run_id="run")
 

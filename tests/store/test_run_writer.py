@@ -128,9 +128,24 @@ def test_nothing_is_left_of_a_run_that_another_process_took_over(tmp_path: Path)
 
 def test_a_writer_that_cannot_begin_leaves_nothing(tmp_path: Path) -> None:
     """Neither a second run that somebody finds later, nor a thread."""
-    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "steps").mkdir(parents=True)
     with nothing_left(), pytest.raises(FileExistsError):
         begin(tmp_path / "run")
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["steps"]
+
+
+def test_of_two_processes_that_begin_a_run_in_an_empty_directory_one_does(tmp_path: Path) -> None:
+    """The other sees the claim, or that the run has begun since it looked."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "claim-001").touch()
+    with pytest.raises(FileExistsError):
+        begin(tmp_path / "run")
+    (tmp_path / "run" / "claim-001").unlink()
+    writer = begin(tmp_path / "run")
+    with pytest.raises(FileExistsError):
+        begin(tmp_path / "run")
+    writer.close()
+    assert not list((tmp_path / "run").glob("claim-*"))
 
 
 def test_a_system_without_threads_makes_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

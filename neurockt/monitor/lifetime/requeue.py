@@ -55,19 +55,17 @@ def _takeover(path: Path, writes: bool) -> Takeover | None:
 
 
 def _remove_beginning(path: Path) -> bool:
-    """Remove the directory of a process that died before it wrote ``run.json``; whether it was one, and is removed."""
+    """Remove what a process left that died before it wrote ``run.json``; whether a run can begin there now."""
     from neurockt.store.owner.liveness import STALE_SECONDS
 
     try:
-        is_old = time.time() - path.stat().st_mtime > STALE_SECONDS
-        if not is_old or any(not name.endswith(layout.TEMPORARY) for name in os.listdir(path)):
-            return False
-        for name in os.listdir(path):
-            (path / name).unlink()
-        path.rmdir()
+        if time.time() - path.stat().st_mtime > STALE_SECONDS:
+            for name in os.listdir(path):
+                if name.endswith(layout.TEMPORARY) or name == layout.claim_path(path, 1).name:
+                    (path / name).unlink()
+        return layout.is_of_others(path)
     except OSError:
         return False
-    return True
 
 
 def _of_this_job(root: Path, recorder: int, writes: bool) -> Path | None:

@@ -79,9 +79,8 @@ _OWN: Final = re.compile(
 
 
 def is_of_others(path: Path) -> bool:
-    """Whether a directory has content, and nothing that a run may have: a framework's checkpoints, for example."""
-    names = os.listdir(path)
-    return bool(names) and not any(_OWN.fullmatch(name) for name in names)
+    """Whether a directory has nothing that a run may have: it is empty, or has a framework's checkpoints."""
+    return not any(_OWN.fullmatch(name) for name in os.listdir(path))
 
 
 def rank_path(run_dir: Path, rank: int) -> Path:

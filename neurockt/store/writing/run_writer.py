@@ -318,21 +318,31 @@ class RunWriter:
 
 @contextmanager
 def _new_directory(path: Path) -> Iterator[None]:
-    """Create the directory of a run, which is described by the end; raises FileExistsError where there is one.
+    """Create the directory of a run, which is described by the end; raises FileExistsError where one has begun in it.
 
-    In a directory that a framework has made, for its checkpoints, the process that creates a claim begins the run.
+    A framework may have made the directory, for its checkpoints. The process that creates a claim begins the run.
     """
     try:
         path.mkdir(parents=True)
+        is_ours = True
     except FileExistsError:
         if not layout.is_of_others(path):
             raise
-        claim = layout.claim_path(path, 1)
+        is_ours = False
+    claim = layout.claim_path(path, 1)
+    try:
         os.close(os.open(claim, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644))
+    except OSError:
+        if is_ours:
+            with suppress(OSError):
+                path.rmdir()
+        raise
+    try:
+        if (path / layout.RUN_FILE).exists():  # another process has begun, and released its claim, meanwhile
+            raise FileExistsError(path)
         yield
-        claim.unlink()
-    else:
-        yield
+    finally:
+        claim.unlink(missing_ok=True)
 
 
 def load_pyarrow() -> bool:
