@@ -119,6 +119,22 @@ def test_the_open_row_of_a_dead_run_is_final(run: Jumping, sealed: bool) -> None
     assert numbers(opened.steps()) == [0, 10, 20, 30]
 
 
+def test_an_open_row_is_not_final_while_the_state_cannot_be_read(run: Jumping) -> None:
+    """As during a file server's fail-over: the run may be alive."""
+    opened = open_run(run.path)
+    assert numbers(opened.follow().steps) == [0, 10, 20]
+    document = (run.path / "run.json").read_bytes()
+    (run.path / "run.json").unlink()
+    (run.path / "run.json").mkdir()  # the system refuses to read it
+    assert numbers(opened.follow().steps) == []
+    assert opened.settled("steps") == 20
+    (run.path / "run.json").rmdir()
+    (run.path / "run.json").write_bytes(document)
+    run.open("steps", 30, 1, {"loss": 35.0})
+    run.die()
+    assert column(opened.follow().steps, "loss") == [35.0]
+
+
 def test_sealing_puts_the_open_rows_into_the_parts(run: Jumping) -> None:
     """Of each table, with columns of their own; their files are removed."""
     run.open("steps", LARGE, 2, {"loss": 1.5, "lr": 0.1})

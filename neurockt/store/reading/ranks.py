@@ -49,7 +49,7 @@ class RankedRun(Run):
         return info.with_tables({table: _together([getattr(info, table) for info in each]) for table in TABLES})
 
     def follower(self, table: TableName, *, after: int = -1) -> TableFollower:
-        return RankedFollower(self.path, table, lambda path: self._rank_state(path) == "running", after=after)
+        return RankedFollower(self.path, table, self._is_live, after=after)
 
     def rows(self, table: TableName) -> RowReader:
         return RankedRows(self.path, table, max(1, super().info.ranks or 1))
@@ -60,16 +60,17 @@ class RankedRun(Run):
         return frozenset(f"{rank}/{name}" for rank, path in ranks for name in layout.superseded_names(path))
 
     def settled(self, table: TableName) -> int:
-        states = self.rank_states()
-        live = {rank for rank, state in states.items() if state == "running"}
+        live = self._live_ranks()
         last = {rank: reader.last_number() for rank, reader in RankedReader(self.path, table, live).readers().items()}
         begun = {rank for rank, reader in RankedReader(self.path, table).readers().items() if reader.last_number() >= 0}
         waited_for = [number for rank, number in last.items() if rank in live & begun]
         return min(waited_for) if waited_for else max(last.values(), default=-1)
 
     def _reader(self, table: TableName, *, final: bool = False) -> TableReader:
-        states = self.rank_states() if final else {}
-        return RankedReader(self.path, table, {rank for rank, state in states.items() if state == "running"})
+        return RankedReader(self.path, table, self._live_ranks() if final else ())
+
+    def _live_ranks(self) -> set[int]:
+        return {rank for rank, path in layout.rank_paths(self.path).items() if self._is_live(path)}
 
 
 def _together(tables: Sequence[TableSummary]) -> TableSummary:

@@ -196,7 +196,7 @@ class Run:
         """Returns new rows of a table at each call; at first, those after row ``after``."""
         from neurockt.store.reading.follow import TableFollower
 
-        return TableFollower(self.path, table, after=after, is_live=lambda: self.state == "running")
+        return TableFollower(self.path, table, after=after, is_live=lambda: self._is_live(self.path))
 
     def rows(self, table: TableName) -> RowReader:
         """Returns any rows of a table by their position, reading only the row groups that hold them."""
@@ -254,6 +254,13 @@ class Run:
         except NeurocktError:
             return "killed"  # for all that can be read of it
 
+    def _is_live(self, path: Path) -> bool:
+        """Whether the run, or the rank, there may still be written. One that cannot be read now may be."""
+        try:
+            return self._liveness.infer(read_info(path)).state == "running"
+        except NeurocktError as error:
+            return isinstance(error.__cause__, OSError)
+
     def rank(self, rank: int) -> Run:
         """One rank's own rows, as a run; raises RunNotFound where that rank has none."""
         paths = rank_paths(self.path)
@@ -278,7 +285,7 @@ class Run:
     def _reader(self, table: TableName, *, final: bool = False) -> TableReader:
         from neurockt.store.reading.table_reader import TableReader
 
-        return TableReader(self.path, table, final=final and self.state == "running")
+        return TableReader(self.path, table, final=final and self._is_live(self.path))
 
     def _warn_of_changes(self, follower: TableFollower, table: TableName) -> None:
         if self._damaged.get(table, ()) != tuple(follower.damaged):
