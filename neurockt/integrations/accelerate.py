@@ -62,8 +62,7 @@ class NeurocktTracker(tracking.GeneralTracker):
         """Make the Recorder; where the last run has finished, of a new run."""
         if self._runs.has_finished:
             self._runs.begin_next()
-        else:
-            self._runs.recorder  # noqa: B018
+        self._runs.prepare()
 
     @tracking.on_main_process
     def store_init_configuration(self, values: Mapping[str, Any]) -> None:
