@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from monitor.launching import bare_environment, forked_ranks
+from monitor.launching import bare_environment, forked_ranks, torchrun
 
 from neurockt import list_runs, open_run
 from neurockt.errors import UsageError
@@ -304,7 +304,7 @@ def test_ranks_that_part_do_not_wait_for_ever(tmp_path: Path) -> None:
     script = tmp_path / "apart.py"
     script.write_text(APART)
     root = tmp_path / "runs"
-    done = forked_ranks(2, script, root)
+    done = torchrun(2, str(script), root)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     for reduction, value in (("sum", 11.0), ("min", 5.0), ("max", 6.0)):  # of 5 and 6
         (row,) = open_run(root / reduction).steps().to_pylist()
