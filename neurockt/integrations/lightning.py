@@ -209,7 +209,8 @@ def _evaluation_step(trainer: Any) -> int | None:
 def _is_of_evaluation_batch(trainer: Any, metrics: Mapping[str, Any], step: int | None) -> bool:
     """Whether Lightning logs the values of one evaluation batch; their step counts evaluation batches."""
     loop = trainer._active_loop
-    return EPOCH not in metrics and step in getattr(loop, "_seen_batches_per_dataloader", {}).values()
+    seen = getattr(loop, "_seen_batches_per_dataloader", {}).values()
+    return EPOCH not in metrics and (step in seen or step == loop.batch_progress.total.ready)
 
 
 def _without_traceback(error: BaseException) -> BaseException:

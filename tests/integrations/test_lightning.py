@@ -12,7 +12,7 @@ pytest.importorskip("lightning", reason="needs lightning: pip install -r tests/r
 
 from integrations.lightning_net import Net, fit, make_trainer
 from lightning.fabric import Fabric
-from lightning.pytorch.callbacks import Callback, LearningRateMonitor
+from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ThroughputMonitor
 from lightning.pytorch.loggers.logger import DummyExperiment
 
 from neurockt import open_run
@@ -157,12 +157,21 @@ class StepsOfBatches(Net):
 
 
 def test_values_of_single_evaluation_batches_join_the_row_of_the_evaluation(tmp_path: Path) -> None:
-    """Lightning counts evaluation batches there, which says nothing about the step of the training."""
+    """Lightning counts evaluation batches there, from 0 or 1, which says nothing about the step of the training."""
     logger = NeurocktLogger(save_dir=tmp_path)
-    trainer = make_trainer(logger, tmp_path, limit_train_batches=6, val_check_interval=2, limit_val_batches=4)
-    with pytest.warns(NeurocktWarning, match="val_step.*keeps those of its last batch"):
+    options = {"limit_train_batches": 6, "val_check_interval": 2, "limit_val_batches": 4}
+    trainer = make_trainer(logger, tmp_path, callbacks=[ThroughputMonitor(len)], **options)
+    with pytest.warns(NeurocktWarning, match="values of single evaluation batches.*the row .* keeps those of its last"):
         trainer.fit(StepsOfBatches())
     assert rows(logger, "epochs", "val_step", "val_epoch") == [(2, 3.0, 1.5), (4, 3.0, 1.5), (6, 3.0, 1.5)]
+    assert steps_of(logger, "epochs", "validate/samples") == [2, 4, 6]
+
+
+def test_a_step_that_counts_batches_is_the_one_they_belong_to(tmp_path: Path) -> None:
+    """As Lightning's ThroughputMonitor counts, where several batches are accumulated to a step."""
+    logger = NeurocktLogger(save_dir=tmp_path)
+    fit(logger, tmp_path, accumulate_grad_batches=3, limit_val_batches=0, callbacks=[ThroughputMonitor(len)])
+    assert steps_of(logger, "steps", "train/samples") == steps_of(logger, "steps", "loss") == [1, 2, 3, 4]
 
 
 class TwoOptimizers(Net):

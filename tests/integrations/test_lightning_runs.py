@@ -199,14 +199,17 @@ def test_two_ranks_are_one_run(tmp_path: Path) -> None:
     assert steps(info) == [1, 2, 3, 4, 5, 6]
 
 
-def test_spawned_processes_record_fit_and_test_in_one_run(tmp_path: Path) -> None:
+def test_spawned_processes_record_a_fit_and_its_test_in_one_run(tmp_path: Path) -> None:
     """Each has processes of its own, to which the logger goes as a pickle; the next fit is a run of its own."""
     logger = NeurocktLogger(save_dir=tmp_path / "runs")
-    for _ in range(2):
+    for evaluates in (True, False):
         trainer = make_trainer(logger, tmp_path, strategy="ddp_spawn", limit_train_batches=2)
         trainer.fit(Net())
+        if evaluates:
+            trainer.test(Net(), verbose=False)
     first, second = sorted(list_runs(tmp_path / "runs"), key=lambda info: info.created)
     assert (steps(first), steps(second)) == ([1, 2], [1, 2])
+    assert open_run(first.path).epochs(["test_loss"])["test_loss"].null_count == 1
     assert first.path == logger.recorder.run_dir
 
 
