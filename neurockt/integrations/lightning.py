@@ -103,7 +103,7 @@ class NeurocktLogger(Logger):
     @property
     def save_dir(self) -> str:
         """The directory of runs."""
-        return str(self.recorder.run_dir.parent)
+        return str(self._runs.root)
 
     @property
     def log_dir(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
 
 from neurockt.errors import UsageError
@@ -60,6 +61,11 @@ class Runs:
             if self._was_there is None:
                 self._was_there = _is_there(recorder)
         return recorder
+
+    @property
+    def root(self) -> Path:
+        """The directory of runs; unlike ``run_dir`` known before the ranks have agreed on a run."""
+        return self.recorder._session.destination.run_dir.parent
 
     @property
     def project(self) -> str | None:
@@ -188,4 +194,4 @@ class Runs:
 
 
 def _is_there(recorder: Recorder) -> bool:
-    return (recorder.run_dir / RUN_FILE).exists()
+    return (recorder._session.destination.run_dir / RUN_FILE).exists()

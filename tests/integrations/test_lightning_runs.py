@@ -192,11 +192,22 @@ def test_ctrl_c_makes_the_run_failed(tmp_path: Path) -> None:
 
 
 def test_two_ranks_are_one_run(tmp_path: Path) -> None:
-    """Lightning starts the script again for the second rank, which logs too."""
-    assert run_script(tmp_path, "fit(logger, root, devices=2, strategy='ddp')") == 0
+    """Lightning starts the script again for the second rank, which logs too; with ``ranks="all"`` its rows are kept."""
+    code = """
+fit(logger, root, devices=2, strategy="ddp")
+fit(NeurocktLogger(save_dir=root + "/all", ranks="all"), root, devices=2, strategy="ddp", limit_train_batches=2)
+"""
+    assert run_script(tmp_path, code) == 0
     info = only_run(tmp_path / "runs")
     assert info.state == "finished"
     assert steps(info) == [1, 2, 3, 4, 5, 6]
+    table = open_run(only_run(tmp_path / "all").path).steps()
+    assert sorted(zip(table["rank"].to_pylist(), table["step"].to_pylist(), strict=True)) == [
+        (0, 1),
+        (0, 2),
+        (1, 1),
+        (1, 2),
+    ]
 
 
 def test_spawned_processes_record_a_fit_and_its_test_in_one_run(tmp_path: Path) -> None:
