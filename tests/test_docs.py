@@ -118,8 +118,9 @@ def test_the_process_beside_the_run_of_the_readme(tmp_path: Path) -> None:
     """What it attaches is read with the run."""
     shutil.copytree(ROOT / "sample_runs", tmp_path / "sample_runs")
     run(example("neurockt.attach"), tmp_path)
-    attached = open_run(tmp_path / "sample_runs" / "adam-0.003-s0").attached
-    assert [(name, each.epochs()["mmlu/acc"].to_pylist()) for name, each in attached.items()] == [("mmlu", [0.71])]
+    run_dir = open_run(tmp_path / "sample_runs" / "adam-0.003-s0")
+    assert [(name, each.epochs()["acc"].to_pylist()) for name, each in run_dir.attached.items()] == [("mmlu", [0.71])]
+    assert list(run_dir.info.attached_metrics) == ["mmlu/acc", "brier"]
 
 
 def test_the_reading_example_of_the_readme_runs() -> None:
