@@ -23,9 +23,9 @@ List the runs in a directory, the newest last.
 
 A field is id, name, project, group, state, cause, host, tags, notes, path, started, ended, updated, duration, age,
 steps, epochs, attempts, dropped; a config's key such as cfg.lr or cfg.optimizer.lr; or a metric such as valid_loss (its
-last value), best(acc), min(x), max(x), "val/acc". A filter compares fields with = != < <= > >=, searches names for
-words, takes name: id: project: group: tag: note: state: cause: host: config: has:, and combines all with AND, OR, NOT,
-- and parentheses.
+last value), best(acc), min(x), max(x), "val/acc", or mmlu/acc of what is attached under the name mmlu. A filter
+compares fields with = != < <= > >=, searches names for words, takes name: id: project: group: tag: note: state: cause:
+host: config: has:, and combines all with AND, OR, NOT, - and parentheses.
 """
 _EXAMPLE: Final = """\
   neurockt ls runs --filter 'resnet cfg.lr>=1e-3 valid_loss<0.5 -state:running' --sort 'best(acc)' --reverse

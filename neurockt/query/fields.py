@@ -6,6 +6,7 @@ steps epochs attempts dropped                         how far: the last step and
 cfg.optimizer.lr                                      the config, nested by dots
 valid_loss  last(x) best(x) min(x) max(x)             a metric: its last, best, smallest or largest value
 "val/acc"                                             quoted: a metric, whatever it is called
+mmlu/acc                                              a metric of what is attached under the name mmlu
 """
 
 from __future__ import annotations

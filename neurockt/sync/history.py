@@ -7,12 +7,14 @@ order is written down (``Order``), as far as rows have been given their places i
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 from typing import Any, Final
+from urllib.parse import quote
 
 from neurockt.errors import NeurocktWarning, SyncFailed
 from neurockt.run_info import RunInfo
@@ -82,7 +84,8 @@ def _streams(run: Run, info: RunInfo) -> Iterator[Stream]:
     attached = run.attached
     for name in [name for name in info.attached if name in attached]:
         for table in ATTACHED_TABLES:
-            yield Stream(f"attached/{name}/{table}", attached[name], table, info.created, name)
+            key = f"attached/{quote(os.fsencode(name))}/{table}"  # a directory's name may be any bytes
+            yield Stream(key, attached[name], table, info.created, name)
 
 
 class History:
@@ -118,7 +121,7 @@ class History:
                 if not stream.attached and name in self.base.names["steps"]:
                     stream.names[name] = self.base.names["steps"][name]
                     continue
-                alias = shown.get((stream.attached, name), name)
+                alias = shown.get((stream.attached, name), name).encode(errors="replace").decode()
                 if alias in used and stream.attached and not alias.startswith(f"{stream.attached}/"):
                     alias = f"{stream.attached}/{alias}"
                 if alias in used:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from wandb_server import KEY, WandbServer
+from written import Written, train
 
 from neurockt.cli import main
 from neurockt.monitor import Recorder
@@ -50,6 +51,15 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[WandbSer
 def root(tmp_path: Path) -> Path:
     """Where the runs are."""
     return tmp_path / "runs"
+
+
+@pytest.fixture
+def run(root: Path) -> Iterator[Written]:
+    """A live run of ten steps."""
+    made = Written(root / "run", project="p")
+    train(made, range(1, 11))
+    yield made
+    made.finish()
 
 
 @pytest.fixture
