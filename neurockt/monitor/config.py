@@ -46,7 +46,7 @@ class Config(dict[str, Any]):
             return value
         if id(value) not in known:
             known[id(value)] = nested = Config(None, self._listeners)
-            nested._fill(value.items(), known, depth)
+            nested._fill(dict.items(value), known, depth)  # a class of the user may have one that fails
         return known[id(value)]
 
     def _changed(self) -> None:

@@ -183,3 +183,12 @@ def test_a_config_that_holds_itself(make_recorder: Callable[..., Recorder]) -> N
     assert pickle.loads(pickle.dumps(recorder.config.loop))["self"]["lr"] == 0.1
     recorder.finish()
     assert stored(recorder)["loop"]["lr"] == 0.1
+
+
+def test_a_dict_whose_own_items_fail_is_kept(make_recorder: Callable[..., Recorder]) -> None:
+    class Failing(dict[str, int]):
+        def items(self) -> Any:
+            raise ValueError("no items")
+
+    recorder = make_recorder(config={"inner": Failing(a=1)})
+    assert recorder.config == {"inner": {"a": 1}}
