@@ -98,15 +98,18 @@ class History:
         """Whether no more rows get their places: nothing is to be sent."""
         base = replace(known, rows=order.base_rows(known.rows))
         self.base = RunRows(run, info, base)
-        self.names = self.base.names
         self.streams = {stream.key: stream for stream in _streams(run, info)}
+        new = self._new()
+        if new and not order.spans:
+            # another process that saw no stream may be sending rows of the base: it saw none that are not here now
+            self.base = RunRows(run, info, base)
+        self.names = self.base.names
         for stream in self.streams.values():
             if stream.damage and stream.attached:
                 warnings.warn(f"{stream.damage}; its rows are not sent", NeurocktWarning, stacklevel=2)
         self._name_columns(info)
         self.total = self.base.total + sum(span.rows for span in order.spans if span.source != BASE)
-        for span in self._new():
-            self.total += span.rows
+        self.total += sum(span.rows for span in new)
 
     def _name_columns(self, info: RunInfo) -> None:
         """Give each metric of a stream its name in W&B. A name that has been used stays."""

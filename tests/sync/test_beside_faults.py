@@ -14,14 +14,15 @@ import pytest
 from wandb_server import Fault, WandbServer, wait_until
 from written import Written, attached, train
 
+import neurockt
 from neurockt.errors import NeurocktWarning
 from neurockt.sync import history, rows, sending
+from neurockt.sync.history import History
+from neurockt.sync.order import Order
 
 from .conftest import Sync
 
 pytestmark = pytest.mark.slow
-
-Values = dict[str, Any]
 
 
 @pytest.mark.parametrize("lost", ["wandb.json", "wandb-order-*.json", "wandb*"])
@@ -172,3 +173,18 @@ def test_killed_and_at_once_syncs_send_each_row_once(run: Written, root: Path, s
         found = [row[name] for row in server.only_run.rows if name in row]
         assert found == [float(number) for number in range(1, written[name] + 1)]
     assert sync(verify=True)[0].status == "complete"
+
+
+def test_the_first_order_has_all_rows_that_others_may_be_sending(run: Written) -> None:
+    """An upload at the same time that saw no late row has seen no row of `steps` that this one has not."""
+
+    class Growing(neurockt.Run):
+        def settled(self, table: Any) -> int:
+            if table == "late" and len(self.steps()) == 10:
+                train(run, range(11, 14))
+                run.add("late", 5, {"loss": 5.0})
+            return super().settled(table)
+
+    growing = Growing(run.path)
+    found = History(growing, Order([run.path], "run", "there"), growing.info)
+    assert (found.base.total, found.total) == (13, 14)
