@@ -12,11 +12,13 @@ import pytest
 
 from neurockt import list_runs, open_run
 from neurockt.monitor import Recorder
+from neurockt.monitor.wandb import WandbRecorder
 
 pytest.importorskip("transformers", reason="transformers is not installed: tests/requirements-frameworks.txt has it")
 
 from integrations.toy_trainer import Net, rows, trainer
 from transformers import TrainerCallback
+from wandb_server import KEY, WandbServer
 
 from neurockt.integrations.transformers import NeurocktCallback
 
@@ -94,6 +96,22 @@ def test_a_second_training_after_the_recorder_of_the_user_is_a_new_run_like_it(t
         ("toy", "mine", "named"),
         ("toy-2", "mine", "named"),
     }
+
+
+def test_with_a_wandb_recorder_each_training_is_a_run_in_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = WandbServer()
+    for name, value in {"BASE_URL": server.url, "API_KEY": KEY}.items():
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    try:
+        callback = NeurocktCallback(WandbRecorder(tmp_path / "runs", entity="tester", quiet=True))
+        made = trainer(tmp_path, callback, run_name="named")
+        made.train()
+        made.train()
+        callback.recorder.finish()
+        found = [(run.project, run.display_name, run.state, len(run.rows)) for run in server.runs.values()]
+        assert found == [("huggingface", "named", "finished", 3)] * 2
+    finally:
+        server.stop()
 
 
 def test_a_training_that_is_resumed_continues_the_run_of_its_run_id(tmp_path: Path) -> None:
