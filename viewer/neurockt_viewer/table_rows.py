@@ -58,7 +58,7 @@ class TableRows:
         """Values by the first position of their group and their column. Only the reading thread changes this."""
         self._single: OrderedDict[int, dict[str, Value]] = OrderedDict()
         self._rewinds = 0
-        self._last_step = 0
+        self._largest_step = 0
         self.wanted: tuple[range, list[str]] = range(0), []
         """The rows and columns on the screen."""
         self.lacking = False
@@ -67,10 +67,10 @@ class TableRows:
 
     # The thread that draws
 
-    def update(self, groups: Groups, columns: Sequence[str], last_step: int) -> None:
+    def update(self, groups: Groups, columns: Sequence[str], largest_step: int) -> None:
         """Show the table as it is now."""
         self._groups = groups
-        step_width = max(STEP_WIDTH, len(f"{last_step:,}"))
+        step_width = max(STEP_WIDTH, len(f"{largest_step:,}"))
         if (tuple(columns), step_width) != (self._all, self._step_width) or (self.sorted_by and self.order is None):
             self._all, self._step_width = tuple(columns), step_width
             self.sorted_by = self.sorted_by if self.order is not None else None
@@ -199,8 +199,9 @@ class TableRows:
             self._read_again(self._reader.count_until(self._reader.changed - 1))
         groups = self._reader.groups
         if changed and len(groups):
-            is_key = self._reader.key == "step"
-            self._last_step = int(groups.numbers[-1][1] if is_key else self._reader.bounds(len(groups) - 1, "step")[1])
+            last = groups.numbers[-1][1]
+            step = last if self._reader.key == "step" else self._reader.bounds(len(groups) - 1, "step")[1]
+            self._largest_step = max(self._largest_step, int(step))
         return changed
 
     def _read_again(self, position: int) -> None:
@@ -216,8 +217,8 @@ class TableRows:
 
     @property
     def known(self) -> tuple[Groups, tuple[str, ...], int]:
-        """How the table lies, its columns, and the last step in it, as of the last look."""
-        return self._reader.groups, self._reader.columns, self._last_step
+        """How the table lies, its columns, and the largest step in it, as of the last look."""
+        return self._reader.groups, self._reader.columns, self._largest_step
 
     @property
     def damaged(self) -> tuple[str, ...]:

@@ -80,6 +80,8 @@ class Run:
     def steps(self, columns: Sequence[str] | None = None) -> pa.Table:
         """The rows of the training steps: ``step``, ``epoch``, ``time``, then one float64 column per scalar.
 
+        While the run goes on, ``log`` may still add values to the last one.
+
         Args:
             columns: only these, in that order.
 

@@ -146,9 +146,9 @@ class TableView(Vertical):
         self.post_message(self.Counted(self._table, rows.total))
         self._show_status()
 
-    def _grow(self, rows: TableRows, groups: Groups, columns: tuple[str, ...], last_step: int) -> None:
+    def _grow(self, rows: TableRows, groups: Groups, columns: tuple[str, ...], largest_step: int) -> None:
         new, following = groups.total - rows.total, self.following
-        rows.update(groups, columns, last_step)
+        rows.update(groups, columns, largest_step)
         if following:
             self.grid.show(rows, row=len(rows) - 1)
         else:
