@@ -135,7 +135,9 @@ class NeurocktLogger(Logger):
                     f"values of single evaluation batches, such as {next(iter(metrics))}: the row of the evaluation "
                     "keeps those of its last batch"
                 )
-            self.recorder.log(metrics, _evaluation_step(trainer) if is_present else step, train=False)
+            if is_present and (step := _evaluation_step(trainer)) is not None:
+                self._runs.evaluated = max(self._runs.evaluated, step)
+            self.recorder.log(metrics, step, train=False)
 
     def log_hyperparams(self, params: Any = None, *args: Any, **kwargs: Any) -> None:
         """Add settings to the config of the run."""

@@ -101,6 +101,16 @@ def test_a_fit_from_a_checkpoint_continues_the_run_in_the_same_process(tmp_path:
     assert open_run(logger.recorder.run_dir).late().num_rows == 0
 
 
+def test_validations_past_a_checkpoint_are_superseded_where_no_step_was_logged(tmp_path: Path) -> None:
+    logger = NeurocktLogger(save_dir=tmp_path / "runs")
+    rare = {"log_every_n_steps": 50, "val_check_interval": 6}
+    with pytest.raises(RuntimeError, match="diverged"):
+        fit(logger, tmp_path, enable_checkpointing=True, callbacks=[checkpoints(tmp_path, 4), StopAt(8)], **rare)
+    fit(logger, tmp_path, ckpt_path=str(tmp_path / "checkpoints" / "step=4.ckpt"), **rare)
+    epochs = open_run(only_run(tmp_path / "runs").path).epochs(["step", "val_loss"])
+    assert epochs["step"].to_pylist() == [6, 12]
+
+
 def test_a_trainer_that_trains_on_goes_on_in_its_run(tmp_path: Path) -> None:
     logger = NeurocktLogger(save_dir=tmp_path / "runs")
     model = Net()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -82,3 +85,51 @@ def test_a_description_replaces_only_what_the_user_left_open(tmp_path: Path) -> 
     runs.recorder.finish()
     info = open_run(runs.recorder.run_dir).info
     assert (info.name, info.project) == ("mine", "theirs")
+
+
+def in_another_process(runs: Runs, code: str) -> None:
+    """Run code that has these ``runs``, from a pickle, as ``runs``."""
+    script = f"import pickle, sys\nruns = pickle.loads(sys.stdin.buffer.read())\n{code}"
+    subprocess.run([sys.executable, "-c", script], input=pickle.dumps(runs), check=True)
+
+
+@pytest.mark.slow
+def test_other_processes_record_the_run_that_has_not_begun_in_this_one(tmp_path: Path) -> None:
+    """A training, then an evaluation; the next training from the start is a run of its own."""
+    runs = Runs(None, {"root": tmp_path})
+    runs.recorder.config.lr = 0.1
+    in_another_process(runs, "assert not runs.begins_new(0)\nruns.continue_after(0)\nruns.recorder.log({'a': 1.0}, 5)")
+    in_another_process(runs, "runs.keep_all()\nruns.recorder.log({'b': 0.5}, train=False)")
+    run = open_run(runs.recorder.run_dir)
+    assert (run.state, dict(run.config)) == ("finished", {"lr": 0.1})
+    assert (run.steps()["step"].to_pylist(), run.epochs()["step"].to_pylist()) == ([5], [5])
+    in_another_process(runs, "assert runs.begins_new(0)\nruns.begin_next()\nruns.recorder.log({'a': 1.0}, 1)")
+    assert len(list_runs(tmp_path)) == 2
+    assert runs.begins_new(0)
+    assert not runs.begins_new(5)
+
+
+@pytest.mark.slow
+def test_another_process_records_a_run_of_its_own_beside_one_that_has_begun(tmp_path: Path) -> None:
+    runs = Runs(None, {"root": tmp_path, "run_id": "a", "project": "toy"})
+    record(runs, 1.0)
+    in_another_process(runs, "runs.recorder.log({'loss': 2.0}, 1)")
+    record(runs, 3.0)
+    assert open_run(tmp_path / "a").steps()["loss"].to_pylist() == [1.0, 3.0]
+    assert [info.project for info in list_runs(tmp_path)] == ["toy", "toy"]
+
+
+def test_a_pickle_records_the_same_run_in_this_process(tmp_path: Path) -> None:
+    runs = Runs(None, {"root": tmp_path})
+    assert pickle.loads(pickle.dumps(runs)).recorder is runs.recorder
+    record(runs, 1.0)
+    assert pickle.loads(pickle.dumps(runs)).recorder is runs.recorder
+
+
+def test_a_row_after_the_end_continues_the_run(tmp_path: Path) -> None:
+    runs = Runs(None, {"root": tmp_path})
+    run_dir = record(runs, 1.0)
+    runs.close()
+    assert open_run(run_dir).state == "finished"
+    assert record(runs, 2.0) == run_dir
+    assert open_run(run_dir).steps()["loss"].to_pylist() == [1.0, 2.0]
