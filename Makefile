@@ -52,9 +52,9 @@ samples: $(READY)
 pictures: $(READY)
 	$(BIN)/python viewer/screenshot.py
 
-# API.md, from the docstrings.
+# neurockt/API.md, from the docstrings.
 api: $(READY)
-	$(BIN)/python tests/api_page.py > API.md
+	$(BIN)/python tests/api_page.py > neurockt/API.md
 
 # torch comes first and pinned, so that a machine without a GPU gets the CPU build.
 $(READY): pyproject.toml tests/requirements.txt

@@ -1,4 +1,4 @@
-"""API.md: the public names with their arguments and docstrings, read from the source without importing anything.
+"""neurockt/API.md: the public names with their arguments and docstrings, read from the source without importing anything.
 
 ``make api`` writes it; a test compares it.
 """
@@ -47,7 +47,7 @@ FIELDS = re.compile(r"(Args|Returns|Yields|Raises):")
 
 
 def page() -> str:
-    """The text of API.md."""
+    """The text of neurockt/API.md."""
     lines = ["# API", "", "Written by `make api` from the docstrings.", ""]
     for heading, modules in SECTIONS.items():
         lines += [f"## {heading}", ""]

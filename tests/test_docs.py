@@ -155,8 +155,8 @@ def test_what_the_readme_says_of_the_recorder_exists() -> None:
 
 
 def test_the_page_on_the_api_is_that_of_the_source() -> None:
-    """API.md is what ``make api`` writes, and names everything that is public."""
-    text = (ROOT / "API.md").read_text(encoding="utf-8")
+    """neurockt/API.md is what ``make api`` writes, and names everything that is public."""
+    text = (ROOT / "neurockt" / "API.md").read_text(encoding="utf-8")
     assert text == page(), "run `make api`"
     public = {*neurockt.__all__, *neurockt.monitor.__all__, *neurockt.testing.__all__} - {"__version__", "Timing"}
     assert public <= set(re.findall(r"^### (\w+)$", text, re.MULTILINE))
