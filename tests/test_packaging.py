@@ -31,6 +31,8 @@ NEVER_DECLARED = {
     "IPython",  # only if the user's code already runs in it
     "yaml",  # only for a config in a file; the message names it
     "typing_extensions",  # only while types are checked; type checkers bring it
+    # an adapter imports the framework of those who use it
+    *("lightning", "pytorch_lightning", "transformers", "accelerate", "ignite"),
 }
 
 
