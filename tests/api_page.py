@@ -1,4 +1,4 @@
-"""neurockt/API.md: the public names with their arguments and docstrings, read from the source without importing anything.
+"""neurockt/API.md: the public names with arguments and docstrings, read from the source without importing anything.
 
 ``make api`` writes it; a test compares it.
 """
