@@ -40,6 +40,8 @@ class Sending:
     """The last row that the server has, or was sent; None for none."""
     report: Report
     sent: int = 0
+    _has_sent_all: bool = False
+    """Whether no more rows can be sent now."""
 
     @property
     def end(self) -> Place:
@@ -47,7 +49,9 @@ class Sending:
 
     @property
     def is_all(self) -> bool:
-        return self.end.rows >= self.rows.total
+        """Whether the server was sent all there is; of a live run, without the rows that wait for others."""
+        is_live = self.described.exit_code is None
+        return self.end.rows >= self.rows.total or (is_live and self._has_sent_all)
 
     def describe(self) -> None:
         described = self.described
@@ -111,7 +115,8 @@ class Sending:
             self.last = batch.last
             self.report(self.end.rows, self.rows.total)
             if limit is not None and self.end.rows - start.rows >= limit:
-                break
+                return
+        self._has_sent_all = limit != 0
 
     def _put(self, start: int, lines: list[str]) -> None:
         try:

@@ -11,8 +11,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from live_run.jumping import LARGE, Jumping
 from wandb_server import WandbServer
+from wandb_server.runs import EVENTS
 
 from neurockt import open_run
+from neurockt.store.writing.table_writer import TableWriter
 from neurockt.sync.rows import START, RunRows
 
 from .conftest import MakeWandbRecorder, Sync
@@ -195,6 +197,22 @@ def test_the_lines_of_a_live_run_are_a_beginning_of_those_of_the_finished_one(
         assert lines == whole[: len(lines)]
     logging.close()
     assert len(whole) == len(open_run(run.path).steps()) + len(open_run(run.path).epochs())
+
+
+@pytest.mark.slow
+def test_a_row_that_waits_keeps_nothing_else_back(server: WandbServer, run: Jumping, sync: Sync) -> None:
+    """A validation of a step that is not there yet: the run is sent as far as it can be, the machine's samples too."""
+    run.write([0])
+    run.validate(500)
+    system = TableWriter(run.path, "system", ["epoch", "cpu_percent"])
+    system.append(0, run.now(), [1.0, 50.0])
+    run.beat()
+    (outcome,) = sync(running=True)
+    assert (outcome.status, outcome.rows) == ("running", 1)
+    assert len(server.only_run.lines[EVENTS]) == 1
+    system.close()
+    run.die()
+    assert sync()[0].rows == 2
 
 
 def test_a_validation_without_steps_waits_a_minute_at_most(run: Jumping) -> None:
