@@ -271,3 +271,22 @@ def test_without_requests_there_is_a_sentence(server: WandbServer, root: Path) -
     assert "MissingExtra: sending a run to W&B needs the package requests: pip install 'neurockt[wandb]'" in done.stderr
     done = subprocess.run([sys.executable, "-c", script.replace('"g"', '"g", mode="offline"'), root], check=False)
     assert done.returncode == 0
+
+
+def test_what_is_logged_is_live_when_its_row_is_final(server: WandbServer, make_recorder: MakeWandbRecorder) -> None:
+    """Rows of steps that jump, validations and late ones; each once, and all at the end."""
+    recorder = make_recorder()
+    for step in range(0, 500, 10):
+        recorder.log({"loss": 1 / (step + 1)}, step)
+        recorder.log({"lr": 0.1}, step)
+        if step % 100 == 0:
+            recorder.log({"val": {"acc": 0.5}}, step, train=False)
+    recorder.log({"loss": 0.25}, step=5)
+    wait_until(lambda: server.runs and len(server.only_run.rows) >= 50)
+    recorder.log({"loss": 0.0}, step=10**9)
+    recorder.finish()
+    run = server.only_run
+    assert (run.state, run.is_exact) == ("finished", True)
+    losses = {row["step"]: row["loss"] for row in run.rows if "loss" in row}
+    assert losses == {**{step: 1 / (step + 1) for step in range(0, 500, 10)}, 5: 0.25, 10**9: 0.0}
+    assert sum("val/acc" in row for row in run.rows) == 5
