@@ -14,7 +14,7 @@ from ignite.engine import Engine, Events, State
 from ignite.engine.events import EventsList
 from ignite.handlers.base_logger import BaseLogger, BaseOptimizerParamsHandler, BaseOutputHandler
 
-from neurockt.integrations.runs import Runs
+from neurockt.integrations.runs import LEFT, Runs
 from neurockt.monitor import Recorder
 
 __all__ = ["NeurocktLogger", "OptimizerParamsHandler", "OutputHandler"]
@@ -42,6 +42,7 @@ class NeurocktLogger(BaseLogger):
         self._watched: WeakSet[Any] = WeakSet()
         self._trainers: WeakSet[Any] = WeakSet()
         self._trainer: ReferenceType[Any] | None = None
+        self._is_training = False
 
     @property
     def recorder(self) -> Recorder:
@@ -61,6 +62,7 @@ class NeurocktLogger(BaseLogger):
             self._watched.add(engine)
             engine.add_event_handler(Events.STARTED, self._start)
             engine.add_event_handler(Events.COMPLETED, self._complete)
+            engine.add_event_handler(Events.TERMINATE, self._complete)
         return super().attach(engine, log_handler, event_name, *args, **kwargs)
 
     def close(self) -> None:
@@ -82,12 +84,14 @@ class NeurocktLogger(BaseLogger):
             return
         self._trainer = ref(engine)
         if self._runs.begins_new(engine.state.iteration):
-            self._runs.begin_next()
+            self._runs.begin_next(failed=RuntimeError(LEFT) if self._is_training else None)
         else:
             self._runs.continue_after(engine.state.iteration)
+        self._is_training = True
 
     def _complete(self, engine: Engine) -> None:
         if engine in self._trainers:
+            self._is_training = False
             self._runs.close_rows()
 
     def _log(self, engine: Engine, event: Any, values: dict[str, Any], step: int | None, *, train: bool | None) -> None:

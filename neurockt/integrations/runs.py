@@ -16,6 +16,9 @@ from neurockt.store.base.layout import RUN_FILE
 ALL: Final = sys.maxsize
 """The step after which a run continues that keeps all its rows."""
 
+LEFT: Final = "the training was left before its end, by an exception or an interruption"
+"""Why a run has failed, where the framework does not give its logger the exception."""
+
 
 class Runs:
     """Holds the Recorder of the present run, which it makes when it is first needed, and makes that of the next run."""

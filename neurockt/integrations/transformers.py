@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from transformers import TrainerCallback
 from transformers.integrations import integration_utils
 
-from neurockt.integrations.runs import Runs
+from neurockt.integrations.runs import LEFT, Runs
 from neurockt.store.base.json_values import mapping_of
 
 if TYPE_CHECKING:
@@ -60,8 +60,7 @@ class NeurocktCallback(TrainerCallback):
         if not self._records(state, control):
             return
         if self._runs.begins_new(0 if state.is_hyper_param_search else state.global_step):
-            left = RuntimeError("the training was left before its end, by an exception or an interruption")
-            self._runs.begin_next(failed=left if self._is_training else None)
+            self._runs.begin_next(failed=RuntimeError(LEFT) if self._is_training else None)
         else:
             self._runs.continue_after(state.global_step)
         self._is_training = True

@@ -102,6 +102,21 @@ def test_a_trainer_that_runs_again_from_the_start_is_a_new_run(tmp_path: Path) -
     assert {info.state for info in list_runs(tmp_path)} == {"finished"}
 
 
+def test_a_trainer_that_an_error_left_has_failed_where_another_begins(tmp_path: Path) -> None:
+    """As in a search; one that was terminated has finished."""
+    logger = NeurocktLogger(root=tmp_path)
+    with pytest.raises(RuntimeError, match="diverged"):
+        make_engines(logger, stop_at=3)[0].run(range(BATCHES), max_epochs=1)
+    trainer, _ = make_engines(logger)
+    trainer.add_event_handler(Events.ITERATION_COMPLETED(once=2), trainer.terminate, skip_completed=True)
+    trainer.run(range(BATCHES), max_epochs=1)
+    make_engines(logger)[0].run(range(BATCHES), max_epochs=1)
+    logger.close()
+    runs = sorted(list_runs(tmp_path), key=lambda info: info.created)
+    assert [info.state for info in runs] == ["failed", "finished", "finished"]
+    assert [open_run(info.path).steps()["step"].to_pylist() for info in runs] == [[2], [2], [2, 4]]
+
+
 def test_a_trainer_that_runs_on_goes_on_in_its_run(tmp_path: Path) -> None:
     logger = NeurocktLogger(root=tmp_path)
     trainer, _ = make_engines(logger)
