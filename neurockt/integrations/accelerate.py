@@ -1,7 +1,4 @@
-"""NeurocktTracker: ``Accelerator(log_with="neurockt")``, once this module is imported.
-
-Versions of accelerate before 1.15 take only ``log_with=NeurocktTracker()``.
-"""
+"""NeurocktTracker records what an Accelerator logs: ``Accelerator(log_with=NeurocktTracker())``."""
 
 from __future__ import annotations
 
@@ -24,6 +21,8 @@ class NeurocktTracker(tracking.GeneralTracker):
     """Records what an Accelerator logs on its main process, with a ``Recorder``.
 
     Values are rows of `steps`; with ``accelerator.log(values, log_kwargs={"neurockt": {"train": False}})`` of `epochs`.
+
+    Once its module is imported, ``Accelerator(log_with="neurockt")`` makes one, with accelerate 1.15 or newer.
     """
 
     name = "neurockt"

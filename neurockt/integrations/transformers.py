@@ -1,8 +1,6 @@
 """NeurocktCallback: records what a Hugging Face Trainer logs, and what the trainers of TRL log, which are Trainers.
 
     Trainer(..., callbacks=[NeurocktCallback(project="toy")])
-
-Once this module is imported, ``TrainingArguments(report_to="neurockt")`` does the same.
 """
 
 from __future__ import annotations
@@ -34,6 +32,8 @@ class NeurocktCallback(TrainerCallback):
     ``state.global_step`` and under the names of the Trainer's own integrations, such as ``train/loss`` and
     ``eval/loss``. The run's project is ``args.project``, its name ``args.run_name``, unless the recorder has its own.
     A training that begins from a checkpoint goes on with the run of ``run_id``, or with the present one.
+
+    Once its module is imported, ``TrainingArguments(report_to="neurockt")`` makes one.
     """
 
     def __init__(self, recorder: Recorder | None = None, **options: Any) -> None:
