@@ -1,6 +1,6 @@
 """NeurocktCallback: records what a Hugging Face Trainer logs, and what the trainers of TRL log, which are Trainers.
 
-    Trainer(..., callbacks=[NeurocktCallback(project="toy")])
+Trainer(..., callbacks=[NeurocktCallback(project="toy")])
 """
 
 from __future__ import annotations
