@@ -107,16 +107,16 @@ class Order:
 
     def _read(self, *raises: type[Exception]) -> None:
         self.spans, self.names, self._number, self._others = (), {}, 0, {}
-        for directory in self._directories:
-            for number, path in layout.order_paths(directory).items():
-                self._number = self._number or number
-                try:
-                    self._take(files.read_json(path))
-                    return
-                except raises:
-                    raise
-                except (OSError, ValueError, KeyError, TypeError):
-                    continue  # damaged: the server shows the order
+        there = [each for directory in self._directories for each in layout.order_paths(directory).items()]
+        for number, path in sorted(there, reverse=True):
+            self._number = self._number or number
+            try:
+                self._take(files.read_json(path))
+                return
+            except raises:
+                raise
+            except (OSError, ValueError, KeyError, TypeError):
+                continue  # damaged: the server shows the order
 
     def _take(self, document: Any) -> None:
         if (document["version"], document["run"]) != (VERSION, self._identity):
@@ -136,10 +136,9 @@ class Order:
         text = json.dumps(document)
         number = self._number + 1
         for directory in self._directories:
-            try:
-                directory.mkdir(parents=True, exist_ok=True)
-            except OSError:
-                continue
+            if directory != self._directories[0]:  # a run that has been removed stays so
+                with suppress(OSError):
+                    directory.mkdir(parents=True, exist_ok=True)
             try:
                 files.publish_first(layout.order_path(directory, number), lambda path: path.write_text(text))
             except FileExistsError:

@@ -89,9 +89,18 @@ def test_where_the_first_directory_cannot_be_written_the_next_is(tmp_path: Path)
     order = Order([tmp_path / "file", tmp_path / "state"], "run", "there")
     assert order.extend([Span("", 3)], {})
     assert Order([tmp_path / "file", tmp_path / "state"], "run", "there").rows == 3
+    (tmp_path / "file").unlink()
+    (tmp_path / "file").mkdir()
+    order = Order([tmp_path / "file", tmp_path / "state"], "run", "there")
+    assert order.extend([Span("late", 1, 1)], {}), "and the first again, once it can be"
+    assert list(layout.order_paths(tmp_path / "file")) == [2]
+    assert Order([tmp_path / "file", tmp_path / "state"], "run", "there").rows == 4
+    (tmp_path / "file" / "wandb-order-002.json").unlink()
+    (tmp_path / "file").rmdir()
     nowhere = Order([tmp_path / "file"], "run", "there")
     assert nowhere.extend([Span("", 3)], {}), "for as long as this process lives"
     assert nowhere.rows == 3
+    assert not (tmp_path / "file").exists()
 
 
 def test_rows_that_follow_each_other_are_one_span() -> None:
