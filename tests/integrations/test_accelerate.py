@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from monitor.launching import forked_ranks
 
 from neurockt import list_runs, open_run
 from neurockt.errors import NeurocktWarning, UsageError
@@ -158,9 +156,7 @@ def test_of_two_ranks_the_first_records(tmp_path: Path) -> None:
         "tracker.log({'again': accelerator.process_index}, 1)\n"
         "accelerator.end_training()\n"
     )
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run([*launcher, tmp_path / "script.py", tmp_path / "runs"], env=environment, timeout=300)
-    assert done.returncode == 0
+    done = forked_ranks(2, tmp_path / "script.py", tmp_path / "runs", preload="accelerate")
+    assert done.returncode == 0, done.stderr
     (run,) = list_runs(tmp_path / "runs")
     assert rows(run.path, "steps") == [{"step": 1, "rank": 0.0, "again": 0.0}]

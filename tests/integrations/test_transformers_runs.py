@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from monitor.launching import forked_ranks
 
 from neurockt import list_runs, open_run
 from neurockt.monitor import Recorder
@@ -229,10 +227,9 @@ def test_of_two_ranks_the_first_records_or_those_that_ranks_names(tmp_path: Path
         "    assert callback.recorder.is_writer == (ranks in ('all', 1 if made.args.process_index else 'first'))\n"
         "    callback.recorder.finish()\n"
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run([*launcher, tmp_path / "script.py", tmp_path], env=environment, timeout=300)
-    assert done.returncode == 0
+    tests = str(Path(__file__).parents[1])
+    done = forked_ranks(2, tmp_path / "script.py", tmp_path, preload="integrations.toy_trainer", PYTHONPATH=tests)
+    assert done.returncode == 0, done.stderr
     (first,), (each,), (second,) = (list_runs(tmp_path / ranks) for ranks in ("first", "all", "1"))
     assert steps(first.path) == steps(second.path) == [3, 4]
     assert len(rows(first.path, "epochs")) == len(rows(second.path, "epochs")) == 1

@@ -18,32 +18,35 @@ def bare_environment(**variables: object) -> dict[str, str]:
 
 
 FORKS = """
-import os, runpy, sys
-import torch.distributed, torchmetrics
+import importlib, os, runpy, sys
 
+for name in sys.argv[2].split():
+    importlib.import_module(name)
 pids = []
 for rank in range(int(sys.argv[1])):
     pids.append(os.fork())
     if not pids[-1]:
-        os.environ["RANK"] = str(rank)
-        sys.argv = sys.argv[2:]
+        os.environ["RANK"] = os.environ["LOCAL_RANK"] = str(rank)
+        sys.argv = sys.argv[3:]
         runpy.run_path(sys.argv[0], run_name="__main__")
         sys.exit()
 sys.exit(max(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids))
 """
 
 
-def forked_ranks(size: int, script: Path, root: Path) -> subprocess.CompletedProcess[str]:
-    """A script on so many ranks, as ``torchrun`` does it, but torch is loaded once for all of them."""
+def forked_ranks(
+    size: int, script: Path, root: Path, *, preload: str = "torch.distributed torchmetrics", **variables: object
+) -> subprocess.CompletedProcess[str]:
+    """A script on so many ranks, as ``torchrun`` does it, but these modules are loaded once for all of them."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     return subprocess.run(
-        [sys.executable, "-c", FORKS, str(size), script, root],
+        [sys.executable, "-c", FORKS, str(size), preload, script, root],
         capture_output=True,
         text=True,
         timeout=300,
-        env=bare_environment(WORLD_SIZE=size, MASTER_ADDR="127.0.0.1", MASTER_PORT=port),
+        env=bare_environment(WORLD_SIZE=size, MASTER_ADDR="127.0.0.1", MASTER_PORT=port, **variables),
     )
 
 
