@@ -108,8 +108,8 @@ class SummaryWriter:
         new_style: bool = False,
         double_precision: bool = False,
     ) -> None:
-        """Record one number. Without a step it is the last one plus one. The row has the time of the call."""
-        self._runs.recorder.log({tag: scalar_value}, global_step)
+        """Record one number. Without a step it is the last one plus one."""
+        self._log({tag: scalar_value}, global_step, walltime)
 
     def add_scalars(
         self,
@@ -119,11 +119,16 @@ class SummaryWriter:
         walltime: float | None = None,
     ) -> None:
         """Record several numbers, as metrics ``main_tag/tag``."""
-        self._runs.recorder.log({main_tag: tag_scalar_dict}, global_step)
+        self._log({main_tag: tag_scalar_dict}, global_step, walltime)
 
     def add_tensor(self, tag: str, tensor: Any, global_step: int | None = None, walltime: float | None = None) -> None:
         """Record the elements of a vector of up to 100 elements, as metrics ``tag/0``, ``tag/1`` and so on."""
-        self._runs.recorder.log({tag: tensor}, global_step)
+        self._log({tag: tensor}, global_step, walltime)
+
+    def _log(self, values: Mapping[str, Any], step: int | None, walltime: float | None) -> None:
+        if walltime is not None:
+            self._runs.warn_once("SummaryWriter gives rows the time of their call: walltime is left out")
+        self._runs.recorder.log(values, step)
 
     def add_hparams(
         self,

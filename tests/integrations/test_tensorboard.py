@@ -82,6 +82,24 @@ def test_what_is_not_numbers_is_left_out_with_one_warning_of_each_kind(tmp_path:
     assert len(rows(tmp_path / "run", "loss")) == 2
 
 
+def test_a_time_of_the_users_is_left_out_with_a_warning(tmp_path: Path) -> None:
+    writer = SummaryWriter(tmp_path / "run")
+    with pytest.warns(NeurocktWarning, match="walltime is left out"):
+        writer.add_scalar("loss", 1.0, 1, walltime=0.0)
+    writer.add_scalar("loss", 1.0, 2, walltime=1.0)
+    assert rows(tmp_path / "run", "loss") == [(1, 1.0), (2, 1.0)]
+
+
+def test_a_log_dir_that_the_script_has_made_is_no_obstacle(tmp_path: Path) -> None:
+    """Empty, or with what it saves beside its logs."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "used").mkdir()
+    (tmp_path / "used" / "events.out.tfevents.1").touch()
+    for name in ("empty", "used"):
+        SummaryWriter(tmp_path / name).add_scalar("loss", 1.0, 1)
+    assert sorted(info.id for info in list_runs(tmp_path)) == ["empty", "used"]
+
+
 def test_log_dir_is_the_directory_of_the_run(tmp_path: Path) -> None:
     writer = SummaryWriter(str(tmp_path / "runs" / "exp1"))
     writer.add_scalar("loss", 1.0, 1)
