@@ -39,7 +39,7 @@ class TableSummary:
 
     @property
     def number(self) -> int:
-        """How far the table has come: the number of its last row, 0 where it has none."""
+        """The number of its last row; 0 where it has none."""
         return self.rows if self.last is None else self.last
 
 

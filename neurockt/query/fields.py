@@ -2,7 +2,7 @@
 
 id name project group state cause host tags notes path   who and where
 started ended updated duration age                    when; the last two in seconds
-steps epochs attempts dropped                         how far: the last step and epoch; how many
+steps epochs attempts dropped                         the last step and epoch; how many
 cfg.optimizer.lr                                      the config, nested by dots
 valid_loss  last(x) best(x) min(x) max(x)             a metric: its last, best, smallest or largest value
 "val/acc"                                             quoted: a metric, whatever it is called

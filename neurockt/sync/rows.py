@@ -151,7 +151,7 @@ class RunRows:
             validation = next(validations, None)
 
     def _follows_its_steps(self, validation: _Segment) -> bool:
-        """Whether no step of its epoch may come any more: none is open, and those before it can be seen from here."""
+        """Whether all steps of its epoch are final and known: none is open, and those before it are visible."""
         window, index = validation.window, validation.begin
         is_seen = window.steps[index] <= self._last["steps"] or window.times[index] < self._settled
         return is_seen and window.epochs[index] < self._open_epoch
