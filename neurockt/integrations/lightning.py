@@ -113,7 +113,7 @@ class NeurocktLogger(Logger):
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Record values. While a trainer runs, no step, and its ``global_step``, mean its present step."""
         trainer = self._trainer() if self._trainer is not None else None
-        if trainer is None:
+        if trainer is None or not isinstance(metrics, Mapping):
             self.recorder.log(metrics, step)
             return
         if type(epoch := metrics.get("epoch")) is int:  # as Lightning adds it: a float is recorded faster

@@ -149,6 +149,25 @@ def test_what_is_logged_after_the_fit_is_kept(called: NeurocktLogger) -> None:
     assert [(row["step"], row["after"]) for row in late] == [(6, 1.0)]
 
 
+class Mistakes(Callback):
+    """Logs what is not a number, or not at a step, from the second step on."""
+
+    def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, index: int) -> None:
+        if index:
+            for values in (None, {"text": "a"}, {}):
+                trainer.logger.log_metrics(values)
+            trainer.logger.log_metrics({"own": 1.0}, step="a")
+
+
+def test_a_users_mistake_costs_a_warning_and_never_the_job(tmp_path: Path) -> None:
+    logger = NeurocktLogger(save_dir=tmp_path)
+    trainer = make_trainer(logger, tmp_path, limit_train_batches=3, callbacks=[Mistakes()])
+    with pytest.warns(NeurocktWarning) as warned:
+        trainer.fit(Net())
+    assert len([each for each in warned if each.category is NeurocktWarning]) == 3
+    assert steps_of(logger, "steps", "loss") == [1, 2, 3]
+
+
 class StepsOfBatches(Net):
     """Logs a value of each validation batch."""
 
