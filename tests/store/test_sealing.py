@@ -20,10 +20,10 @@ from live_run import wait_until
 from neurockt import open_run, testing
 from neurockt.errors import RunInUse, RunNotFound
 from neurockt.monitor import Recorder
-from neurockt.store.base import layout
+from neurockt.store.base import files, layout
 from neurockt.store.base.run_file import read_info, write_info
 from neurockt.store.owner.attempts import begin_attempt
-from neurockt.store.recovery.sealing import SealedRun, seal_run
+from neurockt.store.recovery.sealing import SealedRun, seal_run, seal_tables
 
 
 def record(root: Path, steps: int, *, ending: Callable[[Recorder], None]) -> Path:
@@ -122,6 +122,14 @@ def test_left_over_temporaries_are_removed(killed_run: Path) -> None:
         (killed_run / name).write_bytes(b"half")
     seal_run(killed_run)
     assert not list(killed_run.rglob("*.tmp"))
+
+
+def test_the_temporary_of_a_heartbeat_is_left_to_it(killed_run: Path) -> None:
+    """A job that takes the run over seals it while its heartbeats write ``run.json``."""
+    heartbeat = files.temporary_path(killed_run / layout.RUN_FILE)
+    heartbeat.touch()
+    seal_tables(killed_run)
+    assert heartbeat.exists()
 
 
 def test_a_sealing_that_was_interrupted_is_completed(killed_run: Path) -> None:

@@ -120,9 +120,12 @@ def _seal_table(path: Path, table: TableName) -> int:
 
 
 def _remove_temporaries(path: Path) -> None:
+    """Remove what an interrupted write left; not that of ``run.json``, which may be this process's own heartbeat."""
+    heartbeat = files.temporary_path(path / layout.RUN_FILE)
     for directory in (path, path / ORIGIN, *(path / table for table in TABLES)):
         for leftover in directory.glob(f"*{layout.TEMPORARY}"):
-            leftover.unlink()
+            if leftover != heartbeat:
+                leftover.unlink()
     for leftover in (path / layout.SUPERSEDED).glob(f"*{layout.TEMPORARY}"):
         shutil.rmtree(leftover)
 
