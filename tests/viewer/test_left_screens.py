@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual import events
 from textual.pilot import Pilot
 from textual.screen import Screen
 from viewing import rows, text, until
@@ -84,6 +85,16 @@ async def test_quit_as_it_opens(moment: int) -> None:
         for _ in range(moment):
             await asyncio.sleep(0)
         app.exit()
+
+
+@pytest.mark.parametrize("moment", [1, 3, 5, 8])
+async def test_keys_whose_effects_nobody_waits_for(moment: int) -> None:
+    """What is still on its way when the viewer ends meets no screen."""
+    async with list_of_runs() as (app, _):
+        for character in "jk" * 3:
+            app.post_message(events.Key(character, character))
+        for _ in range(moment):
+            await asyncio.sleep(0)
 
 
 async def test_an_error_of_a_widget_that_stays_is_reported() -> None:

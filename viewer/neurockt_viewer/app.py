@@ -183,6 +183,8 @@ class ViewerApp(App[None]):
 
     def _send_probe(self, rounds: int) -> None:
         """Send a message the way that a key's effects go: from what has the keyboard up to here."""
+        if not self.is_running:
+            return  # its screens are closed
         self._probe, self._probed = Probe(rounds), self.focused or self.screen
         self._probed.post_message(self._probe)
 
