@@ -84,7 +84,7 @@ async def test_one_run_that_cannot_be_read_hides_no_other(tmp_path: Path) -> Non
             recorder.track_scalar("loss")(float)(1)
         recorder.finish()
     app = ViewerApp(tmp_path)
-    async with app.run_test(size=(140, 40)) as pilot:
+    async with app.run_test(size=(300, 40)) as pilot:  # the error has the path of a temporary directory
         await until(lambda: isinstance(app.screen, RunsScreen) and len(rows(app.screen, "#runs")) == 3)
         await pilot.press("a")
         (tmp_path / "b" / "run.json").write_text("{")
