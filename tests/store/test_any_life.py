@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from live_run import numbers
 from live_run.by_hand import shrink
@@ -118,6 +118,8 @@ ACTIONS = st.one_of(
 )
 
 
+@example(actions=[("write", 2), ("look", 0), ("resume", 0), ("resume", 0), ("write", 1)])  # row 0 after a rewind to it
+@example(actions=[("write", 5), ("look", 0), ("resume", 0), ("write", 1)])  # as many rows as before
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(actions=st.lists(ACTIONS, max_size=25))
 def test_any_life_is_shown_as_it_is(

@@ -126,7 +126,10 @@ class Takeover:
             table: self.kept[table] for table in TABLES if last[table] > self.kept.get(table, last[table])
         }
         if past:
-            rewind(path, self.info.attempts[-2].number, past)
+            stays = dict(past)
+            if "steps" in past:  # the row itself: a later attempt may record numbers after it, up to the step
+                stays["steps"] = _last_row(path, past["steps"])
+            rewind(path, self.info.attempts[-2].number, stays)
         return {
             table: (past.get(table, last[table]), summarise_parts(path, table) if last[table] >= 0 else TableSummary())
             for table in TABLES
@@ -156,6 +159,18 @@ def _last_until(path: Path, table: TableName, last: int, step: int) -> int:
     past = np.flatnonzero(arrays.numbers(rows["step"]) > step)
     stays = arrays.numbers(rows[key])[: past[0] if len(past) else None]
     return int(stays[-1]) if len(stays) else -1
+
+
+def _last_row(path: Path, step: int) -> int:
+    """The number of the last row of `steps` up to a step; that step where it is not known, because rows are damaged."""
+    from neurockt.store.reading.table_reader import TableReader
+    from neurockt.store.tables import arrays
+
+    reader = TableReader(path, "steps")
+    rows = reader.read(["step"], until=step)
+    if reader.damaged:
+        return step
+    return int(arrays.numbers(rows["step"])[-1]) if len(rows) else -1
 
 
 def _print(message: str) -> None:

@@ -332,7 +332,17 @@ class RunSeries:
         late = self._late.of(metric.name) if metric.table == "steps" else None
         complete = metric.name in table.complete or (metric.table == "steps" and metric.name in self._only_late)
         epochs = (self._beside or self).places.epochs if axis == "epoch" else 0
-        state = (axis, pyramid and pyramid.values, detail, complete, epochs, table.open_content, late and len(late[0]))
+        # as the numbers of values may be the same after a rewind, that is a part of it
+        state = (
+            self._rewinds,
+            axis,
+            pyramid and pyramid.values,
+            detail,
+            complete,
+            epochs,
+            table.open_content,
+            late and len(late[0]),
+        )
         made = self._made.get(metric)
         if made is None or made[0] != state:
             made = state, self._series(metric, axis)
