@@ -27,7 +27,7 @@ class RecorderHelper:
         Args:
             aggregator: takes the list of the values that were returned in a block, returns one number. Default: the
                 mean; for a torchmetric, its own ``compute()`` over the block.
-            callables: by column name. A ``MetricCollection`` gets a column ``name_key`` for each of its metrics, and a
+            callables: by column name. A ``MetricCollection`` gets a column ``name/key`` for each of its metrics, and a
                 result that is a dict or a vector one for each key or index.
 
         A torchmetric belongs to its block: what it accumulated before is ``reset()`` when the block opens. Without an

@@ -61,7 +61,7 @@ def test_a_cell_that_is_run_again_replaces_what_it_declared(recorder: Recorder, 
         made[2]["acc"](PREDS, TARGET)
         made[2]["m"](PREDS, TARGET)
         same(PREDS, PREDS)
-    assert recorded(recorder)[-1] == {"acc": 0.75, "m_BinaryAccuracy": 0.75, "mse": None, "same": 1.0, "size": None}
+    assert recorded(recorder)[-1] == {"acc": 0.75, "m/BinaryAccuracy": 0.75, "mse": None, "same": 1.0, "size": None}
     assert len(same._forward_hooks) == 1
     assert not made[0]["acc"]._forward_hooks
 
@@ -73,9 +73,9 @@ def test_a_collection_that_is_declared_again_may_have_other_members(recorder: Re
         with recorder(train=False):
             metric(PREDS, TARGET)
     assert recorded(recorder) == [
-        {"m_a": 0.75, "m_b": 0.75, "m_c": None, "m_d": None},
-        {"m_a": None, "m_b": 0.75, "m_c": 0.75, "m_d": None},
-        {"m_a": None, "m_b": None, "m_c": None, "m_d": 0.75},
+        {"m/a": 0.75, "m/b": 0.75, "m/c": None, "m/d": None},
+        {"m/a": None, "m/b": 0.75, "m/c": 0.75, "m/d": None},
+        {"m/a": None, "m/b": None, "m/c": None, "m/d": 0.75},
     ]
 
 
@@ -87,8 +87,8 @@ def test_a_name_of_another_kind_is_refused(recorder: Recorder) -> None:
         RecorderHelper(recorder).metric(loss=BinaryAccuracy())
     with pytest.raises(UsageError, match="'acc' is recorded already"):
         recorder.metric("acc")
-    with pytest.raises(UsageError, match="'m_b' is recorded already, as part of 'm'"):
-        RecorderHelper(recorder).metric(m=MetricCollection({"b": BinaryAccuracy()}), m_b=BinaryAccuracy())
+    with pytest.raises(UsageError, match="'m/b' is recorded already, as part of 'm'"):
+        RecorderHelper(recorder).metric(m=MetricCollection({"b": BinaryAccuracy()}), **{"m/b": BinaryAccuracy()})
 
 
 @pytest.mark.parametrize("train", [True, False])

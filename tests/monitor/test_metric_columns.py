@@ -41,8 +41,8 @@ def test_a_key_that_appears_later_adds_a_column(recorder: Recorder) -> None:
                 keys(value)
     recorder.finish()
     table = open_run(recorder.run_dir).epochs().to_pydict()
-    assert table["m_low"] == [None, 0.5, 2.0, 0.25]
-    assert table["m_high"] == table["m_deep_er"] == [None, None, 2.0, None]
+    assert table["m/low"] == [None, 0.5, 2.0, 0.25]
+    assert table["m/high"] == table["m/deep/er"] == [None, None, 2.0, None]
 
 
 def test_a_key_that_is_another_metrics_name_is_an_error(recorder: Recorder) -> None:
@@ -52,11 +52,11 @@ def test_a_key_that_is_another_metrics_name_is_an_error(recorder: Recorder) -> N
         def compute(self) -> Any:
             return {"a": super().compute(), "bad\x1b": 1.0, "c": 3.0}
 
-    recorder.metric("m_a")(lambda: 7.0)
+    recorder.metric("m/a")(lambda: 7.0)
     keys = RecorderHelper(recorder).metric(m=Keys())["m"]
-    with pytest.raises(UsageError, match=r"'m' gives a value 'm_a'.*control characters"), recorder(train=False):
+    with pytest.raises(UsageError, match=r"'m' gives a value 'm/a'.*control characters"), recorder(train=False):
         keys(1.0)
-    assert recorded(recorder) == [{"m_a": None, "m_c": 3.0}]
+    assert recorded(recorder) == [{"m/a": None, "m/c": 3.0}]
 
 
 @pytest.mark.parametrize("names", [["ok", "bad\x1b[2J"], ["x" * 300]])

@@ -210,7 +210,7 @@ def test_metrics_and_means_over_ranks_are_exact(tmp_path: Path) -> None:
         assert row["acc"] == pytest.approx(right / sum(batch + 1 for batch in batches), abs=1e-7)
     assert [row["first"] for row in rows] == pytest.approx([1 / 3, 1 / 3])  # two ranks have never called it
     assert [row["values"] for row in rows] == [None, None]  # it keeps lists, which cannot be joined with nothing
-    assert rows[0]["both_acc"] is not None
+    assert rows[0]["both/acc"] is not None
     assert [row["local"] for row in rows] == [None, 1.0]  # rank 0's own, as it asked for
     assert "extra" not in rows[0]
     assert "alone" not in rows[0]

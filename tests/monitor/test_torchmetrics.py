@@ -202,7 +202,7 @@ def test_a_metric_under_several_names_is_reset_after_all_have_read_it(recorder: 
             metric(PREDS, 1 - TARGET)
         with recorder(train=False):
             metric(PREDS, TARGET)
-    expected = {"first": 0.75, "second": 0.75, "all_acc": 0.75, "all_f1": None, "batch": 0.75}
+    expected = {"first": 0.75, "second": 0.75, "all/acc": 0.75, "all/f1": None, "batch": 0.75}
     assert recorded(recorder) == [expected, expected]
     assert recorded(recorder, "steps") == [{"train": 0.25}] * 2
 
@@ -214,7 +214,7 @@ def test_one_member_of_a_collection_may_be_fed_alone(recorder: Recorder) -> None
     with warnings.catch_warnings(), recorder(train=False):
         warnings.simplefilter("error")
         collection["acc"].update(PREDS, TARGET)
-    assert recorded(recorder) == [{"m_acc": 0.75, "m_f1": None}]
+    assert recorded(recorder) == [{"m/acc": 0.75, "m/f1": None}]
 
 
 class Broken(BinaryAccuracy):
@@ -238,13 +238,13 @@ def test_one_broken_member_does_not_spoil_the_others(recorder: Recorder, aggrega
     )
     RecorderHelper(recorder).metric(aggregator, m=collection)
     expected: dict[str, float | None] = {
-        "m_acc": 0.75,
-        "m_bad": None,
-        "m_each_multiclassaccuracy_no": 2 / 3,
-        "m_each_multiclassaccuracy_yes": 1.0,
+        "m/acc": 0.75,
+        "m/bad": None,
+        "m/each/multiclassaccuracy_no": 2 / 3,
+        "m/each/multiclassaccuracy_yes": 1.0,
     }
-    expected["m_matrix"] = None if aggregator is None else 1.0
-    message = "'m_bad' failed: ValueError: no positive samples" + (".*'m_matrix'" if aggregator is None else "$")
+    expected["m/matrix"] = None if aggregator is None else 1.0
+    message = "'m/bad' failed: ValueError: no positive samples" + (".*'m/matrix'" if aggregator is None else "$")
     for index in range(3):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -253,7 +253,7 @@ def test_one_broken_member_does_not_spoil_the_others(recorder: Recorder, aggrega
                 collection.update((PREDS > 0.5).long(), TARGET)
         told = [str(warning.message) for warning in caught if warning.category is NeurocktWarning]
         assert len(told) == (index == 1)
-        assert all("m_bad" in message for message in told)
+        assert all("m/bad" in message for message in told)
     assert [row == pytest.approx(expected) for row in recorded(recorder)] == [True] * 3
 
 

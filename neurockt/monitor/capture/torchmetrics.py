@@ -19,7 +19,7 @@ from neurockt.monitor.capture.tensors import is_tensor
 from neurockt.monitor.names import check_metric_name
 from neurockt.store.journal.records import NULL
 
-JOINT: Final = "_"
+JOINT: Final = "/"
 """Joins the name of a metric and a key of its result."""
 VECTOR_LIMIT: Final = 100
 """A vector of up to this many elements becomes a column per element."""
