@@ -24,6 +24,7 @@ from live_run.by_hand import PART, Recording, flip, shrink
 
 from neurockt import list_runs, open_run, testing
 from neurockt.errors import ColumnNotFound, NeurocktWarning
+from neurockt.monitor import Recorder
 from neurockt.store.base import layout
 from neurockt.store.recovery.sealing import seal_run
 from neurockt.store.tables import parts
@@ -316,3 +317,13 @@ def test_several_threads_can_be_the_first_to_read_a_run() -> None:
         testing.record(recorder, {"loss": [1.0]})
         command = [sys.executable, "-c", READ_BY_MANY, str(recorder.run_dir)]
         assert subprocess.run(command, check=False).returncode == 0
+
+
+def test_an_underscore_stands_for_a_slash_where_one_column_alone_can_be_meant(tmp_path: Path) -> None:
+    """Not every tool takes names with a slash. The column that is really called so comes first."""
+    with Recorder(tmp_path, run_id="run", quiet=True) as recorder:
+        recorder.log({"val/acc": 1.0, "val/top/1": 2.0, "a/b_c": 3.0, "a_b/c": 4.0, "x/y": 5.0, "x_y": 6.0})
+    run = open_run(tmp_path / "run")
+    assert run.steps(["val_acc", "val_top_1", "x_y"]).to_pylist() == [{"val_acc": 1.0, "val_top_1": 2.0, "x_y": 6.0}]
+    with pytest.raises(ColumnNotFound):
+        run.steps(["a_b_c"])

@@ -83,7 +83,7 @@ class Run:
         While the run goes on, ``log`` may still add values to the last one.
 
         Args:
-            columns: only these, in that order.
+            columns: only these, in that order; ``_`` may stand for ``/`` in a name.
 
         Raises:
             ColumnNotFound: there are rows, and no such column.

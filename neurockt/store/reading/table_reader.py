@@ -95,7 +95,7 @@ class TableReader:
         """The rows: parts and journal joined, each row once, in order.
 
         Args:
-            columns: these alone, in that order; default step, epoch, time and every metric.
+            columns: these alone, in that order; default step, epoch, time and every metric. ``_`` may stand for ``/``.
             after: only rows numbered above this; row groups that hold none are not read.
             until: only rows numbered up to this.
 
@@ -103,7 +103,8 @@ class TableReader:
             ColumnNotFound: the table has rows, and no such column.
         """
         schema, pieces = self.batches(columns, after=after, until=until)
-        return pa.concat_tables([parts.empty_table(schema), *pieces])
+        rows = pa.concat_tables([parts.empty_table(schema), *pieces])
+        return rows if columns is None else rows.rename_columns(list(columns))
 
     def batches(
         self, columns: Sequence[str] | None = None, *, after: int = -1, until: int | None = None
@@ -122,6 +123,7 @@ class TableReader:
         if columns is None:
             return schema
         there = set(schema.names)
+        columns = [name if name in there else _with_slashes(name, schema.names) for name in columns]
         for name in columns:
             if name not in there and known is not None:
                 close = difflib.get_close_matches(name, schema.names, 1)
@@ -255,6 +257,12 @@ def open_row(path: Path) -> list[Rows]:
     """The open row, where the file has one."""
     row = read_open_row(path)
     return [] if row is None else [row]
+
+
+def _with_slashes(name: str, known: Sequence[str]) -> str:
+    """The column that is called so but for ``/`` instead of ``_``, if one alone is."""
+    found = [each for each in known if each.replace("/", "_") == name]
+    return found[0] if len(found) == 1 else name
 
 
 def first_line(error: Exception) -> str:
