@@ -8,7 +8,8 @@ finished run. Two processes that send the same line send the same bytes to the s
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from itertools import islice, repeat
@@ -31,6 +32,10 @@ SYSTEM_LINES: Final = 5_000
 
 LOGGED: Final[tuple[TableName, ...]] = ("steps", "epochs")
 """The tables whose rows are lines of the history."""
+
+Metric = tuple[TableName, str]
+Names = dict[TableName, dict[str, str]]
+"""By table, the name in W&B of each metric."""
 
 RESERVED: Final = frozenset({"_step", "_timestamp", "_runtime", "_wandb"})
 
@@ -85,7 +90,6 @@ class RunRows:
         self._settled = _microseconds(info.updated or info.created) - SETTLE_SECONDS * 1_000_000
         validations, begun = run.outline("epochs", final=True), run.open_rows("steps")  # before the steps, which follow
         outlines = {"steps": run.outline("steps", final=True), "epochs": validations}
-        self.names = name_columns(list(outlines["steps"].metrics), list(outlines["epochs"].metrics))
         if run.ranks:  # the rows of one number are one line
             self._last = {table: run.settled(table) for table in LOGGED}
             after = {"steps": known.step, "epochs": known.epoch}
@@ -98,6 +102,24 @@ class RunRows:
         is_open = arrays.numbers(begun["step"]) > self._last["steps"]
         self._open_epoch = int(arrays.numbers(begun["epoch"])[is_open].min(initial=2**62))
         """The lowest epoch of a step that is not final."""
+        self.names = self._name_columns([(table, name) for table in LOGGED for name in outlines[table].metrics])
+
+    def _name_columns(self, metrics: Sequence[Metric]) -> Names:
+        """Name the metrics, those that compete for a name in the order in which the rows have them first.
+
+        More rows do not change that order, so a name that was sent stays.
+        """
+        first: dict[Metric, None] = {}
+        rest = set(competing(metrics))
+        named: Names = {table: {name: name for of, name in rest if of == table} for table in LOGGED}
+        segments = self._segments(START, named)
+        while any(count > 1 for count in Counter(_stem(name) for _, name in rest).values()):
+            segment = next(segments, None)
+            if segment is None:
+                break
+            first.update(dict.fromkeys(segment.window.given(segment.begin, segment.end)))
+            rest -= first.keys()
+        return name_columns([*first, *(metric for metric in metrics if metric not in first)])
 
     def after(self, place: Place, until: int | None = None) -> Iterator[Lines]:
         """The lines after a place, some at a time; up to position ``until``."""
@@ -130,14 +152,15 @@ class RunRows:
             place = segment.place_at(segment.end - 1, place, place.rows + len(segment))
         return None
 
-    def _segments(self, place: Place) -> Iterator[_Segment]:
+    def _segments(self, place: Place, named: Names | None = None) -> Iterator[_Segment]:
+        """The rows after a place; with the metrics that are named alone, where some are."""
         validations = (
             _Segment(window, index, index + 1)
-            for window in self._windows("epochs", place.epoch)
+            for window in self._windows("epochs", place.epoch, named)
             for index in range(len(window.epochs))
         )
         validation = next(validations, None)
-        for window in self._windows("steps", place.step):
+        for window in self._windows("steps", place.step, named):
             for begin, end in window.same_epoch():
                 epoch = window.epochs[begin]
                 if not self._complete and epoch - 1 > max(0, self._last["epochs"]):
@@ -156,10 +179,11 @@ class RunRows:
         is_seen = window.steps[index] <= self._last["steps"] or window.times[index] < self._settled
         return is_seen and window.epochs[index] < self._open_epoch
 
-    def _windows(self, table: TableName, after: int) -> Iterator[_Window]:
-        names = self.names[table]
+    def _windows(self, table: TableName, after: int, named: Names | None = None) -> Iterator[_Window]:
+        names = (named or self.names)[table]
+        columns = [*([RANK] if self._run.ranks else []), *AXES, *names] if named else None
         size = max(256, min(WINDOW_ROWS, WINDOW_VALUES // (len(names) + 3)))
-        _, pieces = self._run.batches(table, after=after, until=self._last[table], final=True)
+        _, pieces = self._run.batches(table, columns, after=after, until=self._last[table], final=True)
         for piece in pieces:
             rows = mean_of_ranks(piece, KEY[table])
             for begin in range(0, len(rows), size):
@@ -218,6 +242,13 @@ class _Window:
         row.update(values if self._full else ((name, value) for name, value in values if value is not None))
         return encode(row)
 
+    def given(self, begin: int, end: int) -> list[Metric]:
+        """The metrics that have a value in these rows, the one that has it first in front; by their names in W&B."""
+        found: list[tuple[int, str]] = []
+        for column, name in enumerate(self._names):
+            found += islice(((index, name) for index in range(begin, end) if self._rows[index][column] is not None), 1)
+        return [(self.table, name) for _, name in sorted(found)]
+
     def same_epoch(self) -> Iterator[tuple[int, int]]:
         """Begin and end of each stretch of rows with the same epoch."""
         begin = 0
@@ -249,21 +280,32 @@ class _Segment:
         return Row(previous, self.place_at(index, before, number + 1), self.window.line(index, number))
 
 
-def name_columns(steps: Sequence[str], epochs: Sequence[str]) -> dict[TableName, dict[str, str]]:
+def name_columns(metrics: Iterable[Metric]) -> Names:
     """The names of each table's metrics in W&B: their own, unless two would become one there.
 
-    A metric of `epochs` that `steps` has too, or one that has the name of a key of W&B's, is followed by its table.
+    Then the first keeps it, and the other's is followed by its table; so is one that is a key of W&B's.
     """
     used = set(RESERVED)
-    named: dict[TableName, dict[str, str]] = {"steps": {}, "epochs": {}}
-    for table, names in (("steps", steps), ("epochs", epochs)):
-        for name in names:
-            alias = f"{name} ({table})" if name in used else name
-            while alias in used:
-                alias += "'"
-            used.add(alias)
-            named[table][name] = alias  # type: ignore[index]  # mypy does not narrow a tuple of literals
+    named: Names = {table: {} for table in LOGGED}
+    for table, name in metrics:
+        alias = f"{name} ({table})" if name in used else name
+        while alias in used:
+            alias += "'"
+        used.add(alias)
+        named[table][name] = alias
     return named
+
+
+def competing(metrics: Sequence[Metric]) -> list[Metric]:
+    """Those that may want the same name in W&B, which the order decides then."""
+    counts = Counter(name for _, name in metrics)
+    stems = {_stem(name) for name, count in counts.items() if count > 1 or name in RESERVED}
+    return [metric for metric in metrics if _stem(metric[1]) in stems]
+
+
+def _stem(name: str) -> str:
+    """What a name shares with those that it may be given instead."""
+    return name.partition(" (")[0]
 
 
 class SystemLines:
