@@ -115,24 +115,27 @@ class History:
         """Give each metric of a stream its name in W&B. A name that has been used stays."""
         used = {*RESERVED, "step", "epoch", *(alias for each in self.base.names.values() for alias in each.values())}
         used |= {alias for each in self.order.names.values() for alias in each.values()}
+        own = dict(self.base.names["steps"])  # late rows are of the same metrics, which `steps` may only get later
         shown = {whose: alias for alias, whose in info.attached_metrics.items()}
         for stream in self.streams.values():
             stream.names = dict(self.order.names.get(stream.key, {}))
             for name in stream.metrics:
                 if name in stream.names:
                     continue
-                if not stream.attached and name in self.base.names["steps"]:
-                    stream.names[name] = self.base.names["steps"][name]
+                if not stream.attached and name in own:
+                    stream.names[name] = own[name]
                     continue
                 alias = shown.get((stream.attached, name), name).encode(errors="replace").decode()
                 if alias in used and stream.attached and not alias.startswith(f"{stream.attached}/"):
                     alias = f"{stream.attached}/{alias}"
                 if alias in used:
-                    alias = f"{alias} ({stream.table})"
+                    alias = f"{alias} ({stream.table if stream.attached else 'steps'})"
                 while alias in used:
                     alias += "'"
                 used.add(alias)
                 stream.names[name] = alias
+                if not stream.attached:
+                    own[name] = alias
 
     @property
     def is_mixed(self) -> bool:

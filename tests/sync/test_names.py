@@ -140,6 +140,38 @@ def test_one_that_has_the_name_of_another_with_its_table(root: Path, sync: Sync,
     assert sync(verify=True)[0].status == "complete"
 
 
+@pytest.mark.parametrize("lost", ["nothing", "wandb*"])
+def test_a_late_metric_has_the_name_that_it_has_in_steps(
+    lost: str, root: Path, sync: Sync, server: WandbServer
+) -> None:
+    """Also where `steps` gets it only later."""
+    recorder = Recorder(root, quiet=True)
+    log([recorder], [*FIRST_EPOCHS, (2, True, {"lr": 0.3}), (0, True, {"loss": 1.0})])
+    sync(running=True)
+    for path in list(recorder.run_dir.glob(lost)):
+        path.unlink()
+    log([recorder], [(3, True, {"loss": 2.0})])
+    recorder.finish()
+    (outcome,) = sync()
+    assert outcome.status == "complete", outcome.reason
+    assert (sent(server.only_run, "loss (steps)"), sent(server.only_run, "loss")) == ([1.0, 2.0], [9.0])
+    assert server.only_run.is_exact
+    assert sync(verify=True)[0].status == "complete"
+
+
+def test_a_late_metric_has_one_name_for_all_ranks(
+    root: Path, sync: Sync, server: WandbServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for rank in range(2):
+        monkeypatch.setenv("RANK", str(rank))
+        recorder = Recorder(root, run_id="run", ranks="all", quiet=True)
+        log([recorder], [*FIRST_EPOCHS, (0, True, {"loss": 1.0 + rank})])
+        recorder.finish()
+    assert sync()[0].status == "complete"
+    assert sorted(sent(server.only_run, "loss (steps)")) == [1.0, 2.0]
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_no_line_changes_whatever_comes(seed: int, root: Path) -> None:
     """Of metrics of both tables, also such as have the names that others get."""
