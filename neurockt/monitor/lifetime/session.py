@@ -1,7 +1,6 @@
 """The inside of a Recorder: its run's writer, its life from the first row to the end, and the faults on the way.
 
-Nothing here refers to the Recorder, to its blocks or to their gate, but weakly: they may go while a run is recorded,
-which ends it.
+It refers to the Recorder, its blocks and their gate weakly: they may go while a run is recorded, which ends it.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -23,12 +23,13 @@ from neurockt_viewer.charts.late import LateValues
 from neurockt_viewer.charts.places import Places, axes_of, values_of
 from neurockt_viewer.charts.pyramid import ENTRIES, Entries, Pyramid, stretch_for, to_series
 from neurockt_viewer.charts.series import Axis, Floats, Line, Series, join, merge
+from neurockt_viewer.charts.table_entries import Detail, TableEntries
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from neurockt.run_info import RunInfo, TableSummary
-    from neurockt.store import Damage, Outline, Run, TableFollower, TableName
+    from neurockt.store import Damage, Run, TableName
 
 OUTLINE_ROWS: Final = 200_000
 """A table with fewer rows is read faster than its outline is worth."""
@@ -48,34 +49,6 @@ class Metric(NamedTuple):
 
     table: TableName
     name: str
-
-
-@dataclass(frozen=True, eq=False)
-class _Detail:
-    """Single values of a metric, of all its rows after one number and up to another."""
-
-    after: int
-    until: int
-    entries: Entries
-
-
-class _Table:
-    def __init__(self) -> None:
-        self.outline: Outline | None = None
-        self.rows = 0
-        self.last = 0
-        """The number of the last row, as far as ``run.json`` or the outline has it."""
-        self.pyramids: dict[str, Pyramid] = {}
-        self.rows_read: dict[str, int] = {}
-        """How many rows were read for a metric, whether they have a value or not."""
-        self.read_until: dict[str, int] = {}
-        """The number of the last row whose value of a metric is known."""
-        self.complete: set[str] = set()
-        self.details: dict[str, _Detail] = {}
-        self.follower: TableFollower | None = None
-        self.open_rows: pa.Table | None = None
-        """The row that may still change."""
-        self.open_content: object = ()
 
 
 class RunSeries:
@@ -103,7 +76,7 @@ class RunSeries:
         self._finished = info.state == "finished"
         self._only_late: frozenset[str] = frozenset()
         """Metrics of the steps that have no column there, but late values."""
-        self._tables: dict[TableName, _Table] = {table: _Table() for table in TABLES if table != "late"}
+        self._tables: dict[TableName, TableEntries] = {table: TableEntries() for table in TABLES if table != "late"}
         known: dict[TableName, TableSummary] = {"steps": info.steps, "epochs": info.epochs, "system": info.system}
         for table, summary in known.items():
             self._know(table, summary.columns)
@@ -249,7 +222,7 @@ class RunSeries:
                 for each in metrics:
                     single = Pyramid(1, len(axes))
                     single.append(values_of(axes, rows[each]))
-                    table.details[each] = _Detail(after, until, single.entries)
+                    table.details[each] = Detail(after, until, single.entries)
                 found = True
         return found
 
@@ -307,7 +280,7 @@ class RunSeries:
             found = True
         return found
 
-    def _take_open_rows(self, name: TableName, table: _Table) -> bool:
+    def _take_open_rows(self, name: TableName, table: TableEntries) -> bool:
         """Draw the row that may still change as it is now; whether it has changed."""
         assert table.follower is not None
         content = table.follower.open_content
