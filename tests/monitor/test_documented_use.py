@@ -192,9 +192,9 @@ def test_a_metric_collection_gives_a_column_for_each_of_its_metrics(recorder: Re
     with recorder(train=False):
         whole(target, target)
     epochs = open_run(recorder.run_dir).epochs()
-    assert epochs.column_names[3:] == ["whole_acc", "whole_f1", "batch_acc", "batch_f1"]
-    assert epochs["whole_acc"].to_pylist() == [0.75, 1.0]
-    assert epochs["batch_acc"].to_pylist() == [0.5, None]
+    assert epochs.column_names[3:] == ["whole/acc", "whole/f1", "batch/acc", "batch/f1"]
+    assert epochs["whole/acc"].to_pylist() == [0.75, 1.0]
+    assert epochs["batch/acc"].to_pylist() == [0.5, None]
 
 
 def test_a_plain_function_comes_back_wrapped(recorder: Recorder) -> None:

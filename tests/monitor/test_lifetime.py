@@ -150,13 +150,6 @@ def test_a_run_id_that_cannot_name_a_directory_is_refused(tmp_path: Path, run_id
         Recorder(tmp_path, run_id=run_id)
 
 
-def test_a_run_id_that_is_taken_is_refused(tmp_path: Path) -> None:
-    """Nothing is overwritten."""
-    (tmp_path / "taken").mkdir()
-    with pytest.raises(UsageError, match="exists"):
-        Recorder(tmp_path, run_id="taken")
-
-
 def test_the_config_may_grow_while_the_run_goes_on(make_recorder: Any) -> None:
     """What is added later is in the run, whatever JSON makes of it."""
     recorder = make_recorder(config={"lr": 1e-3, "path": Path("data"), "nan": float("nan")}, quiet=True)

@@ -18,7 +18,7 @@ import pyarrow as pa
 from neurockt.errors import CorruptRun
 from neurockt.store.base import layout
 from neurockt.store.base.layout import TableName
-from neurockt.store.journal.records import JournalDecoder, Rows, rows_after
+from neurockt.store.journal.records import JournalDecoder, Rows, header_size, rows_after
 from neurockt.store.reading.table_reader import Damage, TableReader, open_row, unreachable
 from neurockt.store.tables import arrays, parts
 from neurockt.store.tables.superseded import read_kept
@@ -48,8 +48,8 @@ class TableFollower:
         self._is_live = is_live
         self._open_row: list[Rows] = []
         self._decoders: dict[bytes, JournalDecoder] = {}
-        self._known_until = 0
-        """All rows numbered below this have been returned."""
+        self._followed: set[bytes] = set()
+        """The headers of journals before whose rows none is missing from what was returned."""
         self._parts: tuple[str, int, int, int] | None = None
         self._superseded: frozenset[str] | None = None
 
@@ -91,7 +91,7 @@ class TableFollower:
         before, self._superseded = self._superseded, superseded
         if before is None or before == superseded:
             return
-        self._decoders, self._parts, self._known_until = {}, None, 0
+        self._decoders, self._parts, self._followed = {}, None, set()
         for directory in layout.superseded_paths(self._run_dir).values():
             if directory.name not in before:
                 try:
@@ -106,36 +106,37 @@ class TableFollower:
         refused = False
         final = self._final_open_row()  # before the journals, to which it moves
         batches: list[Rows] = []
-        journals: list[JournalDecoder] = []
-        for path in (
-            layout.next_journal_path(self._run_dir, self._table),
-            layout.journal_path(self._run_dir, self._table),
-        ):
+        journals: dict[bytes, JournalDecoder] = {}
+        followed: set[bytes] = set()
+        active = layout.next_journal_path(self._run_dir, self._table)
+        for path in (active, layout.journal_path(self._run_dir, self._table)):
             try:
-                decoder, found = self._replay(path, known)
+                header, decoder, found = self._replay(path, known)
             except FileNotFoundError:
                 pass
             except OSError:
                 refused = True
             else:
                 batches += found
-                journals = [decoder, *journals] if decoder.first is not None else journals
+                if decoder.first is not None:
+                    journals = {header: decoder, **journals}
+                    # until the active journal has a row, the one before it may get more, unseen by the next call
+                    followed |= {header} if decoder.rows or path != active else set()
         batches.sort(key=lambda batch: int(batch.data["number"][0]))
         rows = rows_after([*batches, *final], self.last)
-        # a journal has all rows from the first number in its header on; those before it are in the parts
-        first = journals[0].first if journals else None
-        complete = not self._parts_changed() if first is None else first <= max(self.last + 1, self._known_until)
-        complete &= all((later.first or 0) <= journal.next for journal, later in pairwise(journals))
+        complete = next(iter(journals)) in self._followed if journals else not self._parts_changed()
+        complete &= all((later.first or 0) <= journal.next for journal, later in pairwise(journals.values()))
         if complete and not refused and not any(decoder.damaged for decoder in self._decoders.values()):
             lasting = (damage for damage in self.damaged if not damage.passing)
             self.damaged = [damage for damage in lasting if damage.path.suffix == ".parquet"]  # the journals are sound
+            self._followed = followed
             return parts.rows_to_table(rows, self._key)
         reader = TableReader(self._run_dir, self._table, final=True)
         table = self._with(final, reader.read(after=self.last))
         self.damaged = reader.damaged
         if not any(damage.passing for damage in reader.damaged):
             self._refused_since = None
-            self._known_until = first or 0
+            self._followed = followed
             if reader.damaged:
                 self._decoders = {}  # they may be past rows that it left out
             return table
@@ -161,12 +162,13 @@ class TableFollower:
         self._open_row = []
         return final
 
-    def _replay(self, path: Path, known: dict[bytes, JournalDecoder]) -> tuple[JournalDecoder, list[Rows]]:
+    def _replay(self, path: Path, known: dict[bytes, JournalDecoder]) -> tuple[bytes, JournalDecoder, list[Rows]]:
         with path.open("rb") as file:
             header = file.read(HEADER_BYTES)
+            header = header[: header_size(header)]  # without rows, which may come later
             decoder = self._decoders.setdefault(header, known.get(header) or JournalDecoder())
             file.seek(decoder.offset)
-            return decoder, decoder.feed(file.read())
+            return header, decoder, decoder.feed(file.read())
 
     def _parts_changed(self) -> bool:
         existing = layout.part_paths(self._run_dir, self._table)
