@@ -67,8 +67,9 @@ def test_a_row_that_is_interrupted_anywhere_harms_no_other(tmp_path: Path, betwe
     assert not layout.journal_path(tmp_path, "steps").exists()
 
 
+@pytest.mark.parametrize("numbered", [False, True])
 @pytest.mark.parametrize("what", ["columns", "skip"])
-def test_a_change_that_is_interrupted_anywhere_harms_no_row(tmp_path: Path, what: str) -> None:
+def test_a_change_that_is_interrupted_anywhere_harms_no_row(tmp_path: Path, what: str, numbered: bool) -> None:
     """The rows after it have the columns and the numbers that the writer says they have."""
     table = TableWriter(tmp_path, "steps", ["loss"])
     count = itertools.count()
@@ -76,7 +77,11 @@ def test_a_change_that_is_interrupted_anywhere_harms_no_row(tmp_path: Path, what
 
     def append() -> None:
         value = next(count)
-        table.append(value, 0, [float(value)] * len(table.columns))
+        values = [float(value)] * len(table.columns)
+        if numbered:
+            table.append_at(table.last + 1, value, 0, values)
+        else:
+            table.append(value, 0, values)
         numbers.append(table.last)
 
     def change(operation: int) -> None:

@@ -77,6 +77,9 @@ class RowAppender:
 
     def append_at(self, number: int, other: int, time_ns: int, values: Sequence[float]) -> None:
         """As ``append``, for a row of this number. Does nothing where there is one of that number or a higher one."""
+        if self._writing is not None:  # columns that were half changed cannot pack
+            with self._lock:
+                self._settle()
         payload = self._pack(number, other, time_ns, *values)
         self.append_packed(number, payload + pack_crc(crc32(payload)))
 
