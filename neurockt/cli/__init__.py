@@ -11,13 +11,15 @@ import errno
 import importlib
 import io
 import os
+import re
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from typing import Any, Final, TextIO, cast
 
 from neurockt import __version__
+from neurockt.cli import parsing
 from neurockt.errors import NeurocktError, NeurocktWarning, QueryError
 from neurockt.formatting import clean, clean_block
 
@@ -28,10 +30,20 @@ FAILED: Final = 1
 WRONG_USAGE: Final = 2
 INTERRUPTED: Final = 130
 
+OTHER_WORDS: Final = {
+    **dict.fromkeys(("list", "runs", "status"), "ls"),
+    **dict.fromkeys(("info", "describe"), "show"),
+    **dict.fromkeys(("open", "tui", "leet"), "view"),
+    **dict.fromkeys(("download", "dump"), "export"),
+    **dict.fromkeys(("upload", "push"), "sync"),
+}
+"""What other programs call the commands."""
+
 _EXAMPLE: Final = """\
 example:
   neurockt ls runs
   neurockt ls --filter 'cfg.lr>=1e-3 valid_loss<0.5' --sort 'best(acc)' -r
+  neurockt show --help
 """
 
 
@@ -48,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         lines = _WarningLines(warnings.showwarning)
         warnings.showwarning = lines
         try:
-            arguments = _parser(words).parse_args(words)
+            arguments = _parse(words)
             status: int = _module(arguments.command).run(arguments)
             _flush(out)
             return status or (FAILED if lines.printed else 0)
@@ -102,19 +114,58 @@ def _discard(stream: TextIO) -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
+def _parse(words: Sequence[str]) -> argparse.Namespace:
+    if not words:
+        _parser(words)[0].print_help(sys.stderr)  # a script that forgot the command must not take it for a result
+        raise SystemExit(WRONG_USAGE)
+    if words[0] not in COMMANDS and not words[0].startswith("-"):
+        raise WrongUsage(_no_command(words[0]))
+    parser, commands = _parser(words)
+    arguments, unknown = parser.parse_known_args(words)
+    if unknown:
+        options = re.findall(r"(?<![\w-])--[a-z][a-z-]*", commands[arguments.command].format_help())
+        raise WrongUsage(_no_argument(arguments.command, unknown[0], options))
+    return arguments
+
+
+def _no_command(word: str) -> str:
+    near = f"view {word}" if os.path.isdir(word) else ""  # noqa: PTH112  (never raises)
+    if not near and (found := _near(word.lower(), [*COMMANDS, *OTHER_WORDS])):
+        near = OTHER_WORDS.get(found, found)
+    return f"no command {word!r}{_hint(near and f'neurockt {near}')} ('neurockt --help' lists the commands)"
+
+
+def _no_argument(command: str, word: str, options: Sequence[str]) -> str:
+    if not word.startswith("-"):
+        return f"{command} has no place for {word!r} ('neurockt {command} --help' shows how it is called)"
+    near = _hint(_near(word.partition("=")[0], options))
+    return f"{command} has no option {word!r}{near} ('neurockt {command} --help' lists the options)"
+
+
+def _hint(near: str) -> str:
+    return f"; did you mean {near!r}?" if near else ""
+
+
+def _near(word: str, known: Iterable[str]) -> str:
+    import difflib  # only needed for a mistake
+
+    return next(iter(difflib.get_close_matches(word, list(known), 1)), "")
+
+
+def _parser(words: Sequence[str]) -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentParser]]:
+    """The parser of the words, and those of the commands: where one is named, only of that."""
     parser = argparse.ArgumentParser(
         prog="neurockt",
         description="Training runs recorded without a network: list, show, view and export them.",
         epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=parsing.HelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"neurockt {__version__}")
     subparsers = parser.add_subparsers(metavar="COMMAND", dest="command", required=True)
     named = next((word for word in words if not word.startswith("-")), None)
     for command in [named] if named in COMMANDS else COMMANDS:
         _module(command).add_parser(subparsers)
-    return parser
+    return parser, subparsers.choices
 
 
 def _module(command: str) -> Any:

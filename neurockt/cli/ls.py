@@ -28,7 +28,7 @@ compares fields with = != < <= > >=, searches names for words, takes name: id: p
 host: config: has:, and combines all with AND, OR, NOT, - and parentheses.
 """
 _EXAMPLE: Final = """\
-  neurockt ls runs --filter 'resnet cfg.lr>=1e-3 valid_loss<0.5 -state:running' --sort 'best(acc)' --reverse
+  neurockt ls runs -f 'resnet cfg.lr>=1e-3 -state:running' -s 'best(acc)' -r
   neurockt ls --columns name,state,duration,cfg.lr,'best(acc)'
   neurockt ls --json | jq -r '.[].path'
 """

@@ -3,12 +3,34 @@
 from __future__ import annotations
 
 import argparse
+import sys
+import textwrap
+from itertools import groupby
+from typing import Final
 
 from neurockt.catalogue import find_run
+from neurockt.cli import output
 from neurockt.errors import RunNotFound
 from neurockt.store import Run
 
 Subparsers = argparse._SubParsersAction  # argparse has no public name for it
+
+WIDEST_HELP: Final = 120
+"""Columns of the help on a wider terminal, where longer lines are hard to read."""
+
+
+class HelpFormatter(argparse.HelpFormatter):
+    """Wraps the help at the terminal's width; indented lines, such as examples, stay as they are."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=min(output.terminal_width(sys.stdout) - 1, WIDEST_HELP))
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        lines: list[str] = []
+        for stays, group in groupby(text.splitlines(), lambda line: not line or line.startswith(" ")):
+            some = list(group)
+            lines += some if stays else textwrap.wrap(" ".join(some), width)
+        return "\n".join(indent + line for line in lines)
 
 
 def add_command(
@@ -20,7 +42,7 @@ def add_command(
         help=summary,
         description=description or f"{summary[0].upper()}{summary[1:]}.",
         epilog=f"example:\n{example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
     )
 
 

@@ -36,8 +36,8 @@ the right state. Interrupted at any moment, the next sync goes on from there; tw
 """
 _EXAMPLE = """\
   neurockt sync runs
-  neurockt sync runs --running --watch        on a login node, while jobs train
-  neurockt sync runs --verify                 compare every number, upload nothing
+  neurockt sync runs --running --watch     on a login node, while jobs train
+  neurockt sync runs --verify              compare every number, upload nothing
 """
 
 

@@ -44,6 +44,49 @@ def test_the_help_lists_every_command(neurockt: Command) -> None:
     assert [command for command in listed if command in COMMANDS] == list(COMMANDS)
 
 
+@pytest.mark.parametrize("width", [80, 120, 300])
+def test_help_fits_the_terminal(neurockt: Command, width: int) -> None:
+    """Descriptions are wrapped, and examples fit 80 columns."""
+    for command in ("", *COMMANDS):
+        done = neurockt(*filter(None, [command]), "--help", terminal=width)
+        assert max(map(len, done.out.splitlines())) < min(width, 122), command
+        assert done.status == 0
+
+
+def test_a_bare_command_lists_the_commands() -> None:
+    """Beside stdout, and with 2: a script that forgot the command has no result."""
+    done = process()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert [command for command in COMMANDS if f"\n    {command} " in done.stderr] == list(COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        (["lss"], "no command 'lss'; did you mean 'neurockt ls'?"),
+        (["SHOW"], "did you mean 'neurockt show'?"),
+        (["list"], "did you mean 'neurockt ls'?"),
+        (["uploads"], "did you mean 'neurockt sync'?"),
+        (["runs"], "no command 'runs'; did you mean 'neurockt view runs'?"),
+        (["qqq"], "no command 'qqq' ('neurockt --help' lists the commands)"),
+        (["x\x1b[2J"], "no command"),
+        (["ls", "--colums", "id"], "ls has no option '--colums'; did you mean '--columns'?"),
+        (["ls", "--colums=id"], "did you mean '--columns'?"),
+        (["show", "fast", "--stesp", "3"], "did you mean '--steps'?"),
+        (["ls", "runs", "more"], "ls has no place for 'more'"),
+    ],
+)
+def test_what_is_misspelt_is_named_with_what_is_near(
+    neurockt: Command, runs: Path, words: list[str], wanted: str
+) -> None:
+    """A command, a word of another program, a directory, an option: one harmless line, and wrong usage."""
+    done = neurockt(*words)
+    assert (done.status, done.out) == (2, "")
+    assert wanted in done.err
+    assert done.err.count("\n") == 1
+    assert "\x1b" not in done.err
+
+
 def test_version() -> None:
     """``neurockt --version``."""
     done = process("--version")
