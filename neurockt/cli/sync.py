@@ -58,7 +58,9 @@ def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
         const=WATCH_SECONDS,
         help=f"repeat every SECONDS (default: {WATCH_SECONDS:.0f}) until interrupted; each line is about one pass",
     )
-    parser.add_argument("--dry-run", action="store_true", help="print what would be sent, and send nothing")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print what would be sent; needs neither key nor network"
+    )
     parser.add_argument("--verify", action="store_true", help="compare everything with the server, and send nothing")
     parser.add_argument("--project", metavar="NAME", help="W&B project (default: the run's)")
     parser.add_argument("--entity", metavar="NAME", help="W&B user or team (default: yours)")
@@ -96,28 +98,33 @@ def run(arguments: argparse.Namespace) -> int:
         from neurockt.sync.artifact import check_sdk
         from neurockt.sync.batch import TURN_ROWS, Batch
         from neurockt.sync.client import PATIENCE_SECONDS, Client
+        from neurockt.sync.plan import planned
         from neurockt.sync.upload import Options
     except ImportError as error:
         if error.name != "requests":
             raise
         raise MissingExtra("sync needs the package requests: pip install 'neurockt[wandb]'") from error
-    if arguments.files:
-        check_sdk()
-    bars = _Bars()
-    client = Client(find_account(), patience=arguments.patience or PATIENCE_SECONDS, on_wait=bars.note)
+    paths = [Path(path) for path in arguments.paths] or [default_root()]
     options = Options(
         entity=arguments.entity,
         project=arguments.project,
         running=arguments.running,
-        dry_run=arguments.dry_run,
         verify=arguments.verify,
         files=arguments.files,
         replace=arguments.replace,
         turn_rows=TURN_ROWS if arguments.watch else None,
     )
+    if arguments.dry_run:
+        outcomes = list(planned(paths, find_account(with_key=False), options))
+        _report(outcomes, arguments)
+        return int(any(outcome.status == "failed" for outcome in outcomes))
+    if arguments.files:
+        check_sdk()
+    bars = _Bars()
+    client = Client(find_account(), patience=arguments.patience or PATIENCE_SECONDS, on_wait=bars.note)
     try:
         batch = Batch(
-            [Path(path) for path in arguments.paths] or [default_root()],
+            paths,
             client,
             client.greet(),
             options,
@@ -203,6 +210,8 @@ def _bar(name: str, total: int) -> tqdm[Any]:
 
 
 def _report(outcomes: Sequence[Outcome], arguments: argparse.Namespace) -> None:
+    from neurockt.sync.plan import DRY_RUN
+
     if arguments.json:
         counts = {status: sum(outcome.status == status for outcome in outcomes) for status in _STATUSES}
         runs = [{**vars(outcome), "path": str(outcome.path)} for outcome in outcomes]
@@ -210,7 +219,8 @@ def _report(outcomes: Sequence[Outcome], arguments: argparse.Namespace) -> None:
         return
     for outcome in outcomes:
         if arguments.dry_run and outcome.status == "pending":
-            what = f"would send {outcome.sent:,} rows" if outcome.reason == "dry run" else outcome.reason
+            rows = f"would send {outcome.sent:,} rows" if outcome.sent else "would send its changed description"
+            what = rows if outcome.reason == DRY_RUN else outcome.reason
             print(f"{output.show(outcome.label)}: {what}")
     print(_verdict(outcomes, arguments))
     for line in _reasons(outcomes):

@@ -32,8 +32,11 @@ class Account:
         return self.url.replace("://api.", "://", 1)
 
 
-def find_account() -> Account:
-    """The server and key that W&B's own tools would use; ``SyncFailed`` where there is no key or no valid address."""
+def find_account(*, with_key: bool = True) -> Account:
+    """The server and key that W&B's own tools would use; ``SyncFailed`` where there is no key or no valid address.
+
+    Without ``with_key`` the key is empty.
+    """
     settings = _settings()
     url = (os.environ.get("WANDB_BASE_URL") or settings.get("base_url") or DEFAULT_URL).rstrip("/")
     try:
@@ -46,8 +49,8 @@ def find_account() -> Account:
         raise SyncFailed(
             "WANDB_BASE_URL is not the address of a server; write https://HOST or http://HOST:PORT, without a password"
         )
-    key = (os.environ.get("WANDB_API_KEY") or _netrc_key(parts.netloc) or "").strip()
-    if not key:
+    key = (os.environ.get("WANDB_API_KEY") or _netrc_key(parts.netloc) or "").strip() if with_key else ""
+    if with_key and not key:
         raise SyncFailed(
             f"no API key for {host}: run 'wandb login' once on this machine, or set WANDB_API_KEY; "
             "the key is on your W&B settings page"

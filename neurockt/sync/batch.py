@@ -39,7 +39,7 @@ class Batch:
 
     def sync(self) -> list[Outcome]:
         """Sync each run once; gives the outcome of each, in the order of the paths."""
-        paths, failed = self._find()
+        paths, unusable = find_runs(self.paths)
         self.on_begin(len(paths))
         self._unreachable = None
         outcomes: dict[Path, Outcome] = {}
@@ -64,20 +64,7 @@ class Batch:
             self.client.stopped.set()
             raise
         self._live = {path: run for path, run in self._live.items() if path in outcomes}
-        return [*(outcomes[path] for path in paths if path in outcomes), *failed]
-
-    def _find(self) -> tuple[list[Path], list[Outcome]]:
-        found: dict[Path, None] = {}
-        failed = []
-        for path in self.paths:
-            try:
-                paths = run_paths(path)
-                if not paths and path.joinpath("steps").is_dir():
-                    raise RunNotFound(f"{path} has no run.json")
-                found.update(dict.fromkeys(paths))
-            except (NeurocktError, OSError) as error:
-                failed.append(_failed(path, error))
-        return list(found), failed
+        return [*(outcomes[path] for path in paths if path in outcomes), *unusable]
 
     def _sync_one(self, path: Path) -> Outcome:
         name = label = path.name
@@ -95,11 +82,26 @@ class Batch:
             return outcome
         except Unreachable as error:
             self._unreachable = error
-            return _failed(path, error, name, label)
+            return failed(path, error, name, label)
         except Exception as error:  # whatever a damaged run causes, the others go on
-            return _failed(path, error, name, label)
+            return failed(path, error, name, label)
 
 
-def _failed(path: Path, error: Exception, name: str = "", label: str = "") -> Outcome:
+def find_runs(paths: Sequence[Path]) -> tuple[list[Path], list[Outcome]]:
+    """The runs below some paths, and the outcome of each path that cannot be used."""
+    found: dict[Path, None] = {}
+    unusable = []
+    for path in paths:
+        try:
+            runs = run_paths(path)
+            if not runs and path.joinpath("steps").is_dir():
+                raise RunNotFound(f"{path} has no run.json")
+            found.update(dict.fromkeys(runs))
+        except (NeurocktError, OSError) as error:
+            unusable.append(failed(path, error))
+    return list(found), unusable
+
+
+def failed(path: Path, error: Exception, name: str = "", label: str = "") -> Outcome:
     reason = str(error) if isinstance(error, (NeurocktError, OSError)) else f"{type(error).__name__}: {error}"
     return Outcome(path, name or path.name, label or path.name, "failed", reason=reason)

@@ -64,6 +64,10 @@ class Ledger:
         self._identity = identity
         self._document = self._read()
 
+    @property
+    def destinations(self) -> list[str]:
+        return list(self._part("entries"))
+
     def read(self, destination: str) -> Entry | None:
         """What was proved of the run there; None where nothing was, or that part of the file is damaged."""
         return _convert(Entry, self._part("entries").get(destination))

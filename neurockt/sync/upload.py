@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
@@ -43,7 +44,6 @@ class Options:
     entity: str | None = None
     project: str | None = None
     running: bool = False
-    dry_run: bool = False
     verify: bool = False
     files: bool = False
     replace: bool = False
@@ -61,7 +61,7 @@ class Outcome:
     rows: int = 0
     """Rows that are proved to be in W&B."""
     sent: int = 0
-    """Rows that this sync sent, or would send."""
+    """Rows that this sync sent, or of a plan that it would send."""
     url: str | None = None
     reason: str | None = None
 
@@ -75,8 +75,7 @@ class Upload:
         self._client = client
         self._options = options
         self._report = report
-        paths = [run.path, *layout.attached_paths(run.path).values()]
-        documents = [files.read_if_there(path / layout.RUN_FILE) for path in paths]
+        documents = _documents(run.path)  # before the rows that it describes
         self.info: RunInfo = run.info
         self.ledger = Ledger(run.path, identity(self.info))
         if self.ledger.foreign:
@@ -87,8 +86,7 @@ class Upload:
         name = safe_project(options.project or wishes.project or self.info.project or client.account.project)
         self._project = Project(client, entity, name)
         self._destination = f"{client.account.url}/{entity}/{name}"
-        states = [self.info.state, *(info.state for info in self.info.attached.values())]
-        self._stamp = digest(b" ".join([*filter(None, documents), *(state.encode() for state in states)]))
+        self._stamp = _digest(documents, self.info)
         self._entry = self.ledger.read(self._destination) or Entry("")
 
     @property
@@ -96,21 +94,9 @@ class Upload:
         return self.info.state == "running"
 
     @property
-    def is_growing(self) -> bool:
-        """Whether rows may come: also those of what is attached to a run that has ended."""
-        return self.is_live or any(info.state == "running" for info in self.info.attached.values())
-
-    @property
     def is_proved(self) -> bool:
         """Whether the ledger says that all of the run as it is now is in W&B."""
-        entry = self._entry
-        return (
-            not self.is_growing
-            and entry.stamp == self._stamp
-            and entry.state in ("finished", "failed")
-            and not entry.superseded
-            and bool(entry.files or not self._options.files)
-        )
+        return is_proved(self._entry, self.info, self._stamp, files=self._options.files)
 
     def run(self) -> Outcome:
         """Do what the options ask for; ``SyncFailed`` if the server does not take it, or does not show it."""
@@ -132,9 +118,6 @@ class Upload:
             rows = self._rows(START)
         rows, last, there, run_id = self._start(rows, run_id, there)
         sending = Sending(self._client, self._project, run_id, described, rows, system, last, self._report)
-        if self._options.dry_run:
-            start = sending.end.rows
-            return self._outcome("pending", start, rows.total - start, reason="dry run")
         samples = there.samples if there else 0
         if there is None or not sending.is_all or samples < system.total or not _knows(there, described):
             self._send(sending, samples)
@@ -145,7 +128,7 @@ class Upload:
     def _rows(self, known: Place) -> History:
         order = self.ledger.order(self._destination, self._entry.generation, self._run.rewind_token)
         rows = History(self._run, order, self.info, known)
-        rows.is_fixed = self._options.verify or self._options.dry_run
+        rows.is_fixed = self._options.verify
         return rows
 
     # See what is there
@@ -199,8 +182,7 @@ class Upload:
         generation = self._entry.generation + 1
         run_id = run_ids(self.info, generation, self._wishes.run_id)[0]
         self._entry = Entry(run_id, generation=generation, superseded=superseded)
-        if not self._options.dry_run:
-            self.ledger.write(self._destination, self._entry)
+        self.ledger.write(self._destination, self._entry)
         return run_id
 
     def _settled(self, run_id: str, there: ServerRun) -> ServerRun:
@@ -243,7 +225,7 @@ class Upload:
             rows=sending.end.rows,
             place=sending.last.before if sending.last else START,
             state=there.state if sending.is_all else "",
-            stamp=self._stamp if is_complete and not self.is_growing else "",
+            stamp=self._stamp if is_complete and not _is_growing(self.info) else "",
         )
         self._note(entry)
         if is_complete:
@@ -283,6 +265,37 @@ class Upload:
         run_id = run_id or self._entry.run_id
         url = f"{self._project.url}/runs/{run_id}" if run_id else None
         return Outcome(self._run.path, self.info.id, self.info.label, status, rows, sent, url, reason)
+
+
+def stamp(path: Path, info: RunInfo) -> str:
+    """Digest of what describes a run, and what is attached to it."""
+    return _digest(_documents(path), info)
+
+
+def is_proved(entry: Entry, info: RunInfo, now: str, *, files: bool) -> bool:
+    """Whether an entry says that all of a run is in W&B, whose stamp is ``now``; with ``files``, its files too."""
+    return (
+        not _is_growing(info)
+        and entry.stamp == now
+        and entry.state in ("finished", "failed")
+        and not entry.superseded
+        and bool(entry.files or not files)
+    )
+
+
+def _documents(path: Path) -> list[bytes]:
+    paths = [path, *layout.attached_paths(path).values()]
+    return [found for each in paths if (found := files.read_if_there(each / layout.RUN_FILE))]
+
+
+def _digest(documents: Sequence[bytes], info: RunInfo) -> str:
+    states = [info.state, *(each.state for each in info.attached.values())]
+    return digest(b" ".join([*documents, *(state.encode() for state in states)]))
+
+
+def _is_growing(info: RunInfo) -> bool:
+    """Whether rows may come: also those of what is attached to a run that has ended."""
+    return "running" in (info.state, *(each.state for each in info.attached.values()))
 
 
 def _is_last(there: ServerRun, row: Row | None) -> bool:

@@ -60,16 +60,34 @@ def test_runs_that_still_train(server: WandbServer, make_run: MakeRun, neurockt:
     assert neurockt("sync", root, "--running").out == "1 of 2 complete, 1 running; 110 rows sent\n"
 
 
-def test_a_dry_run_sends_nothing(server: WandbServer, make_run: MakeRun, neurockt: Neurockt, root: Path) -> None:
-    """It says what it would send, also where a part is there."""
+def test_a_dry_run_needs_neither_key_nor_network(
+    server: WandbServer, make_run: MakeRun, neurockt: Neurockt, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It prints what a sync would send, as far as the syncs before it have noted what is there; and writes nothing."""
     path = make_run(run_id="new")
-    make_run(run_id="known")
-    neurockt("sync", root / "known")
-    before = server.requested("file_stream"), server.requested("UpsertBucket")
+    known = make_run(run_id="known")
+    make_run(run_id="live", finish=False)
+    make_run(run_id="grown", steps=5)
+    assert neurockt("sync", root / "known", root / "grown").status == 0
+    make_run(run_id="grown", steps=20, resume=5)
+    before = server.requested("file_stream"), server.requested("UpsertBucket"), server.requested("Viewer")
+    server.stop()
+    monkeypatch.delenv("WANDB_API_KEY")
+    sent = "live: still running; --running uploads what there is\nnew: would send 110 rows\n"
     done = neurockt("sync", root, "--dry-run")
-    assert done == Done(0, "new: would send 110 rows\n1 of 2 complete, 1 to be sent\n", "")
-    assert (server.requested("file_stream"), server.requested("UpsertBucket")) == before
+    assert done.out == f"grown: would send 22 rows\n{sent}1 of 4 complete, 2 to be sent, 1 still running\n"
+    assert (done.status, done.err) == (0, "")
+    assert "live: would send 110 rows" in neurockt("sync", root, "--dry-run", "--running").out
+    assert "known: would send 110 rows" in neurockt("sync", known, "--dry-run", "--project", "other").out
+    assert "known: would send 110 rows" in neurockt("sync", known, "--dry-run", "--entity", "team").out
+    plans = json.loads(neurockt("sync", root, "--dry-run", "--json").out)["runs"]
+    assert {plan["id"]: (plan["rows"], plan["sent"]) for plan in plans}["grown"] == (5, 22)
+    (known / "run.json").write_text((known / "run.json").read_text().replace('"name": null', '"name": "new name"'))
+    assert "would send its changed description" in neurockt("sync", known, "--dry-run").out
     assert not (path / "wandb.json").exists()
+    (known / "run.json").write_text("{")
+    assert neurockt("sync", root, "--dry-run").status == 1
+    assert (server.requested("file_stream"), server.requested("UpsertBucket"), server.requested("Viewer")) == before
 
 
 def test_json(server: WandbServer, make_run: MakeRun, neurockt: Neurockt, root: Path) -> None:
