@@ -42,7 +42,7 @@ DEPTH_LIMIT: Final = 50
 
 Test = Callable[[RunInfo], bool]
 
-_QUALIFIERS: Final = "name id project group tag tags note notes state cause host config has".split()
+QUALIFIERS: Final = "name id project group tag tags note notes state cause host config has".split()
 _SPACE: Final = re.compile(r"\s*")
 _QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _REGEX: Final = re.compile(r"/((?:[^/\\]|\\.)+)/(?=[\s()]|\Z)")
@@ -181,9 +181,9 @@ class _Parser:
         return named(word)
 
     def _qualified(self, word: str, start: int) -> Test:
-        if word not in _QUALIFIERS and not word.startswith(CONFIG_PREFIXES):
-            close = difflib.get_close_matches(word, _QUALIFIERS, 1)
-            hint = f"did you mean {close[0]}:" if close else f"there are {': '.join(_QUALIFIERS)}: and cfg.KEY:"
+        if word not in QUALIFIERS and not word.startswith(CONFIG_PREFIXES):
+            close = difflib.get_close_matches(word, QUALIFIERS, 1)
+            hint = f"did you mean {close[0]}:" if close else f"there are {': '.join(QUALIFIERS)}: and cfg.KEY:"
             raise self._error(f"no qualifier {word}: ({hint}; a text with a colon goes in quotes)", start)
         self._at += 1
         at = self._at

@@ -14,10 +14,10 @@ from textual.containers import Horizontal
 from textual.content import Content
 from textual.message import Message
 from textual.screen import Screen
-from textual.widgets import Input, Static
+from textual.widgets import Static
 
-from neurockt.errors import QueryError, UsageError
-from neurockt.formatting import clean, display_width
+from neurockt.errors import UsageError
+from neurockt.formatting import clean
 from neurockt.query.fields import parse_field
 from neurockt.query.filter import Query, parse
 from neurockt.run_info import RunInfo
@@ -28,8 +28,8 @@ from neurockt_viewer.run_rows import Head, RunRows, group_fields
 from neurockt_viewer.screens.watching import DirectoryWatch, Listing
 from neurockt_viewer.settings import Settings
 from neurockt_viewer.text import block, full_path, styled
+from neurockt_viewer.widgets.filter_line import FilterLine
 from neurockt_viewer.widgets.key_line import KeyLine
-from neurockt_viewer.widgets.line_input import LineInput
 from neurockt_viewer.widgets.preview import Preview
 from neurockt_viewer.widgets.prompts import Choose, Show
 from neurockt_viewer.widgets.row_grid import RowGrid
@@ -43,10 +43,6 @@ NO_GROUPS: Final = "(no groups)"
 MOST_COMPARED: Final = 20
 """Runs in a comparison; more curves than this cannot be distinguished."""
 PROBLEMS_SHOWN: Final = 200
-
-FILTER_HINT: Final = (
-    "name, tag:x, project:x, state:running, cfg.lr>=1e-3, valid_loss<0.1, best(acc)>0.95, AND OR NOT ( )"
-)
 
 
 class RunsScreen(Screen[None]):
@@ -87,14 +83,13 @@ class RunsScreen(Screen[None]):
         self._listing: Listing | None = None
         self._error = ""
         self._query: Query = parse("")
-        self._problem = ""
         self._marks = Marks()
         self._rows = RunRows([], self._query, settings, self._marks)
         self._folded: set[str] = set()
 
     def compose(self) -> ComposeResult:
         yield Static(id="title")
-        yield LineInput(placeholder=FILTER_HINT, id="filter", select_on_focus=False)
+        yield FilterLine(lambda: self._runs)
         yield Static(id="problem")
         with Horizontal():
             yield RowGrid(id="runs")
@@ -177,7 +172,7 @@ class RunsScreen(Screen[None]):
         counts = Content(f"  {' · '.join(pieces)}  ")
         title = Content.assemble(styled("neurockt", "bold $primary"), counts, styled(self._root, "$text-muted"))
         self.query_one("#title", Static).update(title, layout=False)
-        _put(self.query_one("#problem", Static), self._problem or self._error)
+        _put(self.query_one("#problem", Static), self._error)
         self._show_empty()
 
     def _show_empty(self) -> None:
@@ -220,33 +215,23 @@ class RunsScreen(Screen[None]):
     # Filtering
 
     def action_filter(self) -> None:
-        field = self.query_one("#filter", LineInput)
-        field.display = True  # now, not with the next style update: what is typed next is for this line
-        self.set_focus(field)
+        self.query_one(FilterLine).open()
 
-    @on(Input.Changed, "#filter")
-    def _filter(self, event: Input.Changed) -> None:
-        event.stop()
-        event.input.display = bool(event.value) or event.input.has_focus
-        try:
-            self._query, self._problem = parse(event.value), ""
-        except QueryError as error:
-            self._problem = f"{' ' * display_width(event.value[: error.position])}^ {clean(error.problem)}"
-            self._show_title()
-            return
+    @on(FilterLine.Changed)
+    def _filter(self, message: FilterLine.Changed) -> None:
+        message.stop()
+        self._query = message.query
         self._arrange()
 
-    @on(LineInput.Left)
-    def _leave_filter(self) -> None:
-        field = self.query_one("#filter", LineInput)
-        field.display = bool(field.value)
+    @on(FilterLine.Left)
+    def _leave_filter(self, message: FilterLine.Left) -> None:
+        message.stop()
         self.set_focus(self.query_one("#runs", RowGrid))
 
     def action_back(self) -> None:
-        field = self.query_one("#filter", LineInput)
-        if field.value:
-            field.value = ""
-            self._leave_filter()
+        line = self.query_one(FilterLine)
+        if line.value:
+            line.clear()
         elif self._marks:
             self._marks.keep([])
             self._redraw()
@@ -259,11 +244,7 @@ class RunsScreen(Screen[None]):
             return False
         if action == "preview" and self.size.width < PREVIEW_WIDTH:
             return False
-        return not self._typing
-
-    @property
-    def _typing(self) -> bool:
-        return isinstance(self.focused, LineInput)
+        return not self.query_one(FilterLine).is_typed
 
     # What is done with runs
 

@@ -11,7 +11,8 @@ from textual.widgets import Input
 
 class LineInput(Input):
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter,down", "leave(True)", "Done"),
+        Binding("enter", "leave(True)", "Done"),
+        Binding("down", "leave(True)", "Done", show=False),
         Binding("escape", "leave(False)", "Clear"),
     ]
 
