@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK  (for shells that complete every such program)
 """The command ``neurockt``: one module a command, imported only when it is used.
 
 Results go to stdout and everything else to stderr. The exit status is 0 when done, 1 when something failed or could not
@@ -23,7 +24,7 @@ from neurockt.cli import parsing
 from neurockt.errors import NeurocktError, NeurocktWarning, QueryError
 from neurockt.formatting import clean, clean_block
 
-COMMANDS: Final = ("demo", "ls", "show", "view", "export", "sync", "seal")
+COMMANDS: Final = ("demo", "ls", "show", "view", "export", "sync", "seal", "completion")
 """The commands, in the order in which the help lists them; each is a module here."""
 
 FAILED: Final = 1
@@ -60,6 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         lines = _WarningLines(warnings.showwarning)
         warnings.showwarning = lines
         try:
+            if "_ARGCOMPLETE" in os.environ:
+                _complete(os.environ.get("COMP_LINE", "").split()[1:])
             arguments = _parse(words)
             status: int = _module(arguments.command).run(arguments)
             _flush(out)
@@ -126,6 +129,13 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
         options = re.findall(r"(?<![\w-])--[a-z][a-z-]*", commands[arguments.command].format_help())
         raise WrongUsage(_no_argument(arguments.command, unknown[0], options))
     return arguments
+
+
+def _complete(words: Sequence[str]) -> None:
+    """Give the shell what may follow these words, and end the process."""
+    from argcomplete import autocomplete
+
+    autocomplete(_parser(words)[0], always_complete_options=False)
 
 
 def _no_command(word: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from neurockt.catalogue import list_runs
-from neurockt.cli import output, parsing
+from neurockt.cli import completers, output, parsing
 from neurockt.query.fields import Field, differing, flat_config, parse_field, sort_runs, split_names, usual_metrics
 from neurockt.query.filter import parse
 from neurockt.run_info import RunInfo
@@ -37,20 +37,23 @@ _EXAMPLE: Final = """\
 def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
     parser = parsing.add_command(subparsers, "ls", "list, filter and sort runs", _EXAMPLE, _DESCRIPTION)
     parser.add_argument("root", metavar="ROOT", nargs="?", help="directory of runs (default: $NEUROCKT_DIR, else runs)")
-    parser.add_argument(
+    query = parser.add_argument(
         "-f",
         "--filter",
         metavar="QUERY",
         default="",
         help="only matching runs; write --filter=-x for one that begins with a dash",
     )
-    parser.add_argument("-s", "--sort", metavar="FIELD", help="sort by a field; runs without a value come last")
+    sort = parser.add_argument("-s", "--sort", metavar="FIELD", help="sort by a field; runs without a value come last")
     parser.add_argument("-r", "--reverse", action="store_true", help="reverse the order")
-    parser.add_argument("-c", "--columns", metavar="FIELDS", help="fields to show, separated by commas")
+    columns = parser.add_argument("-c", "--columns", metavar="FIELDS", help="fields to show, separated by commas")
     parser.add_argument(
         "-n", "--limit", metavar="N", type=parsing.count, help="show N runs (the newest, or with --sort the first)"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
+    completers.add(query, completers.filters)
+    completers.add(sort, completers.fields)
+    completers.add(columns, completers.field_lists)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Final
 
 from neurockt.catalogue import find_run
-from neurockt.cli import output
+from neurockt.cli import completers, output
 from neurockt.errors import RunNotFound
 from neurockt.store import Run
 
@@ -47,7 +47,10 @@ def add_command(
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run_named", metavar="RUN", help="its directory, its id, the beginning of its id, or its name")
+    named = parser.add_argument(
+        "run_named", metavar="RUN", help="its directory, its id, the beginning of its id, or its name"
+    )
+    completers.add(named, completers.run_names)
     parser.add_argument("--root", metavar="ROOT", help="where to look for it (default: $NEUROCKT_DIR, else runs)")
     parser.add_argument("--rank", metavar="N", type=int, help="one rank of a run whose ranks keep their own rows")
     parser.add_argument("--attached", metavar="NAME", help="what another process has recorded beside the run")
