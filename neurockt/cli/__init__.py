@@ -24,7 +24,7 @@ from neurockt.cli import parsing
 from neurockt.errors import NeurocktError, NeurocktWarning, QueryError
 from neurockt.formatting import clean, clean_block
 
-COMMANDS: Final = ("demo", "ls", "show", "view", "export", "sync", "seal", "completion")
+COMMANDS: Final = ("demo", "ls", "show", "view", "diff", "export", "sync", "seal", "completion")
 """The commands, in the order in which the help lists them; each is a module here."""
 
 FAILED: Final = 1

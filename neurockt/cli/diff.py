@@ -1,0 +1,109 @@
+"""``neurockt diff``: what differs between runs: their config, their metrics, and where they came from."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from neurockt.catalogue import find_run
+from neurockt.cli import WrongUsage, completers, output, parsing
+from neurockt.query.fields import config_value, flat_config, parse_field, quoted
+from neurockt.run_info import RunInfo
+from neurockt.store import facts
+
+OWN: Final = ("project", "group", "tags", "notes", "state", "cause", "attempts", "steps", "epochs", "duration")
+
+_DESCRIPTION: Final = """\
+Print what differs between two or more runs: config keys, the last and best values of metrics, state and origin.
+"""
+_EXAMPLE: Final = """\
+  neurockt diff adam-0.003-s0 adamw-wide --root sample_runs
+  neurockt diff brave-otter proud-crow --json | jq .config
+"""
+
+Differences = dict[str, list[Any]]
+
+
+def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
+    parser = parsing.add_command(subparsers, "diff", "print what differs between runs", _EXAMPLE, _DESCRIPTION)
+    named = parser.add_argument("runs_named", metavar="RUN", nargs="+", help="two or more runs")
+    parser.add_argument("--root", metavar="ROOT", help="where to look for them (default: $NEUROCKT_DIR, else runs)")
+    parser.add_argument("--json", action="store_true", help="print JSON: a list for each key, in the order of the runs")
+    completers.add(named, completers.run_names)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    if len(arguments.runs_named) < 2:
+        raise WrongUsage("diff compares two runs or more: neurockt diff A B")
+    found = [find_run(name, arguments.root) for name in arguments.runs_named]
+    infos = [each.current_info() for each in found]
+    origins = [facts(origin) if (origin := each.origin()) else {} for each in found]
+    sections = {
+        "run": _differing(OWN, infos, _field),
+        "config": _differing([key for info in infos for key, _ in flat_config(info.config)], infos, _config),
+        "metrics": _differing(_metrics(infos), infos, _field),
+        "origin": _differing([key for origin in origins for key in origin], origins, lambda each, key: each.get(key)),
+    }
+    if arguments.json:
+        runs = [{"id": info.id, "name": info.name, "path": str(info.path)} for info in infos]
+        output.print_json({"runs": runs, **{title: _to_json(section) for title, section in sections.items()}})
+    elif any(sections.values()):
+        _print(infos, sections)
+    else:
+        output.note("nothing differs")
+    return 0
+
+
+def _differing(keys: Sequence[str], runs: Sequence[Any], read: Callable[[Any, str], Any]) -> Differences:
+    values = {key: [read(each, key) for each in runs] for key in dict.fromkeys(keys)}
+    return {key: some for key, some in values.items() if any(repr(value) != repr(some[0]) for value in some)}
+
+
+def _field(info: RunInfo, name: str) -> Any:
+    return parse_field(name).value(info)
+
+
+def _config(info: RunInfo, key: str) -> Any:
+    return config_value(info.config, key)
+
+
+def _metrics(infos: Sequence[RunInfo]) -> list[str]:
+    """The last and the best value of each metric, as fields."""
+    names = dict.fromkeys(name for info in infos for name in info.metrics)
+    return [field for name in names for field in (quoted(name), f"best({quoted(name)})")]
+
+
+def _to_json(section: Differences) -> Differences:
+    return {key: [output.value_to_json(value) for value in values] for key, values in section.items()}
+
+
+def _print(infos: Sequence[RunInfo], sections: Mapping[str, Differences]) -> None:
+    labels = [info.label for info in infos]
+    if len(set(labels)) < len(labels):
+        labels = [info.id for info in infos]
+    with_change = len(infos) == 2 and bool(sections["metrics"])
+    header = ["", *labels, *(["change"] if with_change else [])]
+    rows = [row for title, section in sections.items() for row in _rows(title, section, with_change=with_change)]
+    for line in output.table_lines(header, rows, right=[*[False] * (len(infos) + 1), *[True] * with_change]):
+        print(line)
+
+
+def _rows(title: str, section: Differences, *, with_change: bool) -> Iterator[list[str]]:
+    width = len(next(iter(section.values()), ()))
+    if section:
+        yield [title, *[""] * (width + with_change)]
+    for key, values in section.items():
+        kind = "any" if title in ("config", "origin") else parse_field(key).kind
+        shown = [output.show(value, kind) for value in values]
+        if len(set(shown)) == 1:
+            if kind == "duration":
+                continue
+            shown = [output.show(value) for value in values]  # in full
+        change = [_change(values) if title == "metrics" else ""] if with_change else []
+        yield [f"  {output.show(key)}", *shown, *change]
+
+
+def _change(values: Sequence[Any]) -> str:
+    first, second = values
+    return "" if first is None or second is None else output.show(second - first, "number")
