@@ -6,7 +6,7 @@ import json
 import math
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from typing import Any, Final
 
@@ -15,6 +15,13 @@ COLUMN_WIDTH: Final = 14
 
 LABEL_LIMIT: Final = 200
 """Characters that are shown of a text from a run directory."""
+
+NUMBER_WIDTH: Final = 15
+"""Characters of a number before it is scientific: those of 999,999,999,999."""
+
+_NUMBER: Final = re.compile(r"[-+]?[\d,]+((?:\.\d+)?(?:e[+-]\d+)?(?: [±(].*)?)")
+_ELAPSED: Final = (("d", 86_400), ("h", 3600), ("min", 60))
+_BYTES: Final = ("B", "kB", "MB", "GB", "TB", "PB")
 
 _REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 _HARMFUL: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
@@ -60,11 +67,13 @@ def clip(text: str, width: int) -> str:
 
 
 def format_duration(seconds: float | None) -> str:
-    """The two largest units: ``3h 12m``, ``45s``; ``-`` for no value."""
+    """The two largest units: ``3h 12m``, ``45s``, ``0.04s``; ``-`` for no value."""
     if seconds is None or not math.isfinite(seconds):
         return "-"
-    if seconds < 10:
-        return f"{seconds:.1f}s"
+    if seconds < 0:
+        return f"-{format_duration(-seconds)}"
+    if seconds < 9.95:
+        return f"{seconds:.2g}s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)
@@ -73,32 +82,87 @@ def format_duration(seconds: float | None) -> str:
     return " ".join(parts[first : first + 2])
 
 
+def utc_now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+def format_elapsed(moment: datetime, now: datetime | None = None) -> str:
+    """How long ago ``moment`` was, as ``12 min ago``; empty if the clock says that it has not come yet."""
+    seconds = ((now or utc_now()) - moment).total_seconds()
+    if seconds < 60:
+        return "just now" if seconds >= 0 else ""
+    unit, size = next((unit, size) for unit, size in _ELAPSED if seconds >= size)
+    return f"{seconds // size:.0f} {unit} ago"
+
+
 def format_ago(moment: datetime | None, now: datetime | None = None) -> str:
-    """Time since ``moment``, as ``12 min ago``; after a day, its local date and time."""
+    """How long ago, and when by the local clock: ``2 h ago, 08:15``, ``3 d ago, Nov 20 10:15``; ``-`` for no moment."""
     if moment is None:
         return "-"
-    seconds = ((now or datetime.now(timezone.utc)) - moment).total_seconds()
-    if not 0 <= seconds < 86_400:
-        return f"{moment.astimezone():%Y-%m-%d %H:%M}"
-    if seconds < 60:
-        return "just now"
-    return f"{seconds // 60:.0f} min ago" if seconds < 3600 else f"{seconds // 3600:.0f} h ago"
+    now, local = now or utc_now(), moment.astimezone()
+    ago, days = format_elapsed(moment, now), (now - moment).total_seconds() / 86_400
+    if not ago:
+        return f"{local:%Y-%m-%d %H:%M}"
+    when = f"{local:%H:%M}" if days < 1 else f"{local:%b %d %H:%M}" if days < 365 else f"{local:%Y-%m-%d}"
+    return f"{ago}, {when}"
 
 
-def format_number(value: float | None) -> str:
-    """Four decimals; scientific if those would show 0.0000 or not fit the column; ``-`` for no value."""
+def format_number(value: float | None, width: int = NUMBER_WIDTH) -> str:
+    """Five significant digits, as ``6e-05``, ``0.00025``, ``53,599``, ``1e+36``; ``-`` for no value.
+
+    Digits before the decimal point are all shown, with separators, and integers are exact. A float of more characters
+    than ``width`` is scientific where that is shorter.
+    """
     if value is None:
         return "-"
+    if isinstance(value, int):
+        return f"{value:,}"
     if not math.isfinite(value):
         return str(float(value))
-    fixed = f"{value:.4f}"
-    if (value and float(fixed) == 0) or len(fixed) >= COLUMN_WIDTH:
-        return f"{value:.4e}"
-    return fixed
+    scientific = f"{value:.5g}"
+    fixed = f"{value:,.0f}" if abs(value) >= 10_000 else f"{value + 0.0:,.5g}"
+    return min(fixed, scientific, key=len) if len(fixed) > width else fixed
+
+
+def align_numbers(texts: Sequence[str]) -> list[str]:
+    """The texts of a column, of one width and with their decimal points below each other.
+
+    What is not a number, such as ``-`` or ``nan``, ends where the integers end.
+    """
+    before, after = number_widths(texts)
+    aligned = (text + " " * (after - width_after_point(text)) for text in texts)
+    return [" " * (before + after - display_width(text)) + text for text in aligned]
+
+
+def number_widths(texts: Iterable[str]) -> tuple[int, int]:
+    """The cells that a column of numbers needs before the decimal point, and from it on."""
+    before = after = 0
+    for text in texts:
+        tail = width_after_point(text)
+        before, after = max(before, display_width(text) - tail), max(after, tail)
+    return before, after
+
+
+def width_after_point(text: str) -> int:
+    """The cells of a number's text from its decimal point or exponent on; 0 for any other text."""
+    found = _NUMBER.fullmatch(text)
+    return display_width(found[1]) if found else 0
+
+
+def format_bytes(count: float) -> str:
+    """A size with its unit, to three significant digits: ``512 B``, ``1.5 kB``, ``3.07 GB``."""
+    exponent = min(max(len(f"{count:.0f}") - 1, 0) // 3, len(_BYTES) - 1)
+    scaled = count / 1000**exponent
+    if scaled >= 999.5 and exponent < len(_BYTES) - 1:
+        scaled, exponent = scaled / 1000, exponent + 1
+    return f"{scaled:.3g} {_BYTES[exponent]}" if scaled < 999.5 else f"{scaled:,.0f} {_BYTES[exponent]}"
 
 
 def format_value(value: Any, kind: str = "any", limit: int = LABEL_LIMIT) -> str:
-    """Any value for a person: times and durations in words, numbers of ``kind`` number as in the documented table."""
+    """Any value for a person: times and durations in words, floats by their significant digits.
+
+    Integers have separators where ``kind`` is number; those of a config are written as the user wrote them.
+    """
     if value is None or value == () or value == "":
         return "-"
     if isinstance(value, datetime):
@@ -108,7 +172,7 @@ def format_value(value: Any, kind: str = "any", limit: int = LABEL_LIMIT) -> str
     if isinstance(value, int):
         return f"{value:,}" if kind == "number" else str(value)
     if isinstance(value, float):
-        return {"duration": format_duration, "number": format_number}.get(kind, repr)(value)
+        return format_duration(value) if kind == "duration" else format_number(value)
     if isinstance(value, tuple):
         value = ", ".join(str(item) for item in value)
     elif isinstance(value, (list, dict)):
@@ -123,7 +187,15 @@ def table_header(names: Sequence[str]) -> str:
 
 def table_row(names: Sequence[str], values: Sequence[float | None]) -> str:
     """One row of the printed table."""
-    return _line([(format_number(value), _width(name)) for name, value in zip(names, values, strict=True)])
+    return _line([(_decimals(value), _width(name)) for name, value in zip(names, values, strict=True)])
+
+
+def _decimals(value: float | None) -> str:
+    """Four decimals; scientific where those would show 0.0000 or not fit the column."""
+    if value is None or not math.isfinite(value):
+        return format_number(value)
+    fixed = f"{value:.4f}"
+    return f"{value:.4e}" if (value and float(fixed) == 0) or len(fixed) >= COLUMN_WIDTH else fixed
 
 
 def _width(name: str) -> int:

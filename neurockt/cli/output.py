@@ -10,7 +10,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final, TextIO
 
-from neurockt.formatting import clean, clip, display_width, format_value, pad
+from neurockt.formatting import align_numbers, clean, clip, display_width, format_value, pad
 from neurockt.query.fields import Kind
 from neurockt.run_info import RunInfo
 from neurockt.store import plain, to_json
@@ -76,10 +76,12 @@ def table_lines(
     """Columns side by side: cut to fit a terminal, whole where the output goes elsewhere.
 
     Args:
-        right: which columns are aligned right, as numbers are; of those only the name is cut.
+        right: which columns are numbers, aligned on their decimal points; of those only the name is cut.
         uncut: the names of other columns that are not cut, since people copy from them.
     """
     header = [clean(name, WHOLE) for name in header]
+    columns = zip(zip(*rows, strict=True), right, strict=False)
+    rows = list(zip(*(align_numbers(column) if number else column for column, number in columns), strict=True))
     widest_cells = [max(map(display_width, column), default=0) for column in zip(*rows, strict=True)]
     widths = [max(display_width(name), widest) for name, widest in zip(header, widest_cells, strict=True)]
     if is_terminal(sys.stdout):

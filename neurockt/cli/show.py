@@ -11,12 +11,10 @@ from neurockt.cli import output, parsing
 from neurockt.formatting import (
     clean,
     clean_block,
-    format_ago,
     format_duration,
+    format_elapsed,
     format_number,
     pad,
-    table_header,
-    table_row,
 )
 from neurockt.query.fields import flat_config
 from neurockt.run_info import RunInfo, TableSummary
@@ -147,9 +145,9 @@ def _attempts(info: RunInfo) -> Iterator[str]:
 
 
 def _moment(moment: datetime) -> str:
-    """Date and time in the reader's time zone; how long ago, if that adds something."""
-    text, ago = f"{moment.astimezone():%Y-%m-%d %H:%M:%S}", format_ago(moment)
-    return text if text.startswith(ago) else f"{text}, {ago}"
+    """Date and time in the reader's time zone, and how long ago."""
+    text, ago = f"{moment.astimezone():%Y-%m-%d %H:%M:%S}", format_elapsed(moment)
+    return f"{text}, {ago}" if ago else text
 
 
 def _origin(origin: Origin | None) -> Iterator[str]:
@@ -161,7 +159,10 @@ def _origin(origin: Origin | None) -> Iterator[str]:
 def _config(info: RunInfo) -> Iterator[str]:
     if info.config:
         yield "config"
-        yield from _pairs({key: output.show(value) for key, value in flat_config(info.config)})
+        pairs = flat_config(info.config)
+        yield from _pairs(
+            {key: repr(value) if isinstance(value, float) else output.show(value) for key, value in pairs}
+        )
 
 
 def _pairs(values: dict[str, Any]) -> Iterator[str]:
@@ -172,11 +173,7 @@ def _pairs(values: dict[str, Any]) -> Iterator[str]:
 
 
 def _epochs(rows: pa.Table) -> Iterator[str]:
-    names = [name for name in rows.column_names if name not in AXES]
-    if len(rows):
-        yield table_header(names)
-        for values in zip(*(rows[name].to_pylist() for name in names), strict=True) if names else ():
-            yield table_row(names, values)
+    yield from _cells(rows, ("epoch",))
 
 
 def _last_rows(rows: dict[str, pa.Table]) -> list[list[str]]:

@@ -34,13 +34,13 @@ def test_ls_has_their_last_values(neurockt: Command, run: Path) -> None:
     assert done.err == ""
     assert done.out.splitlines()[1].split() == [
         "run",
-        "1.5000",
-        "0.5000",
-        "0.7500",
-        "0.7500",
-        "2.0000",
-        "0.2500",
-        "8.0000",
+        "1.5",
+        "0.5",
+        "0.75",
+        "0.75",
+        "2",
+        "0.25",
+        "8",
     ]
     assert neurockt("ls", "--filter", "bpb<2", "--columns", "id").out.splitlines()[1:] == ["run"]
     assert "bpb" in neurockt("ls").out.splitlines()[0]
@@ -57,14 +57,14 @@ def test_show_prints_their_rows_and_summaries(neurockt: Command, run: Path) -> N
         "rows 3 steps up to 4, 1 epochs, 1 late",
         "attached arc (finished), mmlu (finished)",
         "the last 1 late rows",
-        "3 1 8.0000 2.0000",
+        "3 1 8 2",
         "mmlu, finished",
         "step acc bpb",
-        "4 0.5000 1.5000",
-        "grad 1 2.0000 2.0000 arrival 1 2.0000 arrival 1",
-        "mmlu/acc 2 0.5000 0.2500 row 1 0.5000 row 2",
-        "arc/acc 1 0.7500 0.7500 row 1 0.7500 row 1",
-        "bpb 1 1.5000 1.5000 row 2 1.5000 row 2",
+        "4 0.5 1.5",
+        "grad 1 2 2 arrival 1 2 arrival 1",
+        "mmlu/acc 2 0.5 0.25 row 1 0.5 row 2",
+        "arc/acc 1 0.75 0.75 row 1 0.75 row 1",
+        "bpb 1 1.5 1.5 row 2 1.5 row 2",
     ):
         assert line in lines, done.out
 
@@ -113,7 +113,7 @@ def test_one_that_cannot_be_read_is_named(neurockt: Command, run: Path) -> None:
         done = neurockt(command, *(["run"] if command == "show" else []))
         assert done.status == 1
         assert "attached/arc/run.json is damaged" in done.err
-        assert "0.5000" in done.out
+        assert "0.5" in done.out
 
 
 def test_seal_seals_what_is_attached_too(neurockt: Command, run: Path) -> None:

@@ -28,8 +28,8 @@ def test_lists_the_runs_the_newest_last(neurockt: Command, runs: Path) -> None:
     assert done.err == ""
     assert header.split() == "id name tags state valid_loss acc epochs steps duration started".split()
     assert [row.split()[1] for row in rows] == ["slow", "fast", "diverged"]
-    assert "finished      0.1000  0.9700       2      3" in rows[1]
-    assert "finished         nan  0.1000       2      3" in rows[2]
+    assert "finished         0.1  0.97       2      3" in rows[1]
+    assert "finished       nan    0.1        2      3" in rows[2]
 
 
 def test_looks_in_runs_or_where_the_variable_says(
@@ -84,9 +84,9 @@ def test_columns_are_the_ones_asked_for(neurockt: Command, runs: Path) -> None:
     done = neurockt("ls", runs, "--columns", 'name,cfg.lr,best(valid_loss),max("acc"),"acc"')
     assert [line.split() for line in done.out.splitlines()] == [
         ["name", "cfg.lr", "best(valid_loss)", 'max("acc")', "acc"],
-        ["slow", "0.0001", "0.9000", "0.5000", "0.5000"],
-        ["fast", "0.01", "0.1000", "0.9700", "0.9700"],
-        ["diverged", "1.0", "1.5000", "0.1000", "0.1000"],
+        ["slow", "0.0001", "0.9", "0.5", "0.5"],
+        ["fast", "0.01", "0.1", "0.97", "0.97"],
+        ["diverged", "1", "1.5", "0.1", "0.1"],
     ]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from neurockt.formatting import clean, format_number, table_header, table_row
+from neurockt.formatting import clean, table_header, table_row
 
 
 def test_the_documented_table() -> None:
@@ -23,6 +23,7 @@ def test_the_documented_table() -> None:
         (0.0003, "0.0003"),
         (0.00001, "1.0000e-05"),
         (-0.00004, "-4.0000e-05"),
+        (53599.3223, "53599.3223"),
         (123456.5, "123456.5000"),
         (1e300, "1.0000e+300"),
         (math.nan, "nan"),
@@ -32,7 +33,7 @@ def test_the_documented_table() -> None:
 )
 def test_no_number_loses_its_meaning(value: float | None, text: str) -> None:
     """Scientific where four decimals would show 0.0000 or burst the column."""
-    assert format_number(value) == text
+    assert table_row(["loss"], [value]) == f"\t {text}"
 
 
 def test_long_and_wide_names_widen_their_own_column() -> None:

@@ -41,7 +41,7 @@ def test_differences_are_to_the_baseline_and_judged_by_the_metrics_name() -> Non
     assert [value.better for value in loss.values] == [None, True, None]
     assert [value.better for value in acc.values] == [None, False, None]
     assert [value.value for value in best_loss.values] == [0.4, 0.3, None]
-    assert [str(value) for value in loss.values] == ["0.5000", "0.3000 (-0.2000)", "-"]
+    assert [str(value) for value in loss.values] == ["0.5", "0.3 (-0.2)", "-"]
     assert [value.better for value in best_acc.values] == [None, None, None]
 
 
@@ -117,11 +117,11 @@ async def test_marked_runs_are_compared_by_keys(root: Path, tmp_path: Path, monk
         await pilot.press("2")
         await until(lambda: len(rows(screen, "#metrics")) == 3)
         assert titles(screen, "#metrics") == ["run", "loss last", "loss best"]
-        assert rows(screen, "#metrics")[0][:2] == ["B fast", "0.6000"]
-        assert rows(screen, "#metrics")[1][:2] == ["C slow-s1", "0.4000 (-0.2000) ✓"]
+        assert rows(screen, "#metrics")[0][:2] == ["B fast", "0.6"]
+        assert rows(screen, "#metrics")[1][:2] == ["C slow-s1", "0.4 (-0.2) ✓"]
         await pilot.press("j", "enter")
-        assert rows(screen, "#metrics")[0][1] == "0.6000 (+0.2000) ✗"
-        assert rows(screen, "#metrics")[1][1] == "0.4000"
+        assert rows(screen, "#metrics")[0][1] == "0.6 (+0.2) ✗"
+        assert rows(screen, "#metrics")[1][1] == "0.4"
         await until(lambda: "differences are to C slow-s1" in text(app))
         await typed(pilot, "e\r")
         await until((tmp_path / "metrics.csv").exists)

@@ -168,17 +168,17 @@ async def test_runs_are_opened_copied_and_exported(tmp_path: Path, monkeypatch: 
         screen = await listed(app, 12)
         await pilot.press("j", "j", "j")
         assert "▏ adam-0.03-s0" in text(app), "the preview follows"
-        await until(lambda: "━ train_loss 0.0130  ━ valid_loss 0.1610" in text(app))
+        await until(lambda: "━ train_loss 0.012951  ━ valid_loss 0.16096" in text(app))
         await pilot.press("enter")
         await until(lambda: isinstance(app.screen, RunScreen) and "adam-0.03-s0  ✗ killed" in text(app))
         await pilot.press("escape", "y")
         await until(lambda: app.screen is screen)
         assert app.clipboard == str(SAMPLES / "adam-0.03-s0")
         await pilot.press("p")
-        assert "▏" not in text(app)
+        assert "▏ adam" not in text(app)
         await pilot.press("p")
         await pilot.resize_terminal(100, 20)
-        assert "▏" not in text(app), "no room"
+        assert "▏ adam" not in text(app), "no room"
         await pilot.press("slash")
         await typed(pilot, "sgd")
         await pilot.press("enter", "e", "enter")

@@ -6,11 +6,13 @@ import os
 import re
 import time
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
 from viewing import rows, text, typed, until
 
+from neurockt import formatting
 from neurockt_viewer.app import ViewerApp
 from neurockt_viewer.screens.compare import CompareScreen
 from neurockt_viewer.screens.help import HelpScreen
@@ -26,9 +28,10 @@ SAMPLES = Path(__file__).parents[2]
 
 @pytest.fixture(autouse=True)
 def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Times are the same everywhere."""
+    """Times are the same everywhere, and on every day."""
     with monkeypatch.context() as patch:
         patch.setenv("TZ", "UTC")
+        patch.setattr(formatting, "utc_now", lambda: datetime(2026, 11, 25, 12, tzinfo=timezone.utc))
         patch.chdir(SAMPLES)
         time.tzset()
         yield

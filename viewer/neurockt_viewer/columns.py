@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from neurockt.errors import QueryError
-from neurockt.formatting import clean, display_width, format_value
+from neurockt.formatting import clean, format_value
 from neurockt.query.fields import FIELD_NAMES, Field, differing, flat_config, parse_field, quoted, usual_metrics
 from neurockt.run_info import RunInfo
-from neurockt_viewer.widgets.row_source import WIDEST_COLUMN, Cell, Column
+from neurockt_viewer.widgets.row_source import WIDEST_COLUMN, Cell, Column, fitted
 
 CONFIG_SHOWN: Final = 3
 METRICS_SHOWN: Final = 3
@@ -104,6 +104,6 @@ def _column(field: Field, runs: Sequence[RunInfo], title: str) -> Column:
     numbers = any(isinstance(value, (int, float)) for value in values) and all(
         value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)) for value in values
     )
-    widest = max((display_width(cell_of(info, field).text) for info in runs), default=0)
-    width = min(WIDEST_COLUMN if field.name in ("name", "id", "path") else 30, max(widest, display_width(title), 4))
-    return Column(field.name, title, width, right=numbers or field.kind in ("number", "duration"))
+    widest = WIDEST_COLUMN if field.name in ("name", "id", "path") else 30
+    right = numbers or field.kind in ("number", "duration")
+    return fitted(field.name, title, (cell_of(info, field).text for info in runs), widest, right=right)

@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from neurockt.formatting import clean, clip, display_width
+from neurockt.formatting import clean, clip, display_width, format_number
 from neurockt.store import AXES, ColumnValues, Groups, RowReader
 from neurockt_viewer.columns import show_exact
 from neurockt_viewer.widgets.row_source import Cell, Column
@@ -27,7 +27,7 @@ SINGLE_ROWS: Final = 4_096
 """Rows of a sorted table that are kept."""
 TITLE_WIDTH: Final = 28
 NUMBER_WIDTH: Final = 12
-"""Cells of a number of six significant digits, at most."""
+"""Cells of a number, at most."""
 TIME_WIDTH: Final = 19
 STEP_WIDTH: Final = 9
 """Cells of a step or an epoch, at least: steps may be large."""
@@ -284,7 +284,7 @@ def _cell(name: str, value: Value) -> Cell:
         return Cell(show_time(int(value)), "muted")
     if isinstance(value, int):
         return Cell(f"{value:,}")
-    return Cell(f"{value:.6g}", "" if math.isfinite(value) else "bad")
+    return Cell(format_number(value, NUMBER_WIDTH), "" if math.isfinite(value) else "bad")
 
 
 def show_time(microseconds: int, *, exact: bool = False) -> str:

@@ -96,4 +96,4 @@ def place_label(place: float, axis: Axis) -> str:
         return ticks.moment_label(place)
     if axis == "relative":
         return f"{ticks.duration_label(place)} in"
-    return f"{axis} {place:,.6g}" if place != round(place) else f"{axis} {int(place):,}"
+    return f"{axis} {format_number(place)}" if place != round(place) else f"{axis} {int(place):,}"

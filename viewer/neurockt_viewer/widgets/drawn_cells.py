@@ -8,7 +8,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
-from neurockt.formatting import clip, display_width, pad
+from neurockt.formatting import clip, display_width, width_after_point
 from neurockt_viewer.widgets.row_source import Column
 
 GAP: Final = 2
@@ -43,10 +43,12 @@ def joined(cells: list[Drawn], style: Style, length: int = 0, width: int = 0) ->
     return Strip(segments, width or None)
 
 
-def fill(column: Column, text: str) -> str:
-    """A cell's text, as wide as its column."""
-    if display_width(text) > column.width:
-        text = clip(text, column.width)
-    if column.right:
-        return " " * (column.width - display_width(text)) + text
-    return pad(text, column.width)
+def fill(column: Column, text: str, *, title: bool = False) -> str:
+    """A cell's text, as wide as its column; numbers, but no titles, are aligned on their decimal points."""
+    room = column.width - display_width(text)
+    if room < 0:
+        return clip(text, column.width)
+    if not column.right:
+        return text + " " * room
+    behind = min(room, max(0, column.after - width_after_point(text))) if column.after and not title else 0
+    return " " * (room - behind) + text + " " * behind

@@ -12,7 +12,7 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from neurockt.formatting import clean, display_width, format_ago, format_duration
+from neurockt.formatting import clean, display_width, format_duration, format_elapsed
 from neurockt.query.fields import flat_config
 from neurockt.run_info import ColumnSummary, RunInfo, TableSummary
 from neurockt.store import Origin, facts
@@ -151,9 +151,9 @@ def _summary(column: ColumnSummary) -> tuple[str, ...]:
 
 
 def _started(info: RunInfo) -> str:
-    """The moment, and how long ago that was where it is not a matter of days."""
-    moment, ago = _moment(info.created), format_ago(info.created)
-    return moment if moment.startswith(ago) else f"{moment}  ({ago})"
+    """The moment, and how long ago that was."""
+    ago = format_elapsed(info.created)
+    return _moment(info.created) + (ago and f"  ({ago})")
 
 
 def _moment(moment: datetime) -> str:

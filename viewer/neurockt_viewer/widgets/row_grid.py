@@ -272,7 +272,7 @@ class RowGrid(ScrollView, can_focus=True):
         plain, current = self._style("grid--header"), self._style("grid--header-current")
         columns, at = self.source.columns, self.cursor_column
         return [
-            Drawn(index, fill(columns[index], columns[index].title), current if index == at else plain)
+            Drawn(index, fill(columns[index], columns[index].title, title=True), current if index == at else plain)
             for index in self._shown_columns()
         ]
 

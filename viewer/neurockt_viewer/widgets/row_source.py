@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
-from neurockt.formatting import display_width
+from neurockt.formatting import display_width, number_widths
 
 WIDEST_COLUMN: Final = 60
 """A column is cut at this; what the cursor is on is shown whole elsewhere."""
@@ -22,6 +22,16 @@ class Column:
     width: int
     right: bool = False
     """Whether it is aligned to the right, as numbers are."""
+    after: int = 0
+    """Cells of its longest number from the decimal point on, which is where the numbers are aligned."""
+
+
+def fitted(key: str, title: str, texts: Iterable[str], widest: int, *, right: bool) -> Column:
+    """A column as wide as its title and its texts, but no wider than ``widest``."""
+    if right:
+        before, after = number_widths(texts)
+        return Column(key, title, min(widest, max(display_width(title), before + after)), right, after)
+    return Column(key, title, min(widest, max([display_width(title), *map(display_width, texts)])))
 
 
 class Cell(NamedTuple):
@@ -59,12 +69,7 @@ class CellRows:
         """``titles`` are clean; ``right`` has the indices of the columns aligned to the right, as numbers are."""
         self.rows = rows
         self.columns = [
-            Column(
-                title,
-                title,
-                min(WIDEST_COLUMN, max([display_width(title), *(display_width(row[at].text) for row in rows)])),
-                right=at in right,
-            )
+            fitted(title, title, [row[at].text for row in rows], WIDEST_COLUMN, right=at in right)
             for at, title in enumerate(titles)
         ]
 
