@@ -75,8 +75,8 @@ class Jumping:
         """Write the open row of a table, or write it again."""
         self._revision += 1
         payload = row_struct(len(values)).pack(number, other, self.now(), *values.values())
-        content = payload + pack_crc(crc32(payload)) + open_row.pack_revision(self._revision)
-        slot = content + pack_crc(crc32(content))
+        crc = crc32(payload)
+        slot = payload + pack_crc(crc) + open_row.pack_tail(self._revision, self._revision ^ crc)
         layout.open_row_path(self.path, table).write_bytes(open_row.header(list(values)) + slot)
 
     def beat(self, **changes: object) -> None:

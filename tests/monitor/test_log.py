@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import OrderedDict, defaultdict
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,17 @@ def test_a_name_that_no_column_can_have_is_left_out(recorder: Recorder, name: st
     with pytest.warns(NeurocktWarning, match="is left out") as caught:
         assert logged(recorder, {name: 1.0, "loss": 2.0}) == {"loss": 2.0}
     assert "\x1b" not in str(caught[0].message)
+
+
+def test_a_mapping_of_any_type_is_left_as_it_is(recorder: Recorder) -> None:
+    """Also one that makes values for names that it lacks, in rows of as many values as those before."""
+    counted = defaultdict(float, {"b": 2.0})
+    for values in ({"a": 1.0}, {"a": 1.5}, counted, OrderedDict(b=3.0)):
+        recorder.log(values)
+    assert counted == {"b": 2.0}
+    recorder.finish()
+    columns = open_run(recorder.run_dir).steps(["a", "b"]).to_pydict()
+    assert columns == {"a": [1.0, 1.5, None, None], "b": [None, None, 2.0, 3.0]}
 
 
 def test_none_is_no_value(recorder: Recorder) -> None:

@@ -6,8 +6,8 @@ run ends; then it goes to its table. Until then its file has it, so that each ca
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from time import time_ns
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from zlib import crc32
@@ -33,22 +33,25 @@ class _Columns(NamedTuple):
     """The position of each metric among the cells of a row."""
     blank: list[Cell]
     pack: Callable[..., bytes]
+    size: int
+    in_order: Callable[[dict[str, Any]], tuple[Any, ...]]
+    """The values of a dict that has just these names; KeyError where it has others."""
+
+    def some(self, values: dict[str, Any]) -> Sequence[Any]:
+        """The cells of a row with values of some of the names; KeyError where there are others."""
+        cells: list[Any] = self.blank.copy()
+        for name, value in values.items():
+            cells[self.slots[name]] = value
+        return cells
 
 
-class _Row(NamedTuple):
-    number: int
-    other: int
-    time_ns: int
-    cells: list[Cell]
-    packed: bytes
-    """As a journal has it; empty while one of its numbers is on its way."""
-    columns: _Columns | None
-    """Those it is packed with."""
+_Row = tuple[int, int, int, Sequence[Cell], bytes, _Columns | None]
+"""Number, other index, time in ns, cells, the row as a journal has it, and the columns it is packed with.
 
-
-_make_row: Final[Callable[[tuple[Any, ...]], _Row]] = partial(tuple.__new__, _Row)
-"""Half the price of ``_Row(...)``."""
-NO_ROW_YET: Final = _Row(-1, 0, 0, [], b"", None)
+While one of its numbers is on its way it is not packed: the last two are empty. A NamedTuple takes three times as long
+to make.
+"""
+NO_ROW_YET: Final[_Row] = (-1, 0, 0, (), b"", None)
 
 
 class LoggedTable:
@@ -71,14 +74,24 @@ class LoggedTable:
 
     @property
     def is_open(self) -> bool:
-        return self.row.number > self.queue.last  # else it was put into the table before an exception
+        return self.number > self.queue.last  # else it was put into the table before an exception
 
     @property
     def last(self) -> int:
         """Number of the last row, an open one included."""
-        return max(self.row.number, self.queue.last)
+        return max(self.number, self.queue.last)
 
-    def filled(self, values: Mapping[str, Any], onto: list[Cell], warn: Warn) -> list[Cell] | None:
+    @property
+    def number(self) -> int:
+        """The open row's; -1 where there is none."""
+        return self.row[0]
+
+    @property
+    def other(self) -> int:
+        """The open row's other index."""
+        return self.row[1]
+
+    def filled(self, values: Mapping[str, Any], onto: Sequence[Cell], warn: Warn) -> list[Cell] | None:
         """The cells of a row with these values, over the first cells in ``onto``; None where none is a number."""
         columns = self.columns
         found = cells_of(values, columns.slots, warn)
@@ -94,22 +107,23 @@ class LoggedTable:
 
     def merge(self, values: Mapping[str, Any], warn: Warn) -> None:
         """Add values to the open row."""
-        row = self.row
-        if (cells := self.filled(values, row.cells, warn)) is not None:
-            self.put(row.number, row.other, time_ns(), cells)
+        if (cells := self.filled(values, self.row[3], warn)) is not None:
+            self.put(self.number, self.other, time_ns(), cells)
 
     def put(self, number: int, other: int, now: int, cells: list[Cell]) -> None:
         """Make this the open row; the one before it is in its table, or has the same number."""
         columns = self.columns
         try:
-            packed = stored = _packed(columns, number, other, now, cells)
+            payload, is_whole = columns.pack(number, other, now, *cells), True
         except NO_ROW:
             arrived = [cell if isinstance(cell, float) else cell.wait() if cell.ready() else NULL for cell in cells]
-            packed, stored = b"", _packed(columns, number, other, now, arrived)
-        self.row = _Row(number, other, now, cells, packed, columns)
+            payload, is_whole = columns.pack(number, other, now, *arrived), False
+        crc = crc32(payload)
+        packed = payload + pack_crc(crc)
+        self.row = number, other, now, cells, *((packed, columns) if is_whole else (b"", None))
         self.file = self.file or self._open_file(self.queue.table)
         if self.file is not None:
-            self.file.store(columns.names, stored)
+            self.file.store(columns.names, packed, crc)
 
     def close(self) -> None:
         """Put the open row into the table: it is final."""
@@ -117,20 +131,16 @@ class LoggedTable:
             self.add(*self.row[:4])
         self.row = NO_ROW_YET
 
-    def add(self, number: int, other: int, now: int, cells: list[Cell]) -> None:
+    def add(self, number: int, other: int, now: int, cells: Sequence[Cell]) -> None:
         columns = self.columns
-        cells = cells + columns.blank[len(cells) :]
+        cells = [*cells, *columns.blank[len(cells) :]]
         self.writer = self.queue.add_logged(columns.names, number, other, now, cells)
 
 
 def _columns(names: tuple[str, ...], axes: int) -> _Columns:
     slots = {name: index for index, name in enumerate(names[axes:], axes)}
-    return _Columns(names, slots, [NULL] * len(names), row_struct(len(names)).pack)
-
-
-def _packed(columns: _Columns, number: int, other: int, now: int, cells: list[Any]) -> bytes:
-    payload = columns.pack(number, other, now, *cells)
-    return payload + pack_crc(crc32(payload))
+    in_order = itemgetter(*names) if len(names) > 1 else lambda values: tuple(values[name] for name in names)
+    return _Columns(names, slots, [NULL] * len(names), row_struct(len(names)).pack, len(names), in_order)
 
 
 class OpenRows:
@@ -143,7 +153,7 @@ class OpenRows:
 
     @property
     def are_open(self) -> bool:
-        return max(self.steps.row.number, self.epochs.row.number) >= 0
+        return max(self.steps.number, self.epochs.number) >= 0
 
     def close(self) -> None:
         """Make the open rows final."""
@@ -156,30 +166,30 @@ class OpenRows:
         It does what ``train`` does, in a few microseconds.
         """
         table = self.steps
-        columns, writer, file, row = table.columns, table.writer, table.file, table.row
-        number = row.number
+        columns, writer, file = table.columns, table.writer, table.file
+        number, other, _, _, packed_before, packed_with = table.row
         if step is None:
             step = number + 1
-        if writer is None or file is None or writer.columns is not columns.names or not values:
-            return False
-        if row.columns is not columns or not row.packed:
+        if packed_with is not columns or writer is None or file is None or writer.columns is not columns.names:
             return False
         if type(step) is not int or not number < step <= LARGEST_STEP or self.epochs.row is not NO_ROW_YET:
             return False
-        cells, slots = columns.blank.copy(), columns.slots
+        if type(values) is not dict or not values:
+            return False
         try:
-            for name, value in values.items():
+            cells = columns.in_order(values) if len(values) == columns.size else columns.some(values)
+            for value in values.values():
                 if type(value) is not float:
                     return False
-                cells[slots[name]] = value
-            other, now = row.other, time_ns()
+            now = time_ns()
             payload = columns.pack(step, other, now, *cells)
-        except (KeyError, AttributeError, NO_ROW):
+        except (KeyError, NO_ROW):
             return False
-        packed = payload + pack_crc(crc32(payload))
-        writer.append_packed(number, row.packed)
-        table.row = _make_row((step, other, now, cells, packed, columns))
-        file.store(columns.names, packed)
+        crc = crc32(payload)
+        packed = payload + pack_crc(crc)
+        writer.append_packed(number, packed_before)
+        table.row = step, other, now, cells, packed, columns
+        file.store(columns.names, packed, crc)
         return True
 
     def train(self, values: Mapping[str, Any], step: int | None) -> None:
@@ -188,7 +198,7 @@ class OpenRows:
         last = table.last
         if step is None:
             step = max(0, last) + 1
-        if step == table.row.number and table.is_open:
+        if step == table.number and table.is_open:
             table.merge(values, self._warn)
         elif step > last:
             if (cells := table.filled(values, [], self._warn)) is not None:
@@ -202,7 +212,7 @@ class OpenRows:
         table, now = self.epochs, time_ns()
         if step is None:
             step = max(0, self.steps.last)
-        if table.is_open and table.row.other == step:
+        if table.is_open and table.other == step:
             table.merge(values, self._warn)
         elif (cells := table.filled(values, [], self._warn)) is not None:
             table.close()
@@ -213,7 +223,7 @@ class OpenRows:
 
     def _close_before(self, step: int) -> None:
         """Make rows of earlier steps final."""
-        if self.steps.row.number < step:
+        if self.steps.number < step:
             self.steps.close()
-        if self.epochs.row.other < step:
+        if self.epochs.other < step:
             self.epochs.close()

@@ -24,11 +24,9 @@ from neurockt.store.journal.records import (
     row_struct,
 )
 
-_REVISION: Final = struct.Struct("<Q")
-pack_revision: Final = _REVISION.pack
-"""A slot is a row, as a journal holds it, its revision, and the CRC-32 of both."""
-TAIL_SIZE: Final = _REVISION.size + CRC_SIZE
-"""Bytes of a slot after its row."""
+_TAIL: Final = struct.Struct("<QQ")
+pack_tail: Final = _TAIL.pack
+"""Takes what follows the row in a slot: its revision, and that XOR the row's CRC-32, which ties the two together."""
 READS: Final = 3
 """How often a file without a sound slot is read: it may be in the middle of two writes."""
 
@@ -56,12 +54,12 @@ def _newest(data: bytes) -> Rows | None:
         return None
     width = row_struct(len(decoder.columns)).size + CRC_SIZE
     newest, row = -1, b""
-    for start in (len(head), len(head) + width + TAIL_SIZE):
-        content = data[start : start + width + _REVISION.size]
-        checksum = data[start + len(content) : start + width + TAIL_SIZE]
-        if len(checksum) == CRC_SIZE and pack_crc(crc32(content)) == checksum:
-            (revision,) = _REVISION.unpack_from(content, width)
-            if revision > newest:
-                newest, row = revision, content[:width]
+    for start in (len(head), len(head) + width + _TAIL.size):
+        found, tail = data[start : start + width], data[start + width : start + width + _TAIL.size]
+        crc = crc32(found[:-CRC_SIZE])
+        if len(tail) == _TAIL.size and found[-CRC_SIZE:] == pack_crc(crc):
+            revision, check = _TAIL.unpack(tail)
+            if revision > newest and revision ^ crc == check:
+                newest, row = revision, found
     batches = JournalDecoder().feed(head + row)
     return batches[0] if batches else None

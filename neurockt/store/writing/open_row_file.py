@@ -8,13 +8,11 @@ from contextlib import suppress
 from os import pwrite
 from pathlib import Path
 from threading import RLock
-from zlib import crc32
 
 from neurockt.store.base import files, layout
 from neurockt.store.base.layout import TableName
 from neurockt.store.journal import journal_file
-from neurockt.store.journal.open_row import header, pack_revision
-from neurockt.store.journal.records import pack_crc
+from neurockt.store.journal.open_row import header, pack_tail
 
 
 class OpenRowFile:
@@ -36,11 +34,14 @@ class OpenRowFile:
         self._abandoned = False
         self._lock = RLock()  # a signal handler may log in the middle of it
 
-    def store(self, columns: tuple[str, ...], row: bytes) -> None:
-        """Put this row, packed for a journal, in the file; when this returns, it survives the death of the process."""
+    def store(self, columns: tuple[str, ...], row: bytes, crc: int) -> None:
+        """Put this row, packed for a journal, in the file; when this returns, it survives the death of the process.
+
+        Args:
+            crc: the CRC-32 at its end.
+        """
         self._revision = revision = self._revision + 1
-        content, fd = row + pack_revision(revision), self._fd
-        data = content + pack_crc(crc32(content))
+        data, fd = row + pack_tail(revision, revision ^ crc), self._fd
         error: OSError | None = None
         if fd >= 0 and columns is self._columns:
             try:
