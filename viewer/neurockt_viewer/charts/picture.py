@@ -13,33 +13,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 
 from neurockt.formatting import clip
-from neurockt_viewer.charts import palette, raster, ticks
+from neurockt_viewer.charts import raster, ticks
 from neurockt_viewer.charts.legend import legend_rows
-from neurockt_viewer.charts.pieces import Part, Piece, Smoothed
-from neurockt_viewer.charts.raster import CELL_HEIGHT, CELL_WIDTH, Codes, Columns
+from neurockt_viewer.charts.pieces import Piece, Smoothed
+from neurockt_viewer.charts.plot import Found, Plot, marked_cells
+from neurockt_viewer.charts.raster import CELL_HEIGHT, CELL_WIDTH, Columns
 from neurockt_viewer.charts.scale import Scale, around
 from neurockt_viewer.charts.series import ChartSettings, Floats, Series
 
 LEAST_WIDTH: Final = 24
 LEAST_HEIGHT: Final = 6
 """A chart smaller than this has no axes, only its lines."""
-LETTER_EVERY: Final = 24
-"""Cells between the letters on a line."""
 
 OUTLIERS: Final = 0.04
 """Part of the dot columns, on either side, whose extremes count as outliers."""
 
 NAN_MARK: Final = "x"
-ABOVE_MARK: Final = "▴"
 BELOW_MARK: Final = "▾"
-BEGIN_MARK: Final = "┊"
-"""Where a requeued job went on with the run."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,10 +93,10 @@ def _draw(
         plot_width = width - gutter - 1
         x = replace(x, dots=plot_width * CELL_WIDTH)
         found = [_columns(line, settings, x) for line in lines]
-    body = _Plot(plot_width, plot_height, x, y, settings).paint(lines, found, cross)
+    body = Plot(plot_width, plot_height, x, y, settings).paint(lines, found, cross)
     rows = heading + body
     if not bare:
-        marks = _marks(found, "nan"), _marks(found, "below")
+        marks = marked_cells(found, "nan"), marked_cells(found, "below")
         rows = heading + _with_y_axis(body, y_ticks, y, gutter) + _x_axis(x, settings, gutter, plot_width, marks, cross)
     return Picture(rows[:height], x, y, 0 if bare else gutter + 1, len(heading), plot_width, plot_height)
 
@@ -118,17 +113,11 @@ def x_bounds(lines: Sequence[Series], settings: ChartSettings) -> tuple[float, f
     return around(min(lows), max(highs), log=settings.log_x) if lows else None
 
 
-@dataclass(frozen=True, eq=False)
-class _Found:
-    raw: Columns
-    bright: Columns | None
-
-
-def _columns(line: Smoothed, settings: ChartSettings, x: Scale) -> _Found:
+def _columns(line: Smoothed, settings: ChartSettings, x: Scale) -> Found:
     def of(series: Series) -> Columns:
         return raster.columns(series.above_zero if settings.log_y else series, x)
 
-    return _Found(of(line.line.series), of(line.bright) if line.bright is not None else None)
+    return Found(of(line.line.series), of(line.bright) if line.bright is not None else None)
 
 
 def y_bounds(found: Sequence[Columns], settings: ChartSettings) -> tuple[float, float] | None:
@@ -148,110 +137,6 @@ def _sorted_at(values: Floats, part: float) -> float:
     """The value at that part of the way from the smallest to the largest."""
     at = round(part * (len(values) - 1))
     return float(np.partition(values, at)[at])
-
-
-def _marks(found: Sequence[_Found], which: Literal["nan", "above", "below"]) -> set[int]:
-    """The cells in which something has no place."""
-    return {int(dot) // CELL_WIDTH for columns in found for dot in getattr(columns.raw, which).tolist()}
-
-
-class _Plot:
-    """The inside of a chart: which cell shows what, and in whose colour."""
-
-    def __init__(self, width: int, height: int, x: Scale, y: Scale, settings: ChartSettings) -> None:
-        self._width, self._height, self._x, self._y, self._settings = width, height, x, y, settings
-        self._codes: Codes = np.zeros((height, width), np.uint8)
-        self._most = np.zeros((height, width), np.uint8)
-        self._owner = np.full((height, width), -1, np.int16)
-        self._bright = np.zeros((height, width), np.bool_)
-        self._over: dict[tuple[int, int], Piece] = {}
-        """Cells with a character of their own, by row and column."""
-
-    def paint(self, lines: Sequence[Smoothed], found: Sequence[_Found], cross: float | None) -> list[list[Piece]]:
-        for line, columns in zip(lines, found, strict=True):
-            if columns.bright is not None:
-                self._add(self._code(columns.raw), line.line.colour, bright=False)
-        for line, columns in zip(lines, found, strict=True):
-            self._add(self._code(columns.bright or columns.raw), line.line.colour, bright=True)
-        if self._settings.letters:
-            for index, columns in enumerate(found):
-                self._put_letters(index, lines[index].line.colour, columns.bright or columns.raw, len(found))
-        for cell in _marks(found, "above"):
-            self._over[0, cell] = Piece(ABOVE_MARK, "mark")
-        if cross is not None:
-            self._put_upright(cross, Piece("│", "cross"))
-        for place in dict.fromkeys(place for line in lines for place in line.line.begins):
-            self._put_upright(place, Piece(BEGIN_MARK, "axis"))
-        return [self._row(row) for row in range(self._height)]
-
-    def _code(self, columns: Columns) -> Codes:
-        return raster.pack(raster.dots(columns, self._y, self._width * CELL_WIDTH))
-
-    def _add(self, codes: Codes, colour: int, *, bright: bool) -> None:
-        """Dots of several lines in a cell are all shown; the colour is that of the line with most of them there.
-
-        A bright line is not mixed with the dim one below it, which would thicken it.
-        """
-        there = codes > 0
-        fresh = there & ~self._bright if bright else np.zeros_like(there)
-        self._codes[fresh] = 0
-        self._most[fresh] = 0
-        count = _BITS[codes]
-        mine = count > self._most
-        self._owner[mine] = colour
-        self._most[mine] = count[mine]
-        self._codes |= codes
-        if bright:
-            self._bright |= there
-
-    def _put_letters(self, index: int, colour: int, columns: Columns, lines: int) -> None:
-        """The line's letter here and there on it, each line's elsewhere."""
-        offset = LETTER_EVERY * (index + 1) // (lines + 1)
-        rows = self._y.place((columns.low + columns.high) / 2)
-        for cell in range(offset, self._width, LETTER_EVERY):
-            nearest = np.flatnonzero((columns.place // CELL_WIDTH == cell) & np.isfinite(rows))
-            if len(nearest):
-                row = self._height - 1 - int(np.clip(rows[nearest[0]], 0, self._y.dots - 1)) // CELL_HEIGHT
-                self._over[row, cell] = Piece(palette.letter(colour), "line", colour)
-
-    def _put_upright(self, at: float, sign: Piece) -> None:
-        """A line from top to bottom, behind the curves."""
-        place = float(self._x.place(at))
-        cell = int(np.rint(place)) // CELL_WIDTH if np.isfinite(place) else -1
-        if 0 <= cell < self._width:
-            for row in range(self._height):
-                if not self._codes[row, cell]:
-                    self._over.setdefault((row, cell), sign)
-
-    def _row(self, row: int) -> list[Piece]:
-        codes, owner, bright = self._codes[row], self._owner[row], self._bright[row]
-        style = np.where(codes > 0, owner * 2 + bright, -1)
-        text = _characters(codes, plain=self._settings.plain)
-        borders = {0, self._width, *(np.flatnonzero(np.diff(style)) + 1).tolist()}
-        over = {column: piece for (line, column), piece in self._over.items() if line == row}
-        borders.update(over, (column + 1 for column in over))
-        cuts = sorted(borders)
-        pieces = []
-        for start, stop in pairwise(cuts):
-            if start in over:
-                pieces.append(over[start])
-            elif style[start] < 0:
-                pieces.append(Piece(" " * (stop - start), "space"))
-            else:
-                part: Part = "line" if bright[start] else "dim"
-                pieces.append(Piece(text[start:stop], part, int(owner[start])))
-        return pieces
-
-
-_BITS: Final = np.array([index.bit_count() for index in range(256)], np.uint8)
-_UPPER: Final = 0x01 | 0x08 | 0x02 | 0x10
-_LOWER: Final = 0xFF & ~_UPPER
-_PLAIN: Final = np.array([ord(" .':"[bool(code & _LOWER) + 2 * bool(code & _UPPER)]) for code in range(256)], np.uint32)
-
-
-def _characters(codes: Codes, *, plain: bool) -> str:
-    points = _PLAIN[codes] if plain else np.where(codes > 0, codes.astype(np.uint32) + 0x2800, 0x20)
-    return points.astype("<u4").tobytes().decode("utf-32-le")
 
 
 _ASCII: Final = str.maketrans("│┤─└┬━▴▾…┊", "|+-++-^v~:")
