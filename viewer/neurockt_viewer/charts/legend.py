@@ -7,30 +7,42 @@ from collections.abc import Sequence
 import numpy as np
 
 from neurockt.formatting import clean, clip, display_width, format_number
-from neurockt_viewer.charts import palette, ticks
+from neurockt_viewer.charts import palette, time_ticks
+from neurockt_viewer.charts.bounds import OffScale
 from neurockt_viewer.charts.pieces import Piece, Smoothed
 from neurockt_viewer.charts.series import Axis, ChartSettings, Series
 
 
 def legend_rows(
-    lines: Sequence[Smoothed], settings: ChartSettings, width: int, height: int, title: str, cross: float | None
+    lines: Sequence[Smoothed],
+    settings: ChartSettings,
+    width: int,
+    height: int,
+    title: str,
+    cross: float | None,
+    off: Sequence[OffScale],
 ) -> list[list[Piece]]:
     """The names of the lines with their last values; with a crosshair, their values there."""
     entries: list[list[Piece]] = []
     if title:
         entries.append([Piece(clean(title), "title")])
+    if logarithmic := [name for name, log in (("x", settings.is_log_x), ("y", settings.log_y)) if log]:
+        entries.append([Piece(f"log {' and '.join(logarithmic)}", "note")])
+    if len(lines) > 1 and (total := sum(off, OffScale())).count:
+        entries.append([Piece(f"{total}", "mark")])
     if cross is not None and lines:
         entries.append([Piece(place_label(nearest_place(lines, cross), settings.axis), "note")])
-    entries += [_entry(line, settings, cross, len(lines) > 1) for line in lines]
+    several = len(lines) > 1
+    entries += [_entry(line, settings, cross, several, each) for line, each in zip(lines, off, strict=True)]
     return _flow(entries, width, max(1, (height - 4) // 4))
 
 
-def _entry(line: Smoothed, settings: ChartSettings, cross: float | None, several: bool) -> list[Piece]:
+def _entry(line: Smoothed, settings: ChartSettings, cross: float | None, several: bool, off: OffScale) -> list[Piece]:
     series, colour = line.line.series, line.line.colour
     sign = palette.letter(colour) if settings.letters else "━"
     pieces = [Piece(f"{sign} ", "line", colour)] if several or settings.letters else []
     pieces.append(Piece(clean(line.line.label), "line", colour))
-    at = len(series) - 1 if cross is None else nearest(series, cross, log=settings.log_x)
+    at = len(series) - 1 if cross is None else nearest(series, cross, log=settings.is_log_x)
     if at >= 0 and not line.line.approximate:
         raw = series.last[at] if cross is None else series.first[at]
         pieces.append(Piece(f" {format_number(float(raw)) if cross is None else repr(float(raw))}", "value"))
@@ -40,6 +52,8 @@ def _entry(line: Smoothed, settings: ChartSettings, cross: float | None, several
     for counts, word in ((series.nan, "NaN"), (series.above, "inf"), (series.below, "-inf")):
         if counts is not None:
             remarks.append(f"{int(counts.sum()):,} {word}")
+    if off.count:
+        remarks.append(str(off))
     if settings.log_y and series.refused_by_log:
         remarks.append(f"{series.refused_by_log:,} not above 0")
     if remarks:
@@ -93,7 +107,7 @@ def nearest_place(lines: Sequence[Smoothed], place: float) -> float:
 
 def place_label(place: float, axis: Axis) -> str:
     if axis == "wall":
-        return ticks.moment_label(place)
+        return time_ticks.moment_label(place)
     if axis == "relative":
-        return f"{ticks.duration_label(place)} in"
+        return f"{time_ticks.duration_label(place)} in"
     return f"{axis} {format_number(place)}" if place != round(place) else f"{axis} {int(place):,}"

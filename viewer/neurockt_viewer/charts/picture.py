@@ -18,20 +18,18 @@ from typing import Final
 import numpy as np
 
 from neurockt.formatting import clip
-from neurockt_viewer.charts import raster, ticks
+from neurockt_viewer.charts import raster, ticks, time_ticks
+from neurockt_viewer.charts.bounds import OffScale, off_scale, x_bounds, y_bounds
 from neurockt_viewer.charts.legend import legend_rows
 from neurockt_viewer.charts.pieces import Piece, Smoothed
 from neurockt_viewer.charts.plot import Found, Plot, marked_cells
-from neurockt_viewer.charts.raster import CELL_HEIGHT, CELL_WIDTH, Columns
-from neurockt_viewer.charts.scale import Scale, around
-from neurockt_viewer.charts.series import ChartSettings, Floats, Series
+from neurockt_viewer.charts.raster import CELL_HEIGHT, CELL_WIDTH
+from neurockt_viewer.charts.scale import Scale
+from neurockt_viewer.charts.series import ChartSettings, Series
 
 LEAST_WIDTH: Final = 24
 LEAST_HEIGHT: Final = 6
 """A chart smaller than this has no axes, only its lines."""
-
-OUTLIERS: Final = 0.04
-"""Part of the dot columns, on either side, whose extremes count as outliers."""
 
 NAN_MARK: Final = "x"
 BELOW_MARK: Final = "▾"
@@ -73,22 +71,25 @@ def _draw(
     if width < 1 or height < 1:
         return Picture([], None, None, 0, 0, 0, 0)
     bare = width < LEAST_WIDTH or height < LEAST_HEIGHT
-    heading = [] if height < 3 else legend_rows(lines, settings, width, height, title, cross)
-    plot_height = height - len(heading) - (0 if bare else 2)
+    nothing_off = [OffScale()] * len(lines)
     x_range = x_bounds([line.line.series for line in lines], settings)
     if x_range is None:
-        return _empty(heading, lines, width, height)
+        return _empty(_heading(lines, settings, width, height, title, cross, nothing_off), lines, width, height)
     gutter, plot_width = 0, width
-    x = Scale(*x_range, plot_width * CELL_WIDTH, settings.log_x)
+    x = Scale(*x_range, plot_width * CELL_WIDTH, settings.is_log_x)
     found = [_columns(line, settings, x) for line in lines]
     y_range = settings.y_window or y_bounds([columns.raw for columns in found], settings)
     if y_range is None:
-        return _empty(heading, lines, width, height)
-    y = Scale(*y_range, plot_height * CELL_HEIGHT, settings.log_y)
+        return _empty(_heading(lines, settings, width, height, title, cross, nothing_off), lines, width, height)
+    y = Scale(*y_range, 1, settings.log_y)
+    off = [off_scale(_drawn(line.line.series, settings), each.raw, y) for line, each in zip(lines, found, strict=True)]
+    heading = _heading(lines, settings, width, height, title, cross, off)
+    plot_height = height - len(heading) - (0 if bare else 2)
+    y = replace(y, dots=plot_height * CELL_HEIGHT)
     y_ticks: list[ticks.Tick] = []
     if not bare:
         make = ticks.log_ticks if settings.log_y else ticks.linear_ticks
-        y_ticks = make(y.low, y.high, max(1, plot_height // 3))
+        y_ticks = make(y.low, y.high, max(2, min(plot_height // 2, max(4, plot_height // 3))))
         gutter = max((len(tick.label) for tick in y_ticks), default=0) + 1
         plot_width = width - gutter - 1
         x = replace(x, dots=plot_width * CELL_WIDTH)
@@ -96,47 +97,30 @@ def _draw(
     body = Plot(plot_width, plot_height, x, y, settings).paint(lines, found, cross)
     rows = heading + body
     if not bare:
-        marks = marked_cells(found, "nan"), marked_cells(found, "below")
+        marks = marked_cells(found, "nan"), marked_cells(found, "below", y)
         rows = heading + _with_y_axis(body, y_ticks, y, gutter) + _x_axis(x, settings, gutter, plot_width, marks, cross)
     return Picture(rows[:height], x, y, 0 if bare else gutter + 1, len(heading), plot_width, plot_height)
 
 
-def x_bounds(lines: Sequence[Series], settings: ChartSettings) -> tuple[float, float] | None:
-    if settings.window and (not settings.log_x or settings.window[0] > 0):
-        return settings.window
-    lows, highs = [], []
-    for series in lines:
-        start = int(np.searchsorted(series.x, 0, side="right")) if settings.log_x else 0
-        if start < len(series):
-            lows.append(float(series.x[start]))
-            highs.append(float(series.x[-1]))
-    return around(min(lows), max(highs), log=settings.log_x) if lows else None
+def _heading(
+    lines: Sequence[Smoothed],
+    settings: ChartSettings,
+    width: int,
+    height: int,
+    title: str,
+    cross: float | None,
+    off: Sequence[OffScale],
+) -> list[list[Piece]]:
+    return [] if height < 3 else legend_rows(lines, settings, width, height, title, cross, off)
 
 
 def _columns(line: Smoothed, settings: ChartSettings, x: Scale) -> Found:
-    def of(series: Series) -> Columns:
-        return raster.columns(series.above_zero if settings.log_y else series, x)
-
-    return Found(of(line.line.series), of(line.bright) if line.bright is not None else None)
+    bright = None if line.bright is None else raster.columns(_drawn(line.bright, settings), x)
+    return Found(raster.columns(_drawn(line.line.series, settings), x), bright)
 
 
-def y_bounds(found: Sequence[Columns], settings: ChartSettings) -> tuple[float, float] | None:
-    """What is to be seen of y: all that is within the window, or all but the outermost."""
-    lows = np.concatenate([columns.low[columns.inside] for columns in found])
-    highs = np.concatenate([columns.high[columns.inside] for columns in found])
-    lows, highs = lows[~np.isnan(lows)], highs[~np.isnan(highs)]
-    if not len(lows):
-        return None
-    low, high = float(lows.min()), float(highs.max())
-    if settings.without_outliers:
-        low, high = _sorted_at(lows, OUTLIERS), _sorted_at(highs, 1 - OUTLIERS)
-    return around(low, max(low, high), log=settings.log_y)
-
-
-def _sorted_at(values: Floats, part: float) -> float:
-    """The value at that part of the way from the smallest to the largest."""
-    at = round(part * (len(values) - 1))
-    return float(np.partition(values, at)[at])
+def _drawn(series: Series, settings: ChartSettings) -> Series:
+    return series.above_zero if settings.log_y else series
 
 
 _ASCII: Final = str.maketrans("│┤─└┬━▴▾…┊", "|+-++-^v~:")
@@ -212,10 +196,10 @@ def x_labels(x: Scale, settings: ChartSettings, width: int) -> list[tuple[int, i
 
 
 def x_ticks(x: Scale, settings: ChartSettings, most: int) -> list[ticks.Tick]:
-    if settings.log_x:
-        return ticks.log_ticks(x.low, x.high, most)
     if settings.axis == "wall":
-        return ticks.clock_ticks(x.low, x.high, most)
+        return time_ticks.clock_ticks(x.low, x.high, most)
     if settings.axis == "relative":
-        return ticks.duration_ticks(x.low, x.high, most)
-    return ticks.linear_ticks(x.low, x.high, most)
+        make = time_ticks.log_duration_ticks if settings.is_log_x else time_ticks.duration_ticks
+    else:
+        make = ticks.log_ticks if settings.is_log_x else ticks.linear_ticks
+    return make(x.low, x.high, most)

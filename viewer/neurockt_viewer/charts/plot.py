@@ -40,9 +40,16 @@ class Found:
     bright: Columns | None
 
 
-def marked_cells(found: Sequence[Found], which: Literal["nan", "above", "below"]) -> set[int]:
-    """The cells in which something has no place."""
-    return {int(dot) // CELL_WIDTH for columns in found for dot in getattr(columns.raw, which).tolist()}
+def marked_cells(found: Sequence[Found], which: Literal["nan", "above", "below"], y: Scale | None = None) -> set[int]:
+    """The cells in which something has no place: on any scale, or with ``y`` also on that one."""
+    dots: set[int] = set()
+    for columns in (each.raw for each in found):
+        dots.update(getattr(columns, which).tolist())
+        if y is not None:
+            inside = columns.inside
+            off = columns.high[inside] > y.high if which == "above" else columns.low[inside] < y.low
+            dots.update(columns.place[inside][off].tolist())
+    return {dot // CELL_WIDTH for dot in dots}
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +83,7 @@ class Plot:
         if self._settings.letters:
             for index, (colour, each) in enumerate(pairs):
                 self._put_letters(index, colour, each.bright or each.raw, len(found))
-        for cell in marked_cells(found, "above"):
+        for cell in marked_cells(found, "above", self._y):
             self._over[0, cell] = Piece(ABOVE_MARK, "mark")
         if cross is not None:
             self._put_upright(cross, Piece("│", "cross"))

@@ -22,6 +22,13 @@ Axis = Literal["step", "epoch", "relative", "wall"]
 AXES: Final[tuple[Axis, ...]] = ("step", "epoch", "relative", "wall")
 
 
+YRange = Literal["usual", "close", "all"]
+"""What a linear y axis shows: all but what would flatten the rest, such as a run that diverged; all but the outermost
+values of every line; or all. Values off the scale are counted."""
+
+Y_RANGES: Final[tuple[YRange, ...]] = ("usual", "close", "all")
+
+
 @dataclass(frozen=True, eq=False)
 class Series:
     """Values in the order of ``x``. Make one of single values with ``Series.of``."""
@@ -161,13 +168,19 @@ class ChartSettings:
     smoothing: float = 0.0
     """Weight of the values before, 0 (raw) up to below 1, as in TensorBoard."""
     window: tuple[float, float] | None = None
+    x_range: tuple[float, float] | None = None
+    """What to show of x where there is no window, so that charts side by side agree; None for all of the lines."""
     y_window: tuple[float, float] | None = None
-    without_outliers: bool = False
-    """See most of the values closely; those far off lead out of the chart."""
+    y_range: YRange = "usual"
     letters: bool = False
     """Mark lines by letters on them as well as by colour."""
     plain: bool = False
     """Draw with ASCII alone."""
+
+    @property
+    def is_log_x(self) -> bool:
+        """The time of day has no logarithmic form."""
+        return self.log_x and self.axis != "wall"
 
 
 def _positive(values: Floats) -> Floats:

@@ -25,11 +25,12 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from neurockt_viewer.charts import palette
+from neurockt_viewer.charts.bounds import x_bounds
 from neurockt_viewer.charts.legend import nearest_place
-from neurockt_viewer.charts.picture import Picture, draw, x_bounds
+from neurockt_viewer.charts.picture import Picture, draw
 from neurockt_viewer.charts.pieces import Piece, Smoothed, smoothed
 from neurockt_viewer.charts.scale import Scale
-from neurockt_viewer.charts.series import AXES, ChartSettings, Line
+from neurockt_viewer.charts.series import AXES, Y_RANGES, ChartSettings, Line
 from neurockt_viewer.terminal import takes_unicode
 
 SMOOTHINGS: Final = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 0.9999, 0.99999)
@@ -58,7 +59,7 @@ class Chart(Widget, can_focus=True):
         Binding("Y", "log('log_y')", "Log y", id="chart.log_y"),
         Binding("s", "smooth(1)", "More smoothing", id="chart.smoother"),
         Binding("S", "smooth(-1)", "Less smoothing", id="chart.rougher"),
-        Binding("o", "outliers", "Hide outliers", id="chart.outliers"),
+        Binding("o", "y_range", "Y range", id="chart.y_range"),
         Binding("i", "cross", "Inspect", id="chart.inspect"),
         Binding("m", "letters", "Letter labels", show=False, id="chart.letters"),
     ]
@@ -211,9 +212,9 @@ class Chart(Widget, can_focus=True):
         at = int(np.searchsorted(SMOOTHINGS, self._settings.smoothing)) + direction
         self.change(smoothing=SMOOTHINGS[min(max(0, at), len(SMOOTHINGS) - 1)])
 
-    def action_outliers(self) -> None:
-        """All values within the chart, or most of them closely."""
-        self.change(without_outliers=not self._settings.without_outliers)
+    def action_y_range(self) -> None:
+        """See all but what would flatten the rest; most of it closely; or all."""
+        self.change(y_range=Y_RANGES[(Y_RANGES.index(self._settings.y_range) + 1) % len(Y_RANGES)])
 
     def action_letters(self) -> None:
         self.change(letters=not self._settings.letters)
@@ -308,7 +309,7 @@ class Chart(Widget, can_focus=True):
         if self._dragged_from is None or self._settings.window is None:
             return
         begun, (low, high) = self._dragged_from
-        held = Scale(low, high, self.picture.width, self._settings.log_x)
+        held = Scale(low, high, self.picture.width, self._settings.is_log_x)
         whole = self._whole()
         if whole is not None:
             size = held.dots - 1

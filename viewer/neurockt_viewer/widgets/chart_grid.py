@@ -207,8 +207,6 @@ class ChartGrid(Widget):
             notes.append(f"x: {AXIS_NAMES[self._shared.axis]}{', log' if self._shared.log_x else ''}")
             if self._shared.smoothing:
                 notes.append(f"smoothing {self._shared.smoothing:g}")
-            if self._shared.without_outliers:
-                notes.append("without outliers")
             if self._banded:
                 notes.append("mean and range over seeds")
             if self._shared.window:
