@@ -17,8 +17,7 @@ BITS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 
 
 def drawn(*lines: Line, smoothing: float = 0.0) -> Picture:
-    settings = ChartSettings(smoothing=smoothing)
-    return draw([smoothed(line, smoothing) for line in lines], settings, 80, 24)
+    return draw([smoothed(line, 20_000 * smoothing) for line in lines], ChartSettings(smoothing=smoothing), 80, 24)
 
 
 def plot(picture: Picture) -> list[tuple[str, np.ndarray]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -36,6 +37,15 @@ def x_bounds(lines: Sequence[Series], settings: ChartSettings) -> Range | None:
             lows.append(float(series.x[start]))
             highs.append(float(series.x[-1]))
     return around(min(lows), max(highs), log=settings.is_log_x) if lows else None
+
+
+def smoothing_scale(lines: Sequence[Series], settings: ChartSettings) -> float:
+    """The distance on x, or of its logarithm, over which lines are smoothed: a share of all of x, zoomed or not."""
+    whole = x_bounds(lines, replace(settings, window=None)) if settings.smoothing else None
+    if whole is None:
+        return 0.0
+    low, high = (math.log10(end) for end in whole) if settings.is_log_x else whole
+    return settings.smoothing * (high - low)
 
 
 def y_bounds(found: Sequence[Columns], settings: ChartSettings) -> Range | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+import numpy as np
+
 from neurockt_viewer.charts.series import Line, Series
 from neurockt_viewer.charts.smoothing import smooth
 
@@ -25,9 +27,14 @@ class Smoothed:
     bright: Series | None
 
 
-def smoothed(line: Line, weight: float) -> Smoothed:
-    """The line with its mean, or with its smoothed self, to be drawn bright over the raw values."""
-    if weight <= 0 and not line.band:
+def smoothed(line: Line, scale: float, *, log_x: bool = False) -> Smoothed:
+    """The line with its mean, or with its smoothed self, to be drawn bright over the raw values.
+
+    ``scale`` is a distance on x, or of its logarithm to base 10 where that is what is drawn; 0 for no smoothing.
+    """
+    if scale <= 0 and not line.band:
         return Smoothed(line, None)
     series = line.series
-    return Smoothed(line, series.with_values(smooth(series.mean, weight, series.count)))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        places = np.log10(series.x) if log_x else series.x
+    return Smoothed(line, series.with_values(smooth(places, series.mean, scale)))

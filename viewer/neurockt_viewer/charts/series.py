@@ -166,7 +166,7 @@ class ChartSettings:
     log_x: bool = False
     log_y: bool = False
     smoothing: float = 0.0
-    """Weight of the values before, 0 (raw) up to below 1, as in TensorBoard."""
+    """The part of all of x over which values are averaged; 0 for none."""
     window: tuple[float, float] | None = None
     x_range: tuple[float, float] | None = None
     """What to show of x where there is no window, so that charts side by side agree; None for all of the lines."""

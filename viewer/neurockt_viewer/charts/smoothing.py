@@ -1,4 +1,4 @@
-"""Exponential smoothing without a loop over the values, exact to rounding."""
+"""Exponential smoothing along x, without a loop over the values, exact to rounding."""
 
 from __future__ import annotations
 
@@ -6,28 +6,46 @@ import math
 
 import numpy as np
 
-from neurockt_viewer.charts.series import Floats, Integers
+from neurockt_viewer.charts.series import Floats
 
 
-def smooth(values: Floats, weight: float, count: Integers | None = None) -> Floats:
-    """The debiased exponential average of TensorBoard: each value drawn towards those before it.
+def smooth(places: Floats, values: Floats, scale: float) -> Floats:
+    """The average of all before each place, that of ``scale`` before it counting for 1/e.
+
+    It is that of the straight lines between the values, so that it does not depend on how many there are: a curve
+    of 20 points and the same one of 20,000 are smoothed alike.
 
     Args:
-        values: what is not finite stays as it is, and those after it are averaged as if it were not there.
-        weight: how much of the average stays from one value to the next, from 0 up to below 1.
-        count: values in each entry, which is then their mean; default one.
+        places: where the values lie on x; they never fall.
+        values: what is not finite stays as it is, and is passed over.
+        scale: a distance on x; 0 for no smoothing.
     """
-    finite = np.isfinite(values)
-    if weight <= 0 or not finite.any():
+    finite = np.isfinite(values) & np.isfinite(places)
+    if not scale > 0 or np.count_nonzero(finite) < 2:
         return values
-    kept = values[finite]
-    counts = np.ones(len(kept)) if count is None else count[finite].astype(np.float64)
-    decay = np.power(weight, counts)
-    averaged = _scan(decay, (1 - decay) * kept)
-    averaged /= -np.expm1(np.cumsum(counts) * math.log(weight))
+    place, value = places[finite], values[finite]
+    distance = np.minimum(np.diff(place) / scale, 1e6)
+    decay, later = np.exp(-distance), _share_of_later(distance)
+    gain = (-np.expm1(-distance) - later) * value[:-1] + later * value[1:]
+    weight = -np.expm1((place[0] - place[1:]) / scale)
+    averaged = value.copy()
+    begun = weight > 0
+    averaged[1:][begun] = _scan(decay, gain)[begun] / weight[begun]
     smoothed = values.copy()
     smoothed[finite] = averaged
     return smoothed
+
+
+def _share_of_later(distance: Floats) -> Floats:
+    """What the later end of a straight line of a length adds to the average there; with its earlier end it is 1 - 1/e
+    of a line as long as the scale.
+    """
+    near = distance < 0.01
+    d = np.where(near, distance, 0.0)
+    series = d / 2 * (1 - d / 3 * (1 - d / 4 * (1 - d / 5 * (1 - d / 6))))
+    far = np.where(near, 1.0, distance)
+    share: Floats = np.where(near, series, (far + np.expm1(-far)) / far)
+    return share
 
 
 def _scan(decay: Floats, gain: Floats) -> Floats:

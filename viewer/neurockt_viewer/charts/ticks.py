@@ -56,7 +56,7 @@ def _round_values(low: float, high: float, most: int) -> tuple[list[float], int]
     finer: tuple[list[float], int] = [], 0
     best: tuple[list[float], int] = [], 0
     for mantissas in ((1, 2, 5), (25, 4, 3)):
-        for power in range(exponent, exponent + 4):
+        for power in range(exponent, min(exponent + 4, 309)):
             for mantissa in mantissas:
                 decimal = power - (mantissa > 9)
                 values = multiples(low, high, mantissa, decimal)

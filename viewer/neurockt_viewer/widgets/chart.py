@@ -25,7 +25,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from neurockt_viewer.charts import palette
-from neurockt_viewer.charts.bounds import x_bounds
+from neurockt_viewer.charts.bounds import smoothing_scale, x_bounds
 from neurockt_viewer.charts.legend import nearest_place
 from neurockt_viewer.charts.picture import Picture, draw
 from neurockt_viewer.charts.pieces import Piece, Smoothed, smoothed
@@ -33,8 +33,8 @@ from neurockt_viewer.charts.scale import Scale
 from neurockt_viewer.charts.series import AXES, Y_RANGES, ChartSettings, Line
 from neurockt_viewer.terminal import takes_unicode
 
-SMOOTHINGS: Final = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 0.9999, 0.99999)
-"""What the keys step through: from raw to an average over a hundred thousand values."""
+SMOOTHINGS: Final = (0.0, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
+"""What the keys step through: the parts of x over which lines are smoothed."""
 ZOOM: Final = 0.5
 """What a key leaves of the window; a turn of the wheel leaves the square root of it."""
 PAN: Final = 0.2
@@ -171,11 +171,12 @@ class Chart(Widget, can_focus=True):
             self.post_message(self.Changed(self, after, before))
 
     def _set_lines(self, lines: Sequence[Line]) -> None:
-        known = {line.line: line for line in self._lines} if self._smoothed_by == self._settings.smoothing else {}
-        self._lines = [known.get(line) or smoothed(line, self._settings.smoothing) for line in lines]
-        self._smoothed_by = self._settings.smoothing
+        by = smoothing_scale([line.series for line in lines], self._settings), self._settings.is_log_x
+        known = {line.line: line for line in self._lines} if self._smoothed_by == by else {}
+        self._lines = [known.get(line) or smoothed(line, by[0], log_x=by[1]) for line in lines]
+        self._smoothed_by = by
 
-    _smoothed_by: float = 0.0
+    _smoothed_by = 0.0, False
 
     def _redraw(self) -> None:
         self._picture = None

@@ -206,7 +206,7 @@ class ChartGrid(Widget):
                 notes.append(f"page {self._page + 1} of {pages}")
             notes.append(f"x: {AXIS_NAMES[self._shared.axis]}{', log' if self._shared.log_x else ''}")
             if self._shared.smoothing:
-                notes.append(f"smoothing {self._shared.smoothing:g}")
+                notes.append(f"smoothed over {self._shared.smoothing:.3g} of x")
             if self._banded:
                 notes.append("mean and range over seeds")
             if self._shared.window:
