@@ -152,10 +152,22 @@ async def test_training_and_validation_share_a_chart_on_request(run_dir: Path) -
         assert len(labels(grid)) == 4
 
 
-async def test_charts_share_their_x_axis_and_keep_their_own_y(run_dir: Path) -> None:
-    """Axis, window, smoothing and crosshair are common; log y is one chart's."""
+async def test_charts_side_by_side_show_the_same_range_of_x(run_dir: Path) -> None:
+    """That of all of them, here that of the steps; an enlarged chart shows its own."""
     async with shown(run_dir) as (pilot, grid):
-        await pilot.press("x", "s", "plus", "Y", "i")
+        assert [(chart.picture.x.low, chart.picture.x.high) for chart in grid.charts if chart.picture.x] == [
+            (1.0, 20.0)
+        ] * 4
+        await pilot.press("plus", "minus", "right", "right", "right", "enter")
+        assert grid.charts[0].picture.x is not None
+        assert grid.charts[0].picture.x.low == 10.0
+
+
+async def test_charts_share_their_x_axis_and_keep_their_own_y(run_dir: Path) -> None:
+    """Axis, window, smoothing and crosshair are common; log y and the range of y are not; the screen says so."""
+    async with shown(run_dir) as (pilot, grid):
+        assert "keys for x change all charts, for y only this one" in status(grid)
+        await pilot.press("o", "x", "s", "plus", "Y", "i")
         await pilot.pause()
         first, *others = grid.charts
         for chart in others:
@@ -164,7 +176,12 @@ async def test_charts_share_their_x_axis_and_keep_their_own_y(run_dir: Path) -> 
             assert chart.settings.window == first.settings.window is not None
             assert chart.cross == first.cross is not None
             assert not chart.settings.log_y
+            assert chart.settings.y_range == "usual"
         assert first.settings.log_y
+        assert first.settings.y_range == "close"
+        await pilot.press("x", "x", "X")
+        assert "x: time of day" in status(grid)
+        assert not any(chart.settings.is_log_x for chart in grid.charts)
 
 
 async def test_a_live_run_grows_on_the_screen(live: Recorder) -> None:

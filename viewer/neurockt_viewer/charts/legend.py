@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
@@ -10,7 +11,9 @@ from neurockt.formatting import clean, clip, display_width, format_number
 from neurockt_viewer.charts import palette, time_ticks
 from neurockt_viewer.charts.bounds import OffScale
 from neurockt_viewer.charts.pieces import Piece, Smoothed
-from neurockt_viewer.charts.series import Axis, ChartSettings, Series
+from neurockt_viewer.charts.series import Axis, ChartSettings, Series, YRange
+
+Y_NOTES: Final[dict[YRange, str]] = {"close": "y: without the outermost", "all": "y: all values"}
 
 
 def legend_rows(
@@ -28,6 +31,8 @@ def legend_rows(
         entries.append([Piece(clean(title), "title")])
     if logarithmic := [name for name, log in (("x", settings.is_log_x), ("y", settings.log_y)) if log]:
         entries.append([Piece(f"log {' and '.join(logarithmic)}", "note")])
+    if not settings.log_y and settings.y_range != "usual":
+        entries.append([Piece(Y_NOTES[settings.y_range], "note")])
     if len(lines) > 1 and (total := sum(off, OffScale())).count:
         entries.append([Piece(f"{total}", "mark")])
     if cross is not None and lines:

@@ -207,6 +207,9 @@ class Chart(Widget, can_focus=True):
         self.change(axis=following, window=None, log_x=False)
 
     def action_log(self, which: str) -> None:
+        if which == "log_x" and self._settings.axis == "wall":
+            self.notify("the time of day has no logarithmic form", markup=False, timeout=3)
+            return
         self.change(**{which: not getattr(self._settings, which)})
 
     def action_smooth(self, direction: int) -> None:

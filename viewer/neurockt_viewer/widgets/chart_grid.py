@@ -20,6 +20,7 @@ from textual.widgets import Input, Static
 from neurockt.formatting import clean
 from neurockt_viewer import background
 from neurockt_viewer.charts import grouping
+from neurockt_viewer.charts.bounds import x_bounds
 from neurockt_viewer.charts.series import Axis, ChartSettings
 from neurockt_viewer.charts.source import Metric
 from neurockt_viewer.widgets.chart import Chart
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 CHART_WIDTH: Final = 52
 CHART_HEIGHT: Final = 12
 """Cells that a chart in a grid should have at least."""
+OWN: Final = ("log_y", "y_range", "y_window")
+"""The settings of a chart that are its own; all others are those of all charts."""
+ALONE: Final = ChartSettings()
 AXIS_NAMES: Final[dict[Axis, str]] = {
     "step": "step",
     "epoch": "epoch",
@@ -84,7 +88,8 @@ class ChartGrid(Widget):
         self._reader = ChartReader(paths, slots, lambda: self.post_message(self.Known()))
         self._banded = False
         self._shared = ChartSettings()
-        self._log_y: dict[tuple[Metric, ...], bool] = {}
+        self._own: dict[tuple[Metric, ...], dict[str, Any]] = {}
+        """The settings that only one chart has."""
         self._groups: list[tuple[Metric, ...]] = []
         self._words = ""
         self._paired = False
@@ -181,11 +186,14 @@ class ChartGrid(Widget):
             self._reader.wake.set()
 
     def _draw(self) -> None:
-        for chart, together in zip(self.charts, self._shown, strict=True):
-            settings = replace(self._shared, log_y=self._log_y.get(together, False))
-            heading = together[0].name if len(self._paths) > 1 and len(together) == 1 else ""
-            chart.heading = heading
-            chart.show(self._reader.lines.lines(together, settings.axis, banded=self._banded), settings)
+        shared, banded = self._shared, self._banded
+        lines = [self._reader.lines.lines(together, shared.axis, banded=banded) for together in self._shown]
+        if len(self._shown) > 1:
+            series = [line.series for each in lines for line in each]
+            shared = replace(shared, x_range=x_bounds(series, replace(shared, window=None)))
+        for chart, together, each in zip(self.charts, self._shown, lines, strict=True):
+            chart.heading = together[0].name if len(self._paths) > 1 and len(together) == 1 else ""
+            chart.show(each, replace(shared, **self._own.get(together, {})))
 
     def _show_status(self) -> None:
         lines = self._reader.lines
@@ -204,13 +212,15 @@ class ChartGrid(Widget):
                 notes.append(f"with {clean(self._words)!r}")
             if pages > 1 and not self._large:
                 notes.append(f"page {self._page + 1} of {pages}")
-            notes.append(f"x: {AXIS_NAMES[self._shared.axis]}{', log' if self._shared.log_x else ''}")
+            notes.append(f"x: {AXIS_NAMES[self._shared.axis]}{', log' if self._shared.is_log_x else ''}")
             if self._shared.smoothing:
                 notes.append(f"smoothed over {self._shared.smoothing:.3g} of x")
             if self._banded:
                 notes.append("mean and range over seeds")
             if self._shared.window:
                 notes.append("zoomed, 0 resets")
+            if count > 1:
+                notes.append("keys for x change all charts, for y only this one")
             if damaged := lines.damaged:
                 notes.insert(0, f"not all can be read: {clean(damaged[0])}")
         self.query_one(".status", Static).update(Content(" · ".join(filter(None, notes))), layout=False)
@@ -219,11 +229,12 @@ class ChartGrid(Widget):
 
     @on(Chart.Changed)
     def _share(self, message: Chart.Changed) -> None:
-        """Apply the settings of one chart to all; log y only to itself."""
+        """What concerns x changes all charts, what concerns y only the one whose key was pressed."""
         message.stop()
         if message.chart in self.charts:
-            self._log_y[self._shown[self.charts.index(message.chart)]] = message.settings.log_y
-        self._shared = replace(message.settings, log_y=False, y_window=None)
+            own = {name: getattr(message.settings, name) for name in OWN}
+            self._own[self._shown[self.charts.index(message.chart)]] = own
+        self._shared = replace(message.settings, x_range=None, **{name: getattr(ALONE, name) for name in OWN})
         self._want()
         self._draw()
         self._show_status()
