@@ -209,7 +209,7 @@ def sort_runs(runs: Iterable[RunInfo], field: str, *, reverse: bool = False) -> 
     there: list[tuple[tuple[int, float, str], RunInfo]] = []
     lacking: list[RunInfo] = []
     for info in runs:
-        key = _sort_key(read(info))
+        key = sort_key(read(info))
         if key is None:
             lacking.append(info)
         else:
@@ -218,7 +218,8 @@ def sort_runs(runs: Iterable[RunInfo], field: str, *, reverse: bool = False) -> 
     return [*(info for _, info in there), *lacking]
 
 
-def _sort_key(value: Any) -> tuple[int, float, str] | None:
+def sort_key(value: Any) -> tuple[int, float, str] | None:
+    """What orders the values of a field, numbers before text; None for no value, which has no place in an order."""
     if isinstance(value, datetime):
         return 0, value.timestamp(), ""
     if isinstance(value, (int, float)):
