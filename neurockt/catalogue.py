@@ -15,12 +15,15 @@ from neurockt.run_info import RunInfo
 from neurockt.store import Liveness, Run, ask_scheduler, layout, open_run, read_listed
 
 
-def list_runs(root: str | os.PathLike[str] | None = None, *, liveness: Liveness | None = None) -> list[RunInfo]:
-    """The runs in a directory, oldest first, from their ``run.json`` files and open rows.
+def list_runs(
+    root: str | os.PathLike[str] | None = None, *, archived: bool = False, liveness: Liveness | None = None
+) -> list[RunInfo]:
+    """The runs in a directory, oldest first, from their ``run.json`` files and open rows, as people have edited them.
 
     Args:
         root: a directory of runs, or one run; default ``$NEUROCKT_DIR``, else ``runs``. Runs in directories within it
             are listed too, as in ``runs/PROJECT/RUN``.
+        archived: also those that are archived; one that ``root`` itself is, is listed in any case.
         liveness: the heartbeats that a reader who looks repeatedly has seen.
 
     A run that cannot be read is left out, with a ``NeurocktWarning`` that names it.
@@ -29,10 +32,13 @@ def list_runs(root: str | os.PathLike[str] | None = None, *, liveness: Liveness 
         RunNotFound: there is no such directory.
     """
     liveness = liveness or Liveness()
+    root = layout.default_root() if root is None else layout.expanded(root)
     runs = []
-    for path in run_paths(layout.default_root() if root is None else root):
+    for path in run_paths(root):
         try:
-            runs.append(liveness.infer(read_listed(path)))
+            info = read_listed(path)
+            if archived or not info.archived or path == root:
+                runs.append(liveness.infer(info))
         except RunNotFound:
             continue  # removed since the directory was listed
         except NeurocktError as error:
@@ -98,7 +104,7 @@ def find_run(reference: str, root: str | os.PathLike[str] | None = None) -> Run:
             return open_run(path)
     if os.sep in reference or not os.path.isdir(root):  # noqa: PTH112  (never raises)
         return open_run(reference)  # raises what is wrong with that path
-    runs = list_runs(root)
+    runs = list_runs(root, archived=True)
     fitting = [run for run in runs if run.name == reference] or [run for run in runs if run.id.startswith(reference)]
     if len(fitting) == 1:
         return open_run(fitting[0].path)
@@ -114,7 +120,7 @@ def find_run(reference: str, root: str | os.PathLike[str] | None = None) -> Run:
 
 
 class RunWatcher:
-    """The runs in a directory, read repeatedly; a ``run.json`` that has not changed is not read again.
+    """The runs in a directory, archived ones too, read repeatedly; a run whose files are the same is not read again.
 
     What the file system refuses for a while, as during a file server's fail-over, stays as it was last read.
     """
@@ -190,14 +196,21 @@ class RunWatcher:
 
 
 def _signature(path: Path) -> tuple[object, ...]:
-    """Differs once a ``run.json`` has been replaced: the run's, or one of what is attached to it."""
-    found: list[object] = [_stamp(path)]
+    """Differs once a ``run.json`` or its edits have been replaced: the run's, or one of what is attached to it."""
+    found: list[object] = [*_stamps(path)]
     for name, each in layout.attached_paths(path).items():
         with suppress(OSError):  # reading it gives the reason
-            found.append((name, *_stamp(each)))
+            found.append((name, *_stamps(each)))
     return tuple(found)
 
 
-def _stamp(path: Path) -> tuple[int, int, int]:
-    status = (path / layout.RUN_FILE).stat()
+def _stamps(path: Path) -> Iterator[tuple[int, int, int] | None]:
+    yield _stamp(os.stat(f"{path}/{layout.RUN_FILE}"))  # noqa: PTH116  (a Path takes longer than the call)
+    try:
+        yield _stamp(os.stat(f"{path}/{layout.EDITS_FILE}"))  # noqa: PTH116
+    except FileNotFoundError:
+        yield None
+
+
+def _stamp(status: os.stat_result) -> tuple[int, int, int]:
     return status.st_ino, status.st_size, status.st_mtime_ns

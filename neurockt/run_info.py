@@ -122,6 +122,8 @@ class RunInfo:
     ranks: int | None = None
     """How many ranks keep their own rows; None where one writer has all."""
 
+    archived: bool = False
+    """Whether lists leave it out unless they are asked for archived runs; not in ``run.json`` either."""
     attached: Mapping[str, RunInfo] = field(default_factory=dict)
     """What other processes record beside the run, by name. Their own files hold it, not that of the run."""
 

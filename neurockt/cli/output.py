@@ -56,7 +56,7 @@ def print_json(document: Any) -> None:
 
 def run_to_json(info: RunInfo) -> dict[str, Any]:
     """Its ``run.json``, with its path and duration, and the same of what is attached to it."""
-    document = {**to_json(info), "path": str(info.path), "duration": info.seconds}
+    document = {**to_json(info), "archived": info.archived, "path": str(info.path), "duration": info.seconds}
     del document["format"]
     attached = {name: run_to_json(each) for name, each in info.attached.items()}
     return document | ({"attached": attached} if attached else {})

@@ -3,6 +3,7 @@
 id name project group state cause host tags notes path   who and where
 started ended updated duration age                    when; the last two in seconds
 steps epochs attempts dropped                         the last step and epoch; how many
+archived                                              true or false
 cfg.optimizer.lr                                      the config, nested by dots
 valid_loss  last(x) best(x) min(x) max(x)             a metric: its last, best, smallest or largest value
 "val/acc"                                             quoted: a metric, whatever it is called
@@ -71,6 +72,7 @@ _OWN: Final[dict[str, tuple[Kind, Callable[[RunInfo], Any]]]] = {
     "epochs": ("number", lambda info: info.epochs.number),
     "attempts": ("number", lambda info: len(info.attempts)),
     "dropped": ("number", lambda info: info.dropped),
+    "archived": ("any", lambda info: info.archived),
 }
 
 FIELD_NAMES: Final = tuple(name for name in _OWN if name not in ("tag", "note"))

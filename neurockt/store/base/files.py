@@ -82,9 +82,13 @@ def publish_bytes(path: Path, data: bytes) -> None:
 
 
 def publish_json(path: Path, document: Any) -> None:
+    publish_bytes(path, to_json(document))
+
+
+def to_json(document: Any) -> bytes:
     import msgspec
 
-    publish_bytes(path, msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n")
+    return msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
 
 
 def read(path: Path) -> bytes:

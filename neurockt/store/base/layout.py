@@ -13,6 +13,8 @@ from neurockt.errors import UsageError
 FORMAT_VERSION: Final = 1
 
 RUN_FILE: Final = "run.json"
+EDITS_FILE: Final = "edits.json"
+"""What people have changed of the run after the fact."""
 LEDGER_FILE: Final = "wandb.json"
 """What W&B is known to have of the run, and where the user wants it; only runs that are synced have one."""
 
@@ -73,7 +75,7 @@ def axes(key: str) -> tuple[str, ...]:
 
 
 _OWN: Final = re.compile(
-    rf"{RUN_FILE}|{LEDGER_FILE}|superseded|origin|attached|rank-\d+|claim-\d+|({'|'.join(TABLES)})(\..*)?|\..*\.tmp",
+    rf"{RUN_FILE}|{EDITS_FILE}|{LEDGER_FILE}|superseded|origin|attached|rank-\d+|claim-\d+|({'|'.join(TABLES)})(\..*)?|\..*\.tmp",
     re.DOTALL,
 )
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-import warnings
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from neurockt.errors import CorruptRun, FormatTooNew, NeurocktError, NeurocktWarning, RunNotFound
+from neurockt.errors import CorruptRun, FormatTooNew, RunNotFound
 from neurockt.run_info import RunInfo, TableSummary
 from neurockt.store.base import files, layout
 from neurockt.store.base.json_values import number, plain, text_of, texts_of
@@ -45,23 +44,10 @@ def read_info(run_dir: Path) -> RunInfo:
         ) from None
 
 
-def read_with_attached(run_dir: Path) -> RunInfo:
-    """The same, with what other processes record beside the run; a warning names what cannot be read of that."""
-    info = read_info(run_dir)
-    attached = {}
-    for name, path in layout.attached_paths(run_dir).items():
-        try:
-            attached[name] = read_info(path)
-        except NeurocktError as error:
-            warnings.warn(str(error), NeurocktWarning, stacklevel=3)
-    return replace(info, attached=attached) if attached else info
-
-
 def to_json(info: RunInfo) -> dict[str, Any]:
     """The document that ``run.json`` holds: whatever was given as a name, a tag or a setting, in types of JSON."""
-    document = {
-        name: value for name, value in vars(info).items() if name not in ("path", "config", "attached", *TABLES)
-    }
+    left_out = ("path", "config", "attached", "archived", *TABLES)
+    document = {name: value for name, value in vars(info).items() if name not in left_out}
     return {
         "format": layout.FORMAT_VERSION,
         **plain(document),
@@ -96,7 +82,7 @@ def from_json(run_dir: Path, document: Any) -> RunInfo:
         raise FormatTooNew(
             f"{run_dir} has format {version}, this neurockt reads {layout.FORMAT_VERSION}: pip install -U neurockt"
         )
-    info = files.from_json(RunInfo, {**document, "path": run_dir, "attached": {}}, strict=False)
+    info = files.from_json(RunInfo, {**document, "path": run_dir, "attached": {}, "archived": False}, strict=False)
     if not _is_moment(info.created):
         raise ValueError("`created` is not a time with a time zone")
     moments = [info.updated, info.ended, *(moment for each in info.attempts for moment in (each.started, each.ended))]

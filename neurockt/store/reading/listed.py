@@ -1,4 +1,4 @@
-"""A run as a list shows it: what its ``run.json`` holds, and the open rows, which are not in there yet."""
+"""A run as a list shows it: what its ``run.json`` and its edits hold, and the open rows, which are not in there yet."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Final
 
 from neurockt.run_info import RunInfo, TableSummary
 from neurockt.store.base import layout
+from neurockt.store.base.edits import read_edited
 from neurockt.store.base.layout import TableName
-from neurockt.store.base.run_file import read_with_attached
 
 LOGGED: Final[tuple[TableName, ...]] = ("steps", "epochs")
 """The tables that may have an open row."""
@@ -18,7 +18,7 @@ LOGGED: Final[tuple[TableName, ...]] = ("steps", "epochs")
 
 def read_listed(run_dir: Path) -> RunInfo:
     """The run, with its open rows and what is attached to it; raises as ``read_info``."""
-    info = read_with_attached(run_dir)
+    info = read_edited(run_dir)
     attached = {name: _with_open_rows(each) for name, each in info.attached.items()}
     return _with_open_rows(replace(info, attached=attached) if attached else info)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from neurockt.errors import NeurocktError, NeurocktWarning, RunNotFound
 from neurockt.run_info import RunInfo, State, TableSummary
+from neurockt.store.base.edits import read_edited
 from neurockt.store.base.layout import (
     KEY,
     TABLES,
@@ -22,7 +23,7 @@ from neurockt.store.base.layout import (
     superseded_names,
     superseded_paths,
 )
-from neurockt.store.base.run_file import read_info, read_with_attached
+from neurockt.store.base.run_file import read_info
 from neurockt.store.owner.liveness import Liveness
 
 if TYPE_CHECKING:
@@ -64,8 +65,8 @@ class Run:
 
     @property
     def info(self) -> RunInfo:
-        """The content of ``run.json`` now, with the state as it can be inferred here, and that of what is attached."""
-        return self._liveness.infer(read_with_attached(self.path))
+        """The content of ``run.json`` now, as people have edited it, with the inferred state, and what is attached."""
+        return self._liveness.infer(read_edited(self.path))
 
     @property
     def config(self) -> Mapping[str, Any]:

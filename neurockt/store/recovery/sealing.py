@@ -120,11 +120,15 @@ def _seal_table(path: Path, table: TableName) -> int:
 
 
 def _remove_temporaries(path: Path) -> None:
-    """Remove what an interrupted write left; not that of ``run.json``, which may be this process's own heartbeat."""
-    heartbeat = files.temporary_path(path / layout.RUN_FILE)
+    """Remove what an interrupted write left.
+
+    Not that of ``run.json``, which may be this process's own heartbeat, and not that of the edits, which people make at
+    any time.
+    """
+    kept = [files.temporary_path(path / name) for name in (layout.RUN_FILE, layout.EDITS_FILE)]
     for directory in (path, path / ORIGIN, *(path / table for table in TABLES)):
         for leftover in directory.glob(f"*{layout.TEMPORARY}"):
-            if leftover != heartbeat:
+            if leftover not in kept:
                 leftover.unlink()
     for leftover in (path / layout.SUPERSEDED).glob(f"*{layout.TEMPORARY}"):
         shutil.rmtree(leftover)
