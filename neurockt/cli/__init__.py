@@ -24,7 +24,7 @@ from neurockt.cli import parsing
 from neurockt.errors import NeurocktError, NeurocktWarning, QueryError
 from neurockt.formatting import clean, clean_block
 
-COMMANDS: Final = ("demo", "ls", "show", "view", "diff", "export", "sync", "seal", "completion")
+COMMANDS: Final = ("demo", "ls", "show", "view", "tail", "diff", "export", "sync", "seal", "completion")
 """The commands, in the order in which the help lists them; each is a module here."""
 
 FAILED: Final = 1
@@ -35,6 +35,8 @@ OTHER_WORDS: Final = {
     **dict.fromkeys(("list", "runs", "status"), "ls"),
     **dict.fromkeys(("info", "describe"), "show"),
     **dict.fromkeys(("open", "tui", "leet"), "view"),
+    **dict.fromkeys(("follow", "watch"), "tail"),
+    **dict.fromkeys(("compare", "cmp"), "diff"),
     **dict.fromkeys(("download", "dump"), "export"),
     **dict.fromkeys(("upload", "push"), "sync"),
 }

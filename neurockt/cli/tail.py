@@ -1,0 +1,284 @@
+"""``neurockt tail``: follows a run: its validations as they come, and its newest step.
+
+On a terminal the newest step is a pane below the rows, drawn again at each look. Elsewhere it is a line of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from neurockt.cli import completers, output, parsing
+from neurockt.formatting import (
+    clean,
+    clip,
+    display_width,
+    format_duration,
+    format_elapsed,
+    format_number,
+    number_widths,
+    utc_now,
+    width_after_point,
+)
+from neurockt.query.fields import split_names, unquoted
+from neurockt.run_info import RunInfo
+from neurockt.store import AXES, KEY, TABLES, Run, TableFollower, TableName
+
+LOOK_SECONDS: Final = 1.0
+ROWS: Final = 10
+RATE_ROWS: Final = 100
+"""Steps over which their rate is taken."""
+GAP: Final = "  "
+PANE_LINES: Final = 8
+"""Lines of the pane, at most."""
+_IN_HEADING: Final = ("step", "epoch", "rank")
+_ERASE_BELOW: Final = "\x1b[J"
+_UP: Final = "\x1b[A"
+
+_DESCRIPTION: Final = """\
+Follow a run until it ends: its validations as they come, and below them its newest step. Without validations, the
+rows are those of its steps. Where many come at once, the last ones are printed.
+"""
+_EXAMPLE: Final = """\
+  neurockt tail
+  neurockt tail brave-otter --table steps --columns train_loss,lr
+  neurockt tail brave-otter --json | jq .train_loss
+"""
+
+Row = Mapping[str, Any]
+
+
+def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
+    parser = parsing.add_command(subparsers, "tail", "follow a run's rows as they come", _EXAMPLE, _DESCRIPTION)
+    parsing.add_run_arguments(parser)
+    parser.add_argument("--table", choices=TABLES, help="which rows (default: epochs; without any, steps)")
+    columns = parser.add_argument("--columns", metavar="NAMES", help="only these metrics, separated by commas")
+    parser.add_argument(
+        "-n", "--rows", metavar="N", type=parsing.count, default=ROWS, help=f"begin with the last N (default: {ROWS})"
+    )
+    parser.add_argument("--once", action="store_true", help="print what there is now, and do not follow")
+    parser.add_argument("--json", action="store_true", help="print every row as a line of JSON")
+    completers.add(columns, completers.field_lists)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    found = parsing.find(arguments)
+    columns = [unquoted(name) for name in split_names(arguments.columns)] if arguments.columns else None
+    feed = _Feed(found, arguments.table, arguments.rows, columns)
+    if arguments.json:
+        shown: _JsonLines | _Plain = _JsonLines()
+    elif output.is_terminal(sys.stdout):
+        shown = _Terminal(arguments.rows)
+    else:
+        shown = _Plain(arguments.rows)
+    try:
+        while True:
+            look = feed.look()
+            look.is_last = arguments.once or look.info.state != "running"
+            shown.show(look)
+            sys.stdout.flush()
+            if look.is_last:
+                return 0
+            time.sleep(LOOK_SECONDS)
+    finally:
+        shown.end()
+
+
+@dataclass
+class _Look:
+    """What was found in one look."""
+
+    info: RunInfo
+    rows: dict[TableName, list[Row]] = field(default_factory=dict)
+    """The new rows of each table."""
+    kept: dict[TableName, int] = field(default_factory=dict)
+    """The last valid row of a table that was rewound."""
+    newest: Row = field(default_factory=dict)
+    """The newest step, final or not."""
+    rate: float | None = None
+    """Steps a second."""
+    is_last: bool = False
+
+
+class _Feed:
+    def __init__(self, run: Run, table: TableName | None, rows: int, columns: Sequence[str] | None) -> None:
+        """Begin with the last rows of a table, by default of `epochs` and `steps`."""
+        self._run = run
+        self._columns = columns
+        tables: Sequence[TableName] = (table,) if table else ("epochs", "steps")
+        self._tables = tables
+        followed: Sequence[TableName] = [*tables, *(() if "steps" in tables else ("steps",))]
+        self._followers = {each: _follower(run, each, rows) for each in followed}
+        self._newest: Row = {}
+        self._times: deque[tuple[int, datetime]] = deque(maxlen=RATE_ROWS)
+        self._damage: set[str] = set()
+
+    def look(self) -> _Look:
+        look = _Look(self._run.info)  # before the rows: those of a run that has ended are all there
+        for table, follower in self._followers.items():
+            rows: list[Row] = follower.new_rows().to_pylist()
+            if table == "steps":
+                self._note_steps(rows, look, follower)
+            if table in self._tables:
+                look.rows[table] = [self._chosen(row, KEY[table]) for row in rows]
+                if follower.rewound_to is not None:
+                    look.kept[table] = follower.rewound_to
+            for damage in {str(each) for each in follower.damaged} - self._damage:
+                self._damage.add(damage)
+                output.note(damage)
+        return look
+
+    def _note_steps(self, rows: list[Row], look: _Look, follower: TableFollower) -> None:
+        steps = [*rows, *follower.open_rows.to_pylist()]
+        if steps:
+            self._newest = steps[-1]
+        if follower.rewound_to is not None:
+            self._times.clear()
+        self._times.extend((row["step"], row["time"]) for row in rows[-RATE_ROWS:])
+        look.newest = self._chosen(self._newest, "step") if self._newest else {}
+        if len(self._times) > 1:
+            (first, began), (last, ended) = self._times[0], self._times[-1]
+            seconds = (ended - began).total_seconds()
+            look.rate = (last - first) / seconds if seconds > 0 and last > first else None
+
+    def _chosen(self, row: Row, key: str) -> Row:
+        names = [name for name in row if name not in (*AXES, key)]
+        if self._columns is not None:
+            names = [name for name in self._columns if name in row]
+        return {name: row[name] for name in dict.fromkeys([key, *AXES, *names])}
+
+
+def _follower(run: Run, table: TableName, rows: int) -> TableFollower:
+    there = run.last_rows(table, rows)
+    return run.follower(table, after=there[KEY[table]][0].as_py() - 1 if len(there) else -1)
+
+
+class _JsonLines:
+    def show(self, look: _Look) -> None:
+        for table, rows in look.rows.items():
+            for row in rows:
+                document = {"table": table, **{name: output.value_to_json(value) for name, value in row.items()}}
+                print(json.dumps(document, allow_nan=False))
+
+    def end(self) -> None:
+        pass
+
+
+class _Plain:
+    """Lines: the rows in columns, and the newest step."""
+
+    def __init__(self, rows: int) -> None:
+        self._rows = rows
+        self._names: list[str] = []
+        self._widths: dict[str, tuple[int, int]] = {}
+        self._table: TableName = "steps"
+        self._shown: Row = {}
+
+    def show(self, look: _Look) -> None:
+        for line in self.new_lines(look):
+            print(line)
+        if self._table != "steps" and look.newest and look.newest != self._shown:
+            cells = _cells(look.newest).items()
+            print(GAP.join(f"{clean(name, output.WHOLE)} {text}" for name, text in cells))
+        self._shown = look.newest
+        if look.is_last:
+            print(_heading(look))
+
+    def end(self) -> None:
+        pass
+
+    def new_lines(self, look: _Look) -> Iterator[str]:
+        """The rows of the table that is followed; of the default ones, of `epochs` once there is one."""
+        with_rows = [table for table in look.rows if look.rows[table] or table != "epochs"]
+        if self._table == "steps" and with_rows:
+            self._table = with_rows[0]
+        rows = look.rows.get(self._table, [])
+        if (kept := look.kept.get(self._table)) is not None:
+            yield f"-- resumed from {KEY[self._table]} {kept:,}: later rows are superseded"
+        if len(rows) > self._rows:
+            yield f"-- {len(rows) - self._rows:,} more"
+        yield from self._lines(rows[-self._rows :])
+
+    def _lines(self, rows: Sequence[Row]) -> Iterator[str]:
+        cells = [_cells(row) for row in rows]
+        for name in dict.fromkeys(name for row in cells for name in row):
+            before, after = self._widths.get(name, (0, 0 if name in AXES else 7))
+            now = number_widths([row[name] for row in cells if name in row])
+            before, after = max(before, now[0]), max(after, now[1])
+            self._widths[name] = max(before, display_width(clean(name, output.WHOLE)) - after), after
+        for row in cells:
+            if list(row) != self._names:
+                self._names = list(row)
+                yield self._line({name: clean(name, output.WHOLE) for name in row}, aligned=False)
+            yield self._line(row, aligned=True)
+
+    def _line(self, row: Mapping[str, str], *, aligned: bool) -> str:
+        texts = []
+        for name, text in row.items():
+            before, after = self._widths[name]
+            filled = text + " " * (after - width_after_point(text)) if aligned else text
+            texts.append(" " * (before + after - display_width(filled)) + filled)
+        return GAP.join(texts).rstrip()
+
+
+class _Terminal(_Plain):
+    """The rows, and a pane below them that is drawn again at each look."""
+
+    def __init__(self, rows: int) -> None:
+        super().__init__(rows)
+        self._pane: list[str] = []
+
+    def show(self, look: _Look) -> None:
+        width = output.terminal_width(sys.stdout) - 1
+        rows = [clip(line, width) for line in self.new_lines(look)]
+        up = sum(max(0, display_width(line) - 1) // (width + 1) + 1 for line in self._pane)
+        erase = f"\r{_UP * (up - 1)}{_ERASE_BELOW}" if up else ""
+        self._pane = [clip(line, width) for line in _pane(look, width)]
+        sys.stdout.write(erase + "".join(f"{line}\n" for line in rows) + "\n".join(self._pane))
+
+    def end(self) -> None:
+        if self._pane:
+            sys.stdout.write("\n")
+
+
+def _heading(look: _Look) -> str:
+    info, step = look.info, look.newest
+    parts = [
+        clean(info.label),
+        clean(info.standing),
+        format_duration((utc_now() - info.created).total_seconds() if info.state == "running" else info.seconds),
+        *(f"{name} {step[name]:,}" for name in _IN_HEADING if name in step),
+    ]
+    if info.state == "running":
+        parts += [f"{look.rate:,.3g} steps/s"] if look.rate else []
+        parts += [f"last row {format_elapsed(step['time'])}"] if step else ["no row yet"]
+    return GAP.join(parts)
+
+
+def _pane(look: _Look, width: int) -> Iterator[str]:
+    heading = clip(f"── {_heading(look)} ", width)
+    yield heading + "─" * (width - display_width(heading))
+    texts = [f"{clean(name)} {text}" for name, text in _cells(look.newest).items() if name not in _IN_HEADING]
+    cell = max(map(display_width, texts), default=1)
+    across = max(1, (width + len(GAP)) // (cell + len(GAP)))
+    room = across * (PANE_LINES - 1)
+    if len(texts) > room:
+        texts[room - 1 :] = [f"and {len(texts) - room + 1:,} more"]
+    for begin in range(0, len(texts), across):
+        yield GAP.join(text + " " * (cell - display_width(text)) for text in texts[begin : begin + across]).rstrip()
+
+
+def _cells(row: Row) -> dict[str, str]:
+    """The texts of a row, without its time."""
+    return {
+        name: f"{value:,}" if isinstance(value, int) else format_number(value)
+        for name, value in row.items()
+        if name != "time"
+    }

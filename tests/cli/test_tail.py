@@ -1,0 +1,113 @@
+"""``neurockt tail``."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from real_terminal import RealTerminal
+
+from neurockt import testing
+from neurockt.monitor import Recorder
+
+from .conftest import Done, record
+
+Command = Callable[..., Done]
+NEUROCKT = (sys.executable, "-m", "neurockt")
+
+
+def words(out: str) -> list[list[str]]:
+    return [line.split() for line in out.splitlines()]
+
+
+def test_a_run_that_has_ended(neurockt: Command, runs: Path) -> None:
+    """Its last validations, its newest step and its state; then it is done."""
+    done = neurockt("tail", "fast", "-n", 1)
+    assert (done.status, done.err) == (0, "")
+    header, row, newest, state = words(done.out)
+    assert header == ["epoch", "step", "valid_loss", "acc"]
+    assert row == ["2", "3", "0.1", "0.97"]
+    assert newest == ["step", "3", "epoch", "1", "train_loss", "0.1"]
+    assert state[:2] == ["fast", "finished"]
+
+
+def test_a_run_without_validations_shows_its_steps(neurockt: Command, tmp_path: Path) -> None:
+    """The last ones; those of another column when they come."""
+    recorder = record(tmp_path / "runs", {"loss": [float(step) for step in range(20)]}, finish=False, run_id="a")
+    recorder.log({"lr": 6e-5})
+    recorder.finish()
+    lines = words(neurockt("tail", "a", "-n", 2).out)
+    assert lines[0] == ["step", "epoch", "loss", "lr"]
+    assert lines[1:3] == [["20", "1", "19", "-"], ["21", "1", "-", "6e-05"]]
+    assert words(neurockt("tail", "a", "-n", 1, "--columns", "lr").out)[:2] == [
+        ["step", "epoch", "lr"],
+        ["21", "1", "6e-05"],
+    ]
+
+
+def test_json_has_every_row_of_both_tables(neurockt: Command, runs: Path) -> None:
+    """As strict JSON, a line each; the exact values and times."""
+    rows = [json.loads(line) for line in neurockt("tail", "diverged", "--json").out.splitlines()]
+    assert [(row["table"], row["step"]) for row in rows] == [
+        *(("epochs", 3),) * 2,
+        *(("steps", step) for step in (1, 2, 3)),
+    ]
+    assert rows[1]["valid_loss"] == "NaN"
+    assert rows[0]["time"].endswith("+00:00")
+    assert {
+        json.loads(line)["table"] for line in neurockt("tail", "fast", "--json", "--table", "steps").out.splitlines()
+    } == {"steps"}
+
+
+def test_hostile_text_is_made_harmless(neurockt: Command, hostile: Path) -> None:
+    for more in ([], ["--json"]):
+        done = neurockt("tail", hostile / "bad", *more)
+        assert done.status == 0
+        assert not set(done.out + done.err) & set("\x1b\x07\r\u202e")
+    assert not set(neurockt("tail", hostile / "bad", terminal=80).out) & set("\x07\u202e")
+
+
+@pytest.mark.slow
+def test_follows_a_run_to_its_end(tmp_path: Path) -> None:
+    """Rows that are recorded later, and the state in the end."""
+    recorder = record(tmp_path / "runs", {"loss": [4.0, 3.0]}, {"acc": [0.5]}, finish=False, run_id="live")
+    with subprocess.Popen([*NEUROCKT, "tail", recorder.run_dir], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline().split() for _ in range(3)]
+        assert lines == [["epoch", "step", "acc"], ["1", "2", "0.5"], ["step", "2", "epoch", "1", "loss", "3"]]
+        testing.record(recorder, {"loss": [2.0]}, {"acc": [0.75]})
+        recorder.finish()
+        rest = process.stdout.read()
+        assert process.wait(30) == 0
+    assert ["2", "3", "0.75"] in words(rest)
+    assert "finished" in words(rest)[-1]
+    assert len([line for line in words(rest) if line[:1] == ["step"]]) == 1
+
+
+@pytest.mark.slow
+def test_the_newest_step_is_a_pane_on_a_terminal(tmp_path: Path) -> None:
+    """One that is drawn again in its place, below the rows, also after the window was made narrower."""
+    recorder = Recorder(tmp_path, quiet=True, run_id="live", name="a\x1b]0;owned\x07b")
+    recorder.log({"train/loss": 0.25, "lr": 6e-5}, 1)
+    with RealTerminal(*NEUROCKT, "tail", recorder.run_dir, width=80, height=24) as terminal:
+        terminal.wait_for("lr 6e-05")
+        recorder.log({"acc": 0.5}, 1, train=False)
+        recorder.log({"train/loss": 0.125, "lr": 6e-5}, 2)
+        screen = terminal.wait_for(lambda text: "0.125" in text and "acc" in text)
+        assert screen.count("── a") == 1
+        assert screen.index("acc") < screen.index("── a") < screen.index("train/loss 0.125")
+        assert "0.25" not in screen
+        terminal.resize(40, 12)
+        recorder.log({"train/loss": 0.0625, "lr": 6e-5}, 3)
+        screen = terminal.wait_for("0.0625")
+        assert screen.count("lr 6e-05") == 1
+        terminal.signal(signal.SIGINT)
+        assert terminal.wait() == 130
+        assert terminal.is_restored
+        assert terminal.commands == [], "its name has not named the window"
+    recorder.finish()
