@@ -6,13 +6,18 @@ import errno
 import os
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from neurockt.errors import NeurocktError, NeurocktWarning, RunNotFound
+from neurockt.formatting import clean
 from neurockt.run_info import RunInfo
 from neurockt.store import Liveness, Run, ask_scheduler, layout, open_run, read_listed
+
+CANDIDATES_SHOWN: Final = 5
+"""Runs that are named where a text fits several."""
 
 
 def list_runs(
@@ -96,27 +101,63 @@ def _may_be_run(path: str | Path) -> bool:
     return True
 
 
-def find_run(reference: str, root: str | os.PathLike[str] | None = None) -> Run:
-    """A run by its path, its id, its name, or the only id that begins so; ``RunNotFound`` names similar ones."""
+def find_run(reference: str | None = None, root: str | os.PathLike[str] | None = None) -> Run:
+    """A run by its path, its id, its name, or a part of either that no other run has.
+
+    Args:
+        reference: None for the run that began last.
+        root: where to look for it; default ``$NEUROCKT_DIR``, else ``runs``.
+
+    Raises:
+        RunNotFound: none, or several, are named so; the message names them, or what is near.
+    """
     root = layout.expanded(root) if root else layout.default_root()
+    if reference is None:
+        runs = list_runs(root)
+        if not runs:
+            raise RunNotFound(f"no runs in {root}; name one, or the directory that holds them")
+        return open_run(runs[-1].path)
     for path in (layout.expanded(reference), root / reference):
         if _may_be_run(path):
             return open_run(path)
-    if os.sep in reference or not os.path.isdir(root):  # noqa: PTH112  (never raises)
+    if not os.path.isdir(root):  # noqa: PTH112  (never raises)
         return open_run(reference)  # raises what is wrong with that path
     runs = list_runs(root, archived=True)
-    fitting = [run for run in runs if run.name == reference] or [run for run in runs if run.id.startswith(reference)]
+    fitting = _named(runs, reference)
     if len(fitting) == 1:
         return open_run(fitting[0].path)
+    if not fitting and os.sep in reference:
+        return open_run(reference)
     if fitting:
-        ids = ", ".join(run.id for run in fitting[:5])
-        raise RunNotFound(f"{len(fitting)} runs in {root} are called {reference!r}: {ids}; use the id")
+        shown = [run.id if run.name in (None, run.id) else f"{clean(run.name)} ({run.id})" for run in fitting]
+        if len(shown) > CANDIDATES_SHOWN:
+            shown[CANDIDATES_SHOWN:] = [f"{len(shown) - CANDIDATES_SHOWN:,} more"]
+        raise RunNotFound(
+            f"{len(fitting):,} runs in {root} match {reference!r}: {', '.join(shown)}; write more of the name, or the id"
+        )
     import difflib  # only needed for a mistake
 
     names = [name for run in runs for name in (run.id, run.name) if name]
     close = difflib.get_close_matches(reference, names, 1, 0.4)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     raise RunNotFound(f"no run {reference!r} in {root}{hint} ('neurockt ls {root}' lists them)")
+
+
+def _named(runs: Sequence[RunInfo], reference: str) -> list[RunInfo]:
+    """The runs that a text names: those called so exactly, else those with it in their id or name.
+
+    Archived runs are among them only where no other is.
+    """
+    part = reference.casefold()
+    for names in (
+        lambda run: run.id == reference,
+        lambda run: run.name == reference,
+        lambda run: reference in run.id or reference in (run.name or ""),
+        lambda run: part in run.id.casefold() or part in (run.name or "").casefold(),
+    ):
+        if found := [run for run in runs if names(run)]:
+            return [run for run in found if not run.archived] or found
+    return []
 
 
 class RunWatcher:

@@ -1,4 +1,4 @@
-"""Finding runs: by directory, id, name, or the beginning of an id."""
+"""Finding runs: by directory, id, name, or a part of them."""
 
 from __future__ import annotations
 
@@ -119,21 +119,32 @@ def test_finds_a_run_by_id_or_name(root: Path, reference: str, id: str) -> None:
     assert find_run(reference, root).info.id == id
 
 
-def test_finds_a_run_by_its_path_or_the_beginning_of_its_id(root: Path) -> None:
-    """Wherever it is."""
-    write_info(replace(find_run("a", root).info, path=root / "empty", id="20261123-brave-otter"))
+def test_finds_a_run_by_its_path_or_by_any_part_that_no_other_has(root: Path) -> None:
+    """Of its id or name, in any case of letters; what a run is called exactly comes before parts of others."""
+    write_info(replace(find_run("a", root).info, path=root / "empty", id="20261123-proud-crow", name="Runs/ABC d"))
     assert find_run(str(root / "d")).path == root / "d"
-    assert find_run("2026", root).path == root / "empty"
+    for part in ("2026", "proud-crow", "ud-cr", "Runs/A", "abc"):
+        assert find_run(part, root).path == root / "empty"
+    assert find_run("d", root).path == root / "d"
+
+
+def test_without_a_name_the_run_that_began_last_is_found(root: Path) -> None:
+    """Where there are none, that is an error."""
+    assert find_run(None, root).info.id == "a"
+    with pytest.raises(RunNotFound, match="no runs in .*empty"):
+        find_run(None, root / "empty")
 
 
 @pytest.mark.parametrize(
     ("reference", "message"),
     [
-        ("twin", "2 runs in .* are called 'twin': c1, c2; use the id"),
+        ("twin", r"2 runs in .* match 'twin': twin \(c1\), twin \(c2\); write more of the name, or the id"),
         ("c", "2 runs"),
+        ("", "4 runs"),
         ("frist", "did you mean 'first'"),
         ("zzz", r"no run 'zzz' in .* \('neurockt ls"),
         ("./nowhere", "does not exist"),
+        ("\x1b[2J", r"no run '\\x1b"),
     ],
 )
 def test_what_is_not_found_or_not_one_is_explained(root: Path, reference: str, message: str) -> None:

@@ -47,9 +47,7 @@ def add_command(
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    named = parser.add_argument(
-        "run_named", metavar="RUN", help="its directory, its id, the beginning of its id, or its name"
-    )
+    named = parser.add_argument("run_named", metavar="RUN", help="its directory, or any unique part of its id or name")
     completers.add(named, completers.run_names)
     parser.add_argument("--root", metavar="ROOT", help="where to look for it (default: $NEUROCKT_DIR, else runs)")
     parser.add_argument("--rank", metavar="N", type=int, help="one rank of a run whose ranks keep their own rows")

@@ -55,7 +55,7 @@ def test_a_run_is_found_by_path_id_name_and_beginning(neurockt: Command, runs: P
     for name in (runs / "r1", "runs/r1", "r1", "fast"):
         assert neurockt("show", name).out.startswith("fast\n  id        r1\n")
     assert neurockt("show", "fast", "--root", runs).status == 0
-    assert "3 runs in runs are called 'r'" in neurockt("show", "r").err
+    assert "3 runs in runs match 'r': slow (r0), fast (r1)" in neurockt("show", "r").err
 
 
 def test_an_unknown_run_is_an_error_with_a_hint(neurockt: Command, runs: Path) -> None:
