@@ -133,7 +133,7 @@ def find_run(reference: str | None = None, root: str | os.PathLike[str] | None =
         if len(shown) > CANDIDATES_SHOWN:
             shown[CANDIDATES_SHOWN:] = [f"{len(shown) - CANDIDATES_SHOWN:,} more"]
         raise RunNotFound(
-            f"{len(fitting):,} runs in {root} match {reference!r}: {', '.join(shown)}; write more of the name, or the id"
+            f"{len(fitting):,} runs in {root} match {reference!r}: {', '.join(shown)}; use more of the name, or the id"
         )
     import difflib  # only needed for a mistake
 

@@ -19,6 +19,7 @@ from neurockt.catalogue import RunWatcher, find_run, list_runs
 from neurockt.errors import CorruptRun, FormatTooNew, NeurocktError, NeurocktWarning, RunNotFound
 from neurockt.monitor import Recorder
 from neurockt.run_info import RunInfo, TableSummary
+from neurockt.store import Edit, edit_run
 from neurockt.store.base.json_values import text_of, texts_of
 from neurockt.store.base.layout import default_root
 from neurockt.store.base.run_file import write_info
@@ -131,14 +132,26 @@ def test_finds_a_run_by_its_path_or_by_any_part_that_no_other_has(root: Path) ->
 def test_without_a_name_the_run_that_began_last_is_found(root: Path) -> None:
     """Where there are none, that is an error."""
     assert find_run(None, root).info.id == "a"
-    with pytest.raises(RunNotFound, match="no runs in .*empty"):
+    with pytest.raises(RunNotFound, match=r"no runs in .*empty"):
         find_run(None, root / "empty")
+
+
+def test_an_archived_run_is_named_where_no_other_is_meant(root: Path) -> None:
+    """The latest is one that is listed."""
+    for id in ("a", "c1"):
+        edit_run(root / id, Edit(archived=True))
+    assert find_run(None, root).info.id == "c2"
+    assert find_run("twin", root).info.id == "c2"
+    assert find_run("c1", root).info.id == "c1"
+    edit_run(root / "c2", Edit(archived=True))
+    with pytest.raises(RunNotFound, match="2 runs"):
+        find_run("twin", root)
 
 
 @pytest.mark.parametrize(
     ("reference", "message"),
     [
-        ("twin", r"2 runs in .* match 'twin': twin \(c1\), twin \(c2\); write more of the name, or the id"),
+        ("twin", r"2 runs in .* match 'twin': twin \(c1\), twin \(c2\); use more of the name, or the id"),
         ("c", "2 runs"),
         ("", "4 runs"),
         ("frist", "did you mean 'first'"),
