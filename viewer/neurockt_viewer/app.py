@@ -103,6 +103,8 @@ class ViewerApp(App[None]):
         super().__init__()
         self.path = path
         self.settings = settings if settings is not None else load_settings()
+        self._scrub = Scrub(ascii_only=not terminal.takes_unicode())
+        """One for all lines: what a filter has made of a line is kept under the filter itself."""
         self._typed: deque[events.Key] = deque()
         """Keys to be handed on; the first has been, and its effects are not all there yet."""
         self._handed_on = 0.0
@@ -134,7 +136,7 @@ class ViewerApp(App[None]):
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Textual's own, and last the one that removes what could harm a terminal."""
-        return [*super().get_line_filters(), Scrub(ascii_only=not terminal.takes_unicode())]
+        return [*super().get_line_filters(), self._scrub]
 
     def copy_to_clipboard(self, text: str) -> None:
         """Copy through the terminal (OSC 52), cleaned."""
