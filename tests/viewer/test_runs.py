@@ -17,7 +17,7 @@ from neurockt_viewer.app import DARK, LIGHT, ViewerApp
 from neurockt_viewer.screens.help import HelpScreen, key_lines
 from neurockt_viewer.screens.run import RunScreen
 from neurockt_viewer.screens.runs import RunsScreen
-from neurockt_viewer.settings import Settings, load_settings, settings_path
+from neurockt_viewer.settings import MOST_DIRECTORIES, Settings, load_settings, settings_path
 from neurockt_viewer.widgets.prompts import Choose
 from neurockt_viewer.widgets.row_grid import RowGrid
 
@@ -105,7 +105,7 @@ async def test_the_filter_works_as_it_is_typed() -> None:
 
 
 async def test_runs_are_grouped_by_a_config_key_or_a_tag() -> None:
-    """A head above each group, which Enter folds, and which the preview sums up; a run is under each of its tags."""
+    """A head above each group, which Enter folds, and which the details sum up; a run is under each of its tags."""
     app = ViewerApp(SAMPLES)
     async with app.run_test(size=(160, 48)) as pilot:
         screen = await listed(app, 12)
@@ -130,7 +130,7 @@ async def test_runs_are_grouped_by_a_config_key_or_a_tag() -> None:
         assert ids(app).count("adam-0.003-s1") == 2
         await pilot.press("b", "down", "g", "enter")
         await listed(app, 12)
-    assert load_settings().group is None
+    assert load_settings(SAMPLES).group is None
 
 
 async def test_columns_are_chosen_ordered_and_remembered() -> None:
@@ -167,18 +167,11 @@ async def test_runs_are_opened_copied_and_exported(tmp_path: Path, monkeypatch: 
     async with app.run_test(size=(160, 48)) as pilot:
         screen = await listed(app, 12)
         await pilot.press("j", "j", "j")
-        assert "▏ adam-0.03-s0" in text(app), "the preview follows"
-        await until(lambda: "━ train_loss 0.012951  ━ valid_loss 0.16096" in text(app))
         await pilot.press("enter")
         await until(lambda: isinstance(app.screen, RunScreen) and "adam-0.03-s0  ✗ killed" in text(app))
         await pilot.press("escape", "y")
         await until(lambda: app.screen is screen)
         assert app.clipboard == str(SAMPLES / "adam-0.03-s0")
-        await pilot.press("p")
-        assert "▏ adam" not in text(app)
-        await pilot.press("p")
-        await pilot.resize_terminal(100, 20)
-        assert "▏ adam" not in text(app), "no room"
         await pilot.press("slash")
         await typed(pilot, "sgd")
         await pilot.press("enter", "e", "enter")
@@ -207,7 +200,7 @@ async def test_the_help_and_the_palette_know_what_works_here() -> None:
         await until(lambda: "key T" in text(app))
         await pilot.press("enter")
         await until(lambda: app.theme == LIGHT.name)
-        assert load_settings().theme == "light"
+        assert load_settings(SAMPLES).theme == "light"
         await pilot.press("T")
         assert app.theme == DARK.name
 
@@ -220,11 +213,27 @@ def test_what_is_remembered_may_be_broken(home: Path) -> None:
     path.parent.mkdir(parents=True)
     path.write_text("{")
     assert load_settings() == Settings()
-    path.write_text(json.dumps({"columns": ["name", 3], "sort": "acc", "reverse": "yes", "unknown": 1}))
+    stored = {"columns": ["name", 3], "sort": "acc", "reverse": "yes", "unknown": 1, "list_share": 7.0}
+    path.write_text(json.dumps({"directories": {"": stored, "/x": 3}, "panels": [], "theme": 4}))
     assert load_settings() == Settings(sort="acc")
     path.chmod(0o400)
     Settings(columns=["name", 'best("val/acc")']).save()
     assert load_settings().columns == ["name", 'best("val/acc")']
+
+
+def test_each_directory_of_runs_has_its_own_choices(tmp_path: Path) -> None:
+    """Columns, order and groups are those of the directory, by whatever path; the oldest of very many are forgotten."""
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        Settings(tmp_path / name, sort=name, theme="light").save()
+    assert load_settings(tmp_path / "link").sort == "a"
+    assert load_settings(tmp_path / "b").sort == "b"
+    assert load_settings(tmp_path) == Settings(tmp_path, theme="light")
+    for number in range(MOST_DIRECTORIES - 1):
+        Settings(tmp_path / str(number)).save()
+    assert load_settings(tmp_path / "a").sort is None
+    assert load_settings(tmp_path / "b").sort == "b"
 
 
 async def test_runs_come_grow_and_die_while_one_looks(tmp_path: Path, tiny_run: Path) -> None:

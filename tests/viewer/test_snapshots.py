@@ -16,6 +16,7 @@ from neurockt import formatting
 from neurockt_viewer.app import ViewerApp
 from neurockt_viewer.screens.compare import CompareScreen
 from neurockt_viewer.screens.help import HelpScreen
+from neurockt_viewer.settings import Settings
 from neurockt_viewer.widgets.prompts import Choose
 
 pytestmark = pytest.mark.slow
@@ -48,8 +49,8 @@ def check(app: ViewerApp, name: str) -> None:
 
 
 async def test_screens_look_as_they_were_accepted() -> None:
-    """The runs with a preview, by group; the keys; the choice of columns; and metrics and configs compared."""
-    app = ViewerApp(Path("sample_runs"))
+    """The runs with details, by group; the keys; the choice of columns; and metrics and configs compared."""
+    app = ViewerApp(Path("sample_runs"), Settings(charts=False))
     async with app.run_test(size=(120, 24)) as pilot:
         await until(lambda: len(app.screen_stack) > 1 and len(rows(app.screen, "#runs")) == 12)
         await pilot.press("j", "j", "j", "space", "space")

@@ -25,6 +25,7 @@ from neurockt_viewer.screens.compare import CompareScreen
 from neurockt_viewer.screens.run import RunScreen
 from neurockt_viewer.screens.runs import RunsScreen
 from neurockt_viewer.text import Scrub
+from neurockt_viewer.widgets.chart import Chart
 from neurockt_viewer.widgets.chart_grid import ChartGrid
 from neurockt_viewer.widgets.prompts import Choose
 
@@ -89,7 +90,13 @@ async def visit_everything(pilot: Pilot[None], frames: dict[str, str]) -> None:
         await until(lambda: app.screen is screen)
 
     await until(lambda: isinstance(app.screen, RunsScreen) and len(rows(app.screen, "#runs")) == 2)
-    keep("runs and preview")
+    await until(lambda: [chart for chart in app.screen.query(Chart) if chart.lines])
+    keep("runs, details and charts")
+    await pilot.press("space")
+    await until(lambda: "1 marked run " in text(app))
+    keep("a marked run")
+    await pilot.press("k")
+    await pilot.press("escape")
     await prompt("o", "columns")
     await prompt("e", "export")
     await prompt("exclamation_mark", "problems")
@@ -162,7 +169,7 @@ async def test_every_screen_shows_hostile_text_literally(tmp_path: Path, monkeyp
     for name, frame in frames.items():
         harmful = {c for c in frame if c != "\n" and (unicodedata.category(c) in ("Cc", "Cs") or c in REORDERING)}
         assert not harmful, name
-    assert len(frames) == 21
+    assert len(frames) == 22
     said = {"steps": "loss[/x]", "epochs": "acc[/x]", "charts": "loss[/x]", "compare": "loss[/x]", "metrics": "acc[/x]"}
     said |= {"info": "failure", "config": f"{SHOWN}=app.bell]y[/]", "problems": "broken[|x][@click"}
     ours = {"help", "help of a run", "palette", "export", "chart export"}

@@ -102,7 +102,8 @@ class ViewerApp(App[None]):
     def __init__(self, path: Path, settings: Settings | None = None) -> None:
         super().__init__()
         self.path = path
-        self.settings = settings if settings is not None else load_settings()
+        self._one_run = os.path.exists(path / RUN_FILE)
+        self.settings = settings or load_settings(path.parent if self._one_run else path)
         self._scrub = Scrub(ascii_only=not terminal.takes_unicode())
         """One for all lines: what a filter has made of a line is kept under the filter itself."""
         self._typed: deque[events.Key] = deque()
@@ -125,7 +126,7 @@ class ViewerApp(App[None]):
             gc.set_threshold(GARBAGE_THRESHOLD, 10, 10)
             for seconds in FREEZE_SECONDS:
                 self.set_timer(seconds, gc.freeze)
-        if (self.path / RUN_FILE).exists():
+        if self._one_run:
             from neurockt_viewer.screens.run import RunScreen
 
             await self.push_screen(RunScreen(self.path))

@@ -250,3 +250,22 @@ async def test_runs_over_each_other_keep_their_colours(tmp_path: Path) -> None:
         band, single = grid.charts[0].lines
         assert (band.label, band.colour, band.band, single.label) == ("a ×2", 0, True, "b")
         assert band.series.high.tolist() == [float(step) for step in range(1, 21)]
+
+
+async def test_other_runs_take_the_place_of_those_shown(tmp_path: Path) -> None:
+    """Runs that stay are not read again; the charts change only when there is something to draw."""
+    root = tmp_path / "runs"
+    for name in "ab":
+        record(root, name, ["loss"]).finish()
+    record(root, "c", ["other"]).finish()
+    async with shown(root / "a") as (_, grid):
+        assert labels(grid) == [["loss"], ["valid_loss"]]
+        before = grid.charts[0].lines[0].series
+        grid.show_runs([root / "a", root / "b"], [3, 1])
+        await until(lambda: labels(grid)[0] == ["a", "b"])
+        assert [line.colour for line in grid.charts[0].lines] == [3, 1]
+        assert grid.charts[0].lines[0].series is before
+        grid.show_runs([root / "a"])
+        grid.show_runs([root / "c"])
+        await until(lambda: labels(grid) == [["other"], ["valid_loss"]])
+        await until(lambda: len(grid.charts[0].lines[0].series) == 20)

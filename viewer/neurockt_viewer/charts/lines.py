@@ -35,7 +35,8 @@ class RunLines:
     A run whose ranks keep their own rows is as many series; each of its lines is their mean, with a band.
     """
 
-    def __init__(self, paths: Sequence[Path], slots: Sequence[int] = ()) -> None:
+    def __init__(self, paths: Sequence[Path], slots: Sequence[int] = (), known: RunLines | None = None) -> None:
+        """The runs at ``paths``; of those that are ``known`` too, what has been read is read once."""
         self.paths = list(paths)
         self.errors: dict[Path, str] = {}
         """The runs that could not be read since ``open`` was last called, and why."""
@@ -44,6 +45,10 @@ class RunLines:
         self._slots = slots or range(len(paths))
         self._series: dict[Path, list[RunSeries | AttachedSeries]] = {}
         self._ranked: set[Path] = set()
+        self._grouped = False
+        if known is not None:
+            self._series = {path: known._series[path] for path in self.paths if path in known._series}
+            self._ranked = known._ranked.intersection(paths)
         self._bands: dict[tuple[str, Metric], tuple[list[Series], Line]] = {}
 
     @property
@@ -68,8 +73,9 @@ class RunLines:
                 found |= self._try(path, partial(self._open, path))
             for attached in layout.attached_paths(path).values():
                 found |= self._try(attached, partial(self._open_attached, path, attached))
-        if found:
+        if found or not self._grouped:
             self.groups = same_but_seed([self._info(path) for path in self.paths])
+            self._grouped = True
         return found
 
     def _open(self, path: Path) -> bool:

@@ -23,8 +23,8 @@ from neurockt.run_info import RunInfo, State
 from neurockt.store import Origin, Run, TableName, layout
 from neurockt_viewer import background
 from neurockt_viewer.text import full_path, styled
+from neurockt_viewer.widgets.details import MUTED, state_text
 from neurockt_viewer.widgets.key_line import KeyLine
-from neurockt_viewer.widgets.preview import MUTED, state_text
 from neurockt_viewer.widgets.tab_bar import TabBar
 
 LIVE_SECONDS: Final = 1.0

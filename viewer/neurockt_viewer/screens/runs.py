@@ -10,7 +10,6 @@ from typing import ClassVar, Final
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal
 from textual.content import Content
 from textual.message import Message
 from textual.screen import Screen
@@ -30,14 +29,15 @@ from neurockt_viewer.settings import Settings
 from neurockt_viewer.text import block, full_path, styled
 from neurockt_viewer.widgets.filter_line import FilterLine
 from neurockt_viewer.widgets.key_line import KeyLine
-from neurockt_viewer.widgets.preview import Preview
+from neurockt_viewer.widgets.panels import Panels
 from neurockt_viewer.widgets.prompts import Choose, Show
 from neurockt_viewer.widgets.row_grid import RowGrid
+from neurockt_viewer.widgets.run_charts import Drawn
 
-TICK_SECONDS: Final = 30.0
-"""How often times such as `3 min ago` are drawn again."""
-PREVIEW_WIDTH: Final = 110
-"""Terminals narrower than this have no room for the preview."""
+TICK_SECONDS: Final = 1.0
+"""How often it is looked whether times such as `3 min ago` have changed."""
+RESIZE_STEP: Final = 0.05
+"""How much of the screen a key gives to a panel."""
 
 NO_GROUPS: Final = "(no groups)"
 MOST_COMPARED: Final = 20
@@ -54,13 +54,20 @@ class RunsScreen(Screen[None]):
         Binding("s", "sort", "Sort"),
         Binding("b", "group", "Group"),
         Binding("o", "columns", "Columns"),
-        Binding("p", "preview", "Preview"),
+        Binding("p", "panel('charts')", "Charts"),
+        Binding("d", "panel('details')", "Details"),
+        Binding("f", "full", "Full size"),
+        Binding("tab,shift+tab", "other_panel", "To the charts, or the list", show=False, priority=True),
+        Binding("less_than_sign", f"resize('list', {-RESIZE_STEP})", "Narrower list", key_display="<", show=False),
+        Binding("greater_than_sign", f"resize('list', {RESIZE_STEP})", "Wider list", key_display=">", show=False),
+        Binding("left_curly_bracket", f"resize('details', {RESIZE_STEP})", "More details", key_display="{", show=False),
+        Binding("right_curly_bracket", f"resize('details', {-RESIZE_STEP})", "Less", key_display="}", show=False),
         Binding("e", "export", "Export", show=False),
         Binding("y", "copy", "Copy path", show=False),
         Binding("a", "mark_all", "Mark all shown, or none", show=False),
         Binding("r", "refresh", "Look for changes now", show=False),
         Binding("exclamation_mark", "problems", "Errors: which runs cannot be read", key_display="!", show=False),
-        Binding("escape", "back", "Clear the filter, then the marks", show=False),
+        Binding("escape", "back", "Back to the list; clear the filter, then the marks", show=False),
     ]
 
     @dataclass
@@ -86,23 +93,24 @@ class RunsScreen(Screen[None]):
         self._marks = Marks()
         self._rows = RunRows([], self._query, settings, self._marks)
         self._folded: set[str] = set()
+        self._marked: Drawn | None = None
+        """The marked runs for the charts; None where there are none."""
 
     def compose(self) -> ComposeResult:
         yield Static(id="title")
         yield FilterLine(lambda: self._runs)
         yield Static(id="problem")
-        with Horizontal():
-            yield RowGrid(id="runs")
-            yield Preview()
+        yield Panels(self._settings)
         yield Static(id="empty")
         yield KeyLine()
 
     def on_mount(self) -> None:
-        self.query_one("#runs", RowGrid).focus()
+        self._grid.focus()
+        self._grid.first_column = 1
+        self._grid.on_move = self._show_beside
         self._show_title()
-        self._lay_out()
         background.after_refresh(self, self._start_reading)
-        self.set_interval(TICK_SECONDS, self.query_one("#runs", RowGrid).refresh)
+        self.set_interval(TICK_SECONDS, self._tick)
 
     def _start_reading(self) -> None:
         self.run_worker(self._watch.follow, thread=True, group="look", exit_on_error=False)
@@ -117,9 +125,13 @@ class RunsScreen(Screen[None]):
         self._watch.hidden = False
         self._watch.wake.set()
 
-    def on_resize(self) -> None:
-        self._lay_out()
-        self.refresh_bindings()
+    @property
+    def _panels(self) -> Panels:
+        return self.query_one(Panels)
+
+    @property
+    def _grid(self) -> RowGrid:
+        return self._panels.list
 
     # What is found
 
@@ -127,8 +139,9 @@ class RunsScreen(Screen[None]):
     def _show_listing(self, message: Listed) -> None:
         listing = message.listing
         self._listing, self._runs = listing, listing.runs
-        if listing.whole:
+        if listing.whole and self._marks:
             self._marks.keep({*(info.path for info in listing.runs), *listing.problems})
+            self._marks_changed()
         begun = time.monotonic()
         self._arrange()
         self._watch.drawing = time.monotonic() - begun
@@ -141,13 +154,13 @@ class RunsScreen(Screen[None]):
 
     def _arrange(self) -> None:
         """Show the runs as they are now; the cursor stays on its run, or in the first row."""
-        grid = self.query_one("#runs", RowGrid)
+        grid = self._grid
         under = self._rows.row(grid.cursor_row)
         self._rows = RunRows(self._runs, self._query, self._settings, self._marks)
         self._rows.fold(self._folded)
         row = self._rows.number_of(under) if under is not None and grid.cursor_row else None
         grid.frozen = 3 if len(self._rows.columns) > 3 and self._rows.columns[2].key == "name" else 1
-        grid.show(self._rows, row=row, column=max(1, grid.cursor_column))
+        grid.show(self._rows, row=row, column=grid.cursor_column)
         self._show_title()
 
     def _show_title(self) -> None:
@@ -187,30 +200,26 @@ class RunsScreen(Screen[None]):
                 text = f"No runs in {clean(self._root)} yet. A run appears here when it starts; q quits."
         _put(self.query_one("#empty", Static), text)
 
-    def _lay_out(self) -> None:
-        self.query_one(Preview).display = self._settings.preview and self.size.width >= PREVIEW_WIDTH
-        self._show_preview()
-
-    def _show_preview(self) -> None:
-        preview = self.query_one(Preview)
-        if preview.display:
-            row = self._rows.row(self.query_one("#runs", RowGrid).cursor_row)
-            if isinstance(row, Head):
-                preview.show_group(self._rows.title_of(row), self._rows.members(row))
-            else:
-                preview.show(row)
+    def _show_beside(self) -> None:
+        """The details of what is under the cursor, and the charts of the marked runs, else of what is under it."""
+        row = self._rows.row(self._grid.cursor_row)
+        if isinstance(row, Head):
+            title, members = self._rows.title_of(row), self._rows.members(row)
+            self._panels.details.show_group(title, members)
+            drawn = Drawn(title, tuple(info.path for info in members))
+        else:
+            self._panels.details.show(row)
+            drawn = Drawn(row.label, (row.path,)) if row else Drawn("", ())
+        self._panels.charts.show(self._marked or drawn, at_once=self._marked is not None)
 
     @property
     def _current(self) -> RunInfo | None:
-        row = self._rows.row(self.query_one("#runs", RowGrid).cursor_row)
+        row = self._rows.row(self._grid.cursor_row)
         return row if isinstance(row, RunInfo) else None
 
-    @on(RowGrid.Moved)
-    def _moved(self, message: RowGrid.Moved) -> None:
-        message.stop()
-        if message.grid.cursor_column == 0 and len(self._rows.columns) > 1:
-            message.grid.move_to(column=1)
-        self._show_preview()
+    def _tick(self) -> None:
+        self._grid.redraw_changed()
+        self._panels.details.redraw()
 
     # Filtering
 
@@ -226,11 +235,14 @@ class RunsScreen(Screen[None]):
     @on(FilterLine.Left)
     def _leave_filter(self, message: FilterLine.Left) -> None:
         message.stop()
-        self.set_focus(self.query_one("#runs", RowGrid))
+        self.set_focus(self._grid)
 
     def action_back(self) -> None:
+        """From the charts to the list; else clear the filter, else the marks."""
         line = self.query_one(FilterLine)
-        if line.value:
+        if not self._grid.has_focus:
+            self.action_other_panel()
+        elif line.value:
             line.clear()
         elif self._marks:
             self._marks.keep([])
@@ -242,15 +254,13 @@ class RunsScreen(Screen[None]):
             return False
         if action == "problems" and not (self._listing and self._listing.problems):
             return False
-        if action == "preview" and self.size.width < PREVIEW_WIDTH:
-            return False
         return not self.query_one(FilterLine).is_typed
 
     # What is done with runs
 
     def action_open(self) -> None:
         """Open the run under the cursor; fold or unfold a group."""
-        row = self._rows.row(self.query_one("#runs", RowGrid).cursor_row)
+        row = self._rows.row(self._grid.cursor_row)
         if isinstance(row, RunInfo):
             from neurockt_viewer.screens.run import RunScreen
 
@@ -258,7 +268,7 @@ class RunsScreen(Screen[None]):
         elif isinstance(row, Head):
             self._folded ^= {row.value}
             self._rows.fold(self._folded)
-            self.query_one("#runs", RowGrid).show(self._rows)
+            self._grid.show(self._rows)
 
     @on(RowGrid.Opened)
     def _opened(self, message: RowGrid.Opened) -> None:
@@ -269,7 +279,7 @@ class RunsScreen(Screen[None]):
         info = self._current
         if info is not None:
             self._marks.toggle(info.path)
-        self.query_one("#runs", RowGrid).action_move(1)
+        self._grid.action_move(1)
         self._redraw()
 
     def action_mark_all(self) -> None:
@@ -284,9 +294,16 @@ class RunsScreen(Screen[None]):
         self._redraw()
 
     def _redraw(self) -> None:
-        self.query_one("#runs", RowGrid).refresh()
+        self._marks_changed()
+        self._grid.redraw()
         self.refresh_bindings()
         self._show_title()
+
+    def _marks_changed(self) -> None:
+        marks = sorted(self._marks.items(), key=lambda mark: mark[1])
+        title = f"{len(marks):,} marked run{'s' * (len(marks) != 1)}"
+        self._marked = Drawn(title, *zip(*marks, strict=True)) if marks else None
+        self._show_beside()
 
     def action_compare(self) -> None:
         if len(self._marks) > MOST_COMPARED:
@@ -311,7 +328,7 @@ class RunsScreen(Screen[None]):
 
     def action_sort(self) -> None:
         """Sort by the column under the cursor; again, in reverse order."""
-        key = self.query_one("#runs", RowGrid).column_key
+        key = self._grid.column_key
         if not key:
             return
         settings = self._settings
@@ -356,10 +373,31 @@ class RunsScreen(Screen[None]):
         if all(field.value(info) is None for info in self._runs):
             raise UsageError(f"no run has {name}")
 
-    def action_preview(self) -> None:
-        self._settings.preview = not self._settings.preview
+    # Panels
+
+    def action_panel(self, name: str) -> None:
+        """Show a panel, or hide it."""
+        setattr(self._settings, name, not getattr(self._settings, name))
         self._settings.save()
-        self._lay_out()
+        self._panels.divide()
+
+    def action_resize(self, panel: str, by: float) -> None:
+        self._panels.resize(panel, by)
+        self._settings.save()
+
+    def action_full(self) -> None:
+        """Give the charts all of the screen, or the list its place again."""
+        self._panels.full = not self._panels.full
+        self._panels.divide()
+        self.set_focus(self._panels.charts.first if self._panels.full else self._grid)
+
+    def action_other_panel(self) -> None:
+        if self._panels.full or not self._grid.has_focus:
+            self._panels.full = False
+            self._panels.divide()
+            self.set_focus(self._grid)
+        elif self._panels.charts.display:
+            self.set_focus(self._panels.charts.first or self._grid)
 
     def action_copy(self) -> None:
         if self._current is not None:

@@ -75,16 +75,23 @@ class ChartGrid(Widget):
         def can_replace(self, message: Message) -> bool:
             return isinstance(message, ChartGrid.Known)
 
-    def __init__(self, *paths: Path, slots: Sequence[int] = (), **options: Any) -> None:
+    def __init__(
+        self,
+        *paths: Path,
+        slots: Sequence[int] = (),
+        least: tuple[int, int] = (CHART_WIDTH, CHART_HEIGHT),
+        **options: Any,
+    ) -> None:
         """The charts of the runs at ``paths``; they are read once this is on the screen.
 
         Args:
             paths: one run, or several to be drawn over each other.
             slots: the slot of each of several in the palette; default the order.
+            least: cells that a chart should have at least, across and down.
             options: for ``Widget``.
         """
         super().__init__(**options)
-        self._paths = paths
+        self._least = least
         self._reader = ChartReader(paths, slots, lambda: self.post_message(self.Known()))
         self._banded = False
         self._shared = ChartSettings()
@@ -108,6 +115,14 @@ class ChartGrid(Widget):
 
     def on_unmount(self) -> None:
         self._reader.wake.set()
+
+    def show_runs(self, paths: Sequence[Path], slots: Sequence[int] = ()) -> None:
+        """Show these runs from now on; the charts change once there is something to draw."""
+        self._reader.show_runs(paths, slots)
+
+    @property
+    def _paths(self) -> Sequence[Path]:
+        return self._reader.lines.paths
 
     @property
     def damaged(self) -> list[Damage]:
@@ -171,8 +186,8 @@ class ChartGrid(Widget):
             self.charts[0].focus(scroll_visible=False)
 
     def _grid(self) -> tuple[int, int]:
-        columns = max(1, min(4, self.size.width // CHART_WIDTH))
-        rows = max(1, (self.size.height - 1) // CHART_HEIGHT)
+        columns = max(1, min(4, self.size.width // self._least[0]))
+        rows = max(1, (self.size.height - 1) // self._least[1])
         if (count := len(self._groups)) <= columns * rows:
             columns = next(n for n in range(1, columns + 1) if n == columns or n * rows >= count)
         return columns, rows

@@ -15,6 +15,8 @@ from neurockt_viewer.charts.source import Metric
 
 POLL_SECONDS: Final = 0.5
 """How often a live run is asked for new rows."""
+CHANGE_SECONDS: Final = 0.2
+"""How long the runs that were shown stay while others are read; then these are drawn as far as they are known."""
 STATE_SECONDS: Final = 3.0
 """How often a run is asked whether it is live."""
 
@@ -43,11 +45,19 @@ class ChartReader:
         """Whether somebody looks at the charts."""
         self._on_change = on_change
         self._live, self._checked = True, 0.0
+        self._next = self.lines
+
+    def show_runs(self, paths: Sequence[Path], slots: Sequence[int]) -> None:
+        """Read other runs from now on; ``lines`` are theirs as soon as there is something to draw."""
+        self._next = RunLines(paths, slots, self._next)
+        self.wake.set()
 
     def follow(self) -> None:
         background.repeat(self._read, self.wake, self._report)
 
     def _read(self) -> float | None:
+        if self._next is not self.lines:
+            self._change_runs(self._next)
         lines, wanted, view = self.lines, self.wanted, self.view
         before = dict(lines.errors)
         found = lines.open()
@@ -67,6 +77,15 @@ class ChartReader:
         if not self.seen:
             return None
         return POLL_SECONDS if live else STATE_SECONDS  # a dead run may be continued
+
+    def _change_runs(self, lines: RunLines) -> None:
+        until = time.monotonic() + CHANGE_SECONDS
+        lines.open()
+        lines.outline()
+        lines.read(self.wanted, lambda: not self.wake.is_set() and time.monotonic() < until)
+        if self._next is lines:
+            self.lines, self.opened, self._checked = lines, True, 0.0
+            self._on_change()
 
     def _go_on(self) -> bool:
         """Draw what has been read of a long table; whether to read on."""

@@ -18,7 +18,7 @@ from neurockt.run_info import ColumnSummary, RunInfo, TableSummary
 from neurockt.store import Origin, facts
 from neurockt_viewer.columns import show_exact, show_value
 from neurockt_viewer.text import block, full_path, label, styled
-from neurockt_viewer.widgets.preview import MUTED, TONES, fixed, state_text
+from neurockt_viewer.widgets.details import MUTED, TONES, fixed, state_text
 
 VALUE_LIMIT: Final = 4_000
 KEYS_LIMIT: Final = 2_000

@@ -6,6 +6,7 @@ What the rows are is a ``RowSource``'s business; the grid knows where the cursor
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, ClassVar
@@ -75,12 +76,6 @@ class RowGrid(ScrollView, can_focus=True):
         def control(self) -> RowGrid:
             return self.grid
 
-    class Moved(Sent):
-        """The cursor is elsewhere, or something else is under it."""
-
-        def can_replace(self, message: Message) -> bool:
-            return isinstance(message, RowGrid.Moved) and message.grid is self.grid
-
     class Opened(Sent):
         """A row was clicked twice."""
 
@@ -99,9 +94,15 @@ class RowGrid(ScrollView, can_focus=True):
         self.cursor_column = 0
         self.frozen = 0
         """How many columns, from the left, do not scroll away."""
+        self.on_move: Callable[[], object] | None = None
+        """Called when the cursor is elsewhere, or something else is under it; what it changes is drawn with that."""
+        self.first_column = 0
+        """The first column that the cursor can be in."""
         self._cell_cursor = cell_cursor
         self._starts: list[int] = [0]
         self._styles_seen: dict[str, Style] = {}
+        self._cells_drawn: dict[int, tuple[range, Sequence[Cell] | None]] = {}
+        """The cells of the rows drawn last, and their columns."""
 
     # What is shown
 
@@ -116,11 +117,20 @@ class RowGrid(ScrollView, can_focus=True):
         if row is not None or column is not None:
             self._reveal()
         self.redraw()
-        self.post_message(self.Moved(self))
+        self._moved()
 
     def redraw(self) -> None:
         self.source.want(self.visible_rows, self._visible_columns())
+        self._cells_drawn.clear()
         self.refresh()
+
+    def redraw_changed(self) -> None:
+        """Draw the rows whose cells have changed by themselves, as times such as `3 min ago` do."""
+        visible = self.visible_rows
+        self._cells_drawn = {row: cells for row, cells in self._cells_drawn.items() if row in visible}
+        for row, (columns, cells) in self._cells_drawn.items():
+            if self.source.cells(row, columns) != cells:
+                self.refresh(Region(0, row - visible.start + 1, self.size.width, 1))
 
     @property
     def page_rows(self) -> int:
@@ -155,13 +165,17 @@ class RowGrid(ScrollView, can_focus=True):
         else:
             self.redraw()
         if before != (self.cursor_row, self.cursor_column):
-            self.post_message(self.Moved(self))
+            self._moved()
+
+    def _moved(self) -> None:
+        if self.on_move is not None:
+            self.on_move()
 
     def _in_rows(self, row: int) -> int:
         return max(0, min(row, len(self.source) - 1))
 
     def _in_columns(self, column: int) -> int:
-        return max(0, min(column, len(self.source.columns) - 1))
+        return max(0, min(max(self.first_column, column), len(self.source.columns) - 1))
 
     def _reveal(self) -> None:
         offset, page = self.scroll_offset, self.page_rows
@@ -281,6 +295,7 @@ class RowGrid(ScrollView, can_focus=True):
         columns = self.source.columns
         wanted = range(shown[0], shown[-1] + 1) if shown else range(0)
         cells = self.source.cells(row, wanted)
+        self._cells_drawn[row] = wanted, cells
         found: list[Drawn] = []
         for index in shown:
             cell = cells[index - wanted.start] if cells is not None else Cell("·", "muted")

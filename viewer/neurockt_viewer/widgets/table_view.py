@@ -85,6 +85,7 @@ class TableView(Vertical):
         yield Static(classes="status")
 
     def on_mount(self) -> None:
+        self.grid.on_move = self._moved
         self._show_status()
         self.run_worker(self._follow, thread=True, group="table", exit_on_error=False)
 
@@ -174,9 +175,7 @@ class TableView(Vertical):
 
     # The status line
 
-    @on(RowGrid.Moved)
-    def _moved(self, message: RowGrid.Moved) -> None:
-        message.stop()
+    def _moved(self) -> None:
         if self.grid.at_end:
             self._unseen = 0
         self._show_status()

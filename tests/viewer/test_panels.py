@@ -1,0 +1,125 @@
+"""The panels beside the list of runs: charts of the marked runs, details, their sizes, and where there is no room."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from viewing import rows, text, until
+
+from neurockt_viewer.app import ViewerApp
+from neurockt_viewer.settings import load_settings
+from neurockt_viewer.widgets.chart import Chart
+from neurockt_viewer.widgets.details import Details
+from neurockt_viewer.widgets.panels import Panels
+from neurockt_viewer.widgets.row_grid import RowGrid
+
+pytestmark = pytest.mark.slow
+
+SAMPLES = Path(__file__).parents[2] / "sample_runs"
+
+
+def panels(app: ViewerApp) -> Panels:
+    return app.screen.query_one(Panels)
+
+
+def drawn(app: ViewerApp) -> list[list[str]]:
+    """The labels of the lines of each chart beside the list."""
+    grid = panels(app).charts.grid
+    return [[line.label for line in chart.lines] for chart in grid.charts] if grid else []
+
+
+async def listed(app: ViewerApp) -> None:
+    await until(lambda: app.screen.query(RowGrid) and len(rows(app.screen, "#runs")) == 12)
+
+
+async def test_charts_are_of_the_run_under_the_cursor_until_runs_are_marked() -> None:
+    """Space adds a run to the charts at once, and takes it away; the details stay those of the run under the cursor."""
+    app = ViewerApp(SAMPLES)
+    async with app.run_test(size=(160, 48)) as pilot:
+        await listed(app)
+        await until(lambda: ["train_loss"] in drawn(app))
+        await pilot.press("j", "j", "j")
+        await until(lambda: text(app).count("adam-0.03-s0") == 3)
+        await pilot.press("space")
+        await until(lambda: "1 marked run " in text(app))
+        await pilot.press("space")
+        await until(lambda: ["adam-0.03-s0", "adam-0.003-s2"] in drawn(app))
+        await pilot.press("j", "j")
+        assert "sgd-diverged" in str(app.screen.query_one(Details).render())
+        await pilot.press("k", "k", "k", "space")
+        await until(lambda: ["train_loss"] in drawn(app) and "1 marked run " in text(app))
+        await pilot.press("escape")
+        await until(lambda: "marked" not in text(app) and text(app).count("adam-0.003-s1") == 3)
+
+
+async def test_the_charts_take_the_keys_and_all_of_the_screen() -> None:
+    """Tab goes to the charts and back; `f` gives them the whole screen; Escape goes back to the list."""
+    app = ViewerApp(SAMPLES)
+    async with app.run_test(size=(160, 48)) as pilot:
+        await listed(app)
+        await until(lambda: ["train_loss"] in drawn(app))
+        await pilot.press("tab")
+        assert isinstance(app.focused, Chart)
+        await pilot.press("x")
+        await until(lambda: "x: epoch" in text(app))
+        await pilot.press("tab")
+        assert app.focused is panels(app).list
+        await pilot.press("f")
+        await until(lambda: panels(app).charts.size.width == 160)
+        assert isinstance(app.focused, Chart)
+        await pilot.press("escape")
+        await until(lambda: panels(app).list.size.width > 50)
+        assert app.focused is panels(app).list
+
+
+async def test_panels_are_resized_by_key_and_mouse_and_remembered() -> None:
+    """Their sizes, and which are shown, are those of the directory; another directory begins with the same panels."""
+    app = ViewerApp(SAMPLES)
+    async with app.run_test(size=(160, 48)) as pilot:
+        await listed(app)
+        before = panels(app).list.outer_size
+        await pilot.press("greater_than_sign", "left_curly_bracket")
+        await until(lambda: panels(app).list.outer_size.width == before.width + 8)
+        assert panels(app).list.outer_size.height < before.height
+        await pilot.mouse_down("#before-charts", offset=(0, 10))
+        await pilot.hover(offset=(60, 11))
+        await pilot.mouse_up(offset=(60, 11))
+        await until(lambda: panels(app).charts.region.x == 61)
+        await pilot.mouse_down("#above-details", offset=(5, 0))
+        await pilot.hover(offset=(5, 20))
+        await pilot.mouse_up(offset=(5, 20))
+        await until(lambda: panels(app).details.region.y in (20, 21))
+        await pilot.press("s")
+        heights = panels(app).details.size.height
+        await pilot.press("d")
+        await until(lambda: not panels(app).details.size)
+    again = ViewerApp(SAMPLES)
+    async with again.run_test(size=(160, 48)) as pilot:
+        await listed(again)
+        assert panels(again).charts.region.x == 61
+        assert not panels(again).details.size
+        await pilot.press("d")
+        await until(lambda: panels(again).details.size.height == heights)
+    other = load_settings(SAMPLES.parent)
+    assert (other.sort, other.list_share) == (None, load_settings(SAMPLES).list_share)
+    assert load_settings(SAMPLES).sort is not None or load_settings(SAMPLES).reverse is False
+
+
+@pytest.mark.parametrize(
+    ("size", "charts", "details"),
+    [((160, 48), True, True), ((120, 30), True, True), ((80, 24), True, False), ((40, 12), False, False)],
+)
+async def test_a_small_screen_has_fewer_panels(size: tuple[int, int], charts: bool, details: bool) -> None:
+    """Charts are to the right where the screen is wide, below where it is high; a small one has the list alone."""
+    app = ViewerApp(SAMPLES)
+    async with app.run_test(size=size) as pilot:
+        await listed(app)
+        await pilot.pause()
+        shown = panels(app)
+        assert (bool(shown.charts.size), bool(shown.details.size)) == (charts, details)
+        if charts:
+            await until(lambda: ["train_loss"] in drawn(app))
+            assert (shown.charts.region.x > 0) == (size[0] >= 100)
+            await pilot.press("p")
+            await until(lambda: bool(shown.details.size) and not shown.charts.size)

@@ -1,0 +1,102 @@
+"""The charts beside the list of runs: of the marked runs, else of the run or the group under the cursor.
+
+Nothing is loaded for them before the list has been painted.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
+
+from textual import work
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.timer import Timer
+from textual.widget import Widget
+from textual.widgets import Static
+
+from neurockt_viewer.text import label
+
+if TYPE_CHECKING:
+    from neurockt_viewer.widgets.chart_grid import ChartGrid
+
+REST_SECONDS: Final = 0.25
+"""How long the cursor has to stay on a run before it is read."""
+LEAST_CHART: Final = 40, 11
+"""Cells that a chart has at least, across and down."""
+MOST_DRAWN: Final = 100
+"""Runs that are drawn over each other; reading more takes longer than a look at a list should."""
+
+
+class Drawn(NamedTuple):
+    """Which runs to draw."""
+
+    title: str
+    paths: tuple[Path, ...]
+    slots: tuple[int, ...] = ()
+    """The slot of each in the palette."""
+
+
+class RunCharts(Vertical):
+    DEFAULT_CSS = """
+    RunCharts { width: 1fr; height: 1fr; }
+    RunCharts > Static { height: 1; padding: 0 1; text-style: bold; text-wrap: nowrap; text-overflow: ellipsis; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._wanted = Drawn("", ())
+        self._rest: Timer | None = None
+        self._loading = False
+
+    def compose(self) -> ComposeResult:
+        yield Static()
+
+    @property
+    def grid(self) -> ChartGrid | None:
+        """The charts; None before the first run is drawn."""
+        return cast("ChartGrid | None", next(iter(self.query("ChartGrid")), None))
+
+    @property
+    def first(self) -> Widget | None:
+        """The first chart, to be given the keys."""
+        return next(iter(self.grid.charts), None) if self.grid else None
+
+    def show(self, wanted: Drawn, *, at_once: bool) -> None:
+        """Draw other runs: at once, or when no others are asked for a moment later."""
+        if wanted == self._wanted:
+            return
+        self._wanted = wanted
+        if self._rest is not None:
+            self._rest.stop()
+            self._rest = None
+        if at_once:
+            self._draw()
+        else:
+            self._rest = self.set_timer(REST_SECONDS, self._draw)
+
+    def _draw(self) -> None:
+        title, paths, slots = self._wanted
+        if len(paths) > MOST_DRAWN:
+            title, paths, slots = f"{title}, {MOST_DRAWN} of them drawn", paths[:MOST_DRAWN], slots[:MOST_DRAWN]
+        self.query_one(Static).update(label(title), layout=False)
+        grid = self.grid
+        if grid is not None:
+            grid.display = bool(paths)
+            if paths:
+                grid.show_runs(paths, slots)
+        elif paths and not self._loading:
+            self._loading = True
+            self._load()
+
+    @work(thread=True, group="charts", exit_on_error=False)
+    def _load(self) -> None:
+        from neurockt_viewer.widgets import chart_grid
+
+        self.app.call_later(self._mount_grid, chart_grid.ChartGrid)
+
+    def _mount_grid(self, kind: type[ChartGrid]) -> None:
+        _, paths, slots = self._wanted
+        self._loading = bool(paths)
+        if paths:
+            self.mount(kind(*paths[:MOST_DRAWN], slots=slots[:MOST_DRAWN], least=LEAST_CHART))
