@@ -180,6 +180,11 @@ def format_value(value: Any, kind: str = "any", limit: int = LABEL_LIMIT) -> str
     return clean(value, limit)
 
 
+def format_exact(value: Any, limit: int = LABEL_LIMIT) -> str:
+    """As ``format_value``, but a float has all its digits: the shortest text that reads back as the same number."""
+    return repr(value) if isinstance(value, float) else format_value(value, limit=limit)
+
+
 def table_header(names: Sequence[str]) -> str:
     """The header line of the printed table."""
     return _line([(clean(name), _width(name)) for name in names])

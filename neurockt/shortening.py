@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os.path
 import re
 from collections.abc import Iterator, Sequence
 from itertools import chain
@@ -44,11 +43,12 @@ def _wide(names: Sequence[str], widths: Sequence[int]) -> list[str]:
 
 def _without_beginning(names: list[str], widths: Sequence[int]) -> list[str]:
     """The names without the words at the beginning that all of those share which are too wide."""
-    shared = os.path.commonprefix(list(dict.fromkeys(_wide(names, widths))))
-    if shared in names:  # one name is the beginning of the others
-        shared = shared[:-1]
+    wide = _wide(names, widths)
+    first, last = min(wide), max(wide)
+    same = next((at for at, (one, other) in enumerate(zip(first, last, strict=False)) if one != other), len(first))
+    shared = first[: min(same, len(first) - 1)]  # something is left of a name that is the beginning of the others
     end = max((found.end() for found in _WORD_END.finditer(shared)), default=0)
-    if end < _LEAST_SHARED or len(set(_wide(names, widths))) < 2:
+    if end < _LEAST_SHARED or first == last:
         return names
     return [f"…{name[end:]}" if name.startswith(shared[:end]) and len(name) > end else name for name in names]
 

@@ -99,7 +99,7 @@ def _rows(title: str, section: Differences, *, with_change: bool) -> Iterator[li
         if len(set(shown)) == 1:
             if kind == "duration":
                 continue
-            shown = [output.show(value) for value in values]  # in full
+            shown = [output.show_exact(value) for value in values]
         change = [_change(values) if title == "metrics" else ""] if with_change else []
         yield [f"  {output.show(key)}", *shown, *change]
 

@@ -10,9 +10,10 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final, TextIO
 
-from neurockt.formatting import align_numbers, clean, clip, display_width, format_value, pad
+from neurockt.formatting import align_numbers, clean, display_width, format_exact, format_value, pad
 from neurockt.query.fields import Kind
 from neurockt.run_info import RunInfo
+from neurockt.shortening import shorten
 from neurockt.store import plain, to_json
 
 GAP: Final = "  "
@@ -70,19 +71,25 @@ def show(value: Any, kind: Kind = "any") -> str:
     return format_value(value, kind, WHOLE)
 
 
+def show_exact(value: Any) -> str:
+    return format_exact(value, WHOLE)
+
+
 def table_lines(
     header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[bool], uncut: Collection[str] = ()
 ) -> Iterator[str]:
-    """Columns side by side: cut to fit a terminal, whole where the output goes elsewhere.
+    """Columns side by side: shortened to fit a terminal, whole where the output goes elsewhere.
 
     Args:
         right: which columns are numbers, aligned on their decimal points; of those only the name is cut.
         uncut: the names of other columns that are not cut, since people copy from them.
     """
     header = [clean(name, WHOLE) for name in header]
-    columns = zip(zip(*rows, strict=True), right, strict=False)
-    rows = list(zip(*(align_numbers(column) if number else column for column, number in columns), strict=True))
-    widest_cells = [max(map(display_width, column), default=0) for column in zip(*rows, strict=True)]
+    columns = [
+        align_numbers(column) if number else column
+        for column, number in zip(zip(*rows, strict=True), right, strict=False)
+    ]
+    widest_cells = [max(map(display_width, column), default=0) for column in columns]
     widths = [max(display_width(name), widest) for name, widest in zip(header, widest_cells, strict=True)]
     if is_terminal(sys.stdout):
         smallest = [
@@ -92,13 +99,16 @@ def table_lines(
         widths = _fit(widths, smallest, terminal_width(sys.stdout))
         if len(widths) < len(header):
             note(f"too narrow for {', '.join(header[len(widths) :])}; a wider terminal or a pipe shows all")
-    for row in [header, *rows]:
-        clipped = [clip(cell, width) for cell, width in zip(row, widths, strict=False)]
-        cells = [
-            " " * (width - display_width(cell)) + cell if to_right else pad(cell, width)
-            for cell, width, to_right in zip(clipped, widths, right, strict=False)
-        ]
-        yield GAP.join(cells).rstrip()
+    header = shorten(header[: len(widths)], widths)
+    filled = [
+        [_fill(text, width, to_right=number) for text in (title, *(column if number else shorten(column, width)))]
+        for title, column, width, number in zip(header, columns, widths, right, strict=False)
+    ]
+    yield from (GAP.join(row).rstrip() for row in zip(*filled, strict=True))
+
+
+def _fill(text: str, width: int, *, to_right: bool) -> str:
+    return " " * (width - display_width(text)) + text if to_right else pad(text, width)
 
 
 def _fit(widths: Sequence[int], smallest: Sequence[int], room: int) -> list[int]:
