@@ -160,10 +160,7 @@ def _origin(origin: Origin | None) -> Iterator[str]:
 def _config(info: RunInfo) -> Iterator[str]:
     if info.config:
         yield "config"
-        pairs = flat_config(info.config)
-        yield from _pairs(
-            {key: repr(value) if isinstance(value, float) else output.show(value) for key, value in pairs}
-        )
+        yield from _pairs({key: output.show_exact(value) for key, value in flat_config(info.config)})
 
 
 def _pairs(values: dict[str, Any]) -> Iterator[str]:

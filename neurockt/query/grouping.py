@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from neurockt.formatting import clean, format_value
+from neurockt.formatting import clean, format_exact, format_value
 from neurockt.query.fields import Field, Kind, sort_key
 from neurockt.run_info import RunInfo
 
@@ -49,10 +49,7 @@ class Group:
     @staticmethod
     def _part(field: Field, value: Any) -> str:
         name = clean(field.label)
-        if value is None:
-            return f"no {name}"
-        exact = repr(value).removesuffix(".0") if isinstance(value, float) else format_value(value, field.kind)
-        return f"{name} = {exact}"
+        return f"no {name}" if value is None else f"{name} = {format_exact(value)}"
 
     def summary(self, field: Field) -> Any:
         """What its runs have in that field: a ``Spread`` of what was measured, else the value that all of them have.
@@ -73,12 +70,13 @@ def spread(values: Sequence[float | None]) -> Spread | None:
     count = len(finite)
     if not count:
         return None
-    mean = math.fsum(value / count for value in finite)
-    std = None
-    if count > 1:
-        largest = max(abs(value - mean) for value in finite) or 1.0  # so that no square is too large for a float
-        std = largest * math.sqrt(math.fsum(((value - mean) / largest) ** 2 for value in finite) / (count - 1))
-    return Spread(len(values), count, mean, std)
+    if min(finite) == max(finite):
+        return Spread(len(values), count, finite[0], 0.0 if count > 1 else None)
+    largest = max(map(abs, finite))  # so that no sum and no square is too large for a float
+    scaled = [value / largest for value in finite]
+    mean = math.fsum(scaled) / count
+    std = math.sqrt(math.fsum((value - mean) ** 2 for value in scaled) / (count - 1))
+    return Spread(len(values), count, largest * mean, largest * std)
 
 
 def group_runs(runs: Iterable[RunInfo], fields: Sequence[Field]) -> list[Group]:
