@@ -107,6 +107,11 @@ def format_ago(moment: datetime | None, now: datetime | None = None) -> str:
     return f"{ago}, {when}"
 
 
+def format_share(share: float | None) -> str:
+    """A share as a percentage, rounded down: ``100.0%`` means that nothing is left; ``-`` for no value."""
+    return f"{math.floor(share * 1000) / 10:,.1f}%" if share is not None and math.isfinite(share) else "-"
+
+
 def format_number(value: float | None, width: int = NUMBER_WIDTH) -> str:
     """Five significant digits, as ``6e-05``, ``0.00025``, ``53,599``, ``1e+36``; ``-`` for no value.
 
@@ -172,7 +177,7 @@ def format_value(value: Any, kind: str = "any", limit: int = LABEL_LIMIT) -> str
     if isinstance(value, int):
         return f"{value:,}" if kind == "number" else str(value)
     if isinstance(value, float):
-        return format_duration(value) if kind == "duration" else format_number(value)
+        return {"duration": format_duration, "share": format_share}.get(kind, format_number)(value)
     if isinstance(value, tuple):
         value = ", ".join(str(item) for item in value)
     elif isinstance(value, (list, dict)):

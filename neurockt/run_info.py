@@ -36,6 +36,10 @@ class TableSummary:
     columns: Mapping[str, ColumnSummary] = field(default_factory=dict)
     last: int | None = None
     """Number of the last row; None where there is none, or it is not known."""
+    last_time: datetime | None = None
+    """When the last row was recorded, by the writer's clock."""
+    speed: float | None = None
+    """How much the number rises in a second, over the last minutes of the attempt; None where it is not known."""
 
     @property
     def number(self) -> int:
@@ -80,6 +84,9 @@ class Attempt:
         ]
         return ", ".join(filter(None, facts))
 
+    job_end: datetime | None = None
+    """When the scheduler ends the job, as the attempt knew it when it began (``SLURM_JOB_END_TIME``)."""
+
     cgroup: str = ""
     """The control group that accounts for the process's memory; empty where it is not known."""
     oom_kills: int = 0
@@ -117,6 +124,8 @@ class RunInfo:
     late: TableSummary = TableSummary()
     failure: Failure | None = None
     dropped: int = 0
+    total_steps: int | None = None
+    """The step at which the training is to end; None where nobody has given it."""
     rank: int | None = None
     """Which rank's rows these are, where each rank keeps its own; None for the whole of a run."""
     ranks: int | None = None

@@ -77,6 +77,8 @@ OPTIONAL = [
     ("updated", "2026-11-23T10:15:00", None),
     ("ended", "0001-01-01T00:00:00+00:00", None),
     ("steps", {"rows": "x", "columns": {}}, TableSummary()),
+    ("steps", {"rows": 1, "columns": {}, "last_time": "2026-11-23T10:15:00"}, TableSummary(1)),
+    ("total_steps", "many", None),
     ("steps", {"rows": 1, "columns": {"loss": {"last": "x"}}}, TableSummary()),
     ("attempts", [{}], ()),
     ("failure", {"type": 1}, None),

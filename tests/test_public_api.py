@@ -28,6 +28,7 @@ RECORDER = {
         "resume",
         "run_dir",
         "step",
+        "total_steps",
         "track_scalar",
     ),
 }

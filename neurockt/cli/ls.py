@@ -103,7 +103,7 @@ def default_columns(runs: Sequence[RunInfo]) -> list[Field]:
 
 
 def _print_runs(runs: Sequence[RunInfo], columns: Sequence[Field]) -> None:
-    right = [field.kind in ("number", "duration") or _all_numbers(field, runs) for field in columns]
+    right = [field.kind in ("number", "share", "duration") or _all_numbers(field, runs) for field in columns]
     rows = [[output.show(field.value(info), field.kind) for field in columns] for info in runs]
     for line in output.table_lines([field.label for field in columns], rows, right=right, uncut=("id", "path")):
         print(line)

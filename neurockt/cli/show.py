@@ -16,6 +16,7 @@ from neurockt.formatting import (
     format_number,
     pad,
 )
+from neurockt.progress import progress_facts
 from neurockt.query.fields import flat_config
 from neurockt.run_info import RunInfo, TableSummary
 from neurockt.store import AXES, KEY, Origin, Run, ask_scheduler, facts, plain, scheduler
@@ -122,6 +123,7 @@ def _description(info: RunInfo, ranks: str | None) -> Iterator[str]:
         "duration": format_duration(info.seconds),
         "host": f"{attempt.host}, process {attempt.pid}" if attempt else None,
         "ranks": ranks,
+        "progress": ", ".join(progress_facts(info)),
         "rows": info.extent + (f", {info.system.rows:,} samples of the machine" if info.system.rows else ""),
         "attached": ", ".join(f"{name} ({each.standing})" for name, each in info.attached.items()),
         "lost": f"{info.dropped:,} rows that could not be stored" if info.dropped else None,

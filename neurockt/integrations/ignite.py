@@ -87,6 +87,8 @@ class NeurocktLogger(BaseLogger):
             self._runs.begin_next(failed=RuntimeError(LEFT) if self._is_training else None)
         else:
             self._runs.continue_after(engine.state.iteration)
+        state = engine.state
+        self._runs.expect(getattr(state, "max_iters", None) or (state.max_epochs or 0) * (state.epoch_length or 0))
         self._is_training = True
 
     def _complete(self, engine: Engine) -> None:

@@ -9,6 +9,7 @@ import copy
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 from weakref import ReferenceType, ref
 
@@ -73,6 +74,8 @@ class NeurocktLogger(Logger):
         self._trainer: ReferenceType[Any] | None = None
         self._begins = False
         """Whether the trainer has set up a fit or an evaluation that has not logged yet."""
+        self._has_counted = True
+        """Whether the run has been given the number of steps of the fit."""
         self._has_ended = False
         """Whether a fit or an evaluation has ended: what comes may be a run of its own."""
         self._params: Config | None = None
@@ -127,6 +130,10 @@ class NeurocktLogger(Logger):
         if stage is None:  # it has finished
             self.recorder.log(metrics, (stepped or None) if is_present else step)
         elif stage.value == "train":
+            if not self._has_counted:  # now the batches are known
+                self._has_counted = True
+                with suppress(Exception):  # Lightning refuses where gradients are accumulated by a schedule
+                    self._runs.expect(trainer.estimated_stepping_batches)
             self.recorder.log(metrics, _training_step(trainer, step) if is_present else step)
         else:
             if not is_present and _is_of_evaluation_batch(trainer, metrics, step):
@@ -176,6 +183,7 @@ class NeurocktLogger(Logger):
             self.recorder.config.update(self._params or {})
         else:
             self._runs.continue_after(stepped)
+        self._has_counted = trainer.state.fn.value != "fit"
         self._has_ended, self._params, self._failure = False, None, None
 
     def __getstate__(self) -> dict[str, Any]:

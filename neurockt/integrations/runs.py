@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -48,6 +49,8 @@ class Runs:
         self.evaluated = 0
         """The highest step of an evaluation in this run."""
         self._number = 1
+        self._expected: int | None = None
+        """The number of steps that the adapter has given to a run."""
 
     @property
     def recorder(self) -> Recorder:
@@ -104,6 +107,12 @@ class Runs:
             name: value for name, value in fields.items() if override or getattr(destination.info, name) is None
         }
         destination.info = replace(destination.info, **missing)
+
+    def expect(self, total_steps: float | None) -> None:
+        """Give the present run the step at which the training ends, where the user has given none; inf is not known."""
+        recorder = self.recorder
+        if total_steps is not None and 0 < total_steps < math.inf and recorder.total_steps in (None, self._expected):
+            recorder.total_steps = self._expected = int(total_steps)
 
     def begin_next(self, *, failed: BaseException | None = None) -> None:
         """End the present run, as failed if an error is given; what is recorded from here on is a new run.

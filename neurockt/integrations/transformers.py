@@ -65,6 +65,7 @@ class NeurocktCallback(TrainerCallback):
             self._runs.continue_after(state.global_step)
         self._is_training = True
         self._describe(args, state, model)
+        self._runs.expect(state.max_steps)
         self._runs.prepare()
 
     def on_log(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from itertools import count
 from operator import index
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 from weakref import WeakValueDictionary
 
 from neurockt.errors import UsageError
+from neurockt.formatting import clean
 from neurockt.monitor.capture.block import LOGGED, Block, Gate, ValidationBlock
 from neurockt.monitor.capture.mean import Aggregator
 from neurockt.monitor.capture.wrap import leave_uncompiled
@@ -26,6 +28,7 @@ from neurockt.run_info import RunInfo
 from neurockt.store.base.json_values import text_of, texts_of
 from neurockt.store.base.layout import default_root, expanded
 from neurockt.store.base.run_file import now
+from neurockt.store.journal.records import LARGEST_STEP
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -63,6 +66,7 @@ class Recorder:
         run_id: str | None = None,
         resume: bool | None = None,
         config: Any = None,
+        total_steps: int | None = None,
         tags: Iterable[str] = (),
         notes: str | None = None,
         group: str | None = None,
@@ -83,6 +87,8 @@ class Recorder:
             resume: True also continues a finished run; with False there must be no run of that name.
             config: settings: a mapping, a dataclass, an ``argparse.Namespace``, an OmegaConf, pydantic or attrs object,
                 or any object with attributes, nested at will. It is stored as given: leave secrets out.
+            total_steps: the step at which the training is to end, for the share done and the time left in lists. It
+                can be given later, too: ``recorder.total_steps = n``.
             tags: labels to filter by.
             notes: free text.
             group: runs that belong together, such as the seeds of one experiment.
@@ -115,6 +121,7 @@ class Recorder:
             group=text_of(group),
             tags=texts_of(tags),
             notes=text_of(notes),
+            total_steps=_check_total(total_steps),
         )
         directory = (default_root() if root is None else expanded(root)).absolute()
         gate = Gate()
@@ -149,6 +156,20 @@ class Recorder:
     def config(self, config: Any) -> None:
         if config is not self.config:
             self.config.replace(config)
+
+    @property
+    def total_steps(self) -> int | None:
+        """The step at which the training is to end; None where it is not known. Can be assigned at any time."""
+        return self._session.destination.info.total_steps
+
+    @total_steps.setter
+    def total_steps(self, total_steps: int | None) -> None:
+        try:
+            self._session.set_total_steps(_check_total(total_steps))
+        except UsageError as error:
+            if not self._session.has_rows:
+                raise
+            self._session.faults.warn_once("total_steps", f"{error}; it is left out")
 
     @property
     def is_writer(self) -> bool:
@@ -305,6 +326,17 @@ def options_of(scope: Mapping[str, Any]) -> Mapping[str, Any]:
     """The arguments of an ``__init__``, from its ``locals()`` before it assigns anything."""
     options = {**scope, **scope.get("others", {})}
     return {name: value for name, value in options.items() if name not in ("self", "others", "__class__")}
+
+
+def _check_total(total_steps: int | None) -> int | None:
+    if total_steps is None:
+        return None
+    with suppress(TypeError, ValueError, OverflowError, RuntimeError):
+        checked = int(total_steps)
+        if checked == total_steps and 0 < checked <= LARGEST_STEP and not isinstance(total_steps, (bool, str)):
+            return checked
+    shown = clean(repr(total_steps), 60)
+    raise UsageError(f"total_steps={shown} is not a number of steps; give an integer from 1, or None")
 
 
 def _one_of(train: bool | None, training: bool | None) -> bool:

@@ -40,6 +40,20 @@ def parse_duration(written: str) -> float | None:
     return sum(float(part) * _UNIT_SECONDS[unit] for part, unit in re.findall(r"([\d.]+)([smhdw])", written))
 
 
+def parse_share(written: str) -> float | None:
+    """A share, from ``0.5`` or ``50%``."""
+    found = parse_number(written.removesuffix("%"))
+    return found / 100 if found is not None and written.endswith("%") else found
+
+
+PARSERS: Final[dict[str, Callable[[str], float | None]]] = {
+    "number": parse_number,
+    "share": parse_share,
+    "duration": parse_duration,
+}
+"""How a value is read that a field of this kind is compared with; None where it is not one."""
+
+
 def as_text(value: Any) -> str:
     """A config's value as a user writes it: true and false as in JSON."""
     return str(value).lower() if isinstance(value, bool) else str(value)

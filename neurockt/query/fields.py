@@ -4,6 +4,8 @@ id name project group state cause host tags notes path   who and where
 started ended updated duration age                    when; the last two in seconds
 steps epochs attempts dropped                         the last step and epoch; how many
 archived                                              true or false
+total_steps progress speed                            how many steps it is to have; the share done; steps a second
+left idle job_left                                    seconds to the last step, since the last row, to the job's end
 cfg.optimizer.lr                                      the config, nested by dots
 valid_loss  last(x) best(x) min(x) max(x)             a metric: its last, best, smallest or largest value
 "val/acc"                                             quoted: a metric, whatever it is called
@@ -21,9 +23,10 @@ from functools import lru_cache
 from typing import Any, Final, Literal
 
 from neurockt.errors import QueryError
+from neurockt.progress import job_seconds_left, seconds_idle, seconds_left, share_done, speed
 from neurockt.run_info import ColumnSummary, RunInfo
 
-Kind = Literal["text", "number", "duration", "time", "any"]
+Kind = Literal["text", "number", "share", "duration", "time", "any"]
 """The kind of a field's values; *any* for a config's."""
 
 CONFIG_PREFIXES: Final = ("cfg.", "config.")
@@ -73,6 +76,12 @@ _OWN: Final[dict[str, tuple[Kind, Callable[[RunInfo], Any]]]] = {
     "attempts": ("number", lambda info: len(info.attempts)),
     "dropped": ("number", lambda info: info.dropped),
     "archived": ("any", lambda info: info.archived),
+    "total_steps": ("number", lambda info: info.total_steps),
+    "progress": ("share", share_done),
+    "speed": ("number", speed),
+    "left": ("duration", seconds_left),
+    "idle": ("duration", seconds_idle),
+    "job_left": ("duration", job_seconds_left),
 }
 
 FIELD_NAMES: Final = tuple(name for name in _OWN if name not in ("tag", "note"))

@@ -5,7 +5,7 @@
     has:valid_loss has:cfg.lr has:tag      there is a value
     cfg.lr>=1e-3 cfg.opt=adam cfg.a.b!=x   the config; = != < <= > >=
     valid_loss<0.1 best(acc)>0.95          a metric's last value, or best, min, max; "val/acc">0.9 for odd names
-    steps>1000 epochs>=3 duration>2h age<1d started>=2026-11-23
+    steps>1000 epochs>=3 duration>2h age<1d started>=2026-11-23 progress<50% left<1h
     a b   a AND b   a OR b   NOT a   -a   (a OR b) c
 
 Upper and lower case are the same in texts. A run without a value does not match a comparison with it.
@@ -27,11 +27,11 @@ from neurockt.errors import QueryError
 from neurockt.formatting import clean, display_width
 from neurockt.query.comparing import (
     COMPARISONS,
+    PARSERS,
     Matcher,
     as_text,
     as_texts,
     numbers_compare,
-    parse_duration,
     parse_number,
     values_compare,
 )
@@ -220,10 +220,10 @@ class _Parser:
         compare = COMPARISONS[sign]
         if field.kind == "time":
             return self._time_test(field, sign, unquoted(written), start)
-        if field.kind in ("number", "duration"):
-            wanted = parse_duration(written) if field.kind == "duration" else parse_number(written)
+        if field.kind in PARSERS:
+            wanted = PARSERS[field.kind](written)
             if wanted is None:
-                example = "90s, 30m, 2h or 1d" if field.kind == "duration" else "0.1 or 1e-3"
+                example = {"duration": "90s, 30m, 2h or 1d", "share": "0.5 or 50%"}.get(field.kind, "0.1 or 1e-3")
                 raise self._error(f"{field.name} is a number; compare it with one, such as {example}", start)
             return lambda info: numbers_compare(compare, field.value(info), wanted)
         number = None if written.startswith('"') else parse_number(written)

@@ -63,6 +63,7 @@ def test_training_is_rows_of_steps_and_evaluations_rows_of_epochs_by_iteration(t
     assert rows(run_dir, "steps", loss, lr) == [(2, 1 / 2, 0.1), (4, 1 / 4, 0.1), (6, 1 / 6, 0.1), (8, 1 / 8, 0.1)]
     assert rows(run_dir, "epochs", "validation/mean", "trainer/epoch") == [(4, 1.5, 1), (8, 1.5, 2)]
     assert open_run(run_dir).info.project == "toy"
+    assert open_run(run_dir).info.total_steps == 2 * BATCHES
 
 
 def test_the_trainers_own_metrics_of_an_epoch_are_on_the_row_of_its_last_iteration(tmp_path: Path) -> None:

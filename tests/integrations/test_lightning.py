@@ -73,6 +73,19 @@ def test_hyperparameters_are_the_config(trained: NeurocktLogger) -> None:
     assert open_run(trained.recorder.run_dir).config == {"lr": 0.1, "nested": {"depth": 3}}
 
 
+def test_the_run_knows_how_many_steps_the_fit_makes(trained: NeurocktLogger, tmp_path: Path) -> None:
+    """As many as two epochs have, or ``max_steps``; what the user gave stays; a fit without an end has none."""
+    assert open_run(trained.recorder.run_dir).info.total_steps == 6
+    for options, given, total in (
+        ({"max_steps": 2, "max_epochs": None}, None, 2),
+        ({"max_epochs": -1, "max_time": {"seconds": 0}}, None, None),
+        ({}, 500, 500),
+    ):
+        logger = NeurocktLogger(save_dir=tmp_path, total_steps=given)
+        fit(logger, tmp_path, **{"limit_train_batches": 3, **options})
+        assert logger.recorder.total_steps == total
+
+
 def test_the_run_goes_on_after_the_fit(trained: NeurocktLogger) -> None:
     assert open_run(trained.recorder.run_dir).state == "running"
 

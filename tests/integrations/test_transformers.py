@@ -65,6 +65,10 @@ def test_training_steps_are_numbered_as_the_trainer_counts_them(training: Any) -
     assert "train/train_runtime" in training.steps[-1]
 
 
+def test_the_run_knows_how_many_steps_the_training_makes(training: Any) -> None:
+    assert open_run(training.run_dir).info.total_steps == max(row["step"] for row in training.steps)
+
+
 def test_all_data_sets_of_one_evaluation_are_one_row(training: Any) -> None:
     evaluations = [row for row in training.epochs if "eval/a_loss" in row]
     assert [row["step"] for row in evaluations] == [0, 5, 8]

@@ -105,5 +105,5 @@ def _column(field: Field, runs: Sequence[RunInfo], title: str) -> Column:
         value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)) for value in values
     )
     widest = WIDEST_COLUMN if field.name in ("name", "id", "path") else 30
-    right = numbers or field.kind in ("number", "duration")
+    right = numbers or field.kind in ("number", "share", "duration")
     return fitted(field.name, title, (cell_of(info, field).text for info in runs), widest, right=right)

@@ -106,6 +106,7 @@ class Destination:
         if takeover is None:
             return {}
         self.takeover = takeover
+        self.info = replace(self.info, total_steps=self.info.total_steps or takeover.info.total_steps)
         if self.info.rank is None:
             self.info = replace(self.info, id=takeover.info.path.name)
         return takeover.info.config

@@ -101,6 +101,12 @@ class Session:
             self.find_rank()
         return self.destination.run_dir
 
+    def set_total_steps(self, total_steps: int | None) -> None:
+        self.destination.info = replace(self.destination.info, total_steps=total_steps)
+        if self.writer is not None and self.writer.total_steps != total_steps:
+            self.writer.total_steps = total_steps
+            self.writer.touch()
+
     @property
     def is_writer(self) -> bool:
         """Whether this process stores rows and prints; until the first block opens, as it looks now."""

@@ -66,6 +66,8 @@ def _table_to_json(table: TableSummary) -> dict[str, Any]:
     return {
         "rows": table.rows,
         "last": table.last,
+        "last_time": plain(table.last_time),
+        "speed": number(table.speed),
         "columns": {
             name: {**vars(column), "last": number(column.last), "min": number(column.min), "max": number(column.max)}
             for name, column in table.columns.items()
@@ -85,20 +87,37 @@ def from_json(run_dir: Path, document: Any) -> RunInfo:
     info = files.from_json(RunInfo, {**document, "path": run_dir, "attached": {}, "archived": False}, strict=False)
     if not _is_moment(info.created):
         raise ValueError("`created` is not a time with a time zone")
-    moments = [info.updated, info.ended, *(moment for each in info.attempts for moment in (each.started, each.ended))]
-    if all(moment is None or _is_moment(moment) for moment in moments):
+    tables = {table: getattr(info, table) for table in TABLES}
+    moments = [info.updated, info.ended, *(table.last_time for table in tables.values())]
+    for each in info.attempts:
+        moments += (each.started, each.ended, each.job_end)
+    if all(found is None or _is_moment(found) for found in moments):
         return info
     attempts = tuple(
-        each for each in info.attempts if _is_moment(each.started) and (each.ended is None or _is_moment(each.ended))
+        replace(each, job_end=_sound(each.job_end))
+        for each in info.attempts
+        if _is_moment(each.started) and (each.ended is None or _is_moment(each.ended))
     )
-    updated, ended = (moment if _is_moment(moment) else None for moment in (info.updated, info.ended))
-    return replace(info, updated=updated, ended=ended, attempts=attempts)
+    info = replace(info, updated=_sound(info.updated), ended=_sound(info.ended), attempts=attempts)
+    return info.with_tables({name: replace(each, last_time=_sound(each.last_time)) for name, each in tables.items()})
 
 
-def _is_moment(moment: datetime | None) -> bool:
-    return moment is not None and moment.tzinfo is not None and 1970 <= moment.year < 9999
+def _sound(found: datetime | None) -> datetime | None:
+    return found if _is_moment(found) else None
+
+
+def _is_moment(found: datetime | None) -> bool:
+    return found is not None and found.tzinfo is not None and 1970 <= found.year < 9999
 
 
 def now() -> datetime:
     """This moment, UTC, by the clock that rows take their time from."""
     return datetime.fromtimestamp(time.time(), timezone.utc)
+
+
+def moment(time_ns: int) -> datetime | None:
+    """The moment so many nanoseconds after 1970, in UTC; None where no calendar has it."""
+    try:
+        return datetime.fromtimestamp(time_ns / 1e9, timezone.utc)
+    except (ValueError, OverflowError, OSError):
+        return None

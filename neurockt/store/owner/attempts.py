@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import re
 import sys
+from datetime import datetime
 from typing import Final
 
 from neurockt.run_info import Attempt
-from neurockt.store.base.run_file import now
+from neurockt.store.base.run_file import moment, now
 from neurockt.store.owner import process
 
 _JOB: Final = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 _COUNT: Final = re.compile(r"[0-9]{1,9}")
+_SECONDS: Final = re.compile(r"[1-9][0-9]{8,10}")
+"""Since 1970, up to the year 5138."""
 
 
 def begin_attempt(number: int = 1, *, recorder: int = 1, first_step: int = 0, first_epoch: int = 1) -> Attempt:
@@ -28,6 +31,7 @@ def begin_attempt(number: int = 1, *, recorder: int = 1, first_step: int = 0, fi
         first_step=first_step,
         first_epoch=first_epoch,
         job=job_id(),
+        job_end=job_end(),
         restart=restart_count(),
         recorder=recorder,
         script=script_digest(),
@@ -44,6 +48,12 @@ def is_same(one: Attempt | None, other: Attempt | None) -> bool:
 def job_id() -> str | None:
     job = os.environ.get("SLURM_JOB_ID", "")
     return job if _JOB.fullmatch(job) else None
+
+
+def job_end() -> datetime | None:
+    """When the scheduler will end the job; None where it has no limit, or does not say."""
+    seconds = os.environ.get("SLURM_JOB_END_TIME", "")
+    return moment(int(seconds) * 10**9) if job_id() and _SECONDS.fullmatch(seconds) else None
 
 
 def restart_count() -> int:

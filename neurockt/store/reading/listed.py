@@ -40,5 +40,6 @@ def _with_open_row(run_dir: Path, table: TableName, summary: TableSummary) -> Ta
 
             row = read_open_row(path)
             if row is not None and (summary.last is None or int(row.data["number"][0]) > summary.last):
-                return add_rows(summary, row.columns, row.data["number"], row.data["values"])
+                time_us = int(row.data["time"][0]) // 1000
+                return add_rows(summary, row.columns, row.data["number"], row.data["values"], time_us)
     return summary

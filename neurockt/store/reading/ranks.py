@@ -82,7 +82,15 @@ def _together(tables: Sequence[TableSummary]) -> TableSummary:
                 known, replace(summary, last=known.last, last_at=known.last_at) if known.count else summary
             )
     last = [table.last for table in tables if table.last is not None]
-    return TableSummary(max((table.rows for table in tables), default=0), columns, max(last, default=None))
+    times = [table.last_time for table in tables if table.last_time is not None]
+    speeds = [table.speed for table in tables if table.speed is not None]
+    return TableSummary(
+        max((table.rows for table in tables), default=0),
+        columns,
+        max(last, default=None),
+        max(times, default=None),
+        max(speeds, default=None),
+    )
 
 
 class RankedReader(TableReader):

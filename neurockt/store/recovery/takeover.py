@@ -91,7 +91,7 @@ class Takeover:
                 first_step=self.kept["steps"] + 1,
                 first_epoch=max(0, self.kept["epochs"]) + 1,
             )
-            given = {name: getattr(described, name) for name in ("name", "project", "group", "notes")}
+            given = {name: getattr(described, name) for name in ("name", "project", "group", "notes", "total_steps")}
             info = replace(
                 earlier,
                 **{name: value for name, value in given.items() if value is not None},

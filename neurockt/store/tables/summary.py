@@ -14,6 +14,7 @@ import numpy.typing as npt
 from neurockt.run_info import ColumnSummary, TableSummary
 from neurockt.store.base import layout
 from neurockt.store.base.layout import TableName
+from neurockt.store.base.run_file import moment
 from neurockt.store.journal.records import NULL, NULL_BITS
 
 if TYPE_CHECKING:
@@ -49,13 +50,26 @@ def summarise_rows(rows: pa.Table, key: str, *, onto: TableSummary) -> TableSumm
         values[:, index] = arrays.numbers(column)
         if (missing := arrays.missing(column)) is not None:
             values[missing, index] = NULL
-    return add_rows(onto, names, arrays.numbers(rows[key]), values)
+    times = arrays.numbers(rows["time"])
+    return add_rows(onto, names, arrays.numbers(rows[key]), values, int(times[-1]) if len(times) else 0)
 
 
 def add_rows(
-    onto: TableSummary, names: Sequence[str], numbers: npt.NDArray[np.integer[Any]], values: npt.NDArray[np.float64]
+    onto: TableSummary,
+    names: Sequence[str],
+    numbers: npt.NDArray[np.integer[Any]],
+    values: npt.NDArray[np.float64],
+    time_us: int,
 ) -> TableSummary:
-    """``onto`` with these rows added, a value for each name in each row; they follow those it summarises."""
+    """``onto`` with these rows added, which follow those it summarises.
+
+    Args:
+        onto: the summary so far.
+        names: of the metrics.
+        numbers: of the rows.
+        values: one for each name in each row.
+        time_us: when the last row was recorded, in microseconds since 1970.
+    """
     columns = {**onto.columns, **{name: onto.columns.get(name, ColumnSummary()) for name in names}}
     if not len(numbers):
         return replace(onto, columns=columns)
@@ -74,7 +88,8 @@ def add_rows(
     for name, has_real, count, *ends in zip(names, is_real, present.sum(axis=0).tolist(), *found, strict=True):
         if count:
             columns[name] = join(columns[name], ColumnSummary(count, *ends[: 6 if has_real else 2]))
-    return TableSummary(onto.rows + len(numbers), columns, int(numbers[-1]))
+    rows, last = onto.rows + len(numbers), int(numbers[-1])
+    return replace(onto, rows=rows, columns=columns, last=last, last_time=moment(time_us * 1000))
 
 
 def join(earlier: ColumnSummary, later: ColumnSummary) -> ColumnSummary:

@@ -67,6 +67,8 @@ class RunWriter:
             on_fault: called from any thread with an error that must not stop training.
         """
         self._config = config if config is not None else info.config
+        self.total_steps = info.total_steps
+        """Read each time ``run.json`` is written: it may change."""
         self._timing = timing or timings.default
         self._first_step = first_step
         self._on_fault = on_fault
@@ -100,6 +102,7 @@ class RunWriter:
                     self._guarded("could not write run.json; will try again", self._write_info)
             else:
                 self.info = takeover.begin(replace(info, config=dict(self._config)), recorder)
+            self.total_steps = self.info.total_steps
             self._dropped_before = self.info.dropped
             self._begun.set()
             if takeover is not None:
@@ -256,7 +259,7 @@ class RunWriter:
         )
 
     def _write_info(self) -> None:
-        self.info = replace(self.info, config=dict(self._config))
+        self.info = replace(self.info, config=dict(self._config), total_steps=self.total_steps)
         if self.tables:
             summaries = {table: writer.summary() for table, writer in self.tables.items()}
             self.info = replace(self.info.with_tables(summaries), dropped=self._dropped_before + self.dropped)

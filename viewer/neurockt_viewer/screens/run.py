@@ -19,11 +19,12 @@ from textual.widgets import Static
 
 from neurockt import open_run
 from neurockt.formatting import clean, format_ago, format_duration
+from neurockt.progress import is_short_of_time, progress_facts
 from neurockt.run_info import RunInfo, State
 from neurockt.store import Origin, Run, TableName, layout
 from neurockt_viewer import background
 from neurockt_viewer.text import full_path, styled
-from neurockt_viewer.widgets.details import MUTED, state_text
+from neurockt_viewer.widgets.details import MUTED, TONES, state_text
 from neurockt_viewer.widgets.key_line import KeyLine
 from neurockt_viewer.widgets.tab_bar import TabBar
 
@@ -93,6 +94,11 @@ class RunScreen(Screen[None]):
         self._show_title()
         self.run_worker(self._follow, thread=True, group="info", exit_on_error=False)
         background.after_refresh(self, self._show_first_tab)
+        self.set_interval(LIVE_SECONDS, self._count_seconds)
+
+    def _count_seconds(self) -> None:
+        if self._info is not None and self._info.state == "running":
+            self._show_title()
 
     async def _show_first_tab(self) -> None:
         if not self._tabs:
@@ -111,7 +117,7 @@ class RunScreen(Screen[None]):
         if self._run is None or self._run.path != shown:
             self._run = open_run(shown)
         info = self._run.info
-        if self._exact or info.state == "killed":  # whose last rows nobody has counted
+        if self._exact or info.state in ("running", "killed"):  # whose last rows nobody has counted
             info = self._run.current_info()
         origin = self._run.origin() if self._exact else self._origin
         ranks = open_run(self._path).rank_states() if info.ranks is not None else {}
@@ -161,6 +167,8 @@ class RunScreen(Screen[None]):
             about = [format_duration(info.seconds), f"started {format_ago(info.created)}", *info.tags]
             about = [*self._about_ranks(info), *about]
             pieces += [styled(info.label, "bold"), Content("  "), state_text(info), Content("  ")]
+            if facts := progress_facts(info):
+                pieces += [styled(" · ".join(facts), TONES["warn"] if is_short_of_time(info) else ""), Content("  ")]
             pieces.append(styled(" · ".join(about), MUTED))
         self.query_one("#title", Static).update(Content("").join(pieces), layout=False)
 

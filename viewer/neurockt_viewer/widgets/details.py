@@ -12,7 +12,8 @@ from textual.app import RenderResult
 from textual.content import Content
 from textual.widget import Widget
 
-from neurockt.formatting import format_ago, format_duration, format_number
+from neurockt.formatting import display_width, format_ago, format_duration, format_number
+from neurockt.progress import is_short_of_time, progress_facts
 from neurockt.query.fields import flat_config, metric_summary, smaller_is_better
 from neurockt.run_info import ColumnSummary, RunInfo
 from neurockt_viewer.columns import STATES, show_value
@@ -110,6 +111,9 @@ def measurements(info: RunInfo, width: int) -> Iterator[Content]:
     """Which run it is, its state, and its metrics."""
     yield styled(info.label, "bold")
     yield Content.assemble(state_text(info), " ", styled(f"{format_duration(info.seconds)} · {info.extent}", MUTED))
+    tone = TONES["warn"] if is_short_of_time(info) else ""
+    for line in joined(progress_facts(info), width):
+        yield styled(line, tone)
     if info.failure:
         yield styled(f"{info.failure.type}: {info.failure.message}", TONES["bad"])
     if info.epochs.columns:
@@ -170,6 +174,17 @@ def group_lines(title: str, runs: Sequence[RunInfo], width: int) -> Iterator[Con
         best = (min if smaller_is_better(name) else max)(known, default=None)
         mean = sum(values) / len(values) if values else None
         yield numbers(width, name, format_number(mean), format_number(best))
+
+
+def joined(facts: Iterable[str], width: int) -> list[str]:
+    """Facts with a dot between them, in as many lines of this width as they need."""
+    lines: list[str] = []
+    for fact in facts:
+        if lines and display_width(f"{lines[-1]} · {fact}") <= width:
+            lines[-1] += f" · {fact}"
+        else:
+            lines.append(fact)
+    return lines
 
 
 def numbers(width: int, name: str, *values: str) -> Content:
