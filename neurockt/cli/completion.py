@@ -6,7 +6,8 @@ import argparse
 import os
 from typing import Final
 
-from neurockt.cli import WrongUsage, parsing
+from neurockt.cli import parsing
+from neurockt.cli.parsing import WrongUsage
 
 SHELLS: Final = ("bash", "zsh", "fish", "tcsh")
 

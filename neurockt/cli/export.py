@@ -1,4 +1,4 @@
-"""``neurockt export``: a run's rows as CSV, JSON lines or one Parquet file; floats come back bit for bit.
+"""``neurockt export``: runs' rows as CSV, JSON lines or one Parquet file; floats come back bit for bit.
 
 In CSV, null is empty; NaN and the infinities are ``nan``, ``inf``, ``-inf``. JSON lines are strict JSON: null, and the
 strings ``NaN``, ``Infinity``, ``-Infinity``. One row group is in memory at a time.
@@ -13,39 +13,53 @@ import math
 import stat
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from neurockt.cli import WrongUsage, output, parsing
+from neurockt.cli import completers, output, parsing
+from neurockt.cli.joining import Batches, RowsOfRuns
+from neurockt.cli.parsing import WrongUsage
 from neurockt.errors import NeurocktError
 from neurockt.formatting import clean
-from neurockt.query.fields import split_names, unquoted
+from neurockt.query.fields import parse_field, split_names, unquoted
 from neurockt.store import TABLES, expanded, files, number
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Batches = Iterator["pa.Table"]
-
 BATCH_ROWS: Final = 4096
 
 _SUFFIXES: Final = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+_DESCRIPTION: Final = """\
+Write the rows of one or more runs as CSV, JSON lines or Parquet.
+
+Rows of several runs have a column run, the run's id, in front; --join adds fields of the run, such as its config keys.
+"""
 _EXAMPLE: Final = """\
   neurockt export brave-otter --table epochs > epochs.csv
   neurockt export brave-otter --columns step,train_loss -o loss.parquet
+  neurockt export -f 'tag:sweep' --join cfg.lr,cfg.seed -o sweep.csv
 """
 
 
 def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
-    parser = parsing.add_command(subparsers, "export", "write a run's rows as CSV, JSON lines or Parquet", _EXAMPLE)
-    parsing.add_run_arguments(parser)
+    parser = parsing.add_command(
+        subparsers, "export", "write rows as CSV, JSON lines or Parquet", _EXAMPLE, _DESCRIPTION
+    )
+    parsing.add_runs_arguments(parser)
     parser.add_argument("--table", choices=TABLES, default="steps", help="which rows (default: steps)")
     parser.add_argument(
         "--format", choices=("csv", "jsonl", "parquet"), help="default: by the last ending of FILE, else csv"
     )
-    parser.add_argument("--columns", metavar="NAMES", help="only these, in this order, separated by commas")
+    columns = parser.add_argument("--columns", metavar="NAMES", help="only these, in this order, separated by commas")
+    join = parser.add_argument(
+        "--join", metavar="FIELDS", help="fields of the run in front of each row, separated by commas"
+    )
     parser.add_argument("-o", "--output", metavar="FILE", help="where to write (default: stdout)")
     parser.add_argument("--force", action="store_true", help="replace FILE if it exists")
+    completers.add(columns, completers.field_lists)
+    completers.add(join, completers.field_lists)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -53,18 +67,22 @@ def run(arguments: argparse.Namespace) -> int:
     kind = arguments.format or _kind_of(target)
     if target is None and kind == "parquet":
         raise WrongUsage("a Parquet file cannot be written to stdout; name it with -o FILE")
+    columns = [unquoted(name) for name in split_names(arguments.columns)] if arguments.columns is not None else None
+    fields = [parse_field(name) for name in split_names(arguments.join)] if arguments.join is not None else []
     if target is not None:
         _check_target(target, force=arguments.force)
-    columns = [unquoted(name) for name in split_names(arguments.columns)] if arguments.columns is not None else None
-    found = parsing.find(arguments)
-    schema, batches = found.batches(arguments.table, columns)
+    runs = parsing.find_all(arguments)
+    if arguments.filter is not None or len(runs) > 1:
+        fields = [replace(parse_field("id"), name="run"), *(field for field in fields if field.name != "id")]
+    rows = RowsOfRuns(runs, arguments.table, columns, fields)
+    schema, batches = rows.schema, rows.batches()
     if target is None:
         _WRITERS[kind](sys.stdout, schema, batches)
     elif kind == "parquet":
         files.publish(target, lambda path: _write_parquet(path, schema, batches))
     else:
         files.publish(target, lambda path: _write_text(path, kind, schema, batches))
-    return 1 if found.damaged else 0
+    return 1 if any(each.damaged for each in runs) else 0
 
 
 def _kind_of(target: Path | None) -> str:
@@ -99,8 +117,13 @@ def _write_text(path: Path, kind: str, schema: pa.Schema, batches: Batches) -> N
 def _write_csv(file: TextIO, schema: pa.Schema, batches: Batches) -> None:
     writer = csv.writer(file, lineterminator="\n")
     names = schema.names
-    writer.writerow([clean(name) for name in names] if output.is_terminal(file) else names)
+    is_seen = output.is_terminal(file)
+    writer.writerow([clean(name) for name in names] if is_seen else names)
     for columns in _columns(batches):
+        if is_seen:
+            columns = [
+                [clean(cell, output.WHOLE) if isinstance(cell, str) else cell for cell in column] for column in columns
+            ]
         writer.writerows(zip(*columns, strict=True))
 
 
@@ -132,13 +155,17 @@ def _columns(batches: Batches) -> Iterator[list[list[Any]]]:
 
 def _values(column: pa.ChunkedArray) -> list[Any]:
     import numpy as np
+    import pyarrow as pa
 
     from neurockt.store import arrays
 
     if str(column.type).startswith("timestamp"):
         moments = arrays.numbers(column).view("datetime64[us]")
         return [f"{moment}+00:00" for moment in np.datetime_as_string(moments).tolist()]
-    return arrays.values(column)
+    if column.type in (pa.float64(), pa.int64()):
+        return arrays.values(column)
+    values: list[Any] = column.to_pylist()
+    return values
 
 
 def _plain(column: list[Any]) -> list[Any]:

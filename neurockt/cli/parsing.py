@@ -8,12 +8,18 @@ import textwrap
 from itertools import groupby
 from typing import Final
 
-from neurockt.catalogue import find_run
+from neurockt.catalogue import find_run, list_runs
 from neurockt.cli import completers, output
-from neurockt.errors import RunNotFound
-from neurockt.store import Run
+from neurockt.errors import NeurocktError, RunNotFound
+from neurockt.query.filter import parse
+from neurockt.store import Run, default_root, open_run
 
 Subparsers = argparse._SubParsersAction  # argparse has no public name for it
+
+
+class WrongUsage(NeurocktError):
+    """The command was called in a way that cannot work."""
+
 
 WIDEST_HELP: Final = 120
 """Columns of the help on a wider terminal, where longer lines are hard to read."""
@@ -49,16 +55,50 @@ def add_command(
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     named = parser.add_argument("run_named", metavar="RUN", help="its directory, or any unique part of its id or name")
     completers.add(named, completers.run_names)
+    _add_place_arguments(parser)
+
+
+def add_runs_arguments(parser: argparse.ArgumentParser) -> None:
+    """For a command that takes several runs, by their names or by a filter."""
+    named = parser.add_argument("runs_named", metavar="RUN", nargs="*", help="runs, by path, id or name")
+    query = parser.add_argument("-f", "--filter", metavar="QUERY", help="all runs that match, as in ls --filter")
+    completers.add(named, completers.run_names)
+    completers.add(query, completers.filters)
+    _add_place_arguments(parser)
+
+
+def _add_place_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--root", metavar="ROOT", help="where to look for it (default: $NEUROCKT_DIR, else runs)")
     parser.add_argument("--rank", metavar="N", type=int, help="one rank of a run whose ranks keep their own rows")
     parser.add_argument("--attached", metavar="NAME", help="what another process has recorded beside the run")
 
 
 def find(arguments: argparse.Namespace) -> Run:
-    found = find_run(arguments.run_named, arguments.root)
+    return _part(find_run(arguments.run_named, arguments.root), arguments)
+
+
+def find_all(arguments: argparse.Namespace) -> list[Run]:
+    """The runs that are named, or that match the filter; ``RunNotFound`` where there is none."""
+    if arguments.filter is None:
+        if not arguments.runs_named:
+            raise WrongUsage("name one or more runs, or choose them with --filter")
+        found = [find_run(name, arguments.root) for name in arguments.runs_named]
+        return [_part(each, arguments) for each in {each.path.resolve(): each for each in found}.values()]
+    if arguments.runs_named:
+        raise WrongUsage("name runs, or choose them with --filter, not both")
+    query = parse(arguments.filter)
+    root = arguments.root or default_root()
+    runs = list_runs(root)
+    matching = [info for info in runs if query.matches(info)]
+    if not matching:
+        raise RunNotFound(f"no run in {root} matches ({len(runs):,} runs)")
+    return [_part(open_run(info.path), arguments) for info in matching]
+
+
+def _part(run: Run, arguments: argparse.Namespace) -> Run:
     if arguments.rank is not None:
-        found = found.rank(arguments.rank)
-    return found if arguments.attached is None else _attached(found, arguments.attached)
+        run = run.rank(arguments.rank)
+    return run if arguments.attached is None else _attached(run, arguments.attached)
 
 
 def _attached(run: Run, name: str) -> Run:

@@ -130,6 +130,50 @@ def test_epochs(neurockt: Command, runs: Path) -> None:
     assert out == "epoch,acc\n1,0.1\n2,0.97\n"
 
 
+def test_several_runs_have_their_ids_in_front(neurockt: Command, runs: Path) -> None:
+    """Also the one run that a filter finds; a run that is named twice is there once."""
+    out = neurockt("export", "fast", "slow", runs / "r1", "--table", "epochs", "--columns", "epoch,acc").out
+    assert out == "run,epoch,acc\nr1,1,0.1\nr1,2,0.97\nr0,1,0.1\nr0,2,0.5\n"
+    only = neurockt("export", "-f", "cfg.lr=1e-2", "--table", "epochs", "--columns", "epoch,acc").out
+    assert only == "run,epoch,acc\nr1,1,0.1\nr1,2,0.97\n"
+
+
+def test_fields_of_the_runs_are_joined_to_their_rows(neurockt: Command, runs: Path, tmp_path: Path) -> None:
+    """With their types; null where a run has none. A column that a run lacks is null in its rows."""
+    record(runs, {"train_loss": [4.0], "name": [0.5]}, run_id="r3", config={"lr": 1, "extra": [1]})
+    fields = "name,cfg.lr,cfg.extra,cfg.model.width,tags,started,state,best(acc)"
+    done = neurockt("export", "--filter", "id:r1 OR id:r3", "--join", fields, "-o", "all.parquet")
+    assert done == Done(0, "", "")
+    table = pq.read_table(tmp_path / "all.parquet")
+    first, last = table.to_pylist()[0], table.to_pylist()[-1]
+    assert table.column_names[:9] == ["run", "name'", *fields.split(",")[1:]]
+    assert [str(table.schema.field(name).type) for name in ("cfg.lr", "cfg.model.width", "cfg.extra")] == [
+        "double",
+        "int64",
+        "string",
+    ]
+    assert (first["run"], first["name'"], first["cfg.lr"], first["cfg.extra"]) == ("r1", "fast", 0.01, None)
+    assert (first["tags"], first["best(acc)"], first["name"], first["train_loss"]) == ("paper", 0.97, None, 2.0)
+    assert (last["run"], last["cfg.lr"], last["cfg.extra"], last["cfg.model.width"]) == ("r3", 1.0, "[1]", None)
+    assert (last["name"], last["train_loss"]) == (0.5, 4.0)
+    rows = [
+        json.loads(line)
+        for line in neurockt("export", "r3", "--join", "cfg.extra", "--format", "jsonl").out.splitlines()
+    ]
+    assert [next(iter(row)) for row in rows] == ["cfg.extra"]
+
+
+def test_which_runs_is_said_once_and_finds_some(neurockt: Command, runs: Path) -> None:
+    """By name or by filter; a column that only one of them has is no error."""
+    assert neurockt("export", "fast", "-f", "slow").status == 2
+    assert neurockt("export").status == 2
+    done = neurockt("export", "-f", "nothing")
+    assert (done.status, done.err) == (1, "neurockt: no run in runs matches (3 runs)\n")
+    record(runs, {"other": [1.0]}, run_id="r9")
+    assert neurockt("export", "slow", "r9", "--columns", "other").out == "run,other\nr0,\nr0,\nr0,\nr9,1.0\n"
+    assert "did you mean 'other'?" in neurockt("export", "r9", "slow", "--columns", "othr").err
+
+
 def test_an_unknown_column_is_an_error_with_a_hint(neurockt: Command, runs: Path, tmp_path: Path) -> None:
     """Exit status 1, nothing written."""
     done = neurockt("export", "fast", "--columns", "train_los", "-o", "new.csv")
@@ -191,3 +235,5 @@ def test_names_are_harmless_on_a_terminal_and_exact_in_a_pipe(neurockt: Command,
     name = "损失/train, \"a\" 'b'\u202e"
     assert name in next(csv.reader(StringIO(neurockt("export", hostile / "bad").out)))
     assert "\u202e" not in neurockt("export", hostile / "bad", terminal=80).out
+    joined = neurockt("export", hostile / "bad", "--join", "name,tags,notes", terminal=80).out
+    assert not set(joined) & set("\x1b\x07\u202e")

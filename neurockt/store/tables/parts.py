@@ -265,9 +265,10 @@ def _regroup(old: pq.ParquetFile | None, kept: int, new: pa.Table, schema: pa.Sc
 
 @contextmanager
 def open_writer(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
-    """A writer of a Parquet file with these columns, encoded as the parts are."""
+    """A writer of a Parquet file with these columns, encoded as the parts are; columns of texts and flags are plain."""
+    plain = {pa.string(): "PLAIN", pa.bool_(): "PLAIN"}
     encodings = {
-        name: "BYTE_STREAM_SPLIT" if kind == _FLOAT else "DELTA_BINARY_PACKED"
+        name: "BYTE_STREAM_SPLIT" if kind == _FLOAT else plain.get(kind, "DELTA_BINARY_PACKED")
         for name, kind in zip(schema.names, schema.types, strict=True)
     }
     with (
