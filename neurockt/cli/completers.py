@@ -14,7 +14,7 @@ from neurockt.errors import NeurocktError
 from neurockt.formatting import clean
 from neurockt.query.fields import AGGREGATES, FIELD_NAMES, flat_config, quoted
 from neurockt.run_info import RunInfo
-from neurockt.store import default_root, read_info
+from neurockt.store import default_root, read_listed
 
 RUNS_READ: Final = 300
 """Runs whose names and fields are read: the last ones by id. A shell waits for the answer."""
@@ -73,4 +73,4 @@ def _paths(arguments: argparse.Namespace) -> list[Path]:
 def _read(paths: Iterable[Path]) -> Iterator[RunInfo]:
     for path in sorted(paths, key=lambda path: path.name)[-RUNS_READ:]:
         with suppress(NeurocktError, OSError):
-            yield read_info(path)
+            yield read_listed(path)

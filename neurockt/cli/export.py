@@ -72,6 +72,8 @@ def run(arguments: argparse.Namespace) -> int:
     if target is not None:
         _check_target(target, force=arguments.force)
     runs = parsing.find_all(arguments)
+    if arguments.filter is None and not arguments.runs_named:
+        output.note(f"these are the rows of {runs[0].path}")
     if arguments.filter is not None or len(runs) > 1:
         fields = [replace(parse_field("id"), name="run"), *(field for field in fields if field.name != "id")]
     rows = RowsOfRuns(runs, arguments.table, columns, fields)

@@ -30,6 +30,9 @@ class HelpFormatter(argparse.HelpFormatter):
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, width=min(output.terminal_width(sys.stdout) - 1, WIDEST_HELP))
+        self._action_max_length = (
+            14  # argparse forgets that commands are indented, and breaks the line after the longest
+        )
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         lines: list[str] = []
@@ -53,14 +56,19 @@ def add_command(
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    named = parser.add_argument("run_named", metavar="RUN", help="its directory, or any unique part of its id or name")
+    named = parser.add_argument(
+        "run_named",
+        metavar="RUN",
+        nargs="?",
+        help="its directory, or any unique part of its id or name (default: the latest)",
+    )
     completers.add(named, completers.run_names)
     _add_place_arguments(parser)
 
 
 def add_runs_arguments(parser: argparse.ArgumentParser) -> None:
     """For a command that takes several runs, by their names or by a filter."""
-    named = parser.add_argument("runs_named", metavar="RUN", nargs="*", help="runs, by path, id or name")
+    named = parser.add_argument("runs_named", metavar="RUN", nargs="*", help="as in show (default: the latest)")
     query = parser.add_argument("-f", "--filter", metavar="QUERY", help="all runs that match, as in ls --filter")
     completers.add(named, completers.run_names)
     completers.add(query, completers.filters)
@@ -80,9 +88,7 @@ def find(arguments: argparse.Namespace) -> Run:
 def find_all(arguments: argparse.Namespace) -> list[Run]:
     """The runs that are named, or that match the filter; ``RunNotFound`` where there is none."""
     if arguments.filter is None:
-        if not arguments.runs_named:
-            raise WrongUsage("name one or more runs, or choose them with --filter")
-        found = [find_run(name, arguments.root) for name in arguments.runs_named]
+        found = [find_run(name, arguments.root) for name in arguments.runs_named or [None]]
         return [_part(each, arguments) for each in {each.path.resolve(): each for each in found}.values()]
     if arguments.runs_named:
         raise WrongUsage("name runs, or choose them with --filter, not both")

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from neurockt.cli import completers, output, parsing
 from neurockt.formatting import (
@@ -29,7 +29,10 @@ from neurockt.formatting import (
 )
 from neurockt.query.fields import split_names, unquoted
 from neurockt.run_info import RunInfo
-from neurockt.store import AXES, KEY, TABLES, Run, TableFollower, TableName
+from neurockt.store import AXES, KEY, TABLES
+
+if TYPE_CHECKING:
+    from neurockt.store import Run, TableFollower, TableName
 
 LOOK_SECONDS: Final = 1.0
 ROWS: Final = 10

@@ -6,27 +6,33 @@ import argparse
 import os
 import sys
 
-from neurockt.cli import main, output, parsing
+from neurockt.catalogue import find_run
+from neurockt.cli import completers, main, output, parsing
 from neurockt.errors import MissingExtra, RunNotFound
 from neurockt.store import default_root, expanded
 
 _EXAMPLE = """\
   neurockt view runs
-  neurockt view runs/20261123-101500-brave-otter
+  neurockt view brave-otter
 """
 
 
 def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
     parser = parsing.add_command(subparsers, "view", "look at runs in the terminal, live", _EXAMPLE)
-    parser.add_argument(
-        "path", metavar="PATH", nargs="?", help="a directory of runs, or one run (default: $NEUROCKT_DIR, else runs)"
+    path = parser.add_argument(
+        "path", metavar="PATH|RUN", nargs="?", help="a directory of runs, or one run (default: ROOT)"
     )
+    parser.add_argument("--root", metavar="ROOT", help="where to look for RUN (default: $NEUROCKT_DIR, else runs)")
+    completers.add(path, completers.run_names)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    path = expanded(arguments.path) if arguments.path else default_root()
+    root = expanded(arguments.root) if arguments.root else default_root()
+    path = expanded(arguments.path) if arguments.path else root
     if not os.path.isdir(path):  # noqa: PTH112  (never raises)
-        raise RunNotFound(f"no directory {path}; name one that holds runs, or a run")
+        if not arguments.path:
+            raise RunNotFound(f"no directory {path}; name one that holds runs, or a run")
+        path = find_run(arguments.path, root).path
     if why := _why_not_interactive():
         output.note(f"{why}: printing the plain list")
         return main(["ls", "--", str(path)])

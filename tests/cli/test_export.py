@@ -166,7 +166,9 @@ def test_fields_of_the_runs_are_joined_to_their_rows(neurockt: Command, runs: Pa
 def test_which_runs_is_said_once_and_finds_some(neurockt: Command, runs: Path) -> None:
     """By name or by filter; a column that only one of them has is no error."""
     assert neurockt("export", "fast", "-f", "slow").status == 2
-    assert neurockt("export").status == 2
+    assert neurockt("export", "--columns", "step") == Done(
+        0, "step\n1\n2\n3\n", "neurockt: these are the rows of runs/r2\n"
+    )
     done = neurockt("export", "-f", "nothing")
     assert (done.status, done.err) == (1, "neurockt: no run in runs matches (3 runs)\n")
     record(runs, {"other": [1.0]}, run_id="r9")

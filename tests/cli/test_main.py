@@ -93,7 +93,7 @@ def test_version() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, f"neurockt {package.__version__}\n", "")
 
 
-@pytest.mark.parametrize("words", [[], ["lss"], ["ls", "--nope"], ["ls", "-n", "0"], ["ls", "-f", "("], ["show"]])
+@pytest.mark.parametrize("words", [[], ["lss"], ["ls", "--nope"], ["ls", "-n", "0"], ["ls", "-f", "("], ["diff"]])
 def test_wrong_usage_ends_with_2(words: list[str]) -> None:
     """Nothing on stdout; what is wrong on stderr."""
     done = process(*words)
@@ -206,6 +206,18 @@ sys.exit(main(["view", {str(runs)!r}]))
     assert done.returncode == 1
     assert os.read(ours, 1000) == b"neurockt: the viewer needs Textual: pip install 'neurockt[viewer]'\r\n"
     os.close(ours)
+
+
+def test_the_latest_run_is_meant_where_none_is_named(neurockt: Command, runs: Path, tmp_path: Path) -> None:
+    """An archived one is not; ``view`` opens the directory of all."""
+    (runs / "r2" / "edits.json").write_text('{"format": 1, "archived": true}')
+    assert neurockt("show").out.startswith("fast\n")
+    assert neurockt("tail").out.splitlines()[-1].startswith("fast  finished")
+    assert neurockt("show", "ast").out == neurockt("show").out
+    (tmp_path / "empty").mkdir()
+    assert "no runs in empty" in neurockt("show", "--root", "empty").err
+    assert neurockt("view", "fast").out == neurockt("ls", runs / "r1").out
+    assert neurockt("view").out == neurockt("ls").out
 
 
 def test_viewing_what_is_not_there_is_an_error(neurockt: Command, tmp_path: Path) -> None:
