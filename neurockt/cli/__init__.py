@@ -21,7 +21,6 @@ from typing import Any, Final, TextIO, cast
 
 from neurockt import __version__
 from neurockt.cli import parsing
-from neurockt.cli.parsing import WrongUsage
 from neurockt.errors import NeurocktError, NeurocktWarning, QueryError
 from neurockt.formatting import clean, clean_block
 
@@ -50,6 +49,10 @@ example:
   neurockt ls --filter 'cfg.lr>=1e-3 valid_loss<0.5' --sort 'best(acc)' -r
   neurockt show --help
 """
+
+
+class WrongUsage(NeurocktError):
+    """The command was called in a way that cannot work."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -6,8 +6,7 @@ import argparse
 import os
 from typing import Final
 
-from neurockt.cli import parsing
-from neurockt.cli.parsing import WrongUsage
+from neurockt.cli import WrongUsage, parsing
 
 SHELLS: Final = ("bash", "zsh", "fish", "tcsh")
 

@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from neurockt.catalogue import find_run
-from neurockt.cli import completers, output, parsing
-from neurockt.cli.parsing import WrongUsage
+from neurockt.cli import WrongUsage, completers, output, parsing
 from neurockt.query.fields import config_value, flat_config, parse_field, quoted
 from neurockt.run_info import RunInfo
 from neurockt.store import facts

@@ -17,13 +17,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from neurockt.cli import completers, output, parsing
+from neurockt.catalogue import find_run
+from neurockt.cli import FAILED, WrongUsage, completers, output, parsing, selecting
 from neurockt.cli.joining import Batches, RowsOfRuns
-from neurockt.cli.parsing import WrongUsage
 from neurockt.errors import NeurocktError
 from neurockt.formatting import clean
 from neurockt.query.fields import parse_field, split_names, unquoted
-from neurockt.store import TABLES, expanded, files, number
+from neurockt.store import TABLES, Run, expanded, files, number, open_run
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -47,7 +47,8 @@ def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
     parser = parsing.add_command(
         subparsers, "export", "write rows as CSV, JSON lines or Parquet", _EXAMPLE, _DESCRIPTION
     )
-    parsing.add_runs_arguments(parser)
+    selecting.add_arguments(parser)
+    parsing.add_part_arguments(parser)
     parser.add_argument("--table", choices=TABLES, default="steps", help="which rows (default: steps)")
     parser.add_argument(
         "--format", choices=("csv", "jsonl", "parquet"), help="default: by the last ending of FILE, else csv"
@@ -71,9 +72,9 @@ def run(arguments: argparse.Namespace) -> int:
     fields = [parse_field(name) for name in split_names(arguments.join)] if arguments.join is not None else []
     if target is not None:
         _check_target(target, force=arguments.force)
-    runs = parsing.find_all(arguments)
-    if arguments.filter is None and not arguments.runs_named:
-        output.note(f"these are the rows of {runs[0].path}")
+    runs = [parsing.part(each, arguments) for each in _runs(arguments)]
+    if not runs:
+        return FAILED
     if arguments.filter is not None or len(runs) > 1:
         fields = [replace(parse_field("id"), name="run"), *(field for field in fields if field.name != "id")]
     rows = RowsOfRuns(runs, arguments.table, columns, fields)
@@ -84,7 +85,15 @@ def run(arguments: argparse.Namespace) -> int:
         files.publish(target, lambda path: _write_parquet(path, schema, batches))
     else:
         files.publish(target, lambda path: _write_text(path, kind, schema, batches))
-    return 1 if any(each.damaged for each in runs) else 0
+    return FAILED if any(each.damaged for each in runs) else 0
+
+
+def _runs(arguments: argparse.Namespace) -> list[Run]:
+    if arguments.runs_named or arguments.filter is not None:
+        return [open_run(info.path) for info in selecting.selected(arguments)]
+    latest = find_run(None, arguments.root)
+    output.note(f"these are the rows of {latest.path}")
+    return [latest]
 
 
 def _kind_of(target: Path | None) -> str:

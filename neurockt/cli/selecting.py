@@ -36,7 +36,7 @@ def selected(
     query = parse(arguments.filter or "")
     if arguments.runs_named:
         named = [find_run(name, arguments.root).info for name in arguments.runs_named]
-        runs = list({info.path: info for info in named}.values())
+        runs = list({info.path.resolve(): info for info in named}.values())
         where = "those named"
     else:
         root = expanded(arguments.root) if arguments.root else default_root()

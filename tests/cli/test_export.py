@@ -164,13 +164,13 @@ def test_fields_of_the_runs_are_joined_to_their_rows(neurockt: Command, runs: Pa
 
 
 def test_which_runs_is_said_once_and_finds_some(neurockt: Command, runs: Path) -> None:
-    """By name or by filter; a column that only one of them has is no error."""
-    assert neurockt("export", "fast", "-f", "slow").status == 2
+    """By name, by filter, or the latest; a column that only one of them has is no error."""
+    assert neurockt("export", "fast", "slow", "-f", "slow", "--columns", "step").out == "run,step\nr0,1\nr0,2\nr0,3\n"
     assert neurockt("export", "--columns", "step") == Done(
         0, "step\n1\n2\n3\n", "neurockt: these are the rows of runs/r2\n"
     )
     done = neurockt("export", "-f", "nothing")
-    assert (done.status, done.err) == (1, "neurockt: no run in runs matches (3 runs)\n")
+    assert (done.status, done.err) == (1, "neurockt: no run matches (3 in runs)\n")
     record(runs, {"other": [1.0]}, run_id="r9")
     assert neurockt("export", "slow", "r9", "--columns", "other").out == "run,other\nr0,\nr0,\nr0,\nr9,1.0\n"
     assert "did you mean 'other'?" in neurockt("export", "r9", "slow", "--columns", "othr").err
