@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import gc
 from collections.abc import Sequence
 from typing import Final
 
 from neurockt.catalogue import list_runs
 from neurockt.cli import completers, output, parsing
-from neurockt.query.fields import Field, differing, flat_config, parse_field, sort_runs, split_names, usual_metrics
+from neurockt.query.fields import Field, differing, parse_field, sort_runs, split_names, usual_metrics
 from neurockt.query.filter import parse
+from neurockt.query.known import KnownFields
 from neurockt.run_info import RunInfo
 from neurockt.store import default_root
 
@@ -25,7 +25,7 @@ A field is id, name, project, group, state, cause, host, tags, notes, path, star
 steps, epochs, attempts, dropped; a config's key such as cfg.lr or cfg.optimizer.lr; or a metric such as valid_loss (its
 last value), best(acc), min(x), max(x), "val/acc", or mmlu/acc of what is attached under the name mmlu. A filter
 compares fields with = != < <= > >=, searches names for words, takes name: id: project: group: tag: note: state: cause:
-host: config: has:, and combines all with AND, OR, NOT, - and parentheses.
+host: config: has:, and combines all with and, or, not, - and parentheses. As a column, val/* is all that match.
 """
 _EXAMPLE: Final = """\
   neurockt ls runs -f 'resnet cfg.lr>=1e-3 -state:running' -s 'best(acc)' -r
@@ -68,11 +68,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _list(arguments: argparse.Namespace) -> int:
     query = parse(arguments.filter)
-    columns = [parse_field(name) for name in split_names(arguments.columns)] if arguments.columns is not None else None
-    sorting = parse_field(arguments.sort) if arguments.sort is not None else None
     root = arguments.root or default_root()
     everything = list_runs(root)
-    _report_unknown([*query.fields, *(columns or []), *([sorting] if sorting else [])], everything)
+    known = KnownFields(everything)
+    columns = known.expand(split_names(arguments.columns)) if arguments.columns is not None else None
+    sorting = known.check(parse_field(arguments.sort)) if arguments.sort is not None else None
+    for problem in filter(None, map(known.problem, dict.fromkeys(query.fields))):
+        output.note(problem)
     runs = [info for info in everything if query.matches(info)]
     if sorting:
         runs = sort_runs(runs, sorting.name, reverse=arguments.reverse)[: arguments.limit]
@@ -118,18 +120,3 @@ def _to_json(info: RunInfo, columns: Sequence[Field] | None) -> object:
     if columns is None:
         return output.run_to_json(info)
     return {field.label: output.value_to_json(field.value(info)) for field in columns}
-
-
-def _report_unknown(fields: Sequence[Field], runs: Sequence[RunInfo]) -> None:
-    """Report a name that no run has: it is probably misspelt, and the list alone would only be empty."""
-    for field in dict.fromkeys(fields):
-        if not runs or field.kind not in ("any", "number") or any(field.value(info) is not None for info in runs):
-            continue
-        metrics = dict.fromkeys(name for info in runs for name in info.metrics)
-        keys = dict.fromkeys(f"cfg.{key}" for info in runs for key, _ in flat_config(info.config))
-        wanted, known = (field.name, keys) if field.kind == "any" else (field.metric, metrics)
-        if wanted in known:
-            continue  # it is there, without a value
-        close = difflib.get_close_matches(wanted, known, 1)
-        hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(list(known)[:8])}" if known else ""
-        output.note(f"no run has {wanted!r}" + (f"; {hint}" if hint else ""))

@@ -6,7 +6,7 @@
     cfg.lr>=1e-3 cfg.opt=adam cfg.a.b!=x   the config; = != < <= > >=
     valid_loss<0.1 best(acc)>0.95          a metric's last value, or best, min, max; "val/acc">0.9 for odd names
     steps>1000 epochs>=3 duration>2h age<1d started>=2026-11-23 progress<50% left<1h
-    a b   a AND b   a OR b   NOT a   -a   (a OR b) c
+    a b   a and b   a or b   not a   -a   (a or b) c
 
 Upper and lower case are the same in texts. A run without a value does not match a comparison with it.
 """
@@ -21,7 +21,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, get_args
 
 from neurockt.errors import QueryError
 from neurockt.formatting import clean, display_width
@@ -35,10 +35,20 @@ from neurockt.query.comparing import (
     parse_number,
     values_compare,
 )
-from neurockt.query.fields import AGGREGATES, CONFIG_PREFIXES, Field, aggregate, flat_config, named, unquoted
-from neurockt.run_info import RunInfo
+from neurockt.query.fields import (
+    AGGREGATES,
+    CONFIG_PREFIXES,
+    FIELD_NAMES,
+    Field,
+    aggregate,
+    flat_config,
+    named,
+    unquoted,
+)
+from neurockt.run_info import RunInfo, State
 
 DEPTH_LIMIT: Final = 50
+STATES: Final[tuple[str, ...]] = get_args(State)
 
 Test = Callable[[RunInfo], bool]
 
@@ -51,7 +61,7 @@ _NAME: Final = re.compile(r'(?:[^\s()"<>=:!]|!(?!=))+')
 _VALUE: Final = re.compile(r'[^\s()"]+')
 _ARGUMENT: Final = re.compile(r"[^()]+")
 _COMPARISON: Final = re.compile(r"\s*(<=|>=|!=|==|=|<|>)\s*")
-_KEYWORD: Final = re.compile(r"(AND|OR|NOT)(?=[\s()]|\Z)")
+_KEYWORD: Final = re.compile(r"(AND|OR|NOT|and|or|not)(?=[\s()]|\Z)")
 
 
 @dataclass(frozen=True)
@@ -97,7 +107,11 @@ class _Parser:
 
     def _at_end_of_conjunction(self) -> bool:
         found = _KEYWORD.match(self._text, self._at)
-        return self._at == len(self._text) or self._text[self._at] == ")" or (found is not None and found[1] == "OR")
+        return (
+            self._at == len(self._text)
+            or self._text[self._at] == ")"
+            or (found is not None and found[1].upper() == "OR")
+        )
 
     def _one(self) -> Test:
         negated = False
@@ -202,6 +216,8 @@ class _Parser:
             return lambda info: any(matches(f"{key}={as_text(value)}") for key, value in flat_config(info.config))
         field = self._field(word, start)
         self._fields.append(field)
+        if field.name == "state":
+            self._check_state(matches, at)
         return lambda info: any(matches(text) for text in as_texts(field.value(info)))
 
     def _value(self) -> str:
@@ -224,12 +240,22 @@ class _Parser:
             wanted = PARSERS[field.kind](written)
             if wanted is None:
                 example = {"duration": "90s, 30m, 2h or 1d", "share": "0.5 or 50%"}.get(field.kind, "0.1 or 1e-3")
-                raise self._error(f"{field.name} is a number; compare it with one, such as {example}", start)
+                problem = f"{field.name} is a number; compare it with one, such as {example}"
+                raise self._error(problem + _other_meaning(field), start)
             return lambda info: numbers_compare(compare, field.value(info), wanted)
         number = None if written.startswith('"') else parse_number(written)
         matches = self._matcher(written, whole=True)
         text = unquoted(written)
+        if field.name == "state" and compare in (operator.eq, operator.ne):
+            self._check_state(matches, start)
         return lambda info: values_compare(compare, field.value(info), text, number, matches)
+
+    def _check_state(self, matches: Matcher, start: int) -> None:
+        if not any(map(matches, STATES)):
+            written = self._text[start : self._at]
+            close = difflib.get_close_matches(unquoted(written).casefold(), STATES, 1)
+            hint = f"did you mean {close[0]}? " if close else ""
+            raise self._error(f"no state is {clean(written)}; {hint}there are {', '.join(STATES)}", start)
 
     def _time_test(self, field: Field, sign: str, written: str, start: int) -> Test:
         compare = COMPARISONS[sign]
@@ -274,7 +300,7 @@ class _Parser:
 
     def _keyword(self, word: str) -> bool:
         found = _KEYWORD.match(self._text, self._at)
-        if not found or found[1] != word:
+        if not found or found[1].upper() != word:
             return False
         self._at = found.end()
         self._skip()
@@ -289,6 +315,14 @@ class _Parser:
     def _error(self, problem: str, position: int) -> QueryError:
         shown = clean(self._text, 10_000)
         return QueryError(problem, shown, position, display_width(clean(self._text[:position], 10_000)))
+
+
+def _other_meaning(field: Field) -> str:
+    """What a metric that is compared with a text was probably meant to be."""
+    if not field.metric or field.name != field.metric:
+        return ""
+    close = difflib.get_close_matches(field.name, FIELD_NAMES, 1)
+    return f"; did you mean {close[0]}?" if close else f"; for a config's key, write cfg.{field.name}"
 
 
 def _label_test(matches: Matcher) -> Test:

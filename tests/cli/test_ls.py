@@ -102,10 +102,21 @@ def test_json_holds_everything_or_the_columns(neurockt: Command, runs: Path) -> 
 
 
 def test_a_misspelt_metric_is_told(neurockt: Command, runs: Path) -> None:
-    """Otherwise the list would only be empty."""
+    """In a filter the list would only be empty; as a column or as what is sorted by, it is an error."""
     done = neurockt("ls", runs, "--filter", "valid_los<1")
+    assert (done.status, done.out) == (0, "")
     assert "no run has 'valid_los'; did you mean 'valid_loss'?" in done.err
-    assert "did you mean 'cfg.lr'?" in neurockt("ls", runs, "--sort", "cfg.lrr").err
+    for words in (["--sort", "lr"], ["--columns", "name,cfg.lrr"], ["--columns", "Lr"]):
+        done = neurockt("ls", runs, *words)
+        assert (done.status, done.out) == (2, "")
+        assert "did you mean 'cfg.lr'?" in done.err
+    assert "no field of a run matches val/*" in neurockt("ls", runs, "--columns", "val/*").err
+
+
+def test_a_pattern_stands_for_all_fields_that_match(neurockt: Command, runs: Path) -> None:
+    """In columns, within best() too."""
+    (first, *_) = neurockt("ls", runs, "--json", "--columns", "id,cfg.*,*loss,best(*acc)").json
+    assert list(first) == ["id", "cfg.lr", "cfg.model.width", "valid_loss", "train_loss", "best(acc)"]
 
 
 def test_a_filter_that_cannot_be_read_is_wrong_usage(neurockt: Command, runs: Path) -> None:

@@ -24,7 +24,7 @@ from neurockt_viewer.text import styled
 from neurockt_viewer.widgets.line_input import LineInput
 
 FILTER_HINT: Final = (
-    "name, tag:x, project:x, state:running, cfg.lr>=1e-3, valid_loss<0.1, best(acc)>0.95, AND OR NOT ( )"
+    "name, tag:x, project:x, state:running, cfg.lr>=1e-3, valid_loss<0.1, best(acc)>0.95, and or not ( )"
 )
 OFFERED: Final = 12
 """Words that are offered at once; what is typed next narrows them."""
