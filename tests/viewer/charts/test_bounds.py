@@ -80,10 +80,10 @@ def test_values_off_the_scale_are_counted(values: list[float], power: int) -> No
     x, y = Scale(0.0, float(len(values)), 40), Scale(-3.0, 3.0, 12)
     count = sum(abs(value) > 3 for value in values)
     single = Series.of(np.arange(len(values)), values)
-    assert off_scale(single, columns(single, x), y) == OffScale(count)
+    assert off_scale([single], columns([single], x), y) == [OffScale(count)]
 
     pyramid, index = Pyramid(2**power, len(values)), np.arange(len(values))
     pyramid.append(Values(index, index, index, index, np.array(values)))
     folded = to_series(pyramid.entries, pyramid.entries["step"].astype(float))
-    found = off_scale(folded, columns(folded, x), y)
+    (found,) = off_scale([folded], columns([folded], x), y)
     assert found.count == count if found.exact else 0 < found.count <= count

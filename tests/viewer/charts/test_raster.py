@@ -15,6 +15,9 @@ from neurockt_viewer.charts.series import Series
 
 WIDTH, HEIGHT = 16, 12
 
+BITS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
+"""Of a Braille character, by the table in the Unicode standard."""
+
 values = st.one_of(
     st.floats(-1e6, 1e6, allow_nan=False), st.sampled_from([math.nan, math.inf, -math.inf, 0.0, 1e300, -1e300, 5e-324])
 )
@@ -22,7 +25,14 @@ points = st.lists(st.tuples(st.floats(0.001, 100), values), min_size=1, max_size
 
 
 def drawn(series: Series, x: Scale, y: Scale) -> np.ndarray:
-    return raster.dots(raster.columns(series, x), y, x.dots)
+    """The dots of a series between two others, rows from the top."""
+    other = Series.of([3.0, 40.0, 2000.0], [1.0, -2.0, 1e5])
+    size = [-(-x.dots // 2) * 2, -(-y.dots // 4) * 4]
+    grown = Scale(y.low, float(y.value(size[1] - 1)), size[1])
+    codes = raster.codes(raster.columns([other, series, other], x), grown, size[0])
+    assert np.array_equal(codes[0], codes[2])
+    dots = codes[1][:, None, :, None] & BITS[None, :, None, :] > 0
+    return dots.reshape(size[1], size[0])[size[1] - y.dots :, : x.dots]
 
 
 def column_of(place: float, scale: Scale) -> int | None:
@@ -82,14 +92,14 @@ def test_values_far_apart_are_joined_by_a_straight_line() -> None:
 def test_a_nan_leaves_a_gap() -> None:
     """The line is not drawn across, and the column is marked."""
     series = Series.of(np.arange(5), [1, 1, math.nan, 1, 1])
-    found = raster.columns(series, Scale(0.0, 4.0, 5))
-    assert raster.dots(found, Scale(0.0, 2.0, 3), 5).any(axis=0).tolist() == [True, True, False, True, True]
+    found = raster.columns([series], Scale(0.0, 4.0, 5))
+    assert drawn(series, Scale(0.0, 4.0, 5), Scale(0.0, 2.0, 3)).any(axis=0).tolist() == [True, True, False, True, True]
     assert found.nan.tolist() == [2]
 
 
 def test_infinities_are_marked_apart() -> None:
     """Each sign in its own columns."""
-    found = raster.columns(Series.of(np.arange(4), [1, math.inf, -math.inf, 1]), Scale(0.0, 3.0, 4))
+    found = raster.columns([Series.of(np.arange(4), [1, math.inf, -math.inf, 1])], Scale(0.0, 3.0, 4))
     assert (found.nan.tolist(), found.above.tolist(), found.below.tolist()) == ([], [1], [2])
 
 
@@ -106,7 +116,7 @@ def test_a_line_reaches_the_edges_of_the_window() -> None:
 def test_packed_cells_are_the_dots(flags: list[bool]) -> None:
     """Unpacked by the table in the Unicode standard, the Braille characters give the dots back."""
     grid = np.array(flags).reshape(8, 12)
-    codes = raster.pack(grid)
+    (codes,) = raster.pack(grid[:, None, :])
     numbered = [(0, 0), (1, 0), (2, 0), (0, 1), (1, 1), (2, 1), (3, 0), (3, 1)]  # rows and columns of dots 1 to 8
     for row in range(2):
         for column in range(6):

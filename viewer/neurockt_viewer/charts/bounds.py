@@ -11,7 +11,7 @@ import numpy as np
 
 from neurockt_viewer.charts.raster import Columns
 from neurockt_viewer.charts.scale import Scale, around
-from neurockt_viewer.charts.series import ChartSettings, Floats, Series
+from neurockt_viewer.charts.series import ChartSettings, Flags, Floats, Integers, Series
 
 Range = tuple[float, float]
 
@@ -48,34 +48,40 @@ def smoothing_scale(lines: Sequence[Series], settings: ChartSettings) -> float:
     return settings.smoothing * (high - low)
 
 
-def y_bounds(found: Sequence[Columns], settings: ChartSettings) -> Range | None:
+def y_bounds(found: Columns, settings: ChartSettings) -> Range | None:
     """The range of y: that of all within the window, but for what ``settings.y_range`` leaves out."""
-    inner = [(columns.low[columns.inside], columns.high[columns.inside]) for columns in found]
-    pairs = [(low[~np.isnan(low)], high[~np.isnan(low)]) for low, high in inner]
-    lows, highs = (np.concatenate(parts) for parts in zip(*pairs, strict=True)) if pairs else (np.empty(0),) * 2
+    there = found.inside & ~np.isnan(found.low)
+    lows, highs = found.low[there], found.high[there]
     if not len(lows):
         return None
     low, high = float(lows.min()), float(highs.max())
     if settings.y_range == "close":
         low, high = _sorted_at(lows, OUTERMOST), _sorted_at(highs, 1 - OUTERMOST)
     elif settings.y_range == "usual" and not settings.log_y and len(lows) >= LEAST_COLUMNS:
-        sizes = [np.maximum(np.abs(low), np.abs(high)) for low, high in pairs]
-        limit = DIVERGED * _usual([size for size in sizes if len(size)])
-        if 0 < limit < max(-low, high):
-            near = [size <= (limit if size.max(initial=0) <= limit else limit / DIVERGED * KEPT) for size in sizes]
-            if 2 * np.count_nonzero(seen := np.concatenate(near)) >= len(seen):
-                low, high = float(lows[seen].min()), float(highs[seen].max())
+        sizes, line = np.maximum(np.abs(lows), np.abs(highs)), found.line[there]
+        seen = _usual(sizes, line)
+        if not seen.all() and 2 * np.count_nonzero(seen) >= len(seen):
+            low, high = float(lows[seen].min()), float(highs[seen].max())
     return around(low, max(low, high), log=settings.log_y)
 
 
-def _usual(sizes: Sequence[Floats]) -> float:
-    """The usual size of the values: of half of the lines, at least half of the columns have none that is larger.
+def _usual(sizes: Floats, line: Integers) -> Flags:
+    """Which columns have values of a usual size: all of them, unless some are so large that they flatten the rest.
 
-    A line that falls is measured by its first quarter, so that the values it begins with are not left out.
+    The usual size is one that half of the lines have: half of a line's columns have no larger one. A line that falls
+    is measured by its first quarter, so that the values it begins with are not left out.
     """
-    own = [max(_median(size), _median(size[: -(-len(size) // 4)])) for size in sizes]
-    known = [size for size in own if size > 0]
-    return _median(np.array(known)) if known else 0.0
+    everything = np.ones(len(sizes), np.bool_)
+    if not (sizes < sizes.max() / DIVERGED).any():
+        return everything
+    each = np.split(sizes, np.flatnonzero(np.diff(line)) + 1)
+    own = np.array([max(_median(size), _median(size[: -(-len(size) // 4)])) for size in each])
+    limit = DIVERGED * _median(own[own > 0]) if own.any() else 0.0
+    if not 0 < limit < sizes.max():
+        return everything
+    limits = [limit if size.max() <= limit else limit / DIVERGED * KEPT for size in each]
+    usual: Flags = sizes <= np.repeat(limits, [len(size) for size in each])
+    return usual
 
 
 def _median(values: Floats) -> float:
@@ -104,16 +110,19 @@ class OffScale:
         return f"{self.count:,}{'' if self.exact else '+'} off the scale"
 
 
-def off_scale(series: Series, columns: Columns, y: Scale) -> OffScale:
-    inside = columns.inside
-    if not ((columns.high[inside] > y.high) | (columns.low[inside] < y.low)).any():
-        return OffScale()
-    cut = slice(columns.start, columns.stop)
-    low, high = series.low[cut], series.high[cut]
-    some = (high > y.high) | (low < y.low)
+def off_scale(each: Sequence[Series], found: Columns, y: Scale) -> list[OffScale]:
+    """Those of every line."""
+    off = found.inside & ((found.high > y.high) | (found.low < y.low))
+    some = set(found.line[off].tolist())
+    return [
+        _off_scale(series.part(*found.spans[at]), y) if at in some else OffScale() for at, series in enumerate(each)
+    ]
+
+
+def _off_scale(series: Series, y: Scale) -> OffScale:
+    some = (series.high > y.high) | (series.low < y.low)
     if series.count is None:
         return OffScale(int(np.count_nonzero(some)))
-    count = series.count[cut]
-    every = (low > y.high) | (high < y.low)
-    partly = some & ~every & (count > 1)
-    return OffScale(int(np.where(every, count, some).sum()), not partly.any())
+    every = (series.low > y.high) | (series.high < y.low)
+    partly = some & ~every & (series.count > 1)
+    return OffScale(int(np.where(every, series.count, some).sum()), not partly.any())

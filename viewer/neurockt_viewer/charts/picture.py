@@ -77,12 +77,12 @@ def _draw(
         return _empty(_heading(lines, settings, width, height, title, cross, nothing_off), lines, width, height)
     gutter, plot_width = 0, width
     x = Scale(*x_range, plot_width * CELL_WIDTH, settings.is_log_x)
-    found = [_columns(line, settings, x) for line in lines]
-    y_range = settings.y_window or y_bounds([columns.raw for columns in found], settings)
+    found = _columns(lines, settings, x)
+    y_range = settings.y_window or y_bounds(found.raw, settings)
     if y_range is None:
         return _empty(_heading(lines, settings, width, height, title, cross, nothing_off), lines, width, height)
     y = Scale(*y_range, 1, settings.log_y)
-    off = [off_scale(_drawn(line.line.series, settings), each.raw, y) for line, each in zip(lines, found, strict=True)]
+    off = off_scale([_drawn(line.line.series, settings) for line in lines], found.raw, y)
     heading = _heading(lines, settings, width, height, title, cross, off)
     plot_height = height - len(heading) - (0 if bare else 2)
     y = replace(y, dots=plot_height * CELL_HEIGHT)
@@ -93,11 +93,11 @@ def _draw(
         gutter = max((len(tick.label) for tick in y_ticks), default=0) + 1
         plot_width = width - gutter - 1
         x = replace(x, dots=plot_width * CELL_WIDTH)
-        found = [_columns(line, settings, x) for line in lines]
+        found = _columns(lines, settings, x)
     body = Plot(plot_width, plot_height, x, y, settings).paint(lines, found, cross)
     rows = heading + body
     if not bare:
-        marks = marked_cells(found, "nan"), marked_cells(found, "below", y)
+        marks = marked_cells(found.raw, "nan"), marked_cells(found.raw, "below", y)
         rows = heading + _with_y_axis(body, y_ticks, y, gutter) + _x_axis(x, settings, gutter, plot_width, marks, cross)
     return Picture(rows[:height], x, y, 0 if bare else gutter + 1, len(heading), plot_width, plot_height)
 
@@ -114,9 +114,11 @@ def _heading(
     return [] if height < 3 else legend_rows(lines, settings, width, height, title, cross, off)
 
 
-def _columns(line: Smoothed, settings: ChartSettings, x: Scale) -> Found:
-    bright = None if line.bright is None else raster.columns(_drawn(line.bright, settings), x)
-    return Found(raster.columns(_drawn(line.line.series, settings), x), bright)
+def _columns(lines: Sequence[Smoothed], settings: ChartSettings, x: Scale) -> Found:
+    raw = [_drawn(line.line.series, settings) for line in lines]
+    bright = [_drawn(line.bright, settings) for line in lines if line.bright is not None]
+    has_bright = np.array([line.bright is not None for line in lines], np.bool_)
+    return Found(raster.columns(raw, x), raster.columns(bright, x) if bright else None, has_bright)
 
 
 def _drawn(series: Series, settings: ChartSettings) -> Series:

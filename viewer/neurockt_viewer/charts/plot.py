@@ -5,14 +5,13 @@ Invariant: no dot that is the smallest or largest of its column is erased by ano
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 from typing import Final, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from neurockt_viewer.charts import palette, raster
 from neurockt_viewer.charts.pieces import Part, Piece, Smoothed
@@ -34,56 +33,50 @@ _BOTTOM_ROW: Final = 0x40 | 0x80
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """What a line has in each dot column."""
+    """What the lines have in each dot column."""
 
     raw: Columns
     bright: Columns | None
+    """Of the lines that have something to be drawn bright over their values; the others are bright themselves."""
+    has_bright: Flags
+    """Which lines those are."""
+
+    def drawn_bright(self, index: int) -> Columns:
+        if self.bright is None or not self.has_bright[index]:
+            return self.raw.of(index)
+        return self.bright.of(int(np.count_nonzero(self.has_bright[:index])))
 
 
-def marked_cells(found: Sequence[Found], which: Literal["nan", "above", "below"], y: Scale | None = None) -> set[int]:
+def marked_cells(columns: Columns, which: Literal["nan", "above", "below"], y: Scale | None = None) -> set[int]:
     """The cells in which something has no place: on any scale, or with ``y`` also on that one."""
-    dots: set[int] = set()
-    for columns in (each.raw for each in found):
-        dots.update(getattr(columns, which).tolist())
-        if y is not None:
-            inside = columns.inside
-            off = columns.high[inside] > y.high if which == "above" else columns.low[inside] < y.low
-            dots.update(columns.place[inside][off].tolist())
-    return {dot // CELL_WIDTH for dot in dots}
-
-
-@dataclass(frozen=True, eq=False)
-class _Layer:
-    codes: Codes
-    colour: int
-
-    @cached_property
-    def density(self) -> int:
-        """Twice the logarithm of the dots in each column of cells that has any: 2 for a level line, 10 for a block."""
-        dots = int(_BITS[self.codes].sum())
-        return round(2 * math.log2(dots / np.count_nonzero(self.codes.any(axis=0)))) if dots else 0
+    dots = getattr(columns, which)
+    if y is not None:
+        off = columns.high > y.high if which == "above" else columns.low < y.low
+        dots = np.concatenate([dots, columns.place[columns.inside & off]])
+    return set((np.unique(dots) // CELL_WIDTH).tolist())
 
 
 class Plot:
     def __init__(self, width: int, height: int, x: Scale, y: Scale, settings: ChartSettings) -> None:
         self._width, self._height, self._x, self._y, self._settings = width, height, x, y, settings
         self._codes: Codes = np.zeros((height, width), np.uint8)
-        self._most = np.zeros((height, width), np.uint8)
-        """Dots of the line that owns the cell; 0 where that is a denser line than those that are added."""
         self._owner = np.full((height, width), -1, np.int16)
         self._bright = np.zeros((height, width), np.bool_)
         self._over: dict[tuple[int, int], Piece] = {}
         """Cells with a character of their own, by row and column."""
 
-    def paint(self, lines: Sequence[Smoothed], found: Sequence[Found], cross: float | None) -> list[list[Piece]]:
-        colours = [line.line.colour for line in lines]
-        pairs = list(zip(colours, found, strict=True))
-        self._add(_Layer(self._code(each.raw), colour) for colour, each in pairs if each.bright is not None)
-        self._add((_Layer(self._code(each.bright or each.raw), colour) for colour, each in pairs), bright=True)
+    def paint(self, lines: Sequence[Smoothed], found: Found, cross: float | None) -> list[list[Piece]]:
+        colours = np.array([line.line.colour for line in lines], np.int16)
+        raw = raster.codes(found.raw, self._y, self._width * CELL_WIDTH)
+        bright, dim = raw.copy(), found.has_bright
+        if found.bright is not None:
+            bright[dim] = raster.codes(found.bright, self._y, self._width * CELL_WIDTH)
+            self._add(raw[dim], colours[dim])
+        self._add(bright, colours, bright=True)
         if self._settings.letters:
-            for index, (colour, each) in enumerate(pairs):
-                self._put_letters(index, colour, each.bright or each.raw, len(found))
-        for cell in marked_cells(found, "above", self._y):
+            for index, colour in enumerate(colours.tolist()):
+                self._put_letters(index, colour, found.drawn_bright(index), len(lines))
+        for cell in marked_cells(found.raw, "above", self._y):
             self._over[0, cell] = Piece(ABOVE_MARK, "mark")
         if cross is not None:
             self._put_upright(cross, Piece("│", "cross"))
@@ -91,30 +84,22 @@ class Plot:
             self._put_upright(place, Piece(BEGIN_MARK, "axis"))
         return [self._row(row) for row in range(self._height)]
 
-    def _code(self, columns: Columns) -> Codes:
-        return raster.pack(raster.dots(columns, self._y, self._width * CELL_WIDTH))
-
-    def _add(self, layers: Iterable[_Layer], *, bright: bool = False) -> None:
+    def _add(self, codes: Codes, colours: npt.NDArray[np.int16], *, bright: bool = False) -> None:
         """Paint lines over what is there, those that cover most first, so that none vanishes under another.
 
         Dots of several lines in a cell are all shown. Its colour is that of the sparser line; of lines that cover
         about as much, that of the one with most dots there. Where denser lines fill a cell and those around it, the
         sparser line is drawn alone. A bright line is not mixed with the dim ones below it, which would thicken it.
         """
-        density: int | None = None
-        for layer in sorted(layers, key=lambda layer: layer.density, reverse=True):
-            codes, there = layer.codes, layer.codes > 0
-            if layer.density != density:
-                density, filled = layer.density, _inside(self._codes)
-                self._most[:] = 0
-            erased = there & (filled | (bright & ~self._bright))
-            self._codes[erased] = 0
-            filled &= ~erased
-            count = _BITS[codes]
-            mine = count > self._most
-            self._owner[mine] = layer.colour
-            self._most[mine] = count[mine]
-            self._codes |= codes
+        count = _BITS[codes]
+        density = _density(count)
+        for dense in sorted(set(density[density >= 0].tolist()), reverse=True):
+            alike = np.flatnonzero(density == dense)
+            most = count[alike].argmax(axis=0)
+            there = np.take_along_axis(count[alike], most[None], axis=0)[0] > 0
+            self._codes[there & (_inside(self._codes) | (bright & ~self._bright))] = 0
+            self._owner[there] = colours[alike][most][there]
+            self._codes |= np.bitwise_or.reduce(codes[alike], axis=0)
             if bright:
                 self._bright |= there
 
@@ -155,6 +140,13 @@ class Plot:
                 part: Part = "line" if bright[start] else "dim"
                 pieces.append(Piece(text[start:stop], part, int(owner[start])))
         return pieces
+
+
+def _density(count: Codes) -> npt.NDArray[np.int_]:
+    """Twice the logarithm of each line's dots in a column of cells that it is in: 2 for a level line; -1 for none."""
+    dots, columns = count.sum(axis=(1, 2), dtype=np.int64), np.count_nonzero(count.any(axis=1), axis=1)
+    found: npt.NDArray[np.int_] = np.rint(2 * np.log2(np.maximum(1, dots) / np.maximum(1, columns))).astype(np.int_)
+    return np.where(dots > 0, found, -1)
 
 
 def _inside(codes: Codes) -> Flags:

@@ -1,13 +1,14 @@
-"""A series as dots: the smallest and the largest value of every dot column are drawn, and all between them.
+"""Series as dots: the smallest and the largest value of every dot column are drawn, and all between them.
 
 A terminal cell is 2 dots wide and 4 high, a Braille character. The work is that of two passes over the values in the
-window, whatever their number; everything after them is a few hundred columns.
+window, whatever their number; everything after them is a few hundred columns of each series, all series at once.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,9 @@ CELL_WIDTH: Final = 2
 CELL_HEIGHT: Final = 4
 """Dots of a terminal cell."""
 
+MOST_DOTS: Final = 2**22
+"""Dots of which series are drawn at once."""
+
 Dots = npt.NDArray[np.bool_]
 """Rows from the top, columns from the left."""
 Codes = npt.NDArray[np.uint8]
@@ -29,8 +33,15 @@ _BRAILLE_BITS: Final = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """What a series has in each dot column that it has anything in; the first and last may lie outside the window."""
+    """What series have in each dot column that they have anything in, one series after the other.
 
+    The first and the last column of a series may lie outside the window.
+    """
+
+    spans: Integers
+    """The entries of each series within the window: from one up to another."""
+    line: Integers
+    """Which series each column belongs to."""
     place: Integers
     low: Floats
     high: Floats
@@ -38,99 +49,129 @@ class Columns:
     last: Floats
     joined: Flags
     """Whether a line leads here from the column before."""
+    inside: Flags
+    """Whether the column is within the window."""
     nan: Integers
-    """The dot columns with NaN, with positive and with negative infinities."""
+    """The dot columns in which any has NaN, positive and negative infinities."""
     above: Integers
     below: Integers
-    start: int
-    """The entries within the window: from ``start`` up to ``stop``."""
-    stop: int
-    inside: slice
-    """The columns within the window."""
+
+    def of(self, line: int) -> Columns:
+        """Those of one series."""
+        own = slice(*np.searchsorted(self.line, [line, line + 1]))
+        names = ("line", "place", "low", "high", "first", "last", "joined", "inside")
+        return replace(self, **{name: getattr(self, name)[own] for name in names})
 
 
-def columns(series: Series, scale: Scale) -> Columns:
+def columns(each: Sequence[Series], scale: Scale) -> Columns:
     """The extremes of each dot column, of the entries that start in it; and one entry beyond each side."""
-    bounds = np.searchsorted(series.x, scale.edges())
-    start, stop = int(bounds[0]), int(bounds[-1])
-    occupied = np.flatnonzero(np.diff(bounds))
-    starts = bounds[:-1][occupied]
-    ends = bounds[1:][occupied]
+    edges = scale.edges()
+    bounds = np.array([np.searchsorted(series.x, edges) for series in each]).reshape(len(each), -1)
+    spans = bounds[:, [0, -1]]
+    before, after = spans[:, 0] - 1, spans[:, 1]
+    left, right = (_beyond(each, scale, entries) for entries in (before, after))
+    begun, ended = np.flatnonzero(~np.isnan(left)), np.flatnonzero(~np.isnan(right))
+    inner, dot = np.nonzero(np.diff(bounds))
+
+    # the entries that count, one series after the other, and where among them each column begins
+    cuts = [slice(a - b, z + c) for (a, z), b, c in zip(spans.tolist(), ~np.isnan(left), ~np.isnan(right), strict=True)]
+    sizes = np.array([cut.stop - cut.start for cut in cuts], np.intp)
+    shift = np.cumsum(sizes) - sizes - [cut.start for cut in cuts]
+    line = np.concatenate([begun, inner, ended])
+    order = np.argsort(line * 3 + np.repeat([0, 1, 2], [len(begun), len(inner), len(ended)]), kind="stable")
+    line = line[order]
+    begins = np.concatenate([before[begun], bounds[inner, dot], after[ended]])[order] + shift[line]
     far = 1000 * scale.dots  # farther away makes no difference
-    before = _beyond(series, scale, start - 1, -far, -1)
-    after = _beyond(series, scale, stop, scale.dots, far)
+    outside = np.clip(np.rint(left[begun]), -far, -1), np.clip(np.rint(right[ended]), scale.dots, far)
+    place = np.concatenate([outside[0], dot, outside[1]])[order].astype(np.intp)
+    inside = (place >= 0) & (place < scale.dots)
 
-    def stretched(values: Floats, inner: Floats) -> Floats:
-        """With the values of the entries beyond, where there are such."""
-        return np.concatenate(
-            [values[start - 1 : start] if before else [], inner, values[stop : stop + 1] if after else []]
-        )
+    def entries(name: str) -> Any:
+        arrays = [getattr(series, name)[cut] for series, cut in zip(each, cuts, strict=True)]
+        return np.concatenate(arrays)
 
-    begins = np.concatenate([[start - 1] if before else [], starts, [stop] if after else []]).astype(np.intp)
-    first, last = stretched(series.first, series.first[starts]), stretched(series.last, series.last[ends - 1])
+    def reduced(reduce: np.ufunc, name: str) -> Floats:
+        found: Floats = reduce.reduceat(entries(name), begins) if len(begins) else np.empty(0)
+        return found
+
+    def counted(name: str) -> Integers:
+        """The dot columns with entries that have some."""
+        with_some = [at for at, series in enumerate(each) if getattr(series, name) is not None]
+        dots = np.zeros(scale.dots, np.bool_)
+        for at in with_some:
+            some = np.flatnonzero(getattr(each[at], name)[slice(*spans[at])]) + spans[at, 0]
+            dots[np.searchsorted(bounds[at], some, side="right") - 1] = True
+        return np.flatnonzero(dots)
+
+    first = entries("first")[begins]
+    last = entries("last")[np.append(begins[1:], sizes.sum()) - 1] if len(begins) else first
     joined = np.isfinite(first)
     joined[:1] = False
-    joined[1:] &= np.isfinite(last[:-1])
-    if series.gaps is not None:
-        joined &= ~series.gaps[begins]
-
-    def marked(counts: Integers | None) -> Integers:
-        if counts is None or not len(starts):
-            return np.empty(0, np.intp)
-        return occupied[np.add.reduceat(counts[start:stop], starts - start) > 0]
-
-    def reduced(reduce: np.ufunc, values: Floats) -> Floats:
-        found: Floats = reduce.reduceat(values[start:stop], starts - start) if len(starts) else np.empty(0)
-        return stretched(values, found)
-
+    joined[1:] &= np.isfinite(last[:-1]) & (line[1:] == line[:-1])
+    if any(series.gaps is not None for series in each):
+        gaps = [np.zeros(len(series), np.bool_) if series.gaps is None else series.gaps for series in each]
+        joined &= ~np.concatenate([gap[cut] for gap, cut in zip(gaps, cuts, strict=True)])[begins]
     return Columns(
-        np.concatenate([before, occupied, after]).astype(np.intp),
-        reduced(np.fmin, series.low),
-        reduced(np.fmax, series.high),
+        spans,
+        line,
+        place,
+        reduced(np.fmin, "low"),
+        reduced(np.fmax, "high"),
         first,
         last,
         joined,
-        marked(series.nan),
-        marked(series.above),
-        marked(series.below),
-        start,
-        stop,
-        slice(len(before), len(before) + len(occupied)),
+        inside,
+        *(counted(name) for name in ("nan", "above", "below")),
     )
 
 
-def _beyond(series: Series, scale: Scale, index: int, least: int, most: int) -> list[int]:
-    """The dot column of an entry outside the window, where it has one."""
-    if not 0 <= index < len(series):
-        return []
-    place = float(scale.place(series.x[index]))
-    return [int(np.clip(np.rint(place), least, most))] if np.isfinite(place) else []
+def _beyond(each: Sequence[Series], scale: Scale, entries: Integers) -> Floats:
+    """The dots of one entry of each series, outside the window; NaN where there is none."""
+    there = [0 <= at < len(series) for series, at in zip(each, entries.tolist(), strict=True)]
+    x = [series.x[at] if known else np.nan for series, at, known in zip(each, entries, there, strict=True)]
+    places = scale.place(x)
+    return np.where(np.isfinite(places), places, np.nan)
 
 
-def dots(found: Columns, scale: Scale, width: int) -> Dots:
-    """The dots of a line: in each column all between its extremes, and between columns straight lines."""
-    low, high = scale.place(found.low), scale.place(found.high)
-    spans = [(found.place, low, high), *_joints(found, scale, width)]
-    place, bottom, top = (np.concatenate(parts) for parts in zip(*spans, strict=True))
+def codes(found: Columns, scale: Scale, width: int) -> Codes:
+    """The Braille codes of each series, by series, row and column of cells.
+
+    The dots of a series are, in each column, all between its extremes, and between columns straight lines.
+    """
+    lines = len(found.spans)
+    made = np.zeros((lines, scale.dots // CELL_HEIGHT, width // CELL_WIDTH), np.uint8)
+    spans = [(found.line, found.place, scale.place(found.low), scale.place(found.high))]
+    spans.append(_joints(found, scale, width))
+    line, place, bottom, top = (np.concatenate(parts) for parts in zip(*spans, strict=True))
     there = np.isfinite(bottom) & np.isfinite(top) & (place >= 0) & (place < width)
-    place = place[there]
     edge = float(scale.dots)
     lowest = np.rint(np.clip(bottom[there], -1, edge)).astype(np.intp)
     highest = np.rint(np.clip(top[there], -1, edge)).astype(np.intp)
     seen = (highest >= 0) & (lowest < scale.dots)
-    place, lowest, highest = place[seen], np.maximum(lowest[seen], 0), np.minimum(highest[seen], scale.dots - 1)
-    changes = np.zeros((scale.dots + 1, width), np.int16)
-    np.add.at(changes, (lowest, place), 1)
-    np.add.at(changes, (highest + 1, place), -1)
-    upright: Dots = np.cumsum(changes[:-1], axis=0, dtype=np.int16) > 0
+    line, place = line[there][seen], place[there][seen]
+    lowest, highest = np.maximum(lowest[seen], 0), np.minimum(highest[seen], scale.dots - 1)
+    together = max(1, MOST_DOTS // (scale.dots * width))
+    for begin in range(0, lines, together):
+        end = min(lines, begin + together)
+        own = (line >= begin) & (line < end)
+        at = (line[own] - begin) * width + place[own]
+        grid = _between(lowest[own], highest[own], at, scale.dots, (end - begin) * width)
+        made[begin:end] = pack(grid.reshape(scale.dots, end - begin, width))
+    return made
+
+
+def _between(lowest: Integers, highest: Integers, place: Integers, rows: int, width: int) -> Dots:
+    """A grid, rows from the top, with the dots of spans of rows."""
+    changes = np.zeros((rows + 1) * width, np.int16)
+    np.add.at(changes, lowest * width + place, np.int16(1))  # faster than by two indices
+    np.subtract.at(changes, (highest + 1) * width + place, np.int16(1))
+    upright: Dots = np.cumsum(changes.reshape(-1, width)[:-1], axis=0, dtype=np.int16) > 0
     return upright[::-1]
 
 
-def _joints(found: Columns, scale: Scale, width: int) -> list[tuple[Integers, Floats, Floats]]:
+def _joints(found: Columns, scale: Scale, width: int) -> tuple[Integers, Integers, Floats, Floats]:
     """The straight lines from the last value of a column to the first of the next: spans of rows, column by column."""
     to = np.flatnonzero(found.joined)
-    if not len(to):
-        return []
     left, right = found.place[to - 1], found.place[to]
     begin, end = scale.place(found.last[to - 1]), scale.place(found.first[to])
     start, stop = np.maximum(left, 0), np.minimum(right, width - 1)
@@ -142,12 +183,15 @@ def _joints(found: Columns, scale: Scale, width: int) -> list[tuple[Integers, Fl
     rise = (end - begin)[joint]
     entered = begin[joint] + rise * np.maximum(passed - 0.5, 0) / distance
     left_at = begin[joint] + rise * np.minimum(passed + 0.5, distance) / distance
-    return [(place, np.minimum(entered, left_at), np.maximum(entered, left_at))]
+    return found.line[to][joint], place, np.minimum(entered, left_at), np.maximum(entered, left_at)
 
 
 def pack(grid: Dots) -> Codes:
-    """The Braille codes of a grid whose sides are whole cells."""
-    rows, width = grid.shape
-    cells = grid.reshape(rows // CELL_HEIGHT, CELL_HEIGHT, width // CELL_WIDTH, CELL_WIDTH)
-    packed: Codes = np.einsum("rhcw,hw->rc", cells.view(np.uint8), _BRAILLE_BITS)
-    return packed
+    """The Braille codes of grids side by side whose sides are whole cells: by grid, row and column of cells."""
+    rows, lines, width = grid.shape
+    cells = grid.reshape(rows // CELL_HEIGHT, CELL_HEIGHT, lines, width // CELL_WIDTH, CELL_WIDTH).view(np.uint8)
+    packed = np.zeros((rows // CELL_HEIGHT, lines, width // CELL_WIDTH), np.uint8)
+    for (row, column), bit in np.ndenumerate(_BRAILLE_BITS):
+        packed |= cells[:, row, :, :, column] * bit
+    codes: Codes = packed.transpose(1, 0, 2)
+    return codes
