@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Final
-
-import numpy as np
 
 from neurockt.formatting import clean, clip, display_width, format_number
 from neurockt_viewer.charts import palette, time_ticks
 from neurockt_viewer.charts.bounds import OffScale
 from neurockt_viewer.charts.pieces import Piece, Smoothed
-from neurockt_viewer.charts.series import Axis, ChartSettings, Series, YRange
+from neurockt_viewer.charts.pointing import nearest, nearest_place
+from neurockt_viewer.charts.series import Axis, ChartSettings, YRange
 
+NAMED_MARK: Final = "▸"
 Y_NOTES: Final[dict[YRange, str]] = {"close": "y: without the outermost", "all": "y: all values"}
 
 
@@ -24,8 +25,12 @@ def legend_rows(
     title: str,
     cross: float | None,
     off: Sequence[OffScale],
+    named: int | None = None,
 ) -> list[list[Piece]]:
-    """The names of the lines with their last values; with a crosshair, their values there."""
+    """The names of the lines with their last values, the named line first; with a crosshair, their values there.
+
+    It never has more than a quarter of the rows; what has no place is counted.
+    """
     entries: list[list[Piece]] = []
     if title:
         entries.append([Piece(clean(title), "title")])
@@ -37,14 +42,16 @@ def legend_rows(
         entries.append([Piece(f"{total}", "mark")])
     if cross is not None and lines:
         entries.append([Piece(place_label(nearest_place(lines, cross), settings.axis), "note")])
-    several = len(lines) > 1
-    entries += [_entry(line, settings, cross, several, each) for line, each in zip(lines, off, strict=True)]
-    return _flow(entries, width, max(1, (height - 4) // 4))
+    order = sorted(range(len(lines)), key=lambda at: at != named)
+    made = (_entry(lines[at], settings, cross, len(lines) > 1, off[at], is_named=at == named) for at in order)
+    return _flow(chain(entries, made), len(entries) + len(lines), width, max(1, (height - 4) // 4))
 
 
-def _entry(line: Smoothed, settings: ChartSettings, cross: float | None, several: bool, off: OffScale) -> list[Piece]:
+def _entry(
+    line: Smoothed, settings: ChartSettings, cross: float | None, several: bool, off: OffScale, *, is_named: bool
+) -> list[Piece]:
     series, colour = line.line.series, line.line.colour
-    sign = palette.letter(colour) if settings.letters else "━"
+    sign = NAMED_MARK if is_named else palette.letter(colour) if settings.letters else "━"
     pieces = [Piece(f"{sign} ", "line", colour)] if several or settings.letters else []
     pieces.append(Piece(clean(line.line.label), "line", colour))
     at = len(series) - 1 if cross is None else nearest(series, cross, log=settings.is_log_x)
@@ -66,14 +73,14 @@ def _entry(line: Smoothed, settings: ChartSettings, cross: float | None, several
     return pieces
 
 
-def _flow(entries: list[list[Piece]], width: int, most: int) -> list[list[Piece]]:
+def _flow(entries: Iterable[list[Piece]], count: int, width: int, most: int) -> list[list[Piece]]:
     """The entries in rows, and how many more there are where they do not fit."""
     rows: list[list[Piece]] = [[]]
     used = 0
     for index, entry in enumerate(entries):
         size = sum(display_width(piece.text) for piece in entry)
         gap = 2 if used else 0
-        left = len(entries) - index
+        left = count - index
         reserve = 0 if left == 1 or len(rows) < most else len(f"  +{left}")
         if used and used + gap + size > width - reserve:
             if len(rows) == most:
@@ -90,24 +97,6 @@ def _flow(entries: list[list[Piece]], width: int, most: int) -> list[list[Piece]
                 used += display_width(text)
         used += gap
     return rows
-
-
-def nearest(series: Series, place: float, *, log: bool = False) -> int:
-    """The entry nearest to a place on x, by the eye's measure; -1 where there is none."""
-    if not len(series):
-        return -1
-    after = int(np.searchsorted(series.x, place))
-    if after == 0 or after == len(series):
-        return min(after, len(series) - 1)
-    low, high = float(series.x[after - 1]), float(series.x[after])
-    if log and low > 0:
-        return after if high * low < place * place else after - 1
-    return after if high - place < place - low else after - 1
-
-
-def nearest_place(lines: Sequence[Smoothed], place: float) -> float:
-    places = [float(line.line.series.x[at]) for line in lines if (at := nearest(line.line.series, place)) >= 0]
-    return min(places, key=lambda found: abs(found - place), default=place)
 
 
 def place_label(place: float, axis: Axis) -> str:

@@ -11,9 +11,9 @@ Nothing here knows of Textual: the widget, the export and the tests all draw thr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
@@ -26,6 +26,8 @@ from neurockt_viewer.charts.plot import Found, Plot, marked_cells
 from neurockt_viewer.charts.raster import CELL_HEIGHT, CELL_WIDTH
 from neurockt_viewer.charts.scale import Scale
 from neurockt_viewer.charts.series import ChartSettings, Series
+
+T = TypeVar("T")
 
 LEAST_WIDTH: Final = 24
 LEAST_HEIGHT: Final = 6
@@ -40,15 +42,22 @@ class Picture:
     """A chart that has been drawn, and what a pointer over it needs to know."""
 
     rows: list[list[Piece]]
-    x: Scale | None
+    plot: Plot | None = None
     """None where there is nothing to see."""
-    y: Scale | None
-    left: int
+    left: int = 0
     """Cells to the left of the plot, and rows above it."""
-    top: int
-    width: int
+    top: int = 0
+    width: int = 0
     """Cells of the plot."""
-    height: int
+    height: int = 0
+
+    @property
+    def x(self) -> Scale | None:
+        return self.plot.x if self.plot else None
+
+    @property
+    def y(self) -> Scale | None:
+        return self.plot.y if self.plot else None
 
 
 def draw(
@@ -59,59 +68,106 @@ def draw(
     *,
     title: str = "",
     cross: float | None = None,
+    named: int | None = None,
 ) -> Picture:
-    """The chart, ``width`` cells wide and ``height`` rows high; ``cross`` is the position of the crosshair on x."""
-    picture = _draw(lines, settings, width, height, title, cross)
-    return replace(picture, rows=[_in_ascii(row) for row in picture.rows]) if settings.plain else picture
+    """The chart, ``width`` cells wide and ``height`` rows high.
+
+    Args:
+        lines: its lines.
+        settings: how they are drawn.
+        width: of the chart with its axes.
+        height: of the chart with its legend and its axes.
+        title: what the legend begins with.
+        cross: the position of the crosshair on x.
+        named: the index of the line that is named first and drawn bright over all others.
+    """
+    return Drawer().draw(lines, settings, width, height, title=title, cross=cross, named=named)
 
 
-def _draw(
-    lines: Sequence[Smoothed], settings: ChartSettings, width: int, height: int, title: str, cross: float | None
-) -> Picture:
-    if width < 1 or height < 1:
-        return Picture([], None, None, 0, 0, 0, 0)
-    bare = width < LEAST_WIDTH or height < LEAST_HEIGHT
-    nothing_off = [OffScale()] * len(lines)
-    x_range = x_bounds([line.line.series for line in lines], settings)
-    if x_range is None:
-        return _empty(_heading(lines, settings, width, height, title, cross, nothing_off), lines, width, height)
-    gutter, plot_width = 0, width
-    x = Scale(*x_range, plot_width * CELL_WIDTH, settings.is_log_x)
-    found = _columns(lines, settings, x)
-    y_range = settings.y_window or y_bounds(found.raw, settings)
-    if y_range is None:
-        return _empty(_heading(lines, settings, width, height, title, cross, nothing_off), lines, width, height)
-    y = Scale(*y_range, 1, settings.log_y)
-    off = off_scale([_drawn(line.line.series, settings) for line in lines], found.raw, y)
-    heading = _heading(lines, settings, width, height, title, cross, off)
-    plot_height = height - len(heading) - (0 if bare else 2)
-    y = replace(y, dots=plot_height * CELL_HEIGHT)
-    y_ticks: list[ticks.Tick] = []
-    if not bare:
-        make = ticks.log_ticks if settings.log_y else ticks.linear_ticks
-        y_ticks = make(y.low, y.high, max(2, min(plot_height // 2, max(4, plot_height // 3))))
-        gutter = max((len(tick.label) for tick in y_ticks), default=0) + 1
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """What of the lines is within the window."""
+
+    y_range: tuple[float, float]
+    off: list[OffScale]
+
+
+class Drawer:
+    """Draws a chart again and again; what has not changed since the last time, such as the curves, is kept."""
+
+    def __init__(self) -> None:
+        self._of: tuple[list[Smoothed], ChartSettings, int] = [], ChartSettings(), 0
+        self._known: dict[object, Any] = {}
+
+    def draw(
+        self,
+        lines: Sequence[Smoothed],
+        settings: ChartSettings,
+        width: int,
+        height: int,
+        *,
+        title: str = "",
+        cross: float | None = None,
+        named: int | None = None,
+    ) -> Picture:
+        """As the function ``draw``."""
+        if (of := (list(lines), settings, width)) != self._of:
+            self._of, self._known = of, {}
+        picture = self._draw(lines, settings, width, height, title, cross, named)
+        return replace(picture, rows=[_in_ascii(row) for row in picture.rows]) if settings.plain else picture
+
+    def _once(self, key: object, make: Callable[[], T]) -> T:
+        if key not in self._known:
+            self._known[key] = make()
+        found: T = self._known[key]
+        return found
+
+    def _draw(
+        self,
+        lines: Sequence[Smoothed],
+        settings: ChartSettings,
+        width: int,
+        height: int,
+        title: str,
+        cross: float | None,
+        named: int | None,
+    ) -> Picture:
+        if width < 1 or height < 1:
+            return Picture([])
+        bare = width < LEAST_WIDTH or height < LEAST_HEIGHT
+        x_range = x_bounds([line.line.series for line in lines], settings)
+        seen = x_range and self._once("seen", lambda: _seen(lines, settings, x_range, width))
+        off = seen.off if seen else [OffScale()] * len(lines)
+        heading = [] if height < 3 else legend_rows(lines, settings, width, height, title, cross, off, named)
+        if x_range is None or not seen:
+            return _empty(heading, lines, width, height)
+        plot_height = height - len(heading) - (0 if bare else 2)
+        y = Scale(*seen.y_range, plot_height * CELL_HEIGHT, settings.log_y)
+        gutter, y_ticks = -1, []
+        if not bare:
+            make = ticks.log_ticks if settings.log_y else ticks.linear_ticks
+            y_ticks = make(y.low, y.high, max(2, min(plot_height // 2, max(4, plot_height // 3))))
+            gutter = max((len(tick.label) for tick in y_ticks), default=0) + 1
         plot_width = width - gutter - 1
-        x = replace(x, dots=plot_width * CELL_WIDTH)
-        found = _columns(lines, settings, x)
-    body = Plot(plot_width, plot_height, x, y, settings).paint(lines, found, cross)
-    rows = heading + body
-    if not bare:
-        marks = marked_cells(found.raw, "nan"), marked_cells(found.raw, "below", y)
-        rows = heading + _with_y_axis(body, y_ticks, y, gutter) + _x_axis(x, settings, gutter, plot_width, marks, cross)
-    return Picture(rows[:height], x, y, 0 if bare else gutter + 1, len(heading), plot_width, plot_height)
+        x = Scale(*x_range, plot_width * CELL_WIDTH, settings.is_log_x)
+        plot = self._once(
+            (plot_width, plot_height),
+            lambda: Plot(lines, _columns(lines, settings, x), plot_width, plot_height, x, y, settings.plain),
+        )
+        rows = plot.rows(letters=settings.letters, cross=cross, named=named)
+        if not bare:
+            marks = marked_cells(plot.found.raw, "nan"), marked_cells(plot.found.raw, "below", y)
+            rows = _with_y_axis(rows, y_ticks, y, gutter) + _x_axis(x, settings, gutter, plot_width, marks)
+        return Picture((heading + rows)[:height], plot, gutter + 1, len(heading), plot_width, plot_height)
 
 
-def _heading(
-    lines: Sequence[Smoothed],
-    settings: ChartSettings,
-    width: int,
-    height: int,
-    title: str,
-    cross: float | None,
-    off: Sequence[OffScale],
-) -> list[list[Piece]]:
-    return [] if height < 3 else legend_rows(lines, settings, width, height, title, cross, off)
+def _seen(lines: Sequence[Smoothed], settings: ChartSettings, x_range: tuple[float, float], width: int) -> _Seen | None:
+    found = _columns(lines, settings, Scale(*x_range, width * CELL_WIDTH, settings.is_log_x)).raw
+    y_range = settings.y_window or y_bounds(found, settings)
+    if y_range is None:
+        return None
+    scale = Scale(*y_range, 1, settings.log_y)
+    return _Seen(y_range, off_scale([_drawn(line.line.series, settings) for line in lines], found, scale))
 
 
 def _columns(lines: Sequence[Smoothed], settings: ChartSettings, x: Scale) -> Found:
@@ -125,7 +181,7 @@ def _drawn(series: Series, settings: ChartSettings) -> Series:
     return series.above_zero if settings.log_y else series
 
 
-_ASCII: Final = str.maketrans("│┤─└┬━▴▾…┊", "|+-++-^v~:")
+_ASCII: Final = str.maketrans("│┤─└┬━▴▾…┊▸◆", "|+-++-^v~:>*")
 
 
 def _in_ascii(row: list[Piece]) -> list[Piece]:
@@ -140,7 +196,7 @@ def _empty(heading: list[list[Piece]], lines: Sequence[Smoothed], width: int, he
     middle = (height + len(heading)) // 2
     if middle < height:
         rows[middle] = [Piece(clip(note, width).center(width), "note")]
-    return Picture(rows, None, None, 0, len(heading), width, height - len(heading))
+    return Picture(rows, None, 0, len(heading), width, height - len(heading))
 
 
 # The axes
@@ -158,7 +214,7 @@ def _with_y_axis(body: list[list[Piece]], y_ticks: list[ticks.Tick], y: Scale, g
 
 
 def _x_axis(
-    x: Scale, settings: ChartSettings, gutter: int, width: int, marks: tuple[set[int], set[int]], cross: float | None
+    x: Scale, settings: ChartSettings, gutter: int, width: int, marks: tuple[set[int], set[int]]
 ) -> list[list[Piece]]:
     """The axis with its marks, and the labels below it."""
     placed = x_labels(x, settings, width)

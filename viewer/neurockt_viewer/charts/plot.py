@@ -15,14 +15,16 @@ import numpy.typing as npt
 
 from neurockt_viewer.charts import palette, raster
 from neurockt_viewer.charts.pieces import Part, Piece, Smoothed
+from neurockt_viewer.charts.pointing import value_at
 from neurockt_viewer.charts.raster import CELL_HEIGHT, CELL_WIDTH, Codes, Columns
 from neurockt_viewer.charts.scale import Scale
-from neurockt_viewer.charts.series import ChartSettings, Flags
+from neurockt_viewer.charts.series import Flags, Integers
 
 LETTER_EVERY: Final = 24
 """Cells between the letters on a line."""
 
 ABOVE_MARK: Final = "▴"
+POINT_MARK: Final = "◆"
 BEGIN_MARK: Final = "┊"
 """Where a requeued job went on with the run."""
 
@@ -57,32 +59,59 @@ def marked_cells(columns: Columns, which: Literal["nan", "above", "below"], y: S
 
 
 class Plot:
-    def __init__(self, width: int, height: int, x: Scale, y: Scale, settings: ChartSettings) -> None:
-        self._width, self._height, self._x, self._y, self._settings = width, height, x, y, settings
+    def __init__(
+        self, lines: Sequence[Smoothed], found: Found, width: int, height: int, x: Scale, y: Scale, plain: bool
+    ) -> None:
+        """Paint the lines; ``width`` and ``height`` are in cells."""
+        self.x, self.y, self.found = x, y, found
+        self.width, self.height = width, height
+        self._lines, self._plain = lines, plain
         self._codes: Codes = np.zeros((height, width), np.uint8)
         self._owner = np.full((height, width), -1, np.int16)
         self._bright = np.zeros((height, width), np.bool_)
-        self._over: dict[tuple[int, int], Piece] = {}
-        """Cells with a character of their own, by row and column."""
-
-    def paint(self, lines: Sequence[Smoothed], found: Found, cross: float | None) -> list[list[Piece]]:
         colours = np.array([line.line.colour for line in lines], np.int16)
-        raw = raster.codes(found.raw, self._y, self._width * CELL_WIDTH)
-        bright, dim = raw.copy(), found.has_bright
+        raw = raster.codes(found.raw, y, width * CELL_WIDTH)
+        self._each = raw.copy()
+        """The dots of each line as it is drawn bright."""
         if found.bright is not None:
-            bright[dim] = raster.codes(found.bright, self._y, self._width * CELL_WIDTH)
-            self._add(raw[dim], colours[dim])
-        self._add(bright, colours, bright=True)
-        if self._settings.letters:
-            for index, colour in enumerate(colours.tolist()):
-                self._put_letters(index, colour, found.drawn_bright(index), len(lines))
-        for cell in marked_cells(found.raw, "above", self._y):
-            self._over[0, cell] = Piece(ABOVE_MARK, "mark")
+            self._each[found.has_bright] = raster.codes(found.bright, y, width * CELL_WIDTH)
+            self._add(raw[found.has_bright], colours[found.has_bright])
+        self._add(self._each, colours, bright=True)
+
+    def rows(self, *, letters: bool = False, cross: float | None = None, named: int | None = None) -> list[list[Piece]]:
+        """What is seen: with letters on the lines, a crosshair, one line bright over all others."""
+        codes, owner, bright = self._codes, self._owner, self._bright
+        if named is not None:
+            own = self._each[named]
+            codes = np.where(own > 0, own, codes)
+            owner = np.where(own > 0, self._lines[named].line.colour, owner)
+            bright = own > 0
+        over: list[dict[int, Piece]] = [{} for _ in range(self.height)]
+        """Cells with a character of their own, by row and column."""
+        if letters:
+            for index, line in enumerate(self._lines):
+                self._put_letters(over, index, line.line.colour)
+        for cell in marked_cells(self.found.raw, "above", self.y):
+            over[0][cell] = Piece(ABOVE_MARK, "mark")
         if cross is not None:
-            self._put_upright(cross, Piece("│", "cross"))
-        for place in dict.fromkeys(place for line in lines for place in line.line.begins):
-            self._put_upright(place, Piece(BEGIN_MARK, "axis"))
-        return [self._row(row) for row in range(self._height)]
+            if named is not None:
+                self._put_point(over, self._lines[named], cross)
+            self._put_upright(over, codes, cross, Piece("│", "cross"))
+        for place in dict.fromkeys(place for line in self._lines for place in line.line.begins):
+            self._put_upright(over, codes, place, Piece(BEGIN_MARK, "axis"))
+        rows = zip(codes, owner, bright, over, strict=True)
+        return [_row(*row, plain=self._plain) for row in rows]
+
+    def nearest(self, column: int, row: int) -> int | None:
+        """The line whose dots are nearest to a cell; None where there are none."""
+        away = (np.arange(self.width) - column) ** 2 + (2 * (np.arange(self.height)[:, None] - row)) ** 2
+        far = np.where(self._each > 0, away, np.iinfo(np.int64).max).min(axis=(1, 2), initial=np.iinfo(np.int64).max)
+        if not len(far) or far.min() == np.iinfo(np.int64).max:
+            return None
+        alike = np.flatnonzero(far == far.min())
+        owners = self._owner[max(0, min(row, self.height - 1)), max(0, min(column, self.width - 1))]
+        on_top = [at for at in alike.tolist() if self._lines[at].line.colour == owners]
+        return int((on_top or alike.tolist())[0])
 
     def _add(self, codes: Codes, colours: npt.NDArray[np.int16], *, bright: bool = False) -> None:
         """Paint lines over what is there, those that cover most first, so that none vanishes under another.
@@ -103,43 +132,53 @@ class Plot:
             if bright:
                 self._bright |= there
 
-    def _put_letters(self, index: int, colour: int, columns: Columns, lines: int) -> None:
+    def _put_letters(self, over: list[dict[int, Piece]], index: int, colour: int) -> None:
         """The line's letter here and there on it, each line's elsewhere."""
-        offset = LETTER_EVERY * (index + 1) // (lines + 1)
-        rows = self._y.place((columns.low + columns.high) / 2)
-        for cell in range(offset, self._width, LETTER_EVERY):
+        columns = self.found.drawn_bright(index)
+        offset = LETTER_EVERY * (index + 1) // (len(self._lines) + 1)
+        rows = self.y.place((columns.low + columns.high) / 2)
+        for cell in range(offset, self.width, LETTER_EVERY):
             nearest = np.flatnonzero((columns.place // CELL_WIDTH == cell) & np.isfinite(rows))
             if len(nearest):
-                row = self._height - 1 - int(np.clip(rows[nearest[0]], 0, self._y.dots - 1)) // CELL_HEIGHT
-                self._over[row, cell] = Piece(palette.letter(colour), "line", colour)
+                over[self._row_of(rows[nearest[0]])][cell] = Piece(palette.letter(colour), "line", colour)
 
-    def _put_upright(self, at: float, sign: Piece) -> None:
+    def _put_point(self, over: list[dict[int, Piece]], line: Smoothed, cross: float) -> None:
+        """The place of a line where the crosshair is."""
+        cell, row = self._cell_of(cross), self.y.place(value_at(line, cross, log=self.x.log))
+        if cell is not None and np.isfinite(row):
+            over[self._row_of(float(row))][cell] = Piece(POINT_MARK, "line", line.line.colour)
+
+    def _put_upright(self, over: list[dict[int, Piece]], codes: Codes, at: float, sign: Piece) -> None:
         """A line from top to bottom, behind the curves."""
-        place = float(self._x.place(at))
-        cell = int(np.rint(place)) // CELL_WIDTH if np.isfinite(place) else -1
-        if 0 <= cell < self._width:
-            for row in range(self._height):
-                if not self._codes[row, cell]:
-                    self._over.setdefault((row, cell), sign)
+        cell = self._cell_of(at)
+        if cell is not None:
+            for row in np.flatnonzero(codes[:, cell] == 0).tolist():
+                over[row].setdefault(cell, sign)
 
-    def _row(self, row: int) -> list[Piece]:
-        codes, owner, bright = self._codes[row], self._owner[row], self._bright[row]
-        style = np.where(codes > 0, owner * 2 + bright, -1)
-        text = _characters(codes, plain=self._settings.plain)
-        borders = {0, self._width, *(np.flatnonzero(np.diff(style)) + 1).tolist()}
-        over = {column: piece for (line, column), piece in self._over.items() if line == row}
-        borders.update(over, (column + 1 for column in over))
-        cuts = sorted(borders)
-        pieces = []
-        for start, stop in pairwise(cuts):
-            if start in over:
-                pieces.append(over[start])
-            elif style[start] < 0:
-                pieces.append(Piece(" " * (stop - start), "space"))
-            else:
-                part: Part = "line" if bright[start] else "dim"
-                pieces.append(Piece(text[start:stop], part, int(owner[start])))
-        return pieces
+    def _cell_of(self, place: float) -> int | None:
+        dot = float(self.x.place(place))
+        cell = int(np.rint(dot)) // CELL_WIDTH if np.isfinite(dot) else -1
+        return cell if 0 <= cell < self.width else None
+
+    def _row_of(self, dot: float) -> int:
+        return self.height - 1 - int(np.clip(dot, 0, self.y.dots - 1)) // CELL_HEIGHT
+
+
+def _row(codes: Codes, owner: Integers, bright: Flags, over: dict[int, Piece], *, plain: bool) -> list[Piece]:
+    style = np.where(codes > 0, owner * 2 + bright, -1)
+    text = _characters(codes, plain=plain)
+    borders = {0, len(codes), *(np.flatnonzero(np.diff(style)) + 1).tolist()}
+    borders.update(over, (column + 1 for column in over))
+    pieces = []
+    for start, stop in pairwise(sorted(borders)):
+        if start in over:
+            pieces.append(over[start])
+        elif style[start] < 0:
+            pieces.append(Piece(" " * (stop - start), "space"))
+        else:
+            part: Part = "line" if bright[start] else "dim"
+            pieces.append(Piece(text[start:stop], part, int(owner[start])))
+    return pieces
 
 
 def _density(count: Codes) -> npt.NDArray[np.int_]:

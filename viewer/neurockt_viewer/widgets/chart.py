@@ -18,6 +18,7 @@ from rich.color import Color as RichColor
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
+from textual.actions import SkipAction
 from textual.binding import Binding, BindingType
 from textual.color import Color
 from textual.message import Message
@@ -26,9 +27,9 @@ from textual.widget import Widget
 
 from neurockt_viewer.charts import palette
 from neurockt_viewer.charts.bounds import smoothing_scale, x_bounds
-from neurockt_viewer.charts.legend import nearest_place
-from neurockt_viewer.charts.picture import Picture, draw
+from neurockt_viewer.charts.picture import Drawer, Picture
 from neurockt_viewer.charts.pieces import Piece, Smoothed, smoothed
+from neurockt_viewer.charts.pointing import nearest_place, neighbour
 from neurockt_viewer.charts.scale import Scale
 from neurockt_viewer.charts.series import AXES, Y_RANGES, ChartSettings, Line
 from neurockt_viewer.terminal import takes_unicode
@@ -42,6 +43,9 @@ PAN: Final = 0.2
 DIM: Final = 0.55
 """How far a dim line is drawn towards the background."""
 
+LineKey = tuple[str, int]
+"""The label and the colour of a line."""
+
 
 class Chart(Widget, can_focus=True):
     DEFAULT_CSS = """
@@ -53,6 +57,8 @@ class Chart(Widget, can_focus=True):
         Binding("minus", "zoom(-1)", "Zoom out", key_display="-", id="chart.zoom_out"),
         Binding("left,h", "move(-1)", "Left", show=False, id="chart.left"),
         Binding("right,l", "move(1)", "Right", show=False, id="chart.right"),
+        Binding("up,k", "name(-1)", "Name the curve above", show=False, id="chart.above"),
+        Binding("down,j", "name(1)", "Name the curve below", show=False, id="chart.below"),
         Binding("0", "whole", "Reset zoom", id="chart.all"),
         Binding("x", "axis", "X axis", id="chart.axis"),
         Binding("X", "log('log_x')", "Log x", id="chart.log_x"),
@@ -78,10 +84,11 @@ class Chart(Widget, can_focus=True):
 
     @dataclass
     class CrossMoved(Message):
-        """The crosshair is at another place, or gone."""
+        """The crosshair is at another place, or gone, or another line is named."""
 
         chart: Chart
         place: float | None
+        named: LineKey | None
 
         @property
         def control(self) -> Chart:
@@ -106,6 +113,8 @@ class Chart(Widget, can_focus=True):
         self._settings = settings or ChartSettings()
         self._lines: list[Smoothed] = []
         self._cross: float | None = None
+        self._named: LineKey | None = None
+        self._drawer = Drawer()
         self._picture: Picture | None = None
         self._strips: list[Strip] = []
         self._dragged_from: tuple[int, tuple[float, float]] | None = None
@@ -140,13 +149,27 @@ class Chart(Widget, can_focus=True):
     @property
     def picture(self) -> Picture:
         if self._picture is None:
-            settings = self._settings
-            crowded = len(self._lines) > 1 and (self.app.no_color or max(line.colour for line in self.lines) > 7)
+            settings, count = self._settings, len(self._lines)
+            alike = self.app.no_color or max((line.colour for line in self.lines), default=0) >= len(palette.ON_DARK)
+            crowded = 1 < count <= len(palette.LETTERS) and alike
             settings = replace(
                 settings, letters=settings.letters or crowded, plain=settings.plain or not takes_unicode()
             )
-            self._picture = draw(self._lines, settings, *self.size, title=self.heading, cross=self._cross)
+            size, title = self.size, self.heading
+            self._picture = self._drawer.draw(
+                self._lines, settings, *size, title=title, cross=self._cross, named=self._named_index
+            )
         return self._picture
+
+    @property
+    def named(self) -> LineKey | None:
+        """The line that is named and drawn bright over all others, by its label and colour."""
+        return self._named
+
+    @property
+    def _named_index(self) -> int | None:
+        keys = [_key_of(line) for line in self.lines] if self._named and len(self._lines) > 1 else []
+        return keys.index(self._named) if self._named in keys else None
 
     def show(self, lines: Sequence[Line], settings: ChartSettings | None = None) -> None:
         """Draw these lines from now on; no message is posted."""
@@ -157,10 +180,10 @@ class Chart(Widget, can_focus=True):
         if before != (self._settings, self.lines):
             self._redraw()
 
-    def put_cross(self, place: float | None) -> None:
-        """Put the crosshair there; no message is posted."""
-        if place != self._cross:
-            self._cross = place
+    def put_cross(self, place: float | None, named: LineKey | None = None) -> None:
+        """Put the crosshair there, and name that line; no message is posted."""
+        if (place, named) != (self._cross, self._named):
+            self._cross, self._named = place, named
             self._redraw()
 
     def change(self, **fields: Any) -> None:
@@ -229,6 +252,24 @@ class Chart(Widget, can_focus=True):
             self._move_cross(None)
         elif (scale := self.picture.x) is not None:
             self._move_cross(nearest_place(self._lines, scale.high))
+            self._name_neighbour(0)
+
+    def action_name(self, direction: int) -> None:
+        """Name the next line above or below, where the crosshair is."""
+        if self._cross is None or len(self._lines) < 2:
+            raise SkipAction
+        self._name_neighbour(direction)
+
+    def _name_neighbour(self, direction: int) -> None:
+        plot, place = self.picture.plot, self._cross
+        if plot is not None and place is not None and len(self._lines) > 1:
+            at = neighbour(self._lines, place, plot.x, plot.y, self._named_index, direction)
+            self._point(place, _key_of(self._lines[at].line))
+
+    def _point(self, place: float | None, named: LineKey | None) -> None:
+        if (place, named) != (self._cross, self._named):
+            self.put_cross(place, named)
+            self.post_message(self.CrossMoved(self, place, named))
 
     # Window
 
@@ -286,8 +327,7 @@ class Chart(Widget, can_focus=True):
     def _move_cross(self, place: float | None) -> None:
         if place == self._cross:
             return
-        self.put_cross(place)
-        self.post_message(self.CrossMoved(self, place))
+        self._point(place, self._named if place is not None else None)
         window = self._settings.window
         if place is not None and window is not None and not window[0] <= place <= window[1]:
             width = window[1] - window[0]
@@ -310,6 +350,8 @@ class Chart(Widget, can_focus=True):
             self.capture_mouse()
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
+        if self._dragged_from is None:
+            self._name_under(event)
         if self._dragged_from is None or self._settings.window is None:
             return
         begun, (low, high) = self._dragged_from
@@ -321,6 +363,18 @@ class Chart(Widget, can_focus=True):
             by = float(np.clip(begun - event.screen_x, min(0.0, first), max(0.0, last - size)))
             begin, end = (float(value) for value in held.value(np.array([by, by + size])))
             self.change(window=(begin, end))
+
+    def on_leave(self) -> None:
+        if self._cross is None:
+            self._point(None, None)
+
+    def _name_under(self, event: events.MouseMove) -> None:
+        """Name the line nearest to the pointer."""
+        offset, picture = event.get_content_offset(self), self.picture
+        if offset is not None and picture.plot is not None and len(self._lines) > 1:
+            at = picture.plot.nearest(offset.x - picture.left, offset.y - picture.top)
+            if at is not None:
+                self._point(self._cross, _key_of(self._lines[at].line))
 
     def on_mouse_up(self, event: events.MouseUp) -> None:
         held, self._dragged_from = self._dragged_from, None
@@ -363,6 +417,10 @@ class Chart(Widget, can_focus=True):
             .crop(0, width)
             for row in picture.rows
         ]
+
+
+def _key_of(line: Line) -> LineKey:
+    return line.label, line.colour
 
 
 class PieceStyles:

@@ -258,7 +258,7 @@ class ChartGrid(Widget):
     def _share_cross(self, message: Chart.CrossMoved) -> None:
         message.stop()
         for chart in self._charts:
-            chart.put_cross(message.place)
+            chart.put_cross(message.place, message.named)
 
     @on(Chart.Unmoved)
     def _to_neighbour(self, message: Chart.Unmoved) -> None:
