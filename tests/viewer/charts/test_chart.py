@@ -173,6 +173,38 @@ async def test_lines_are_told_apart_without_colour(monkeypatch: pytest.MonkeyPat
         assert "B" in "".join(rest)
 
 
+async def test_the_nearest_of_many_curves_is_named() -> None:
+    """Under the pointer, and at the crosshair by key; it comes first, in full, and is drawn bright over the others."""
+    many = [Line.of(f"sweep-with-a-long-name-{at}", STEPS, LOSSES * 0.1 + at, at) for at in range(60)]
+    async with shown(*many, size=(80, 24)) as (pilot, chart):
+        for row in (8, 18):
+            await pilot.hover(Chart, offset=(40, row))
+            assert chart.picture.y is not None
+            dot = 4 * (chart.picture.top + chart.picture.height - row) - 2
+            expected = round(float(chart.picture.y.value(dot)))
+            assert chart.named is not None
+            assert abs(chart.named[1] - expected) <= 2
+            assert text(chart).splitlines()[0].startswith(f"▸ {chart.named[0]} ")
+            bright = {
+                piece.colour
+                for line in chart.picture.rows[chart.picture.top :]
+                for piece in line
+                if piece.part == "line"
+            }
+            assert bright == {chart.named[1]}
+        await pilot.press("i")
+        names = []
+        for key in ("up", "up", "down"):
+            await pilot.press(key)
+            assert chart.named is not None
+            names.append(chart.named[1])
+        assert names[0] + 1 == names[1] == names[2] + 1
+        assert "◆" in text(chart)
+        assert repr(float(LOSSES[-1] * 0.1 + names[2])) in text(chart).splitlines()[0]
+        await pilot.press("i")
+        assert chart.named is None
+
+
 async def test_hostile_names_are_shown_and_do_nothing() -> None:
     """No markup is read, and no escape sequence passes."""
     async with shown(Line.of(HOSTILE, STEPS, LOSSES), Line.of(HOSTILE, STEPS, LOSSES, 1), size=(160, 20)) as (_, chart):

@@ -7,6 +7,7 @@ from itertools import chain
 from typing import Final
 
 from neurockt.formatting import clean, clip, display_width, format_number
+from neurockt.shortening import shorten
 from neurockt_viewer.charts import palette, time_ticks
 from neurockt_viewer.charts.bounds import OffScale
 from neurockt_viewer.charts.pieces import Piece, Smoothed
@@ -14,7 +15,14 @@ from neurockt_viewer.charts.pointing import nearest, nearest_place
 from neurockt_viewer.charts.series import Axis, ChartSettings, YRange
 
 NAMED_MARK: Final = "▸"
+LEAST_NAME: Final = 12
+"""Cells that a name has at least, however narrow the chart."""
 Y_NOTES: Final[dict[YRange, str]] = {"close": "y: without the outermost", "all": "y: all values"}
+
+
+def short_labels(lines: Sequence[Smoothed], width: int) -> list[str]:
+    """The names of the lines for the legend of a chart that is so wide."""
+    return shorten([clean(line.line.label) for line in lines], max(LEAST_NAME, width // 3))
 
 
 def legend_rows(
@@ -22,16 +30,21 @@ def legend_rows(
     settings: ChartSettings,
     width: int,
     height: int,
-    title: str,
-    cross: float | None,
+    *,
+    labels: Sequence[str],
     off: Sequence[OffScale],
+    title: str = "",
+    cross: float | None = None,
     named: int | None = None,
 ) -> list[list[Piece]]:
     """The names of the lines with their last values, the named line first; with a crosshair, their values there.
 
-    It never has more than a quarter of the rows; what has no place is counted.
+    There are never more than a quarter of the chart's rows; what has no place is counted.
     """
     entries: list[list[Piece]] = []
+    if named is not None:
+        whole = clean(lines[named].line.label)
+        entries.append(_entry(lines[named], whole, settings, cross, off[named], sign=NAMED_MARK))
     if title:
         entries.append([Piece(clean(title), "title")])
     if logarithmic := [name for name, log in (("x", settings.is_log_x), ("y", settings.log_y)) if log]:
@@ -42,18 +55,25 @@ def legend_rows(
         entries.append([Piece(f"{total}", "mark")])
     if cross is not None and lines:
         entries.append([Piece(place_label(nearest_place(lines, cross), settings.axis), "note")])
-    order = sorted(range(len(lines)), key=lambda at: at != named)
-    made = (_entry(lines[at], settings, cross, len(lines) > 1, off[at], is_named=at == named) for at in order)
-    return _flow(chain(entries, made), len(entries) + len(lines), width, max(1, (height - 4) // 4))
+    others = [at for at in range(len(lines)) if at != named]
+    several = len(lines) > 1 or settings.letters
+    made = (
+        _entry(lines[at], labels[at], settings, cross, off[at], sign=_sign(lines[at], settings) if several else "")
+        for at in others
+    )
+    return _flow(chain(entries, made), len(entries) + len(others), width, max(1, (height - 4) // 4))
+
+
+def _sign(line: Smoothed, settings: ChartSettings) -> str:
+    return palette.letter(line.line.colour) if settings.letters else "━"
 
 
 def _entry(
-    line: Smoothed, settings: ChartSettings, cross: float | None, several: bool, off: OffScale, *, is_named: bool
+    line: Smoothed, label: str, settings: ChartSettings, cross: float | None, off: OffScale, *, sign: str
 ) -> list[Piece]:
     series, colour = line.line.series, line.line.colour
-    sign = NAMED_MARK if is_named else palette.letter(colour) if settings.letters else "━"
-    pieces = [Piece(f"{sign} ", "line", colour)] if several or settings.letters else []
-    pieces.append(Piece(clean(line.line.label), "line", colour))
+    pieces = [Piece(f"{sign} ", "line", colour)] if sign else []
+    pieces.append(Piece(label, "line", colour))
     at = len(series) - 1 if cross is None else nearest(series, cross, log=settings.is_log_x)
     if at >= 0 and not line.line.approximate:
         raw = series.last[at] if cross is None else series.first[at]

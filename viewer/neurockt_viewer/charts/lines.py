@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import re
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from neurockt import open_run
 from neurockt.errors import NeurocktError
-from neurockt.query.fields import flat_config
 from neurockt.run_info import RunInfo
 from neurockt.store import TABLES, layout
 from neurockt_viewer.charts.attached import AttachedSeries
 from neurockt_viewer.charts.pyramid import ENTRIES
-from neurockt_viewer.charts.series import Axis, Floats, Line, Series
-from neurockt_viewer.charts.source import Metric, RunSeries
+from neurockt_viewer.charts.seeds import Setting, band, settings_of
+from neurockt_viewer.charts.series import Axis, Line, Series
+from neurockt_viewer.charts.source import REPORT_SECONDS, Metric, RunSeries
 
 if TYPE_CHECKING:
     from neurockt.store import Damage
-
-_SEED: Final = re.compile(r"(?:^|[._-])(?:random_|rng_|torch_|np_|numpy_)?(?:seed|random_state|rng)$", re.IGNORECASE)
-_SEED_IN_NAME: Final = re.compile(r"[-_. /]*(?:seed|s)?[-_. =]*$", re.IGNORECASE)
 
 
 class RunLines:
@@ -40,16 +34,15 @@ class RunLines:
         self.paths = list(paths)
         self.errors: dict[Path, str] = {}
         """The runs that could not be read since ``open`` was last called, and why."""
-        self.groups = [[at] for at in range(len(paths))]
-        """The runs that differ only in the seed, by their indices."""
         self._slots = slots or range(len(paths))
         self._series: dict[Path, list[RunSeries | AttachedSeries]] = {}
         self._ranked: set[Path] = set()
-        self._grouped = False
+        self.settings: list[Setting] = []
+        """The settings of the runs: those that differ only in the seed have the same."""
         if known is not None:
             self._series = {path: known._series[path] for path in self.paths if path in known._series}
             self._ranked = known._ranked.intersection(paths)
-        self._bands: dict[tuple[str, Metric], tuple[list[Series], Line]] = {}
+        self._bands: dict[tuple[tuple[int, ...], Metric], tuple[list[Series], Line]] = {}
 
     @property
     def metrics(self) -> list[Metric]:
@@ -73,9 +66,9 @@ class RunLines:
                 found |= self._try(path, partial(self._open, path))
             for attached in layout.attached_paths(path).values():
                 found |= self._try(attached, partial(self._open_attached, path, attached))
-        if found or not self._grouped:
-            self.groups = same_but_seed([self._info(path) for path in self.paths])
-            self._grouped = True
+        if found or not self.settings:
+            names, infos = [self._name(path) for path in self.paths], [self._info(path) for path in self.paths]
+            self.settings = settings_of(infos, names, self._slots)
         return found
 
     def _open(self, path: Path) -> bool:
@@ -125,18 +118,18 @@ class RunLines:
 
     def read(self, wanted: Sequence[Metric], go_on: Callable[[], bool]) -> bool:
         """Read what is not known yet, run by run, until ``go_on`` returns False; False where that is nothing."""
-        stopped = False
+        stopped, asked = False, time.monotonic()
 
         def ask() -> bool:
-            nonlocal stopped
-            stopped = not go_on()
+            nonlocal stopped, asked
+            stopped, asked = not go_on(), time.monotonic()
             return not stopped
 
         def read(series: RunSeries | AttachedSeries) -> bool:
             if stopped:
                 return False
             found = series.read(wanted, ask)
-            if found and not stopped and len(self.paths) > 1:
+            if found and not stopped and time.monotonic() - asked >= REPORT_SECONDS:
                 ask()
             return found
 
@@ -163,83 +156,40 @@ class RunLines:
         lines = []
         for index, metric in enumerate(together):
             suffix = f" · {metric.name}" if len(together) > 1 else ""
-            for group in self.groups if banded else [[at] for at in range(len(self.paths))]:
-                paths = [self.paths[at] for at in group]
+            for setting in self.settings if banded else self._each_alone:
+                paths = [self.paths[at] for at in setting.runs]
                 members = [series for path in paths for series in self._series.get(path, ()) if series.has(metric)]
                 if not members:
                     continue
-                labels = list(dict.fromkeys(self._series[path][0].label for path in paths if path in self._series))
-                name = self._label(metric) if single else f"{common_name(labels)}{suffix}"
-                colour = index if single else self._slots[group[0]]
-                each = [member.line(metric, axis, colour, name) for member in members]
-                line = each[0] if len(each) == 1 else self._band(metric, each)
+                name = self._label(metric) if single else f"{setting.name}{suffix}"
+                each = [member.line(metric, axis, index if single else setting.slot, name) for member in members]
+                line = each[0] if len(each) == 1 else self._band((setting.runs, metric), each)
                 lines.append(line if single else replace(line, begins=()))  # of many runs: whose would not be clear
         return lines
 
-    def _band(self, metric: Metric, each: list[Line]) -> Line:
+    @property
+    def _each_alone(self) -> list[Setting]:
+        return [Setting((at,), self._name(path), self._slots[at]) for at, path in enumerate(self.paths)]
+
+    def _name(self, path: Path) -> str:
+        series = self._series.get(path)
+        return series[0].label if series else path.name
+
+    def _band(self, key: tuple[tuple[int, ...], Metric], each: list[Line]) -> Line:
         """Several lines as one; the same as before where none has changed."""
-        key, series = (each[0].label, metric), [line.series for line in each]
+        series = [line.series for line in each]
         made = self._bands.get(key)
         if made is None or [id(one) for one in made[0]] != [id(one) for one in series]:
             made = self._bands[key] = series, band(each)
         line = made[1]
         note = next((line.note for line in each if line.note), "")
         approximate = any(line.approximate for line in each)
-        return replace(line, colour=each[0].colour, note=note, approximate=approximate, begins=each[0].begins)
+        first = each[0]
+        return replace(
+            line, label=first.label, colour=first.colour, note=note, approximate=approximate, begins=first.begins
+        )
 
     def _label(self, metric: Metric) -> str:
         others = (Metric(table, metric.name) for table in TABLES if table != metric.table)
         both = any(series.has(other) for other in others for series in self._all)
         return f"{metric.name} ({metric.table})" if both else metric.name
-
-
-def same_but_seed(infos: Sequence[RunInfo | None]) -> list[list[int]]:
-    """The indices of runs that have the same config but for a seed; those without a config stay alone."""
-    groups: dict[object, list[int]] = {}
-    for index, info in enumerate(infos):
-        pairs = flat_config(info.config) if info else ()
-        config = sorted((key, repr(value)) for key, value in pairs if not _SEED.search(key))
-        groups.setdefault(tuple(config) if info and info.config else index, []).append(index)
-    return list(groups.values())
-
-
-def common_name(labels: Sequence[str]) -> str:
-    """What names such as ``adam-s0`` and ``adam-s1`` share, and how many they are; one name as it is."""
-    if len(labels) == 1:
-        return labels[0]
-    alike = takewhile(lambda characters: len(set(characters)) == 1, zip(*labels, strict=False))
-    shared = _SEED_IN_NAME.sub("", "".join(characters[0] for characters in alike)) or labels[0]
-    return f"{shared} ×{len(labels)}"
-
-
-def band(lines: Sequence[Line]) -> Line:
-    """Lines as one: at each place of the longest, the mean, lowest and highest of what each had recorded by then.
-
-    Nothing is interpolated; a line that has ended, or not begun, has no part in the mean.
-    """
-    places: Floats = max((line.series.x for line in lines), key=len)
-    shape = len(lines), len(places)
-    low, high, mean = np.full(shape, np.nan), np.full(shape, np.nan), np.full(shape, np.nan)
-    for row, line in enumerate(lines):
-        series = line.series
-        if not len(series):
-            continue
-        at = np.searchsorted(series.x, places, side="right") - 1
-        step = (series.x[-1] - series.x[0]) / max(1, len(series) - 1)
-        there = (at >= 0) & ((places <= series.x[-1]) | (places < series.x[-1] + step))
-        for target, source in ((low, series.low), (high, series.high), (mean, series.mean)):
-            target[row, there] = source[at[there]]
-    lowest, highest = np.fmin.reduce(low), np.fmax.reduce(high)
-    counted = np.isfinite(mean)
-    average = np.where(
-        counted.any(axis=0), np.where(counted, mean, 0).sum(axis=0) / np.maximum(counted.sum(axis=0), 1), np.nan
-    )
-    first = lines[0]
-    return Line(
-        first.label,
-        Series(places, lowest, highest, average, average, average),
-        first.colour,
-        band=True,
-        note=next((line.note for line in lines if line.note), ""),
-        approximate=any(line.approximate for line in lines),
-    )

@@ -12,6 +12,7 @@ ON_DARK: Final = ("#56B4E9", "#E69F00", "#2BC598", "#F0E442", "#E58BB8", "#F4743
 ON_LIGHT: Final = ("#0072B2", "#A86800", "#007F5C", "#7A7000", "#A8487F", "#C04A00", "#2B4FBF", "#333333")
 """The same, darker."""
 
+COLOURS: Final = len(ON_DARK)
 LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 

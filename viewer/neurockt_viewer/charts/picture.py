@@ -20,7 +20,7 @@ import numpy as np
 from neurockt.formatting import clip
 from neurockt_viewer.charts import raster, ticks, time_ticks
 from neurockt_viewer.charts.bounds import OffScale, off_scale, x_bounds, y_bounds
-from neurockt_viewer.charts.legend import legend_rows
+from neurockt_viewer.charts.legend import legend_rows, short_labels
 from neurockt_viewer.charts.pieces import Piece, Smoothed
 from neurockt_viewer.charts.plot import Found, Plot, marked_cells
 from neurockt_viewer.charts.raster import CELL_HEIGHT, CELL_WIDTH
@@ -138,7 +138,9 @@ class Drawer:
         x_range = x_bounds([line.line.series for line in lines], settings)
         seen = x_range and self._once("seen", lambda: _seen(lines, settings, x_range, width))
         off = seen.off if seen else [OffScale()] * len(lines)
-        heading = [] if height < 3 else legend_rows(lines, settings, width, height, title, cross, off, named)
+        labels = self._once("labels", lambda: short_labels(lines, width))
+        more: dict[str, Any] = {"title": title, "cross": cross, "named": named, "off": off, "labels": labels}
+        heading = [] if height < 3 else legend_rows(lines, settings, width, height, **more)
         if x_range is None or not seen:
             return _empty(heading, lines, width, height)
         plot_height = height - len(heading) - (0 if bare else 2)

@@ -40,8 +40,6 @@ RESIZE_STEP: Final = 0.05
 """How much of the screen a key gives to a panel."""
 
 NO_GROUPS: Final = "(no groups)"
-MOST_COMPARED: Final = 20
-"""Runs in a comparison; more curves than this cannot be distinguished."""
 PROBLEMS_SHOWN: Final = 200
 
 
@@ -306,9 +304,6 @@ class RunsScreen(Screen[None]):
         self._show_beside()
 
     def action_compare(self) -> None:
-        if len(self._marks) > MOST_COMPARED:
-            self.notify(f"{len(self._marks):,} runs are marked; {MOST_COMPARED} can be compared", severity="warning")
-            return
         from neurockt_viewer.screens.compare import CompareScreen
 
         self.app.push_screen(CompareScreen(dict(sorted(self._marks.items(), key=lambda mark: mark[1]))))

@@ -231,7 +231,7 @@ class ChartGrid(Widget):
             if self._shared.smoothing:
                 notes.append(f"smoothed over {self._shared.smoothing:.3g} of x")
             if self._banded:
-                notes.append("mean and range over seeds")
+                notes.append(f"{len(lines.settings):,} settings: mean and range over seeds")
             if self._shared.window:
                 notes.append("zoomed, 0 resets")
             if count > 1:
@@ -326,12 +326,14 @@ class ChartGrid(Widget):
         self._regroup()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """A band needs runs that differ only in the seed."""
-        if action == "band":
-            return len(self._reader.lines.groups) < len(self._paths)
-        return True
+        """A band needs several runs."""
+        return len(self._paths) > 1 if action == "band" else True
 
     def action_band(self) -> None:
+        """Draw runs that differ only in the seed as one: their mean, with a band from the lowest to the highest."""
+        if not self._banded and len(self._reader.lines.settings) == len(self._paths):
+            self.notify("no two of these runs have the same config but for the seed", markup=False, timeout=4)
+            return
         self._banded = not self._banded
         self._draw()
         self._show_status()
