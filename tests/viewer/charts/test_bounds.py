@@ -74,6 +74,19 @@ def test_the_range_of_y_is_chosen_by_key() -> None:
     assert "1 off the scale" in legend(drawn(values))
 
 
+def test_runs_of_different_scales_are_all_seen() -> None:
+    """As learning rates of a sweep over four decades, each with a warm-up."""
+    picture = drawn(*(np.minimum(STEPS / 500, 1) * 10.0**power for power in range(-4, 1)))
+    assert high(picture) == 1.0
+    assert "off the scale" not in legend(picture)
+
+
+def test_spikes_in_many_runs_leave_the_rest_in_sight() -> None:
+    """Large ones and small ones."""
+    spiky = [np.where(STEPS == 123, 0.3 * 4.0**at, 1 + 0.1 * np.sin(STEPS)) for at in range(10)]
+    assert high(drawn(*spiky)) < 12
+
+
 @given(st.lists(st.floats(-10, 10), min_size=1, max_size=200), st.integers(1, 5))
 def test_values_off_the_scale_are_counted(values: list[float], power: int) -> None:
     """Exactly where single values are known; else at least those that are proved, and a sign that there may be more."""

@@ -18,9 +18,12 @@ Range = tuple[float, float]
 OUTERMOST: Final = 0.04
 """Part of the dot columns, on either side, whose extremes a close range leaves out."""
 DIVERGED: Final = 100.0
-"""Values beyond this many times the usual ones flatten the rest of a chart to a line."""
-KEPT: Final = 4.0
-"""Of a line that has such values, all up to this many times the usual ones stay in sight; of other lines all do."""
+"""A line has diverged where values are larger than the usual ones, and than those it began with, by this factor."""
+LARGER: Final = 1000.0
+"""Up to this many times the usual size a line may begin with other values than the others, as of another unit."""
+NEAR: Final = 4.0
+NEAR_OTHERS: Final = 10.0
+"""Where a line has diverged, its values up to this many times the usual ones stay in sight, and those of the others."""
 LEAST_COLUMNS: Final = 8
 """From fewer dot columns nothing is left out."""
 
@@ -66,22 +69,25 @@ def y_bounds(found: Columns, settings: ChartSettings) -> Range | None:
 
 
 def _usual(sizes: Floats, line: Integers) -> Flags:
-    """Which columns have values of a usual size: all of them, unless some are so large that they flatten the rest.
+    """Which columns have values of a usual size: all of them, unless a line has diverged, which flattens the rest.
 
-    The usual size is one that half of the lines have: half of a line's columns have no larger one. A line that falls
-    is measured by its first quarter, so that the values it begins with are not left out.
+    The usual size is one that half of the lines have. That of a line is one that half of its columns have, or half of
+    its first quarter, so that of a line that falls the values it begins with are not left out.
     """
     everything = np.ones(len(sizes), np.bool_)
     if not (sizes < sizes.max() / DIVERGED).any():
         return everything
     each = np.split(sizes, np.flatnonzero(np.diff(line)) + 1)
-    own = np.array([max(_median(size), _median(size[: -(-len(size) // 4)])) for size in each])
-    limit = DIVERGED * _median(own[own > 0]) if own.any() else 0.0
-    if not 0 < limit < sizes.max():
+    early = np.array([_median(size[: -(-len(size) // 4)]) for size in each])
+    own = np.maximum(early, [_median(size) for size in each])
+    usual = _median(own[own > 0]) if own.any() else math.inf
+    begun = np.clip(early, usual, LARGER * usual)
+    diverged = np.array([size.max() for size in each]) / DIVERGED > begun
+    if not diverged.any():
         return everything
-    limits = [limit if size.max() <= limit else limit / DIVERGED * KEPT for size in each]
-    usual: Flags = sizes <= np.repeat(limits, [len(size) for size in each])
-    return usual
+    limits = np.where(diverged, NEAR * usual, NEAR_OTHERS * begun)
+    near: Flags = sizes <= np.repeat(limits, [len(size) for size in each])
+    return near
 
 
 def _median(values: Floats) -> float:
