@@ -24,7 +24,7 @@ from neurockt.cli import parsing
 from neurockt.errors import NeurocktError, NeurocktWarning, QueryError
 from neurockt.formatting import clean, clean_block
 
-COMMANDS: Final = ("demo", "ls", "show", "view", "tail", "diff", "edit", "export", "sync", "seal", "completion")
+COMMANDS: Final = ("demo", "ls", "show", "view", "tail", "diff", "edit", "rm", "export", "sync", "seal", "completion")
 """The commands, in the order in which the help lists them; each is a module here."""
 
 FAILED: Final = 1
@@ -38,6 +38,7 @@ OTHER_WORDS: Final = {
     **dict.fromkeys(("follow", "watch"), "tail"),
     **dict.fromkeys(("compare", "cmp"), "diff"),
     **dict.fromkeys(("rename", "tag", "note", "archive", "unarchive"), "edit"),
+    **dict.fromkeys(("remove", "delete", "del", "trash"), "rm"),
     **dict.fromkeys(("download", "dump"), "export"),
     **dict.fromkeys(("upload", "push"), "sync"),
 }

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from neurockt.cli import FAILED, WrongUsage, output, parsing, selecting
-from neurockt.errors import NeurocktError
+from neurockt.errors import NeurocktError, UsageError
 from neurockt.formatting import clip
 from neurockt.run_info import RunInfo
-from neurockt.store import Edit, edit_run
+from neurockt.store import Edit, edit_run, layout
 
 _DESCRIPTION: Final = """\
 Change a run's name, project, group, tags and notes, or archive it. Finished runs and those that still train alike.
@@ -20,7 +20,7 @@ unless they are asked for them.
 """
 _EXAMPLE: Final = """\
   neurockt edit brave-otter --name baseline --tag paper --note 'table 2'
-  neurockt edit --filter 'valid_loss>2' --archive
+  neurockt edit --filter 'valid_loss=nan' --archive
   neurockt edit proud-crow --unarchive --untag bad --group ''
 """
 SHOWN: Final = 60
@@ -51,6 +51,8 @@ def run(arguments: argparse.Namespace) -> int:
     status, edited = 0, []
     for info in runs:
         try:
+            if edit.archived is not None and layout.is_attached(info.path):
+                raise UsageError("it is attached to a run; only whole runs are archived")
             before, after = edit_run(info.path, edit)
         except (NeurocktError, OSError) as error:
             reason = error.strerror if isinstance(error, OSError) else error

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 
 from neurockt.catalogue import find_run, list_runs
 from neurockt.cli import WrongUsage, completers, output
+from neurockt.errors import CorruptRun
 from neurockt.query.filter import parse
 from neurockt.run_info import RunInfo
-from neurockt.store import default_root, expanded
+from neurockt.store import RUN_FILE, default_root, expanded
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,28 +23,49 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def selected(
-    arguments: argparse.Namespace, *, archived: bool = False, also: Callable[[RunInfo], bool] | None = None
+    arguments: argparse.Namespace,
+    *,
+    archived: bool = False,
+    also: Callable[[RunInfo], bool] | None = None,
+    damaged: list[Path] | None = None,
 ) -> list[RunInfo]:
     """The runs that are named, or all there are, as far as they match the filter and ``also``; a note if none does.
 
     Of archived runs only those that are named, unless ``archived`` or the filter asks for them, as ``archived=true``.
+    Named runs whose ``run.json`` is damaged are added to the list ``damaged``, where there is one and no filter.
 
     Raises:
         WrongUsage: neither names nor a filter are given.
         RunNotFound: a name names no run.
+        CorruptRun: it names one that cannot be read.
     """
     if not arguments.runs_named and arguments.filter is None and also is None:
         raise WrongUsage(f"which runs? neurockt {arguments.command} RUN, or --filter QUERY")
     query = parse(arguments.filter or "")
+    root = expanded(arguments.root) if arguments.root else default_root()
     if arguments.runs_named:
-        named = [find_run(name, arguments.root).info for name in arguments.runs_named]
-        runs = list({info.path.resolve(): info for info in named}.values())
+        infos: dict[Path, RunInfo] = {}
+        for name in arguments.runs_named:
+            try:
+                info = find_run(name, arguments.root).info
+            except CorruptRun as error:
+                path = _damaged(name, root)
+                if damaged is None or path is None or arguments.filter or also or isinstance(error.__cause__, OSError):
+                    raise
+                damaged.append(path)
+            else:
+                infos[info.path.resolve()] = info
+        runs = list(infos.values())
         where = "those named"
     else:
-        root = expanded(arguments.root) if arguments.root else default_root()
         runs = list_runs(root, archived=archived or any(field.name == "archived" for field in query.fields))
         where = f"{len(runs):,} in {root}"
     found = [info for info in runs if query.matches(info) and (also is None or also(info))]
-    if not found:
+    if not found and not damaged:
         output.note(f"no run matches ({where})")
     return found
+
+
+def _damaged(name: str, root: Path) -> Path | None:
+    """The run that a path names; one that cannot be read has no other name."""
+    return next((path for path in (expanded(name), root / name) if (path / RUN_FILE).is_file()), None)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from neurockt.store.reading.run import NewRows, Run, open_run
     from neurockt.store.reading.table_reader import Damage
     from neurockt.store.recovery.sealing import seal_run
+    from neurockt.store.recovery.trash import Trash, empty_trash, size_of, trash_of
     from neurockt.store.tables import arrays
     from neurockt.store.tables.outline import Outline
     from neurockt.store.tables.parts import open_writer
@@ -42,6 +43,7 @@ _NAMES = {
     "reading.run": "NewRows Run open_run",
     "reading.table_reader": "Damage",
     "recovery.sealing": "seal_run",
+    "recovery.trash": "Trash empty_trash size_of trash_of",
     "tables": "arrays",
     "tables.outline": "Outline",
     "tables.parts": "open_writer",

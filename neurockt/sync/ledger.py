@@ -9,13 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from neurockt.run_info import RunInfo
 from neurockt.store import files, layout
+from neurockt.sync.describe import identity
 from neurockt.sync.order import Order
 from neurockt.sync.rows import START, Place
 
@@ -34,7 +36,7 @@ class Entry:
     state: str = ""
     """The state that the server was seen to have; *finished* or *failed* for a run that is complete there."""
     stamp: str = ""
-    """Digest of the ``run.json`` that was uploaded."""
+    """What ``stamp_of`` gave for the run that was uploaded."""
     generation: int = 1
     """How many times the run was uploaded from the beginning."""
     files: str = ""
@@ -132,6 +134,43 @@ def _state_directory() -> Path | None:
     """Where a user's programs keep their state; None where there is no home directory."""
     directory = Path(os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state"))
     return directory / "neurockt" / "wandb" if directory.is_absolute() else None
+
+
+def documents_of(run_dir: Path) -> list[bytes]:
+    """The files that describe a run and what is attached to it; one of them changes with anything that is uploaded."""
+    paths = [run_dir, *layout.attached_paths(run_dir).values()]
+    names = (layout.RUN_FILE, layout.EDITS_FILE)
+    return [found for path in paths for name in names if (found := files.read_if_there(path / name))]
+
+
+def stamp_of(documents: Sequence[bytes], info: RunInfo) -> str:
+    """Differs where these files do, or the states of the run and of what is attached."""
+    states = [info.state, *(each.state for each in info.attached.values())]
+    return digest(b" ".join([*documents, *(state.encode() for state in states)]))
+
+
+def is_growing(info: RunInfo) -> bool:
+    """Whether rows may come: also those of what is attached to a run that has ended."""
+    return "running" in (info.state, *(each.state for each in info.attached.values()))
+
+
+def is_proved(entry: Entry, info: RunInfo, now: str, *, files: bool) -> bool:
+    """Whether an entry says that all of a run is in W&B, whose stamp is ``now``; with ``files``, its files too."""
+    return (
+        not is_growing(info)
+        and entry.stamp == now
+        and entry.state in ("finished", "failed")
+        and not entry.superseded
+        and bool(entry.files or not files)
+    )
+
+
+def is_synced(info: RunInfo) -> bool:
+    """Whether all of a run, as it is now, was seen to be in W&B; nobody is asked."""
+    ledger = Ledger(info.path, identity(info))
+    entries = (ledger.read(destination) for destination in ledger.destinations)
+    now = stamp_of(documents_of(info.path), info)
+    return any(entry is not None and is_proved(entry, info, now, files=False) for entry in entries)
 
 
 def digest(text: str | bytes) -> str:

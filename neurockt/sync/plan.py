@@ -11,8 +11,8 @@ from neurockt.sync.account import Account
 from neurockt.sync.batch import failed, find_runs
 from neurockt.sync.describe import identity, safe_project
 from neurockt.sync.history import History
-from neurockt.sync.ledger import Entry, Ledger
-from neurockt.sync.upload import STILL_RUNNING, Options, Outcome, is_proved, stamp
+from neurockt.sync.ledger import Entry, Ledger, documents_of, is_proved, stamp_of
+from neurockt.sync.upload import STILL_RUNNING, Options, Outcome
 
 DRY_RUN = "dry run"
 
@@ -34,7 +34,7 @@ def _planned(run: Run, account: Account, options: Options) -> Outcome:
         return Outcome(run.path, info.id, info.label, "pending", reason=STILL_RUNNING)
     ledger = Ledger(run.path, identity(info))
     destination, entry = _known(ledger, info.project, account, options)
-    if is_proved(entry, info, stamp(run.path, info), files=options.files):
+    if is_proved(entry, info, stamp_of(documents_of(run.path), info), files=options.files):
         return Outcome(run.path, info.id, info.label, "complete", entry.rows)
     order = ledger.order(destination, entry.generation, run.rewind_token)
     rows = History(run, order, run.current_info(), entry.place)

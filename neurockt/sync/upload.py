@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
 from neurockt.errors import NeurocktWarning, SyncFailed
 from neurockt.run_info import RunInfo
-from neurockt.store import Run, files, layout
+from neurockt.store import Run
 from neurockt.sync import artifact
 from neurockt.sync.client import Client, Refused
 from neurockt.sync.compare import all_rows, difference, same_row
 from neurockt.sync.describe import CONFIG_KEY, Description, describe, identity, run_ids, safe_project
 from neurockt.sync.history import History
-from neurockt.sync.ledger import Entry, Ledger, digest
+from neurockt.sync.ledger import Entry, Ledger, documents_of, is_growing, is_proved, stamp_of
 from neurockt.sync.project import Project, ServerRun
 from neurockt.sync.rows import START, Place, Row, SystemLines
 from neurockt.sync.sending import LONGEST_PAUSE_SECONDS, RESEND_SECONDS, Report, Sending
@@ -75,7 +74,7 @@ class Upload:
         self._client = client
         self._options = options
         self._report = report
-        documents = _documents(run.path)  # before the rows that it describes
+        documents = documents_of(run.path)  # before the rows that it describes
         self.info: RunInfo = run.info
         self.ledger = Ledger(run.path, identity(self.info))
         if self.ledger.foreign:
@@ -86,7 +85,7 @@ class Upload:
         name = safe_project(options.project or wishes.project or self.info.project or client.account.project)
         self._project = Project(client, entity, name)
         self._destination = f"{client.account.url}/{entity}/{name}"
-        self._stamp = _digest(documents, self.info)
+        self._stamp = stamp_of(documents, self.info)
         self._entry = self.ledger.read(self._destination) or Entry("")
 
     @property
@@ -225,7 +224,7 @@ class Upload:
             rows=sending.end.rows,
             place=sending.last.before if sending.last else START,
             state=there.state if sending.is_all else "",
-            stamp=self._stamp if is_complete and not _is_growing(self.info) else "",
+            stamp=self._stamp if is_complete and not is_growing(self.info) else "",
         )
         self._note(entry)
         if is_complete:
@@ -265,37 +264,6 @@ class Upload:
         run_id = run_id or self._entry.run_id
         url = f"{self._project.url}/runs/{run_id}" if run_id else None
         return Outcome(self._run.path, self.info.id, self.info.label, status, rows, sent, url, reason)
-
-
-def stamp(path: Path, info: RunInfo) -> str:
-    """Digest of what describes a run, and what is attached to it."""
-    return _digest(_documents(path), info)
-
-
-def is_proved(entry: Entry, info: RunInfo, now: str, *, files: bool) -> bool:
-    """Whether an entry says that all of a run is in W&B, whose stamp is ``now``; with ``files``, its files too."""
-    return (
-        not _is_growing(info)
-        and entry.stamp == now
-        and entry.state in ("finished", "failed")
-        and not entry.superseded
-        and bool(entry.files or not files)
-    )
-
-
-def _documents(path: Path) -> list[bytes]:
-    paths = [path, *layout.attached_paths(path).values()]
-    return [found for each in paths if (found := files.read_if_there(each / layout.RUN_FILE))]
-
-
-def _digest(documents: Sequence[bytes], info: RunInfo) -> str:
-    states = [info.state, *(each.state for each in info.attached.values())]
-    return digest(b" ".join([*documents, *(state.encode() for state in states)]))
-
-
-def _is_growing(info: RunInfo) -> bool:
-    """Whether rows may come: also those of what is attached to a run that has ended."""
-    return "running" in (info.state, *(each.state for each in info.attached.values()))
 
 
 def _is_last(there: ServerRun, row: Row | None) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from written import attached
 
 import neurockt as package
 
@@ -83,6 +84,16 @@ def test_a_run_that_cannot_be_edited_is_named_and_the_others_are_edited(neurockt
     assert done.status == 1
     assert "cannot edit runs/r0: runs/r0/edits.json is damaged" in done.err
     assert done.out == "fast: tags +x\ndiverged: tags +x\n"
+
+
+def test_what_is_attached_is_edited_by_its_path_but_not_archived(neurockt: Command, runs: Path) -> None:
+    attached(runs / "r0", "mmlu", {1: {"acc": 0.5}}).finish()
+    path = runs / "r0" / "attached" / "mmlu"
+    assert neurockt("edit", path, "--note", "5-shot").status == 0
+    assert package.open_run(runs / "r0").info.attached["mmlu"].notes == "5-shot"
+    done = neurockt("edit", path, "--archive")
+    assert done.status == 1
+    assert "only whole runs are archived" in done.err
 
 
 def test_hostile_text_is_harmless(neurockt: Command, hostile: Path) -> None:

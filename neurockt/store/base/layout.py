@@ -98,6 +98,16 @@ def rank_paths(run_dir: Path) -> dict[int, Path]:
     return {rank: rank_path(run_dir, rank) for rank in ranks if _exists(rank_path(run_dir, rank) / RUN_FILE)}
 
 
+def is_rank(path: Path) -> bool:
+    """Whether a directory has a rank's own rows of the run around it."""
+    return bool(_RANK.fullmatch(path.name)) and (path.parent / RUN_FILE).exists()
+
+
+def is_attached(path: Path) -> bool:
+    """Whether another process records, in this directory, beside the run around it."""
+    return path.parent.name == ATTACHED and (path.parent.parent / RUN_FILE).exists()
+
+
 def attached_path(run_dir: Path, name: str) -> Path:
     return run_dir / ATTACHED / name
 

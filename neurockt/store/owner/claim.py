@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -64,9 +64,10 @@ def claimed(run_dir: Path, hint: str, report: Callable[[str], None] = lambda mes
     finally:
         stop.set()
         beats.join()
-        for number, path in layout.claim_paths(run_dir).items():
-            if number <= claim.number:
-                path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # the run has been moved to the trash
+            for number, path in layout.claim_paths(run_dir).items():
+                if number <= claim.number:
+                    path.unlink(missing_ok=True)
 
 
 def _create(run_dir: Path, number: int, info: RunInfo) -> Claim | None:
