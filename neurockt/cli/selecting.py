@@ -10,6 +10,7 @@ from neurockt.catalogue import find_run, list_runs
 from neurockt.cli import WrongUsage, completers, output
 from neurockt.errors import CorruptRun
 from neurockt.query.filter import parse
+from neurockt.query.known import KnownFields
 from neurockt.run_info import RunInfo
 from neurockt.store import RUN_FILE, default_root, expanded
 
@@ -36,6 +37,7 @@ def selected(
 
     Raises:
         WrongUsage: neither names nor a filter are given.
+        QueryError: no run has a field of the filter.
         RunNotFound: a name names no run.
         CorruptRun: it names one that cannot be read.
     """
@@ -60,6 +62,9 @@ def selected(
     else:
         runs = list_runs(root, archived=archived or any(field.name == "archived" for field in query.fields))
         where = f"{len(runs):,} in {root}"
+    known = KnownFields(runs)
+    for field in dict.fromkeys(query.fields):
+        known.check(field)  # misspelt, it may match all: -val_los>1
     found = [info for info in runs if query.matches(info) and (also is None or also(info))]
     if not found and not damaged:
         output.note(f"no run matches ({where})")

@@ -151,7 +151,16 @@ def test_a_damaged_run_is_removed_by_its_path(neurockt: Command, runs: Path) -> 
     assert sorted(path.name for path in runs.iterdir()) == [".trash", "r1", "r2"]
 
 
-@pytest.mark.parametrize("words", [("rm",), ("rm", "--older", "soon"), ("rm", "--state", "dead"), ("rm", "-f", "a<")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("rm",),
+        ("rm", "--older", "soon"),
+        ("rm", "--state", "dead"),
+        ("rm", "-f", "a<"),
+        ("rm", "--filter=-valid_los>1"),
+    ],
+)
 def test_wrong_usage_removes_nothing(neurockt: Command, runs: Path, words: tuple[str, ...]) -> None:
     assert neurockt(*words, "--yes").status == 2
     assert ids(runs) == ["r0", "r1", "r2"]
