@@ -166,7 +166,7 @@ async def test_charts_side_by_side_show_the_same_range_of_x(run_dir: Path) -> No
 async def test_charts_share_their_x_axis_and_keep_their_own_y(run_dir: Path) -> None:
     """Axis, window, smoothing and crosshair are common; log y and the range of y are not; the screen says so."""
     async with shown(run_dir) as (pilot, grid):
-        assert "keys for x change all charts, for y only this one" in status(grid)
+        assert "x keys: all charts, y keys: this one" in status(grid)
         await pilot.press("o", "x", "s", "plus", "Y", "i")
         await pilot.pause()
         first, *others = grid.charts

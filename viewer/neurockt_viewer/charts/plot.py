@@ -99,8 +99,7 @@ class Plot:
             self._put_upright(over, codes, cross, Piece("│", "cross"))
         for place in dict.fromkeys(place for line in self._lines for place in line.line.begins):
             self._put_upright(over, codes, place, Piece(BEGIN_MARK, "axis"))
-        rows = zip(codes, owner, bright, over, strict=True)
-        return [_row(*row, plain=self._plain) for row in rows]
+        return _rows(codes, owner, bright, over, plain=self._plain)
 
     def nearest(self, column: int, row: int) -> int | None:
         """The line whose dots are nearest to a cell; None where there are none."""
@@ -164,21 +163,30 @@ class Plot:
         return self.height - 1 - int(np.clip(dot, 0, self.y.dots - 1)) // CELL_HEIGHT
 
 
-def _row(codes: Codes, owner: Integers, bright: Flags, over: dict[int, Piece], *, plain: bool) -> list[Piece]:
-    style = np.where(codes > 0, owner * 2 + bright, -1)
+def _rows(
+    codes: Codes, owner: Integers, bright: Flags, over: list[dict[int, Piece]], *, plain: bool
+) -> list[list[Piece]]:
+    """Cells as pieces: those side by side that look alike, and those with a character of their own, are one piece."""
+    width = codes.shape[1]
+    styles = np.where(codes > 0, owner * 2 + bright, -1)
     text = _characters(codes, plain=plain)
-    borders = {0, len(codes), *(np.flatnonzero(np.diff(style)) + 1).tolist()}
-    borders.update(over, (column + 1 for column in over))
-    pieces = []
-    for start, stop in pairwise(sorted(borders)):
-        if start in over:
-            pieces.append(over[start])
-        elif style[start] < 0:
-            pieces.append(Piece(" " * (stop - start), "space"))
-        else:
-            part: Part = "line" if bright[start] else "dim"
-            pieces.append(Piece(text[start:stop], part, int(owner[start])))
-    return pieces
+    changes: list[list[int]] = [[] for _ in over]
+    for row, column in np.argwhere(np.diff(styles)).tolist():
+        changes[row].append(column + 1)
+    rows = []
+    for at, (style, own) in enumerate(zip(styles.tolist(), over, strict=True)):
+        pieces = []
+        borders = {0, width, *changes[at], *own, *(column + 1 for column in own)}
+        for start, stop in pairwise(sorted(borders)):
+            if start in own:
+                pieces.append(own[start])
+            elif style[start] < 0:
+                pieces.append(Piece(" " * (stop - start), "space"))
+            else:
+                part: Part = "line" if style[start] % 2 else "dim"
+                pieces.append(Piece(text[at * width + start : at * width + stop], part, style[start] // 2))
+        rows.append(pieces)
+    return rows
 
 
 def _density(count: Codes) -> npt.NDArray[np.int_]:

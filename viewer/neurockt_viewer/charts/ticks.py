@@ -53,34 +53,40 @@ def _round_values(low: float, high: float, most: int) -> tuple[list[float], int]
         return [], 0
     span = high / 2 - low / 2
     exponent = math.floor(math.log10(span / most * 2)) - 1 if span / most > 0 else -323
-    finer: tuple[list[float], int] = [], 0
-    best: tuple[list[float], int] = [], 0
+    finer: tuple[int, int] | None = None
+    best: list[float] = []
+    digits = 0
     for mantissas in ((1, 2, 5), (25, 4, 3)):
         for power in range(exponent, min(exponent + 4, 309)):
             for mantissa in mantissas:
                 decimal = power - (mantissa > 9)
+                count = len(_indices(low, high, mantissa, decimal))
+                if count > most + 2:
+                    continue
                 values = multiples(low, high, mantissa, decimal)
                 if len(values) > most:
-                    finer = values, -decimal
-                elif len(values) > len(best[0]):
-                    best = values, -decimal
-        if len(best[0]) >= min(3, most):
+                    finer = mantissa, decimal
+                elif len(values) > len(best):
+                    best, digits = values, -decimal
+        if len(best) >= min(3, most):
             break
-    if len(best[0]) < min(2, most) and 1 < len(finer[0]) <= 1000:
-        values, digits = finer
-        best = values[:: -(-len(values) // most)], digits
-    return best[0], max(0, best[1])
+    if len(best) < min(2, most) and finer is not None:
+        values, digits = multiples(low, high, *finer), -finer[1]
+        best = values[:: -(-len(values) // most)]
+    return best, max(0, digits)
+
+
+def _indices(low: float, high: float, mantissa: int, exponent: int) -> range:
+    """What ``mantissa * 10 ** exponent`` is multiplied by within the bounds, or just beyond them."""
+    step = mantissa * 10.0**exponent
+    if step == 0 or not math.isfinite(low / step) or not math.isfinite(high / step) or abs(high / step) > 1e15:
+        return range(0)
+    return range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)
 
 
 def multiples(low: float, high: float, mantissa: int, exponent: int) -> list[float]:
-    """The multiples of ``mantissa * 10 ** exponent`` within the bounds, each the float nearest to it."""
-    step = mantissa * 10.0**exponent
-    if step == 0 or not math.isfinite(low / step) or not math.isfinite(high / step) or abs(high / step) > 1e15:
-        return []
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    if last - first > 1000:
-        return [math.nan] * 1001  # more than anyone asks for
-    values = (float(f"{index * mantissa}e{exponent}") for index in range(first, last + 1))
+    """The multiples of ``mantissa * 10 ** exponent`` within the bounds, each the float nearest to it; 1,000 at most."""
+    values = (float(f"{index * mantissa}e{exponent}") for index in _indices(low, high, mantissa, exponent)[:1000])
     return [value for value in values if low <= value <= high]
 
 

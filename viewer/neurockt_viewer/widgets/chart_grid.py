@@ -235,7 +235,7 @@ class ChartGrid(Widget):
             if self._shared.window:
                 notes.append("zoomed, 0 resets")
             if count > 1:
-                notes.append("keys for x change all charts, for y only this one")
+                notes.append("x keys: all charts, y keys: this one")
             if damaged := lines.damaged:
                 notes.insert(0, f"not all can be read: {clean(damaged[0])}")
         self.query_one(".status", Static).update(Content(" · ".join(filter(None, notes))), layout=False)
