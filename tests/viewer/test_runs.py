@@ -128,23 +128,22 @@ async def test_runs_are_grouped_by_a_config_key_or_a_tag() -> None:
         await pilot.press("enter")
         await until(lambda: any("tags = baseline" in row for row in rows(screen, "#runs")))
         assert ids(app).count("adam-0.003-s1") == 2
-        await pilot.press("b", "down", "g", "enter")
+        await pilot.press("b")
+        await typed(pilot, "no groups\r")
         await listed(app, 12)
     assert load_settings(SAMPLES).group is None
 
 
 async def test_columns_are_chosen_ordered_and_remembered() -> None:
-    """Space shows a column, J and K move it, Enter applies; the next start shows the same; R goes back."""
+    """Space shows a column, Shift and an arrow move it, Enter applies; the next start shows the same; Ctrl-R resets."""
     app = ViewerApp(SAMPLES)
     async with app.run_test(size=(160, 48)) as pilot:
         screen = await listed(app, 12)
         await pilot.press("o")
         await until(lambda: isinstance(app.screen, Choose))
-        await pilot.press("j", "j", "space", "slash")
-        await typed(pilot, "best(acc")
-        await pilot.press("down", "space")
-        await typed(pilot, "K" * 20)
-        await pilot.press("enter")
+        await pilot.press("down", "down", "space")
+        await typed(pilot, "best(acc ")
+        await pilot.press(*["shift+up"] * 20, "enter")
         await until(lambda: app.screen is screen)
         assert titles(screen, "#runs")[1:5] == ["best(acc)", "state", "name", "acc"]
         assert "valid_loss" not in titles(screen, "#runs")
@@ -155,7 +154,7 @@ async def test_columns_are_chosen_ordered_and_remembered() -> None:
         assert titles(screen, "#runs") == chosen
         await pilot.press("o")
         await until(lambda: isinstance(again.screen, Choose))
-        await pilot.press("R")
+        await pilot.press("ctrl+r")
         await until(lambda: again.screen is screen)
         assert "valid_loss" in titles(screen, "#runs")
 

@@ -353,7 +353,8 @@ class RunsScreen(Screen[None]):
 
     async def action_group(self) -> None:
         names = [NO_GROUPS, *group_fields(self._runs, possible_columns(self._runs))]
-        await self.app.push_screen(Choose("group by", names, check=self._check_known), self._choose_group)
+        question = Choose("group by", names, [self._settings.group or NO_GROUPS], check=self._check_known)
+        await self.app.push_screen(question, self._choose_group)
 
     def _choose_group(self, answer: list[str] | None) -> None:
         if answer:

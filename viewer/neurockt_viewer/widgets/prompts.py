@@ -1,4 +1,4 @@
-"""Questions asked over a screen: one line of text, or one or several of a list."""
+"""Questions asked over a screen: one line of text, or one or several of a list. The screen stays in sight."""
 
 from __future__ import annotations
 
@@ -12,27 +12,32 @@ from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
+from textual.widgets.input import Selection
 
 from neurockt.errors import NeurocktError
 from neurockt.formatting import clean
+from neurockt_viewer.matching import best_first
 from neurockt_viewer.widgets.row_grid import RowGrid
 from neurockt_viewer.widgets.row_source import Cell, CellRows
 
 Answer = TypeVar("Answer")
 LEAST_WIDTH: Final = 20
 """Cells of the names in a list."""
+ROOM_BESIDE: Final = 60
+"""Columns of a terminal from which a list is at the right, beside the table; else it is below it."""
 
 
 class Prompt(ModalScreen[Answer], Generic[Answer]):
-    """A box in the middle; Escape leaves it without an answer.
+    """A question at the edge of the screen; Escape leaves it without an answer.
 
     Await ``push_screen``, and what is typed meanwhile arrives here in its order.
     """
 
+    HORIZONTAL_BREAKPOINTS = [(0, "-below"), (ROOM_BESIDE, "-beside")]  # noqa: RUF012 - as Textual declares it
     DEFAULT_CSS = """
-    Prompt { align: center middle; }
+    Prompt { align: center bottom; }
     Prompt > Vertical {
-        width: 72; max-width: 94%; height: auto; max-height: 90%;
+        width: 100%; height: auto; max-height: 90%;
         background: $surface; border: round $primary; padding: 0 1;
     }
     Prompt Input { background: $boost; }
@@ -48,7 +53,7 @@ class Ask(Prompt[Any]):
 
         Args:
             question: what is asked, in our words.
-            value: what the line begins with.
+            value: what the line begins with; what is typed replaces it.
             hint: one line below.
             check: makes the answer of the text; raises ``NeurocktError`` or ``ValueError`` where the text will not do.
         """
@@ -62,7 +67,7 @@ class Ask(Prompt[Any]):
         with Vertical() as box:
             box.border_title = Content(self._question)
             box.border_subtitle = Content("esc cancels")
-            yield Input(self._value, select_on_focus=False, compact=True)
+            yield Input(self._value, compact=True)
             yield Static(classes="problem")
             yield Static(Content(self._hint), classes="hint")
 
@@ -76,12 +81,15 @@ class Ask(Prompt[Any]):
             answer = self._check(event.value)
         except (NeurocktError, ValueError) as error:
             self.query_one(".problem", Static).update(Content(clean(str(error).partition("\n")[0])))
+            event.input.selection = Selection.cursor(len(event.value))  # what is typed now corrects it
         else:
             self.dismiss(answer)
 
 
 class Show(Prompt[None]):
     DEFAULT_CSS = """
+    Show { align: center middle; }
+    Show > Vertical { width: 72; max-width: 94%; }
     Show VerticalScroll { height: auto; max-height: 80vh; scrollbar-size: 1 1; }
     Show VerticalScroll Static { width: 1fr; height: auto; }
     """
@@ -107,21 +115,35 @@ class Show(Prompt[None]):
         self.query_one(VerticalScroll).scroll_relative(y=lines, animate=False)
 
 
+class _Finder(Input):
+    """A line that leaves Space to the list, where that ticks."""
+
+    leaves_space = False
+
+    def check_consume_key(self, key: str, character: str | None) -> bool:
+        return not (key == "space" and self.leaves_space) and super().check_consume_key(key, character)
+
+
 class Choose(Prompt[list[str]]):
-    """Asks for one, or some and their order, of a list; typing narrows it."""
+    """Asks for one, or some and their order, of a list. What is typed narrows it; the best match is the first."""
 
     DEFAULT_CSS = """
-    Choose > Vertical { height: 80%; }
+    Choose.-beside { align: right top; }
+    Choose.-beside > Vertical { width: 44; max-width: 60%; height: 100%; max-height: 100%; }
+    Choose.-below > Vertical { height: 60%; }
     Choose RowGrid { height: 1fr; background: $surface; }
+    Choose RowGrid > .grid--cursor-blurred { background: $primary 22%; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "apply", "Apply"),
-        Binding("down", "to_list", "To the list", show=False),
-        Binding("slash", "to_input", "Narrow", key_display="/", show=False),
-        Binding("space", "tick", "Show or hide"),
-        Binding("K", "shift(-1)", "Earlier"),
-        Binding("J", "shift(1)", "Later"),
-        Binding("R", "reset", "Reset"),
+        Binding("enter", "apply", "Apply", priority=True),
+        Binding("up", "move(-1)", "Up", show=False, priority=True),
+        Binding("down", "move(1)", "Down", show=False, priority=True),
+        Binding("pageup", "page(-1)", "Page up", show=False, priority=True),
+        Binding("pagedown", "page(1)", "Page down", show=False, priority=True),
+        Binding("space", "tick", "Show or hide", priority=True),
+        Binding("shift+up", "shift(-1)", "Earlier", priority=True),
+        Binding("shift+down", "shift(1)", "Later", priority=True),
+        Binding("ctrl+r", "reset", "Default", priority=True),
     ]
 
     def __init__(
@@ -156,39 +178,49 @@ class Choose(Prompt[list[str]]):
     def compose(self) -> ComposeResult:
         with Vertical() as box:
             box.border_title = Content(self._question)
-            yield Input(placeholder="type to narrow the list", compact=True)
-            yield RowGrid()
-            hint = "↓ list · enter choose · esc cancel"
+            box.border_subtitle = Content("esc cancels")
+            line = _Finder(placeholder="type to find", compact=True)
+            line.leaves_space = self._several
+            yield line
+            grid = RowGrid()
+            grid.can_focus = False  # the keys stay with the line
+            yield grid
+            hint = "↑ ↓ move · enter choose"
             if self._several:
-                hint = "↓ list · space show or hide · J K order · R default columns · enter apply · esc cancel"
+                hint = "space show or hide · shift+↑ ↓ order\nctrl+r default · enter apply"
             yield Static(Content(hint), classes="hint")
 
     def on_mount(self) -> None:
         self._list()
-        self.set_focus(self.query_one(RowGrid) if self._several else self.query_one(Input))
+        if not self._several and self._chosen and self._chosen[0] in self._listed:
+            self._grid.move_to(row=self._listed.index(self._chosen[0]))
+        self.set_focus(self.query_one(Input))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action in ("tick", "shift", "reset", "to_input"):
-            return not self._typing and (self._several or action == "to_input")
-        return True
+        return self._several or action not in ("tick", "shift", "reset")
 
     @property
-    def _typing(self) -> bool:
-        return isinstance(self.focused, Input)
+    def _grid(self) -> RowGrid:
+        return self.query_one(RowGrid)
+
+    @property
+    def _typed(self) -> str:
+        """What narrows the list; empty where the next key replaces it, because it has been chosen."""
+        line = self.query_one(Input)
+        return "" if line.value and len(line.selected_text) == len(line.value) else line.value.strip()
 
     def _list(self) -> None:
-        words = self.query_one(Input).value.casefold().split()
-        names = [name for name in self._names if all(word in name.casefold() for word in words)]
         typed = self.query_one(Input).value.strip()
+        names = best_first(typed, self._names, key=lambda name: self._titles.get(name, name))
         if typed and typed not in names and self._check is not None:
             try:
                 self._check(typed)
             except NeurocktError:
                 pass
             else:
-                names.append(typed)
+                names.insert(0, typed)
         self._listed = names
-        self.query_one(RowGrid).show(CellRows(["", " " * LEAST_WIDTH], [self._cells(name) for name in names]))
+        self._grid.show(CellRows(["", " " * LEAST_WIDTH], [self._cells(name) for name in names]))
 
     def _cells(self, name: str) -> list[Cell]:
         ticked, title = name in self._chosen, clean(self._titles.get(name, name))
@@ -196,25 +228,20 @@ class Choose(Prompt[list[str]]):
 
     @property
     def _current(self) -> str | None:
-        row = self.query_one(RowGrid).cursor_row
+        row = self._grid.cursor_row
         return self._listed[row] if row < len(self._listed) else None
 
     @on(Input.Changed)
     def _narrow(self, event: Input.Changed) -> None:
         event.stop()
         self._list()
-        self.query_one(RowGrid).move_to(row=0)
+        self._grid.move_to(row=0)
 
-    @on(Input.Submitted)
-    def _apply_typed(self, event: Input.Submitted) -> None:
-        event.stop()
-        self.action_apply()
+    def action_move(self, rows: int) -> None:
+        self._grid.action_move(rows)
 
-    def action_to_list(self) -> None:
-        self.set_focus(self.query_one(RowGrid))
-
-    def action_to_input(self) -> None:
-        self.set_focus(self.query_one(Input))
+    def action_page(self, pages: float) -> None:
+        self._grid.action_page(pages)
 
     def action_tick(self) -> None:
         name = self._current
@@ -227,6 +254,7 @@ class Choose(Prompt[list[str]]):
             if name not in self._names:
                 self._names.append(name)
         self._list()
+        self.query_one(Input).action_select_all()  # what is typed next looks for another one
 
     def action_shift(self, rows: int) -> None:
         name = self._current
@@ -238,20 +266,20 @@ class Choose(Prompt[list[str]]):
         self._names = list(dict.fromkeys([*self._chosen, *self._names]))
         self._list()
         if name in self._listed:
-            self.query_one(RowGrid).move_to(row=self._listed.index(name))
+            self._grid.move_to(row=self._listed.index(name))
 
     def action_reset(self) -> None:
         self.dismiss([])
 
     def action_apply(self) -> None:
+        """Answer with what is chosen; of a list of several also with the first match of what has been typed."""
         name = self._current
-        if not self._several:
-            if name is not None:
-                self.dismiss([name])
-        elif self._typing and name is not None and name not in self._chosen:
-            self.action_tick()
-        else:
+        if self._several:
+            if self._typed and name is not None and name not in self._chosen:
+                self._chosen.append(name)
             self.dismiss(self._chosen)
+        elif name is not None:
+            self.dismiss([name])
 
     @on(RowGrid.Opened)
     def _clicked(self) -> None:
