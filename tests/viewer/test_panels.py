@@ -46,7 +46,7 @@ async def test_charts_are_of_the_run_under_the_cursor_until_runs_are_marked() ->
         await pilot.press("space")
         await until(lambda: ["adam-0.03-s0", "adam-0.003-s2"] in drawn(app))
         await pilot.press("j", "j")
-        assert "sgd-diverged" in str(app.screen.query_one(Details).render())
+        assert app.screen.query_one(Details).lines[0][0].text == "sgd-diverged"
         await pilot.press("k", "k", "k", "space")
         await until(lambda: ["train_loss"] in drawn(app) and "1 marked run " in text(app))
         await pilot.press("escape")

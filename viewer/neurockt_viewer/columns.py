@@ -6,10 +6,13 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from textual.content import Content
+
 from neurockt.errors import QueryError
 from neurockt.formatting import clean, format_value
 from neurockt.query.fields import FIELD_NAMES, Field, differing, flat_config, parse_field, quoted, usual_metrics
 from neurockt.run_info import RunInfo
+from neurockt_viewer.text import TONES, styled
 from neurockt_viewer.widgets.row_source import WIDEST_COLUMN, Cell, Column, fitted
 
 CONFIG_SHOWN: Final = 3
@@ -78,6 +81,11 @@ def show_value(value: Any, kind: str = "any") -> str:
 def show_exact(value: float | None) -> str:
     """The shortest text that reads back as the same number; ``-`` for none."""
     return "-" if value is None else repr(float(value))
+
+
+def state_text(info: RunInfo) -> Content:
+    mark, tone = STATES.get(info.state, ("?", ""))
+    return styled(f"{mark} {info.standing}", TONES.get(tone, ""))
 
 
 def cell_of(info: RunInfo, field: Field) -> Cell:

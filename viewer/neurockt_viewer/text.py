@@ -25,6 +25,10 @@ PLAIN: Final = {
 }
 """Replacements for our signs in a terminal that takes only ASCII."""
 
+MUTED: Final = "$text-muted"
+TONES: Final = {"live": "$text-primary bold", "good": "$text-success", "bad": "$text-error", "warn": "$text-warning"}
+"""Styles by tone, as cells have them."""
+
 
 class Scrub(LineFilter):
     """Replaces control and bidi characters in all output, and every other character where it must be ASCII."""
@@ -72,3 +76,8 @@ def block(text: str, limit: int = 10_000) -> Content:
 def styled(text: object, style: str, limit: int = LABEL_LIMIT) -> Content:
     """One line of foreign text in a style of ours, such as ``bold`` or ``$text-muted``."""
     return Content.styled(clean(text, limit), style)
+
+
+def fixed(name: str, width: int) -> Content:
+    """A foreign name of exactly ``width`` cells."""
+    return label(name).truncate(width, ellipsis=True, pad=True)

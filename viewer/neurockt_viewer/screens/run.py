@@ -23,8 +23,8 @@ from neurockt.progress import is_short_of_time, progress_facts
 from neurockt.run_info import RunInfo, State
 from neurockt.store import Origin, Run, TableName, layout
 from neurockt_viewer import background
-from neurockt_viewer.text import full_path, styled
-from neurockt_viewer.widgets.details import MUTED, TONES, state_text
+from neurockt_viewer.columns import state_text
+from neurockt_viewer.text import MUTED, TONES, full_path, styled
 from neurockt_viewer.widgets.key_line import KeyLine
 from neurockt_viewer.widgets.tab_bar import TabBar
 

@@ -44,6 +44,7 @@ PROBLEMS_SHOWN: Final = 200
 
 
 class RunsScreen(Screen[None]):
+    BLANK = True
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", "Open"),
         Binding("space", "mark", "Mark"),

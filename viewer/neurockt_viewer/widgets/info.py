@@ -16,9 +16,8 @@ from neurockt.formatting import clean, display_width, format_duration, format_el
 from neurockt.query.fields import flat_config
 from neurockt.run_info import ColumnSummary, RunInfo, TableSummary
 from neurockt.store import Origin, facts
-from neurockt_viewer.columns import show_exact, show_value
-from neurockt_viewer.text import block, full_path, label, styled
-from neurockt_viewer.widgets.details import MUTED, TONES, fixed, state_text
+from neurockt_viewer.columns import show_exact, show_value, state_text
+from neurockt_viewer.text import MUTED, TONES, block, fixed, full_path, label, styled
 
 VALUE_LIMIT: Final = 4_000
 KEYS_LIMIT: Final = 2_000

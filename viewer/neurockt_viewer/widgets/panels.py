@@ -27,11 +27,17 @@ LEAST_SHARE: Final = 0.15
 """A panel keeps at least this much of what it shares with another."""
 
 
+class _Left(Vertical):
+    BLANK = True
+
+
 class Panels(Container):
+    BLANK = True
+    """Its children cover it: nothing of its own is drawn."""
     DEFAULT_CSS = """
     Panels { layout: horizontal; height: 1fr; }
     Panels.-stacked { layout: vertical; }
-    Panels > Vertical { height: 1fr; }
+    Panels > _Left { height: 1fr; }
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -41,7 +47,7 @@ class Panels(Container):
         """Whether the charts have all of the screen."""
 
     def compose(self) -> ComposeResult:
-        with Vertical():
+        with _Left():
             yield RowGrid(id="runs")
             yield Divider(id="above-details", classes="-lying")
             yield Details()
@@ -69,7 +75,7 @@ class Panels(Container):
         beside.set_class(not wide, "-lying")
         charts = settings.charts and height >= LEAST_HEIGHT[wide]
         details = settings.details and height >= DETAILS_HEIGHT and (wide or not charts)
-        left = self.query_one(Vertical)
+        left = self.query_one(_Left)
         left.display = not self.full
         self.charts.display = charts or self.full
         beside.display = charts and not self.full

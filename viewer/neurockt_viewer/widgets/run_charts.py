@@ -38,6 +38,7 @@ class Drawn(NamedTuple):
 
 
 class RunCharts(Vertical):
+    BLANK = True
     DEFAULT_CSS = """
     RunCharts { width: 1fr; height: 1fr; }
     RunCharts > Static { height: 1; padding: 0 1; text-style: bold; text-wrap: nowrap; text-overflow: ellipsis; }
