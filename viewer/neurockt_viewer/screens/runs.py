@@ -294,7 +294,7 @@ class RunsScreen(Screen[None]):
 
     def _redraw(self) -> None:
         self._marks_changed()
-        self._grid.redraw()
+        self._grid.redraw_changed()
         self.refresh_bindings()
         self._show_title()
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from rich.segment import Segment
 from textual import events
+from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
@@ -41,8 +42,12 @@ class Divider(Widget):
         """Whether it is between an upper and a lower panel."""
         return self.has_class("-lying")
 
-    def render_line(self, y: int) -> Strip:
-        return Strip([Segment("─" * self.size.width if self.lying else "│", self.rich_style)], self.size.width)
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """All lines of it are the same."""
+        segments = [Segment("─" * crop.width if self.lying else "│", self.rich_style)]
+        for line_filter in self.get_line_filters():
+            segments = line_filter.apply(segments, self.background_colors[1])
+        return [Strip(segments, crop.width)] * crop.height
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
         event.stop()

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
+from textual.color import Color
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
@@ -103,6 +104,9 @@ class RowGrid(ScrollView, can_focus=True):
         self._styles_seen: dict[str, Style] = {}
         self._cells_drawn: dict[int, tuple[range, Sequence[Cell] | None]] = {}
         """The cells of the rows drawn last, and their columns."""
+        self._background = Color(0, 0, 0)
+        self._strips: dict[tuple[object, ...], Strip] = {}
+        """The lines drawn last, by row and by all that makes a row look otherwise."""
 
     # What is shown
 
@@ -121,15 +125,24 @@ class RowGrid(ScrollView, can_focus=True):
 
     def redraw(self) -> None:
         self.source.want(self.visible_rows, self._visible_columns())
-        self._cells_drawn.clear()
+        self._forget_drawn()
         self.refresh()
+
+    def _forget_drawn(self) -> None:
+        self._cells_drawn.clear()
+        self._strips.clear()
 
     def redraw_changed(self) -> None:
         """Draw the rows whose cells have changed by themselves, as times such as `3 min ago` do."""
-        visible = self.visible_rows
-        self._cells_drawn = {row: cells for row, cells in self._cells_drawn.items() if row in visible}
-        for row, (columns, cells) in self._cells_drawn.items():
-            if self.source.cells(row, columns) != cells:
+        visible, drawn = self.visible_rows, self._cells_drawn
+        self._cells_drawn = {
+            row: drawn[row]
+            for row in visible
+            if row in drawn and self.source.cells(row, drawn[row][0]) == drawn[row][1]
+        }
+        self._strips = {key: strip for key, strip in self._strips.items() if key[0] in self._cells_drawn}
+        for row in visible:
+            if row in drawn and row not in self._cells_drawn:
                 self.refresh(Region(0, row - visible.start + 1, self.size.width, 1))
 
     @property
@@ -163,7 +176,8 @@ class RowGrid(ScrollView, can_focus=True):
             for changed in {before[0], self.cursor_row}:
                 self.refresh(Region(0, changed - offset.y + 1, self.size.width, 1))
         else:
-            self.redraw()
+            self.source.want(self.visible_rows, self._visible_columns())
+            self.refresh()
         if before != (self.cursor_row, self.cursor_column):
             self._moved()
 
@@ -247,6 +261,7 @@ class RowGrid(ScrollView, can_focus=True):
     def notify_style_update(self) -> None:
         super().notify_style_update()
         self._styles_seen.clear()
+        self._forget_drawn()
 
     # Drawing
 
@@ -259,15 +274,40 @@ class RowGrid(ScrollView, can_focus=True):
         last = min(len(self.source.columns), bisect_right(self._starts, max(left, right - 1)))
         return range(0 if self.frozen else first, last)
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """The lines as they are: Textual's own way, for widgets with borders, makes each of them four times."""
+        self._background = self.background_colors[1]
+        strips = [self.render_line(y) for y in crop.line_range]
+        begin, end = crop.column_span
+        if begin > 0 or end < self.scrollable_content_region.width:
+            strips = [strip.crop(begin, end) for strip in strips]
+        return strips
+
     def render_line(self, y: int) -> Strip:
-        width = self.scrollable_content_region.width
-        row = self.scroll_offset.y + y - 1
+        width, offset = self.scrollable_content_region.width, self.scroll_offset
+        row = offset.y + y - 1
+        if y == 0 or row >= len(self.source):
+            key: tuple[object, ...] = None, y == 0, self.cursor_column, offset.x, width
+        else:
+            at_cursor = row == self.cursor_row and (self.has_focus, self._cell_cursor and self.cursor_column)
+            key = row, at_cursor, offset.x, width
+        if key not in self._strips:
+            self._strips[key] = self._filtered(self._draw_line(y, row, width))
+        return self._strips[key]
+
+    def _draw_line(self, y: int, row: int, width: int) -> Strip:
         if y == 0:
             return self._line(self._header(), width, self._style("grid--header"))
         if row >= len(self.source):
             return Strip.blank(width, self._base)
         style = self._row_style(row)
         return self._line(self._row(row, style), width, style)
+
+    def _filtered(self, strip: Strip) -> Strip:
+        segments = list(strip)
+        for line_filter in self.get_line_filters():
+            segments = line_filter.apply(segments, self._background)
+        return Strip(segments, strip.cell_length)
 
     @property
     def _base(self) -> Style:

@@ -166,7 +166,7 @@ class TableView(Vertical):
     def _redraw(self, rows: TableRows) -> None:
         if rows.lacking:
             rows.lacking = False
-            self.grid.refresh()
+            self.grid.redraw()
         self._show_status()
 
     def _show_note(self, why: str) -> None:
