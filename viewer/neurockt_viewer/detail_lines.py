@@ -102,7 +102,8 @@ def group_lines(title: str, runs: Sequence[RunInfo], width: int) -> Iterator[Lin
         found = spread(values)
         known = [value for value in values if value is not None and value == value]
         best = (min if smaller_is_better(name) else max)(known, default=None)
-        shown = found.mean if found else None, found.std if found else None, best
+        std = None if found is None or found.std is None else float(f"{found.std:.2g}")
+        shown = found.mean if found else None, std, best
         yield _numbers(width, name, *map(format_number, shown))
 
 
