@@ -1,25 +1,39 @@
-"""``neurockt ls``: lists the runs in a directory; filters and sorts them."""
+"""``neurockt ls``: lists the runs in a directory, or groups of them; filters and sorts."""
 
 from __future__ import annotations
 
 import argparse
 import gc
 from collections.abc import Sequence
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 from neurockt.catalogue import list_runs
 from neurockt.cli import completers, output, parsing
-from neurockt.query.fields import Field, differing, parse_field, sort_runs, split_names, usual_metrics
+from neurockt.query.fields import (
+    FIELD_NAMES,
+    Field,
+    differing,
+    differing_keys,
+    parse_field,
+    quoted,
+    sort_runs,
+    split_names,
+    usual_metrics,
+)
 from neurockt.query.filter import parse
+from neurockt.query.grouping import Group, Spread, group_runs, sort_groups
 from neurockt.query.known import KnownFields
 from neurockt.run_info import RunInfo
 from neurockt.store import default_root
 
 METRICS_SHOWN: Final = 4
-"""Metrics in the table when no columns are asked for: the most common ones."""
+CONFIG_SHOWN: Final = 4
+"""Metrics and config keys in the table when no columns are asked for."""
 
 _DESCRIPTION: Final = """\
-List the runs in a directory, the newest last.
+List the runs in a directory, the newest last. With --group, list groups of them: the number of runs, and of each
+metric the mean ± the standard deviation.
 
 A field is id, name, project, group, state, cause, host, tags, notes, path, started, ended, updated, duration, age,
 steps, epochs, attempts, dropped; a config's key such as cfg.lr or cfg.optimizer.lr; or a metric such as valid_loss (its
@@ -29,13 +43,15 @@ host: config: has:, and combines all with and, or, not, - and parentheses. As a 
 """
 _EXAMPLE: Final = """\
   neurockt ls runs -f 'resnet cfg.lr>=1e-3 -state:running' -s 'best(acc)' -r
-  neurockt ls --columns name,state,duration,cfg.lr,'best(acc)'
+  neurockt ls --group cfg.lr,cfg.optimizer --sort valid_loss
+  neurockt ls --columns 'name,state,duration,cfg.*,best(acc)'
+  neurockt ls --csv > runs.csv
   neurockt ls --json | jq -r '.[].path'
 """
 
 
 def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
-    parser = parsing.add_command(subparsers, "ls", "list, filter and sort runs", _EXAMPLE, _DESCRIPTION)
+    parser = parsing.add_command(subparsers, "ls", "list, filter, sort and group runs", _EXAMPLE, _DESCRIPTION)
     parser.add_argument("root", metavar="ROOT", nargs="?", help="directory of runs (default: $NEUROCKT_DIR, else runs)")
     query = parser.add_argument(
         "-f",
@@ -47,13 +63,20 @@ def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
     sort = parser.add_argument("-s", "--sort", metavar="FIELD", help="sort by a field; runs without a value come last")
     parser.add_argument("-r", "--reverse", action="store_true", help="reverse the order")
     columns = parser.add_argument("-c", "--columns", metavar="FIELDS", help="fields to show, separated by commas")
+    group = parser.add_argument(
+        "-g", "--group", metavar="FIELDS", help="a line for all runs that have the same values of these fields"
+    )
     parser.add_argument(
         "-n", "--limit", metavar="N", type=parsing.count, help="show N runs (the newest, or with --sort the first)"
     )
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--archived", action="store_true", help="also the archived runs")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--csv", action="store_true", help="print CSV with exact values, without --columns all of them")
+    form.add_argument("--json", action="store_true", help="print JSON")
     completers.add(query, completers.filters)
     completers.add(sort, completers.fields)
     completers.add(columns, completers.field_lists)
+    completers.add(group, completers.field_lists)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -69,54 +92,156 @@ def run(arguments: argparse.Namespace) -> int:
 def _list(arguments: argparse.Namespace) -> int:
     query = parse(arguments.filter)
     root = arguments.root or default_root()
-    everything = list_runs(root)
+    archived = arguments.archived or any(field.name == "archived" for field in query.fields)
+    everything = list_runs(root, archived=archived)
     known = KnownFields(everything)
     columns = known.expand(split_names(arguments.columns)) if arguments.columns is not None else None
+    groups = known.expand(split_names(arguments.group)) if arguments.group is not None else []
     sorting = known.check(parse_field(arguments.sort)) if arguments.sort is not None else None
     for problem in filter(None, map(known.problem, dict.fromkeys(query.fields))):
         output.note(problem)
     runs = [info for info in everything if query.matches(info)]
-    if sorting:
-        runs = sort_runs(runs, sorting.name, reverse=arguments.reverse)[: arguments.limit]
+    if groups:
+        _print_groups(_groups(runs, groups, sorting, arguments), columns, arguments)
     else:
-        runs = runs[-arguments.limit :] if arguments.limit else runs
-        runs = runs[::-1] if arguments.reverse else runs
-    if arguments.json:
-        output.print_json([_to_json(info, columns) for info in runs])
-    elif runs:
-        _print_runs(runs, columns or default_columns(runs))
-    else:
-        output.note(f"no run in {root} matches ({len(everything):,} runs)" if everything else f"no runs in {root}")
+        _print_runs(_in_order(runs, sorting, arguments), columns, arguments)
+    if not runs and not arguments.json:
+        output.note(_why_empty(root, everything, archived=archived))
     return 0
 
 
-def default_columns(runs: Sequence[RunInfo]) -> list[Field]:
-    """What differs between the runs, their state, and the metrics most of them have."""
-    names = ["id"]
-    if any(info.name not in (None, info.id) for info in runs):
-        names.append("name")
-    names += differing(runs, ("project", "group", "tags"))
-    names.append("state")
-    if any(info.standing != info.state for info in runs):
-        names.append("cause")
+def _in_order(runs: list[RunInfo], sorting: Field | None, arguments: argparse.Namespace) -> list[RunInfo]:
+    if sorting:
+        return sort_runs(runs, sorting.name, reverse=arguments.reverse)[: arguments.limit]
+    runs = runs[-arguments.limit :] if arguments.limit else runs
+    return runs[::-1] if arguments.reverse else runs
+
+
+def _why_empty(root: str | Path, everything: Sequence[RunInfo], *, archived: bool) -> str:
+    if everything:
+        return f"no run in {root} matches ({len(everything):,} runs)"
+    if not archived and (hidden := list_runs(root, archived=True)):
+        return f"all {len(hidden):,} runs in {root} are archived; --archived shows them"
+    return f"no runs in {root}"
+
+
+# Runs
+
+
+def default_columns(runs: Sequence[RunInfo]) -> list[str]:
+    """What tells the runs apart first: names, states, the metrics most of them have, and the config keys that differ.
+
+    A narrow terminal shows no more than the first of them.
+    """
+    is_named = any(info.name not in (None, info.id) for info in runs)
+    is_ambiguous = len({info.label for info in runs}) < len(runs)
+    names = ["name", *(["id"] if is_ambiguous else []), *differing(runs, ["state"])]
     names += usual_metrics(runs, METRICS_SHOWN)
-    names += ["epochs", "steps", "duration", "started"]
-    return [parse_field(name) for name in names]
+    names += differing_keys(runs)[:CONFIG_SHOWN]
+    names += ["steps", "epochs", "duration", "started", "state"]
+    names += differing(runs, ("cause", "tags", "group", "project", "archived"))
+    names += ["id"] if is_named else []
+    return list(dict.fromkeys(names))
 
 
-def _print_runs(runs: Sequence[RunInfo], columns: Sequence[Field]) -> None:
-    right = [field.kind in ("number", "share", "duration") or _all_numbers(field, runs) for field in columns]
-    rows = [[output.show(field.value(info), field.kind) for field in columns] for info in runs]
-    for line in output.table_lines([field.label for field in columns], rows, right=right, uncut=("id", "path")):
-        print(line)
+def _all_columns(runs: Sequence[RunInfo]) -> list[str]:
+    known = KnownFields(runs)
+    return [*FIELD_NAMES, *known.keys, *map(quoted, known.metrics)]
 
 
-def _all_numbers(field: Field, runs: Sequence[RunInfo]) -> bool:
-    values = [field.value(info) for info in runs]
-    return all(value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)) for value in values)
+def _print_runs(runs: Sequence[RunInfo], columns: Sequence[Field] | None, arguments: argparse.Namespace) -> None:
+    if arguments.json:
+        output.print_json([_to_json(info, columns) for info in runs])
+    elif arguments.csv:
+        fields = columns or list(map(parse_field, _all_columns(runs)))
+        output.print_csv([field.label for field in fields], ([field.value(info) for field in fields] for info in runs))
+    elif runs:
+        fields = columns or list(map(parse_field, default_columns(runs)))
+        values = [[field.value(info) for info in runs] for field in fields]
+        right = [_is_number(field, some) for field, some in zip(fields, values, strict=True)]
+        texts = [[output.show(value, field.kind) for value in some] for field, some in zip(fields, values, strict=True)]
+        output.print_table([field.label for field in fields], list(zip(*texts, strict=True)), right=right)
+
+
+def _is_number(field: Field, values: Sequence[Any]) -> bool:
+    return field.kind in ("number", "share", "duration") or all(
+        value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)) for value in values
+    )
 
 
 def _to_json(info: RunInfo, columns: Sequence[Field] | None) -> object:
     if columns is None:
         return output.run_to_json(info)
     return {field.label: output.value_to_json(field.value(info)) for field in columns}
+
+
+# Groups of runs
+
+
+def _groups(
+    runs: Sequence[RunInfo], fields: Sequence[Field], sorting: Field | None, arguments: argparse.Namespace
+) -> list[Group]:
+    groups = sort_groups(group_runs(runs, fields), sorting, reverse=arguments.reverse)
+    return groups[: arguments.limit]
+
+
+def _print_groups(groups: Sequence[Group], columns: Sequence[Field] | None, arguments: argparse.Namespace) -> None:
+    own = list(groups[0].fields) if groups else []
+    shown = columns if columns is not None else _measured(groups)
+    shown = [field for field in shown if field not in own]
+    if arguments.json:
+        output.print_json([_group_to_json(group, own, shown) for group in groups])
+    elif arguments.csv:
+        header = [*(field.label for field in own), "runs", *(name for field in shown for name in _csv_names(field))]
+        output.print_csv(header, (_csv_values(group, shown) for group in groups))
+    elif groups:
+        fields = [*own, *shown]
+        values = [[group.summary(field) for group in groups] for field in fields]
+        texts = [[_show(value, field) for value in some] for field, some in zip(fields, values, strict=True)]
+        right = [_is_measured(field) or _is_number(field, some) for field, some in zip(fields, values, strict=True)]
+        at = len(own)
+        output.print_table(
+            [*(field.label for field in own), "runs", *(field.label for field in shown)],
+            list(zip(*texts[:at], [f"{len(group.runs):,}" for group in groups], *texts[at:], strict=True)),
+            right=[*right[:at], True, *right[at:]],
+        )
+
+
+def _measured(groups: Sequence[Group]) -> list[Field]:
+    """The metrics of the groups' runs, those that most of them have first."""
+    runs = [info for group in groups for info in group.runs]
+    return [parse_field(name) for name in usual_metrics(runs, max((len(info.metrics) for info in runs), default=0))]
+
+
+def _is_measured(field: Field) -> bool:
+    return field.kind in ("number", "duration")
+
+
+def _show(value: Any, field: Field) -> str:
+    return value.text(field.kind) if isinstance(value, Spread) else output.show(value, field.kind)
+
+
+def _group_to_json(group: Group, own: Sequence[Field], shown: Sequence[Field]) -> dict[str, Any]:
+    document = {field.label: output.value_to_json(group.summary(field)) for field in own}
+    document |= {"runs": len(group.runs), "ids": [info.id for info in group.runs]}
+    for field in shown:
+        value = group.summary(field)
+        if isinstance(value, Spread):
+            value = {"mean": value.mean, "std": value.std, "count": value.count}
+        document[field.label] = output.value_to_json(value)
+    return document
+
+
+def _csv_names(field: Field) -> list[str]:
+    return [f"{which}({field.label})" for which in ("mean", "std", "count")] if _is_measured(field) else [field.label]
+
+
+def _csv_values(group: Group, shown: Sequence[Field]) -> list[Any]:
+    values = [*group.values, len(group.runs)]
+    for field in shown:
+        value = group.summary(field)
+        if not _is_measured(field):
+            values.append(value)
+        else:
+            values += [value.mean, value.std, value.count] if isinstance(value, Spread) else [None, None, 0]
+    return values

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import sys
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
+from itertools import chain
 from typing import Any, Final, TextIO
 
 from neurockt.formatting import align_numbers, clean, display_width, format_exact, format_value, pad
@@ -17,9 +19,15 @@ from neurockt.shortening import shorten
 from neurockt.store import plain, to_json
 
 GAP: Final = "  "
-SMALLEST_WIDTH: Final = 10
+SMALLEST_WIDTH: Final = 12
 """A column is not made narrower than this to fit the terminal; rather, the last columns are left out."""
+UNCUT: Final = ("id", "path", "started", "ended", "updated")
+"""Columns of the table of runs that people copy from, or that say nothing when cut."""
 WHOLE: Final = 1_000_000
+NAMED_IN_A_NOTE: Final = 6
+BOLD: Final = "1"
+STATE_COLOURS: Final = {"running": "36", "finished": "32", "failed": "31", "preempted": "33", "killed": "33"}
+"""Codes of the colours, which are those of the terminal's own palette."""
 
 
 def is_terminal(stream: TextIO | None) -> bool:
@@ -93,18 +101,66 @@ def table_lines(
     widths = [max(display_width(name), widest) for name, widest in zip(header, widest_cells, strict=True)]
     if is_terminal(sys.stdout):
         smallest = [
-            width if name in uncut else max(cells, SMALLEST_WIDTH) if number else SMALLEST_WIDTH
+            width if name in uncut else max(cells if number else 0, min(width, SMALLEST_WIDTH))
             for name, width, cells, number in zip(header, widths, widest_cells, right, strict=True)
         ]
         widths = _fit(widths, smallest, terminal_width(sys.stdout))
-        if len(widths) < len(header):
-            note(f"too narrow for {', '.join(header[len(widths) :])}; a wider terminal or a pipe shows all")
+    hidden = header[len(widths) :]
     header = shorten(header[: len(widths)], widths)
     filled = [
         [_fill(text, width, to_right=number) for text in (title, *(column if number else shorten(column, width)))]
         for title, column, width, number in zip(header, columns, widths, right, strict=False)
     ]
+    if is_coloured(sys.stdout):
+        filled = [
+            [_paint(cells[0], BOLD), *_painted(title, cells[1:])] for title, cells in zip(header, filled, strict=True)
+        ]
     yield from (GAP.join(row).rstrip() for row in zip(*filled, strict=True))
+    if hidden:
+        more = f" and {len(hidden) - NAMED_IN_A_NOTE:,} more" if len(hidden) > NAMED_IN_A_NOTE else ""
+        note(f"too narrow for {', '.join(hidden[:NAMED_IN_A_NOTE])}{more}; a wider terminal or a pipe shows all")
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[bool]) -> None:
+    for line in table_lines(header, rows, right=right, uncut=UNCUT):
+        print(line)
+
+
+def print_csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Print exact values: null is empty, moments are in ISO form, and what a text cannot hold otherwise is JSON."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    safe = (lambda text: clean(text, WHOLE)) if is_terminal(sys.stdout) else str
+    for row in chain([header], rows):
+        writer.writerow([safe(_csv_cell(value)) for value in row])
+
+
+def _csv_cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    if isinstance(value, bool | list | dict):
+        return json.dumps(plain(value))
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def is_coloured(stream: TextIO | None) -> bool:
+    return is_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "") not in ("", "dumb")
+
+
+def paint_state(text: str) -> str:
+    """A text that begins with a state, in the colour of that."""
+    return _paint(text, STATE_COLOURS.get(text.split(" ")[0], "")) if text else text
+
+
+def _painted(title: str, cells: Sequence[str]) -> Sequence[str]:
+    return [paint_state(cell) for cell in cells] if title == "state" else cells
+
+
+def _paint(text: str, code: str) -> str:
+    """The text in a colour, the spaces around it not."""
+    bare = text.strip()
+    return text.replace(bare, f"\x1b[{code}m{bare}\x1b[0m", 1) if bare and code else text
 
 
 def _fill(text: str, width: int, *, to_right: bool) -> str:

@@ -271,3 +271,13 @@ def usual_metrics(runs: Sequence[RunInfo], count: int) -> list[str]:
 
 def differing(runs: Sequence[RunInfo], names: Iterable[str]) -> list[str]:
     return [name for name in names if len({field_value(info, name) for info in runs}) > 1]
+
+
+def differing_keys(runs: Iterable[RunInfo]) -> list[str]:
+    """The config keys whose values differ between runs, as fields, in the order of the config; seeds last."""
+    values: dict[str, set[str]] = {}
+    for info in runs:
+        for key, value in flat_config(info.config):
+            values.setdefault(key, set()).add(str(value))
+    found = [f"cfg.{key}" for key, some in values.items() if len(some) > 1]
+    return sorted(found, key=lambda key: "seed" in key.lower())

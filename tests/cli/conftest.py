@@ -47,11 +47,16 @@ class Terminal(StringIO):
 
 @pytest.fixture
 def neurockt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Done]:
-    """Runs the command with these words, in a directory of its own; ``terminal=60`` has it write to one so wide."""
+    """Runs the command with these words, in a directory of its own; ``terminal=60`` has it write to one so wide.
+
+    Without colours, unless ``colour``.
+    """
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("NEUROCKT_DIR", raising=False)
 
-    def run(*words: object, terminal: int | None = None) -> Done:
+    def run(*words: object, terminal: int | None = None, colour: bool = False) -> Done:
+        monkeypatch.setenv("NO_COLOR", "" if colour else "1")
+        monkeypatch.setenv("TERM", "xterm-256color")
         out, err = StringIO() if terminal is None else Terminal(), StringIO()
         if terminal is not None:
             monkeypatch.setenv("COLUMNS", str(terminal))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import re
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 
 import pytest
 
 from neurockt.formatting import display_width
 
-from .conftest import Done
+from .conftest import Done, record
 
 Command = Callable[..., Done]
 
@@ -26,10 +29,100 @@ def test_lists_the_runs_the_newest_last(neurockt: Command, runs: Path) -> None:
     header, *rows = done.out.splitlines()
     assert done.status == 0
     assert done.err == ""
-    assert header.split() == "id name tags state valid_loss acc epochs steps duration started".split()
-    assert [row.split()[1] for row in rows] == ["slow", "fast", "diverged"]
-    assert "finished         0.1  0.97       2      3" in rows[1]
-    assert "finished       nan    0.1        2      3" in rows[2]
+    columns = "name valid_loss acc cfg.lr cfg.model.width steps epochs duration started state tags id"
+    assert header.split() == columns.split(), "what differs comes first"
+    assert [row.split()[0] for row in rows] == ["slow", "fast", "diverged"]
+    assert rows[1].split()[1:7] == ["0.1", "0.97", "0.01", "64", "3", "2"]
+    assert rows[2].split()[1] == "nan"
+    assert rows[1].split()[-3:] == ["finished", "paper", "r1"]
+    assert "just now, " in rows[1]
+
+
+def test_fits_80_columns_with_what_tells_the_runs_apart(neurockt: Command, tmp_path: Path) -> None:
+    """Names, states, metrics and the config keys that differ; ids only where they are not the names, or these alike."""
+    for index in range(3):
+        config = {"optimizer": "adam", "lr": 10.0**-index, "seed": index}
+        record(
+            tmp_path / "runs",
+            {"train_loss": [2.0]},
+            {"valid_loss": [1.0], "acc": [0.5]},
+            run_id=f"run-{index}",
+            config=config,
+        )
+    live = record(tmp_path / "runs", {"train_loss": [2.0]}, {"acc": [0.5]}, run_id="run-9", finish=False, config=config)
+    done = neurockt("ls", terminal=80)
+    header = done.out.splitlines()[0].split()
+    assert header[:6] == ["name", "state", "valid_loss", "acc", "cfg.lr", "cfg.seed"]
+    assert "id" not in header
+    assert "cfg.optimizer" not in header
+    assert max(map(display_width, done.out.splitlines())) <= 80
+    live.finish()
+    for index in range(2):
+        record(tmp_path / "same", {"loss": [1.0]}, run_id=f"run-{index}", name="same")
+    assert neurockt("ls", "same").out.split()[:2] == ["name", "id"]
+
+
+def test_colours_on_a_terminal_alone(neurockt: Command, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The header is bold, the state has a colour; nothing in a pipe, with NO_COLOR, or where TERM is dumb."""
+    plain = neurockt("ls", terminal=200).out
+    painted = neurockt("ls", terminal=200, colour=True).out
+    assert painted.startswith("\x1b[1mname\x1b[0m ")
+    assert painted.count("\x1b[32mfinished\x1b[0m") == 3
+    assert re.sub(r"\x1b\[\d*m", "", painted) == plain
+    assert "\x1b" not in plain + neurockt("ls", colour=True).out + neurockt("ls", "--csv", terminal=80, colour=True).out
+
+
+def test_groups_have_the_mean_and_deviation_of_each_metric(neurockt: Command, runs: Path) -> None:
+    """And the number of their runs; sorted, limited, and with the columns asked for."""
+    record(runs, {"train_loss": [1.0]}, {"valid_loss": [0.3], "acc": [0.99]}, run_id="r3", config={"lr": 1e-2})
+    lines = [line.split() for line in neurockt("ls", "--group", "cfg.lr").out.splitlines()]
+    assert lines[0] == ["cfg.lr", "runs", "valid_loss", "acc"]
+    assert lines[2] == ["0.01", "2", "0.2", "±", "0.14", "0.98", "±", "0.014"]
+    assert [line[0] for line in lines[1:]] == ["0.0001", "0.01", "1"]
+    by_acc = neurockt("ls", "-g", "cfg.lr,project", "-s", "acc", "-r", "-n", "1", "--columns", "best(acc),state").out
+    assert [line.split() for line in by_acc.splitlines()] == [
+        ["cfg.lr", "project", "runs", "best(acc)", "state"],
+        ["0.01", "-", "1", "0.99", "finished"],
+    ]
+    groups = neurockt("ls", "--group", "cfg.lr", "--json").json
+    assert groups[1]["cfg.lr"] == 0.01
+    assert (groups[1]["runs"], groups[1]["ids"]) == (2, ["r1", "r3"])
+    assert groups[1]["acc"] == {"mean": pytest.approx(0.98), "std": pytest.approx(0.0141421, rel=1e-4), "count": 2}
+    assert groups[2]["valid_loss"] is None
+    header, *rows = csv.reader(StringIO(neurockt("ls", "--group", "cfg.lr", "--csv", "-c", "acc,name").out))
+    assert header == ["cfg.lr", "runs", "mean(acc)", "std(acc)", "count(acc)", "name"]
+    assert rows[0] == ["0.0001", "1", "0.5", "", "1", "slow"]
+    assert "did you mean 'cfg.lr'?" in neurockt("ls", "--group", "lr").err
+
+
+def test_csv_has_exact_values(neurockt: Command, runs: Path) -> None:
+    """All that is known, or the columns asked for; empty where there is no value."""
+    record(
+        runs, {"train_loss": [1.0]}, run_id="r3", name='a "b",\n', config={"lr": 1 / 3, "layers": [1, 2], "bias": True}
+    )
+    rows = list(csv.DictReader(StringIO(neurockt("ls", "--csv").out)))
+    assert len(rows) == 4
+    assert (rows[3]["cfg.lr"], rows[3]["cfg.layers"], rows[3]["cfg.bias"], rows[3]["acc"]) == (
+        repr(1 / 3),
+        "[1, 2]",
+        "true",
+        "",
+    )
+    assert rows[3]["name"] == 'a "b",\n'
+    assert (rows[2]["valid_loss"], rows[2]["tags"]) == ("nan", "paper")
+    assert rows[0]["started"].endswith("+00:00")
+    assert neurockt("ls", "--csv", "-c", "id,best(acc)", "-n", "2").out == "id,best(acc)\nr2,0.1\nr3,\n"
+    assert neurockt("ls", "--csv", "--json").status == 2
+
+
+def test_archived_runs_are_shown_when_asked_for(neurockt: Command, runs: Path) -> None:
+    """By --archived, or by a filter; a list that is empty for that reason says so."""
+    assert neurockt("edit", "fast", "--archive").status == 0
+    assert ids(neurockt("ls", "--json")) == ["r0", "r2"]
+    assert ids(neurockt("ls", "--json", "--archived")) == ["r0", "r1", "r2"]
+    assert ids(neurockt("ls", "--json", "-f", "archived=true")) == ["r1"]
+    assert neurockt("edit", "slow", "diverged", "--archive").status == 0
+    assert neurockt("ls") == Done(0, "", "neurockt: all 3 runs in runs are archived; --archived shows them\n")
 
 
 def test_looks_in_runs_or_where_the_variable_says(
@@ -141,11 +234,12 @@ def test_runs_that_cannot_be_read_are_named_and_left_out(neurockt: Command, runs
 
 def test_hostile_text_is_made_harmless(neurockt: Command, hostile: Path) -> None:
     """No control character and no second line gets out, in whichever form."""
-    for words in ([], ["--json"], ["--columns", "name,notes,tags,host,group"]):
+    for words in ([], ["--json"], ["--columns", "name,notes,tags,host,group"], ["--group", "name,tags,group,host"]):
         done = neurockt("ls", hostile, *words)
         assert done.status == 0
         assert not any(c in done.out + done.err for c in "\x1b\x07\r\u202e")
     assert len(neurockt("ls", hostile).out.splitlines()) == 2
+    assert not set(neurockt("ls", hostile, "--csv", terminal=80).out) & set("\x1b\x07\r\u202e")
 
 
 def test_values_are_whole_in_a_pipe_and_fit_a_terminal(neurockt: Command, runs: Path) -> None:

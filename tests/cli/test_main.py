@@ -147,7 +147,7 @@ def test_ctrl_c_ends_with_130() -> None:
     code = """
 import os, signal, sys
 import neurockt.cli.ls
-neurockt.cli.ls.list_runs = lambda root: os.kill(os.getpid(), signal.SIGINT)
+neurockt.cli.ls.list_runs = lambda root, **_: os.kill(os.getpid(), signal.SIGINT)
 sys.exit(neurockt.cli.main(["ls"]))
 """
     done = process(code=code)

@@ -81,7 +81,7 @@ def test_a_terminal_of_one_column(runs: Path) -> None:
     for width, exported in ((1, "200"), (30, "200")):
         ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 5, width, 0, 0))
-        environment = {**os.environ, "COLUMNS": exported}
+        environment = {**os.environ, "COLUMNS": exported, "NO_COLOR": "1"}
         done = subprocess.run([sys.executable, "-m", "neurockt", "ls", str(runs)], stdout=theirs, env=environment)
         os.close(theirs)
         written = b""

@@ -10,7 +10,16 @@ from textual.content import Content
 
 from neurockt.errors import QueryError
 from neurockt.formatting import clean, format_value
-from neurockt.query.fields import FIELD_NAMES, Field, differing, flat_config, parse_field, quoted, usual_metrics
+from neurockt.query.fields import (
+    FIELD_NAMES,
+    Field,
+    differing,
+    differing_keys,
+    flat_config,
+    parse_field,
+    quoted,
+    usual_metrics,
+)
 from neurockt.run_info import RunInfo
 from neurockt_viewer.text import TONES, styled
 from neurockt_viewer.widgets.row_source import WIDEST_COLUMN, Cell, Column, fitted
@@ -37,20 +46,10 @@ def default_columns(runs: Sequence[RunInfo]) -> list[str]:
     """The state of the runs, the config keys that differ, and the metrics most of them have."""
     names = ["state", "name"]
     names += usual_metrics(runs, METRICS_SHOWN)
-    names += _differing_keys(runs)[:CONFIG_SHOWN]
+    names += differing_keys(runs)[:CONFIG_SHOWN]
     names += ["epochs", "duration", "started"]
     names += differing(runs, ("tags", "project", "group"))
     return [*names, "steps"]
-
-
-def _differing_keys(runs: Sequence[RunInfo]) -> list[str]:
-    """The config keys whose values differ between runs, in the order of the config; seeds last."""
-    values: dict[str, set[str]] = {}
-    for info in runs:
-        for key, value in flat_config(info.config):
-            values.setdefault(key, set()).add(str(value))
-    differing = [f"cfg.{key}" for key, found in values.items() if len(found) > 1]
-    return sorted(differing, key=lambda key: "seed" in key.lower())
 
 
 def possible_columns(runs: Sequence[RunInfo]) -> list[str]:
