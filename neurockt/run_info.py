@@ -40,6 +40,11 @@ class TableSummary:
     """When the last row was recorded, by the writer's clock."""
     speed: float | None = None
     """How much the number rises in a second, over the last minutes of the attempt; None where it is not known."""
+    best: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """The row in which each metric has its best value (``neurockt.direction``): the values of all metrics there.
+
+    Empty where the table has more metrics than ``run.json`` keeps that of.
+    """
 
     @property
     def number(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import gc
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from neurockt.query.fields import (
     quoted,
     sort_runs,
     split_names,
+    titles,
     usual_metrics,
 )
 from neurockt.query.filter import parse
@@ -37,7 +39,8 @@ metric the mean ± the standard deviation.
 
 A field is id, name, project, group, state, cause, host, tags, notes, path, started, ended, updated, duration, age,
 steps, epochs, attempts, dropped; a config's key such as cfg.lr or cfg.optimizer.lr; or a metric such as valid_loss (its
-last value), best(acc), min(x), max(x), "val/acc", or mmlu/acc of what is attached under the name mmlu. A filter
+last value), best(acc), min(x), max(x), acc@best(valid_loss) (where that is best), loss@steps (of one table only),
+"val/acc", or mmlu/acc of what is attached under the name mmlu. A filter
 compares fields with = != < <= > >=, searches names for words, takes name: id: project: group: tag: note: state: cause:
 host: config: has:, and combines all with and, or, not, - and parentheses. As a column, val/* is all that match.
 """
@@ -160,7 +163,7 @@ def _print_runs(runs: Sequence[RunInfo], columns: Sequence[Field] | None, argume
         values = [[field.value(info) for info in runs] for field in fields]
         right = [_is_number(field, some) for field, some in zip(fields, values, strict=True)]
         texts = [[output.show(value, field.kind) for value in some] for field, some in zip(fields, values, strict=True)]
-        output.print_table([field.label for field in fields], list(zip(*texts, strict=True)), right=right)
+        output.print_table(titles(fields, runs), list(zip(*texts, strict=True)), right=right)
 
 
 def _is_number(field: Field, values: Sequence[Any]) -> bool:
@@ -201,7 +204,7 @@ def _print_groups(groups: Sequence[Group], columns: Sequence[Field] | None, argu
         right = [_is_measured(field) or _is_number(field, some) for field, some in zip(fields, values, strict=True)]
         at = len(own)
         output.print_table(
-            [*(field.label for field in own), "runs", *(field.label for field in shown)],
+            [*(field.label for field in own), "runs", *titles(shown, chain(*(group.runs for group in groups)))],
             list(zip(*texts[:at], [f"{len(group.runs):,}" for group in groups], *texts[at:], strict=True)),
             right=[*right[:at], True, *right[at:]],
         )

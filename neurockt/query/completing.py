@@ -18,7 +18,7 @@ from neurockt.run_info import RunInfo, State
 VALUES_OFFERED: Final = 50
 """Values of a field that are offered, the commonest ones."""
 
-_CALL: Final = rf"(?:{'|'.join(AGGREGATES)})\("
+_CALL: Final = rf'(?:[^\s()"<>=:!]+@)?(?:{"|".join(AGGREGATES)})\('
 _STRING: Final = r'"(?:[^"\\]|\\.)*'
 _SIGN: Final = r"<=|>=|!=|==|=|<|>"
 _TOKEN: Final = re.compile(rf'(?:{_STRING}"?|{_CALL}[^()]*\)?|\s*(?:{_SIGN})\s*|[^\s()"<>=])+|.', re.DOTALL)

@@ -10,6 +10,8 @@ cfg.optimizer.lr                                      the config, nested by dots
 valid_loss  last(x) best(x) min(x) max(x)             a metric: its last, best, smallest or largest value
 "val/acc"                                             quoted: a metric, whatever it is called
 mmlu/acc                                              a metric of what is attached under the name mmlu
+loss@steps  loss@epochs                               a metric that both tables have: that of one of them
+acc@best(valid_loss)  epoch@min(wer)                  a metric, or the epoch or step, where another metric is best
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ from typing import Any, Final, Literal
 
 from neurockt.errors import QueryError
 from neurockt.progress import job_seconds_left, seconds_idle, seconds_left, share_done, speed
-from neurockt.run_info import ColumnSummary, RunInfo
+from neurockt.query.metrics import extreme_of, in_both_tables, metric_summary, value_where
+from neurockt.run_info import RunInfo
 
 Kind = Literal["text", "number", "share", "duration", "time", "any"]
 """The kind of a field's values; *any* for a config's."""
@@ -42,6 +45,8 @@ class Field:
     kind: Kind
     value: Callable[[RunInfo], Any]
     metric: str = ""
+    where: str = ""
+    """The metric whose best value decides in which row ``metric`` is looked up."""
 
     @property
     def label(self) -> str:
@@ -89,16 +94,7 @@ FIELD_NAMES: Final = tuple(name for name in _OWN if name not in ("tag", "note"))
 
 AGGREGATES: Final = ("best", "last", "max", "min")
 
-_SMALLER_IS_BETTER: Final = re.compile(
-    r"loss|error|perplexity|regret|divergence|distance|latency"
-    r"|(?<![a-z])(?:err|ppl|mse|rmse|mae|mape|nll|bce|ce|kl|wer|cer|ter|eer|fid|bpb|bpc|time|seconds)(?![a-z])"
-)
-_AGGREGATE: Final = re.compile(r"(best|last|max|min)\((.*)\)", re.DOTALL)
-
-
-def smaller_is_better(metric: str) -> bool:
-    """Whether a metric's best value is its smallest, by its name: losses, errors, perplexities and the like."""
-    return _SMALLER_IS_BETTER.search(metric.lower()) is not None
+_AGGREGATE: Final = re.compile(r"(?:(.+)@)?(best|last|max|min)\((.*)\)", re.DOTALL)
 
 
 @lru_cache(maxsize=256)
@@ -106,7 +102,8 @@ def parse_field(text: str) -> Field:
     """The field of that name; one that is neither of the run's own nor a config's is a metric."""
     name = text.strip()
     if found := _AGGREGATE.fullmatch(name):
-        return aggregate(found[1], unquoted(found[2].strip()), name)
+        wanted, which, metric = found.groups()
+        return aggregate(which, unquoted(metric.strip()), name, wanted=unquoted((wanted or "").strip()))
     if len(name) > 1 and name[0] == name[-1] == '"':
         return aggregate("last", unquoted(name), name)
     if not name:
@@ -143,47 +140,19 @@ def named(name: str) -> Field:
     return aggregate("last", name, name)
 
 
-def aggregate(which: str, metric: str, name: str) -> Field:
+def aggregate(which: str, metric: str, name: str, *, wanted: str = "") -> Field:
+    """A metric's last, best, smallest or largest value, or that of ``wanted`` where it has that."""
     if not metric:
         raise QueryError("a metric's name is missing", name, 0)
-    if which == "best":
-        which = "min" if smaller_is_better(metric) else "max"
+    if wanted:
+        return Field(name, "number", lambda info: value_where(info, wanted, which, metric), wanted, where=metric)
+    end = extreme_of(which, metric)
 
     def value(info: RunInfo) -> float | None:
         summary = metric_summary(info, metric)
-        return None if summary is None else getattr(summary, which)
+        return None if summary is None else getattr(summary, end)
 
     return Field(name, "number", value, metric)
-
-
-def metric_summary(info: RunInfo, metric: str) -> ColumnSummary | None:
-    """The summary of a metric, in `epochs` where it has a value there, else in `steps`, else of what is attached."""
-    found = info.epochs.columns.get(metric)
-    if found is None or not found.count:
-        found = info.steps.columns.get(metric, found)
-        if late := info.late.columns.get(metric):
-            found = _joined(found or ColumnSummary(), late)
-    if info.attached and (found is None or not found.count):
-        found = _attached_summary(info, metric) or found
-    return found
-
-
-def _joined(steps: ColumnSummary, late: ColumnSummary) -> ColumnSummary:
-    """A metric's values of `steps` and of `late`. The last one is that of `steps`, whose step is the higher one."""
-    lows, highs = (
-        [value for value in pair if value is not None] for pair in ((steps.min, late.min), (steps.max, late.max))
-    )
-    last = steps.last if steps.count else late.last
-    return ColumnSummary(steps.count + late.count, last, min=min(lows, default=None), max=max(highs, default=None))
-
-
-def _attached_summary(info: RunInfo, metric: str) -> ColumnSummary | None:
-    """The summary of a metric of what is attached, by the name that it is shown under, or by ``NAME/metric``."""
-    qualified = [(name, metric.removeprefix(f"{name}/")) for name in info.attached if metric.startswith(f"{name}/")]
-    for name, own in [*filter(None, [info.attached_metrics.get(metric)]), *qualified]:
-        if (found := metric_summary(info.attached[name], own)) is not None:
-            return found
-    return None
 
 
 def config_value(config: Any, path: str) -> Any:
@@ -255,6 +224,15 @@ def quoted(metric: str) -> str:
         return metric
     escaped = metric.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
+
+
+def titles(fields: Iterable[Field], runs: Iterable[RunInfo]) -> list[str]:
+    """The titles of their columns: that of a metric which both tables have says which one it is."""
+    both = in_both_tables(runs)
+    return [
+        field.label.replace(field.metric, f"{field.metric}@epochs") if field.metric in both else field.label
+        for field in fields
+    ]
 
 
 def usual_metrics(runs: Sequence[RunInfo], count: int) -> list[str]:

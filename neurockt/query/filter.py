@@ -5,6 +5,7 @@
     has:valid_loss has:cfg.lr has:tag      there is a value
     cfg.lr>=1e-3 cfg.opt=adam cfg.a.b!=x   the config; = != < <= > >=
     valid_loss<0.1 best(acc)>0.95          a metric's last value, or best, min, max; "val/acc">0.9 for odd names
+    acc@best(valid_loss)>0.9 epoch@min(wer)<5   a metric, or the step or epoch, where another metric is best
     steps>1000 epochs>=3 duration>2h age<1d started>=2026-11-23 progress<50% left<1h
     a b   a and b   a or b   not a   -a   (a or b) c
 
@@ -56,7 +57,7 @@ QUALIFIERS: Final = "name id project group tag tags note notes state cause host 
 _SPACE: Final = re.compile(r"\s*")
 _QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _REGEX: Final = re.compile(r"/((?:[^/\\]|\\.)+)/(?=[\s()]|\Z)")
-_AGGREGATE: Final = re.compile(rf"({'|'.join(AGGREGATES)})\(")
+_AGGREGATE: Final = re.compile(rf"""(?:("(?:[^"\\]|\\.)*"|[^\s()"<>=:!]+)@)?({"|".join(AGGREGATES)})\(""", re.DOTALL)
 _NAME: Final = re.compile(r'(?:[^\s()"<>=:!]|!(?!=))+')
 _VALUE: Final = re.compile(r'[^\s()"]+')
 _ARGUMENT: Final = re.compile(r"[^()]+")
@@ -160,10 +161,8 @@ class _Parser:
     def _operand(self) -> tuple[Field | None, str]:
         """The field before an operator, and its text; for a bare word the field is not known yet."""
         start = self._at
-        if self._text[start] == '"':
-            word = self._quoted()
-            return (aggregate("last", unquoted(word), word) if word != '""' else None), word
         if found := self._match(_AGGREGATE):
+            wanted, which = found.groups()
             self._skip()
             if self._text.startswith('"', self._at):
                 argument = self._quoted()
@@ -172,9 +171,13 @@ class _Parser:
                 argument = bare[0].strip() if bare else ""
             self._skip()
             if not argument or not self._text.startswith(")", self._at):
-                raise self._error(f'write {found[1]}(METRIC), with odd names in quotes: {found[1]}("val (a)")', start)
+                raise self._error(f'write {which}(METRIC), with odd names in quotes: {which}("val (a)")', start)
             self._at += 1
-            return aggregate(found[1], unquoted(argument), self._text[start : self._at]), self._text[start : self._at]
+            word = self._text[start : self._at]
+            return aggregate(which, unquoted(argument), word, wanted=unquoted(wanted or "")), word
+        if self._text[start] == '"':
+            word = self._quoted()
+            return (aggregate("last", unquoted(word), word) if word != '""' else None), word
         if self._text[start] == "/":
             raise self._error("this /regex/ has no end; close it with '/', or put the text in quotes", start)
         found = self._match(_NAME)

@@ -13,6 +13,7 @@ from typing import Final
 from neurockt.errors import QueryError
 from neurockt.formatting import clean
 from neurockt.query.fields import AGGREGATES, FIELD_NAMES, Field, flat_config, parse_field, quoted
+from neurockt.query.metrics import AXES
 from neurockt.run_info import RunInfo
 
 SUGGESTED: Final = 3
@@ -39,10 +40,12 @@ class KnownFields:
 
     def problem(self, field: Field) -> str | None:
         """What is wrong with a field that no run has, and what is near; None for one that some run has."""
-        wanted = field.metric or field.name
         if not self._runs or field.name in FIELD_NAMES or any(field.value(info) is not None for info in self._runs):
             return None
-        if wanted in self.metrics or wanted in self.keys:
+        named = [name for name in (field.where, field.metric) if name] or [field.name]
+        there = {*self.metrics, *self.keys, *(AXES if field.where else ())}
+        wanted = next((name for name in named if name not in there), None)
+        if wanted is None:
             return None  # it is there, without a value
         near = self._near(wanted)
         if near:

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from neurockt.direction import smaller_is_better
 from neurockt.errors import NeurocktError, QueryError
-from neurockt.query.fields import field_value, parse_field, smaller_is_better, sort_runs
+from neurockt.query.fields import field_value, parse_field, sort_runs
 from neurockt.query.filter import parse
 from neurockt.run_info import Attempt, ColumnSummary, RunInfo, TableSummary
 

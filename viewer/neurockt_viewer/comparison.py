@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from neurockt.direction import smaller_is_better
 from neurockt.formatting import format_number
 from neurockt.query.comparing import as_text
-from neurockt.query.fields import flat_config, metric_summary, smaller_is_better
+from neurockt.query.fields import flat_config
+from neurockt.query.metrics import metric_summary
 from neurockt.run_info import RunInfo
 
 MISSING: Final = "·"

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final, NamedTuple
 
+from neurockt.direction import smaller_is_better
 from neurockt.formatting import clean, clean_block, clip, display_width, format_ago, format_duration, format_number, pad
 from neurockt.progress import is_short_of_time, progress_facts
-from neurockt.query.fields import flat_config, metric_summary, smaller_is_better
+from neurockt.query.fields import flat_config
 from neurockt.query.grouping import spread
+from neurockt.query.metrics import metric_summary
 from neurockt.run_info import ColumnSummary, RunInfo
 from neurockt_viewer.columns import STATES, show_value
 

@@ -72,6 +72,11 @@ def _table_to_json(table: TableSummary) -> dict[str, Any]:
             name: {**vars(column), "last": number(column.last), "min": number(column.min), "max": number(column.max)}
             for name, column in table.columns.items()
         },
+        **(
+            {"best": {name: dict(zip(row, map(number, row.values()), strict=True)) for name, row in table.best.items()}}
+            if table.best
+            else {}
+        ),
     }
 
 

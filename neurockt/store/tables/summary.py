@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from itertools import compress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from neurockt.direction import smaller_is_better
 from neurockt.run_info import ColumnSummary, TableSummary
 from neurockt.store.base import layout
 from neurockt.store.base.layout import TableName
@@ -19,6 +21,9 @@ from neurockt.store.journal.records import NULL, NULL_BITS
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+BEST_ROWS: Final = 10
+"""Metrics of a table, at most, for which the rows of their best values are kept: their number squared are kept."""
 
 
 def summarise_parts(run_dir: Path, table: TableName) -> TableSummary:
@@ -71,8 +76,9 @@ def add_rows(
         time_us: when the last row was recorded, in microseconds since 1970.
     """
     columns = {**onto.columns, **{name: onto.columns.get(name, ColumnSummary()) for name in names}}
+    best = onto.best if len(columns) <= BEST_ROWS else {}
     if not len(numbers):
-        return replace(onto, columns=columns)
+        return replace(onto, columns=columns, best=best)
     values = np.ascontiguousarray(values)
     present: npt.NDArray[np.bool_] = np.asarray(values.view(np.uint64) != NULL_BITS)
     real: npt.NDArray[np.bool_] = np.asarray(values == values)  # not NaN
@@ -83,13 +89,20 @@ def add_rows(
     last = len(numbers) - 1 - np.argmax(present[::-1], axis=0)
     lowest = np.argmin(np.where(real, values, np.inf), axis=0)
     highest = np.argmax(np.where(real, values, -np.inf), axis=0)
-    extremes = (np.where(real[at, index], at, first_real) for at in (lowest, highest))
+    extremes = [np.where(real[at, index], at, first_real) for at in (lowest, highest)]
     found = (array.tolist() for at in (last, *extremes) for array in (values[at, index], numbers[at]))
     for name, has_real, count, *ends in zip(names, is_real, present.sum(axis=0).tolist(), *found, strict=True):
         if count:
             columns[name] = join(columns[name], ColumnSummary(count, *ends[: 6 if has_real else 2]))
+    if len(columns) <= BEST_ROWS:
+        best = dict(best)
+        for name, low, high in zip(names, *extremes, strict=True):
+            end, at = ("min_at", low) if smaller_is_better(name) else ("max_at", high)
+            number = getattr(columns[name], end)
+            if number is not None and number != getattr(onto.columns.get(name), end, None):
+                best[name] = dict(compress(zip(names, values[at].tolist(), strict=True), present[at]))
     rows, last = onto.rows + len(numbers), int(numbers[-1])
-    return replace(onto, rows=rows, columns=columns, last=last, last_time=moment(time_us * 1000))
+    return replace(onto, rows=rows, columns=columns, best=best, last=last, last_time=moment(time_us * 1000))
 
 
 def join(earlier: ColumnSummary, later: ColumnSummary) -> ColumnSummary:
