@@ -11,6 +11,7 @@ from neurockt.formatting import clip, display_width
 
 _WORD_END: Final = re.compile(r"[\s/_,:=]|(?<!\d)\.|(?<!\de)-")
 """What separates the words of a name, and is not within a number: what names share is cut between words."""
+_MOMENT: Final = re.compile(r"\A\d{8}-\d{6}-(?=.)")
 _NUMBERS: Final = range(2, 100)
 """What names get that could not be told apart otherwise."""
 _LEAST_SHARED: Final = 3
@@ -20,8 +21,9 @@ _LEAST_SHARED: Final = 3
 def shorten(names: Sequence[str], width: int | Sequence[int]) -> list[str]:
     """The names, each of at most ``width`` cells; unchanged where all of them fit.
 
-    What the names share at their beginning is elided first (``…lr0.1-s0``), then what they share at their end, then
-    the middle of what is still too wide. Different names stay different while the width has room for that.
+    The moment that a run's id begins with is elided first (``…brave-otter``), if the rest tells the names apart; then
+    what the names share at their beginning (``…lr0.1-s0``), then what they share at their end, then the middle of what
+    is still too wide. Different names stay different while the width has room for that.
 
     Args:
         names: clean text.
@@ -29,7 +31,7 @@ def shorten(names: Sequence[str], width: int | Sequence[int]) -> list[str]:
     """
     widths = [width] * len(names) if isinstance(width, int) else list(width)
     shown = list(names)
-    for part in (_without_beginning, _without_end):
+    for part in (_without_moment, _without_beginning, _without_end):
         if not _wide(shown, widths):
             return shown
         shown = part(shown, widths)
@@ -39,6 +41,13 @@ def shorten(names: Sequence[str], width: int | Sequence[int]) -> list[str]:
 def _wide(names: Sequence[str], widths: Sequence[int]) -> list[str]:
     """The names that do not fit."""
     return [name for name, width in zip(names, widths, strict=True) if display_width(name) > width]
+
+
+def _without_moment(names: list[str], widths: Sequence[int]) -> list[str]:
+    if not any(map(_MOMENT.match, _wide(names, widths))):
+        return names
+    shown = [_MOMENT.sub("…", name) for name in names]
+    return shown if len(set(shown)) == len(set(names)) else names
 
 
 def _without_beginning(names: list[str], widths: Sequence[int]) -> list[str]:

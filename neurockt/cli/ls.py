@@ -141,7 +141,7 @@ def default_columns(runs: Sequence[RunInfo]) -> list[str]:
     names = ["name", *(["id"] if is_ambiguous else []), *differing(runs, ["state"])]
     names += usual_metrics(runs, METRICS_SHOWN)
     names += differing_keys(runs)[:CONFIG_SHOWN]
-    names += ["steps", "epochs", "duration", "started", "state"]
+    names += ["started", "duration", "steps", "epochs", "state"]
     names += differing(runs, ("cause", "tags", "group", "project", "archived"))
     names += ["id"] if is_named else []
     return list(dict.fromkeys(names))

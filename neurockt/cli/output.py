@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -100,13 +101,14 @@ def table_lines(
     widest_cells = [max(map(display_width, column), default=0) for column in columns]
     widths = [max(display_width(name), widest) for name, widest in zip(header, widest_cells, strict=True)]
     if is_terminal(sys.stdout):
+        titles = [display_width(text) for text in _titles(header, [SMALLEST_WIDTH] * len(header))]
         smallest = [
-            width if name in uncut else max(cells if number else 0, min(width, SMALLEST_WIDTH))
-            for name, width, cells, number in zip(header, widths, widest_cells, right, strict=True)
+            width if name in uncut else max(cells if number else 0, min(width, SMALLEST_WIDTH, max(cells, title)))
+            for name, width, cells, title, number in zip(header, widths, widest_cells, titles, right, strict=True)
         ]
         widths = _fit(widths, smallest, terminal_width(sys.stdout))
     hidden = header[len(widths) :]
-    header = shorten(header[: len(widths)], widths)
+    header = _titles(header, widths)
     filled = [
         [_fill(text, width, to_right=number) for text in (title, *(column if number else shorten(column, width)))]
         for title, column, width, number in zip(header, columns, widths, right, strict=False)
@@ -161,6 +163,17 @@ def _paint(text: str, code: str) -> str:
     """The text in a colour, the spaces around it not."""
     bare = text.strip()
     return text.replace(bare, f"\x1b[{code}m{bare}\x1b[0m", 1) if bare and code else text
+
+
+def _titles(header: Sequence[str], widths: Sequence[int]) -> list[str]:
+    """The titles of the columns that there are widths for; of a config's key that is too wide, its last part."""
+    names = Counter(name.rpartition(".")[2] for name in header)
+    titles = []
+    for name, width in zip(header, widths, strict=False):
+        last = name.rpartition(".")[2]
+        is_short = display_width(name) <= width or not name.startswith("cfg.") or names[last] > 1
+        titles.append(name if is_short else f"…{last}")
+    return shorten(titles, list(widths)[: len(titles)])
 
 
 def _fill(text: str, width: int, *, to_right: bool) -> str:

@@ -29,12 +29,12 @@ def test_lists_the_runs_the_newest_last(neurockt: Command, runs: Path) -> None:
     header, *rows = done.out.splitlines()
     assert done.status == 0
     assert done.err == ""
-    columns = "name valid_loss acc cfg.lr cfg.model.width steps epochs duration started state tags id"
+    columns = "name valid_loss acc cfg.lr cfg.model.width started duration steps epochs state tags id"
     assert header.split() == columns.split(), "what differs comes first"
     assert [row.split()[0] for row in rows] == ["slow", "fast", "diverged"]
-    assert rows[1].split()[1:7] == ["0.1", "0.97", "0.01", "64", "3", "2"]
+    assert rows[1].split()[1:5] == ["0.1", "0.97", "0.01", "64"]
     assert rows[2].split()[1] == "nan"
-    assert rows[1].split()[-3:] == ["finished", "paper", "r1"]
+    assert rows[1].split()[-5:] == ["3", "2", "finished", "paper", "r1"]
     assert "just now, " in rows[1]
 
 
@@ -55,6 +55,21 @@ def test_fits_80_columns_with_what_tells_the_runs_apart(neurockt: Command, tmp_p
     assert header[:6] == ["name", "state", "valid_loss", "acc", "cfg.lr", "cfg.seed"]
     assert "id" not in header
     assert "cfg.optimizer" not in header
+    record(
+        tmp_path / "long",
+        {"loss": [1.0]},
+        run_id="20261126-101500-brave-otter",
+        config={"model": {"hidden": {"width": 1}}},
+    )
+    record(
+        tmp_path / "long",
+        {"loss": [2.0]},
+        run_id="20261126-101501-deft-yak",
+        config={"model": {"hidden": {"width": 2}}},
+    )
+    lines = [line.split() for line in neurockt("ls", "long", terminal=40).out.splitlines()]
+    assert [line[0] for line in lines] == ["name", "…brave-otter", "…deft-yak"]
+    assert lines[0][2] == "…width"
     assert max(map(display_width, done.out.splitlines())) <= 80
     live.finish()
     for index in range(2):
