@@ -111,14 +111,9 @@ def test_a_line_reaches_the_edges_of_the_window() -> None:
     assert not grid[8:].any()
 
 
-@pytest.mark.slow
-@given(st.lists(st.booleans(), min_size=8 * 12, max_size=8 * 12))
-def test_packed_cells_are_the_dots(flags: list[bool]) -> None:
-    """Unpacked by the table in the Unicode standard, the Braille characters give the dots back."""
-    grid = np.array(flags).reshape(8, 12)
-    (codes,) = raster.pack(grid[:, None, :])
-    numbered = [(0, 0), (1, 0), (2, 0), (0, 1), (1, 1), (2, 1), (3, 0), (3, 1)]  # rows and columns of dots 1 to 8
-    for row in range(2):
-        for column in range(6):
-            for bit, (down, right) in enumerate(numbered):
-                assert bool(codes[row, column] >> bit & 1) == grid[row * 4 + down, column * 2 + right]
+def test_high_charts_are_drawn_as_low_ones() -> None:
+    """A column of 200 dots, with all of them and with each one alone."""
+    x, y = Scale(0.0, 199.0, 200), Scale(0.0, 199.0, 200)
+    grid = drawn(Series.of(np.arange(200), np.arange(200), np.ones(200, np.bool_)), x, y)[::-1]
+    assert np.array_equal(grid, np.eye(200, dtype=np.bool_))
+    assert drawn(Series.of([3, 3], [0, 199]), x, y)[:, 3].all()

@@ -54,7 +54,8 @@ def legend_rows(
     if len(lines) > 1 and (total := sum(off, OffScale())).count:
         entries.append([Piece(f"{total}", "mark")])
     if cross is not None and lines:
-        entries.append([Piece(place_label(nearest_place(lines, cross), settings.axis), "note")])
+        place = nearest_place(lines if named is None else [lines[named]], cross)
+        entries.append([Piece(place_label(place, settings.axis), "note")])
     others = [at for at in range(len(lines)) if at != named]
     several = len(lines) > 1 or settings.letters
     made = (

@@ -20,15 +20,23 @@ CELL_WIDTH: Final = 2
 CELL_HEIGHT: Final = 4
 """Dots of a terminal cell."""
 
-MOST_DOTS: Final = 2**22
-"""Dots of which series are drawn at once."""
-
-Dots = npt.NDArray[np.bool_]
-"""Rows from the top, columns from the left."""
 Codes = npt.NDArray[np.uint8]
 """What is added to U+2800 for the Braille character of each cell."""
 
-_BRAILLE_BITS: Final = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]], np.uint8)
+WORD: Final = 64
+"""Dots of a column that are drawn at once."""
+_ALL: Final = np.uint64(2**WORD - 1)
+_CELL: Final = np.uint64(2**CELL_HEIGHT - 1)
+
+
+def _codes_of(*bits: int) -> Codes:
+    """The code for each set of dots in one column of a cell; ``bits`` are those of single dots, from the bottom up."""
+    sets = range(2 ** len(bits))
+    return np.array([sum(bit for at, bit in enumerate(bits) if dots >> at & 1) for dots in sets], np.uint8)
+
+
+_LEFT: Final = _codes_of(0x40, 0x04, 0x02, 0x01)
+_RIGHT: Final = _codes_of(0x80, 0x20, 0x10, 0x08)
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,35 +146,32 @@ def codes(found: Columns, scale: Scale, width: int) -> Codes:
 
     The dots of a series are, in each column, all between its extremes, and between columns straight lines.
     """
-    lines = len(found.spans)
-    made = np.zeros((lines, scale.dots // CELL_HEIGHT, width // CELL_WIDTH), np.uint8)
+    lines, rows = len(found.spans), scale.dots // CELL_HEIGHT
     spans = [(found.line, found.place, scale.place(found.low), scale.place(found.high))]
     spans.append(_joints(found, scale, width))
     line, place, bottom, top = (np.concatenate(parts) for parts in zip(*spans, strict=True))
     there = np.isfinite(bottom) & np.isfinite(top) & (place >= 0) & (place < width)
     edge = float(scale.dots)
-    lowest = np.rint(np.clip(bottom[there], -1, edge)).astype(np.intp)
-    highest = np.rint(np.clip(top[there], -1, edge)).astype(np.intp)
-    seen = (highest >= 0) & (lowest < scale.dots)
-    line, place = line[there][seen], place[there][seen]
-    lowest, highest = np.maximum(lowest[seen], 0), np.minimum(highest[seen], scale.dots - 1)
-    together = max(1, MOST_DOTS // (scale.dots * width))
-    for begin in range(0, lines, together):
-        end = min(lines, begin + together)
-        own = (line >= begin) & (line < end)
-        at = (line[own] - begin) * width + place[own]
-        grid = _between(lowest[own], highest[own], at, scale.dots, (end - begin) * width)
-        made[begin:end] = pack(grid.reshape(scale.dots, end - begin, width))
+    lowest = np.rint(np.clip(bottom[there], -1, edge)).astype(np.int64)
+    highest = np.rint(np.clip(top[there], -1, edge)).astype(np.int64)
+    at = (line * width + place)[there]
+    made = np.empty((lines, rows, width // CELL_WIDTH), np.uint8)
+    for begin in range(0, scale.dots, WORD):
+        words = _words(np.maximum(lowest - begin, 0), np.minimum(highest - begin, WORD - 1), at, lines * width)
+        for row in range(begin // CELL_HEIGHT, min(rows, (begin + WORD) // CELL_HEIGHT)):
+            dots = (words >> np.uint64(CELL_HEIGHT * row - begin)) & _CELL
+            left, right = dots.reshape(lines, -1, CELL_WIDTH).transpose(2, 0, 1)
+            made[:, rows - 1 - row] = _LEFT[left] | _RIGHT[right]
     return made
 
 
-def _between(lowest: Integers, highest: Integers, place: Integers, rows: int, width: int) -> Dots:
-    """A grid, rows from the top, with the dots of spans of rows."""
-    changes = np.zeros((rows + 1) * width, np.int16)
-    np.add.at(changes, lowest * width + place, np.int16(1))  # faster than by two indices
-    np.subtract.at(changes, (highest + 1) * width + place, np.int16(1))
-    upright: Dots = np.cumsum(changes.reshape(-1, width)[:-1], axis=0, dtype=np.int16) > 0
-    return upright[::-1]
+def _words(lowest: Integers, highest: Integers, at: Integers, size: int) -> npt.NDArray[np.uint64]:
+    """Columns of dots, a bit each from the bottom up, with all from ``lowest`` to ``highest`` in column ``at`` set."""
+    seen = highest >= lowest
+    length, shift = (highest - lowest)[seen].astype(np.uint64), lowest[seen].astype(np.uint64)
+    words = np.zeros(size, np.uint64)
+    np.bitwise_or.at(words, at[seen], _ALL >> (np.uint64(WORD - 1) - length) << shift)
+    return words
 
 
 def _joints(found: Columns, scale: Scale, width: int) -> tuple[Integers, Integers, Floats, Floats]:
@@ -184,14 +189,3 @@ def _joints(found: Columns, scale: Scale, width: int) -> tuple[Integers, Integer
     entered = begin[joint] + rise * np.maximum(passed - 0.5, 0) / distance
     left_at = begin[joint] + rise * np.minimum(passed + 0.5, distance) / distance
     return found.line[to][joint], place, np.minimum(entered, left_at), np.maximum(entered, left_at)
-
-
-def pack(grid: Dots) -> Codes:
-    """The Braille codes of grids side by side whose sides are whole cells: by grid, row and column of cells."""
-    rows, lines, width = grid.shape
-    cells = grid.reshape(rows // CELL_HEIGHT, CELL_HEIGHT, lines, width // CELL_WIDTH, CELL_WIDTH).view(np.uint8)
-    packed = np.zeros((rows // CELL_HEIGHT, lines, width // CELL_WIDTH), np.uint8)
-    for (row, column), bit in np.ndenumerate(_BRAILLE_BITS):
-        packed |= cells[:, row, :, :, column] * bit
-    codes: Codes = packed.transpose(1, 0, 2)
-    return codes

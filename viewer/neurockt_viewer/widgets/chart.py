@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -410,7 +411,7 @@ class Chart(Widget, can_focus=True):
 
     def _to_strips(self, picture: Picture) -> list[Strip]:
         base, width = self.rich_style, self.size.width
-        styles = PieceStyles(base, self.background_colors[1], dark=self.app.current_theme.dark)
+        styles = piece_styles(base, self.background_colors[1], self.app.current_theme.dark)
         return [
             Strip([Segment(piece.text, styles[piece]) for piece in row if piece.text])
             .adjust_cell_length(width, base)
@@ -426,12 +427,12 @@ def _key_of(line: Line) -> LineKey:
 class PieceStyles:
     """The style of each kind of piece on a background."""
 
-    def __init__(self, base: Style, background: Color, *, dark: bool) -> None:
+    def __init__(self, base: Style, background: Color, dark: bool) -> None:
         self._base, self._background, self._dark = base, background, dark
         self._known: dict[tuple[str, int], Style] = {}
 
     def __getitem__(self, piece: Piece) -> Style:
-        key = piece.part, piece.colour
+        key = piece.part, piece.colour % palette.COLOURS if piece.colour >= 0 else piece.colour
         if key not in self._known:
             self._known[key] = self._base + self._make(*key)
         return self._known[key]
@@ -445,3 +446,6 @@ class PieceStyles:
         elif part in ("axis", "tick", "note", "cross"):
             foreground = foreground.blend(self._background, 0.6 if part == "axis" else 0.35)
         return Style(color=RichColor.parse(foreground.hex6), bold=part in ("title", "mark"))
+
+
+piece_styles = lru_cache(maxsize=8)(PieceStyles)

@@ -21,7 +21,7 @@ from neurockt.formatting import clean
 from neurockt_viewer import background
 from neurockt_viewer.charts import grouping
 from neurockt_viewer.charts.bounds import x_bounds
-from neurockt_viewer.charts.series import Axis, ChartSettings
+from neurockt_viewer.charts.series import Axis, ChartSettings, Line
 from neurockt_viewer.charts.source import Metric
 from neurockt_viewer.widgets.chart import Chart
 from neurockt_viewer.widgets.chart_reader import ChartReader
@@ -104,6 +104,8 @@ class ChartGrid(Widget):
         self._large: tuple[Metric, ...] | None = None
         self._charts: list[Chart] = []
         self._shown: list[tuple[Metric, ...]] = []
+        self._lines: list[list[Line]] = []
+        """The lines of each chart that is shown."""
 
     def compose(self) -> ComposeResult:
         yield Grid()
@@ -200,9 +202,12 @@ class ChartGrid(Widget):
             self._reader.wanted, self._reader.view = wanted, view
             self._reader.wake.set()
 
-    def _draw(self) -> None:
+    def _draw(self, *, same_lines: bool = False) -> None:
+        """Draw the charts; ``same_lines`` if only settings have changed."""
         shared, banded = self._shared, self._banded
-        lines = [self._reader.lines.lines(together, shared.axis, banded=banded) for together in self._shown]
+        if not same_lines:
+            self._lines = [self._reader.lines.lines(each, shared.axis, banded=banded) for each in self._shown]
+        lines = self._lines
         if len(self._shown) > 1:
             series = [line.series for each in lines for line in each]
             shared = replace(shared, x_range=x_bounds(series, replace(shared, window=None)))
@@ -251,7 +256,7 @@ class ChartGrid(Widget):
             self._own[self._shown[self.charts.index(message.chart)]] = own
         self._shared = replace(message.settings, x_range=None, **{name: getattr(ALONE, name) for name in OWN})
         self._want()
-        self._draw()
+        self._draw(same_lines=message.settings.axis == message.before.axis)
         self._show_status()
 
     @on(Chart.CrossMoved)
