@@ -9,10 +9,8 @@ import argparse
 import json
 import sys
 import time
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from neurockt.cli import completers, output, parsing
@@ -21,12 +19,12 @@ from neurockt.formatting import (
     clip,
     display_width,
     format_duration,
-    format_elapsed,
     format_number,
     number_widths,
     utc_now,
     width_after_point,
 )
+from neurockt.progress import progress_facts
 from neurockt.query.fields import split_names, unquoted
 from neurockt.run_info import RunInfo
 from neurockt.store import AXES, KEY, TABLES
@@ -36,8 +34,6 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS: Final = 1.0
 ROWS: Final = 10
-RATE_ROWS: Final = 100
-"""Steps over which their rate is taken."""
 GAP: Final = "  "
 PANE_LINES: Final = 8
 """Lines of the pane, at most."""
@@ -105,8 +101,6 @@ class _Look:
     """The last valid row of a table that was rewound."""
     newest: Row = field(default_factory=dict)
     """The newest step, final or not."""
-    rate: float | None = None
-    """Steps a second."""
     is_last: bool = False
 
 
@@ -120,11 +114,10 @@ class _Feed:
         followed: Sequence[TableName] = [*tables, *(() if "steps" in tables else ("steps",))]
         self._followers = {each: _follower(run, each, rows) for each in followed}
         self._newest: Row = {}
-        self._times: deque[tuple[int, datetime]] = deque(maxlen=RATE_ROWS)
         self._damage: set[str] = set()
 
     def look(self) -> _Look:
-        look = _Look(self._run.info)  # before the rows: those of a run that has ended are all there
+        look = _Look(self._run.current_info())  # before the rows: those of a run that has ended are all there
         for table, follower in self._followers.items():
             rows: list[Row] = follower.new_rows().to_pylist()
             if table == "steps":
@@ -142,14 +135,7 @@ class _Feed:
         steps = [*rows, *follower.open_rows.to_pylist()]
         if steps:
             self._newest = steps[-1]
-        if follower.rewound_to is not None:
-            self._times.clear()
-        self._times.extend((row["step"], row["time"]) for row in rows[-RATE_ROWS:])
         look.newest = self._chosen(self._newest, "step") if self._newest else {}
-        if len(self._times) > 1:
-            (first, began), (last, ended) = self._times[0], self._times[-1]
-            seconds = (ended - began).total_seconds()
-            look.rate = (last - first) / seconds if seconds > 0 and last > first else None
 
     def _chosen(self, row: Row, key: str) -> Row:
         names = [name for name in row if name not in (*AXES, key)]
@@ -192,7 +178,7 @@ class _Plain:
             print(GAP.join(f"{clean(name, output.WHOLE)} {text}" for name, text in cells))
         self._shown = look.newest
         if look.is_last:
-            print(_heading(look))
+            print(GAP.join([_heading(look), *progress_facts(look.info)]))
 
     def end(self) -> None:
         pass
@@ -259,15 +245,14 @@ def _heading(look: _Look) -> str:
         format_duration((utc_now() - info.created).total_seconds() if info.state == "running" else info.seconds),
         *(f"{name} {step[name]:,}" for name in _IN_HEADING if name in step),
     ]
-    if info.state == "running":
-        parts += [f"{look.rate:,.3g} steps/s"] if look.rate else []
-        parts += [f"last row {format_elapsed(step['time'])}"] if step else ["no row yet"]
     return GAP.join(parts)
 
 
 def _pane(look: _Look, width: int) -> Iterator[str]:
     heading = clip(f"── {_heading(look)} ", width)
     yield heading + "─" * (width - display_width(heading))
+    if look.info.state == "running":
+        yield GAP.join(progress_facts(look.info)) or "no row yet"
     texts = [f"{clean(name)} {text}" for name, text in _cells(look.newest).items() if name not in _IN_HEADING]
     cell = max(map(display_width, texts), default=1)
     across = max(1, (width + len(GAP)) // (cell + len(GAP)))
