@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -12,7 +11,9 @@ from typing import Any, Final
 from neurockt.catalogue import run_paths
 from neurockt.errors import NeurocktError
 from neurockt.formatting import clean
-from neurockt.query.fields import AGGREGATES, FIELD_NAMES, flat_config, quoted
+from neurockt.query.completing import Vocabulary
+from neurockt.query.fields import AGGREGATES, FIELD_NAMES, quoted
+from neurockt.query.known import KnownFields
 from neurockt.run_info import RunInfo
 from neurockt.store import default_root, read_listed
 
@@ -38,30 +39,28 @@ def run_names(prefix: str, parsed_args: argparse.Namespace, **_: Any) -> Iterato
 
 def fields(prefix: str, parsed_args: argparse.Namespace, **_: Any) -> Iterator[str]:
     """The fields of runs: their own, those of their configs, and their metrics."""
-    metrics: dict[str, None] = {}
-    keys: dict[str, None] = {}
-    for info in _read(_paths(parsed_args)):
-        metrics |= info.metrics
-        keys |= dict.fromkeys(f"cfg.{key}" for key, _ in flat_config(info.config))
-    names = [*FIELD_NAMES, *keys, *map(quoted, metrics)]
-    names += [f"{each}({metric})" for metric in metrics for each in AGGREGATES]
+    known = KnownFields(_infos(parsed_args))
+    names = [*FIELD_NAMES, *known.keys, *map(quoted, known.metrics)]
+    names += [f"{each}({quoted(metric)})" for metric in known.metrics for each in AGGREGATES]
     yield from (name for name in names if clean(name, len(name)) == name)
 
 
-def field_lists(prefix: str, **about: Any) -> Iterable[str]:
+def field_lists(prefix: str, **about: Any) -> Iterator[str]:
     """Fields with commas between them: the last one is completed."""
-    return _last(prefix, re.compile(r".*,", re.DOTALL), **about)
+    start = prefix.rpartition(",")[0]
+    start += "," if start else ""
+    return (f"{start}{name}" for name in fields(prefix, **about))
 
 
-def filters(prefix: str, **about: Any) -> Iterable[str]:
-    """The field at the end of a filter."""
-    return _last(prefix, re.compile(r".*[\s(-]", re.DOTALL), **about)
+def filters(prefix: str, parsed_args: argparse.Namespace, **_: Any) -> Iterator[str]:
+    """The field or the value at the end of a filter."""
+    infos = _infos(parsed_args)
+    found = Vocabulary(infos, fields("", parsed_args)).complete(prefix, len(prefix))
+    return (f"{prefix[: found.start]}{word}" for word in found.words)
 
 
-def _last(prefix: str, before: re.Pattern[str], **about: Any) -> Iterator[str]:
-    found = before.match(prefix)
-    start = found[0] if found else ""
-    return (f"{start}{name}" for name in fields(prefix[len(start) :], **about))
+def _infos(arguments: argparse.Namespace) -> list[RunInfo]:
+    return list(_read(_paths(arguments)))
 
 
 def _paths(arguments: argparse.Namespace) -> list[Path]:
