@@ -19,7 +19,7 @@ from neurockt.errors import UsageError
 from neurockt_viewer import exporting
 from neurockt_viewer.app import ViewerApp
 from neurockt_viewer.charts.series import ChartSettings, Line
-from neurockt_viewer.exporting import as_arrow, check_target, points
+from neurockt_viewer.exporting import as_arrow, check_target, complete_target, points
 from neurockt_viewer.screens.runs import RunsScreen
 from neurockt_viewer.widgets.prompts import Ask
 
@@ -192,3 +192,33 @@ def test_points_are_written_bit_for_bit(tmp_path: Path) -> None:
     assert [(row[0], row[1], repr(float(row[2]))) for row in found] == [
         ('a,"b"', str(step), repr(value)) for step, value in zip(range(2, 6), NUMBERS[1:], strict=True)
     ]
+
+
+def test_a_path_is_completed_as_in_a_shell(here: Path) -> None:
+    """Directories and files of the two kinds, as far as they agree; what harms a terminal is not offered."""
+    for name in ("there.parquet", "thesis", "other.txt", "the\x1b]0;x\x07.csv", ".hidden.csv"):
+        (here / name).touch()
+    (here / "data" / "deep").mkdir(parents=True)
+    assert complete_target("dat") == ("data/", [])
+    assert complete_target("data/d") == ("data/deep/", [])
+    assert complete_target("the") == ("there.", ["there.csv", "there.parquet"])
+    assert complete_target(".h") == (".hidden.csv", [])
+    assert complete_target("") == ("", ["dangling.csv", "data/", "directory.csv/", "there.csv", "there.parquet"])
+    for nothing in ("x", "nowhere/x", "there.csv/x", "~nosuchuser/x", "a\0/b", "loop/x"):
+        assert complete_target(nothing) == (nothing, [])
+
+
+async def test_the_prompt_shows_where_the_file_will_be(here: Path) -> None:
+    """The whole path as it is typed, completed by Tab; in a chart as in the list of runs."""
+    (here / "figures").mkdir()
+    app = ViewerApp(SAMPLES / "adamw-0.003-late")
+    async with app.run_test(size=(140, 40)) as pilot:
+        await until(lambda: "5 charts" in text(app))
+        await typed(pilot, "e")
+        await until(lambda: isinstance(app.screen, Ask) and "the points of train_loss: export to" in text(app))
+        await typed(pilot, "fi")
+        await pilot.press("tab")
+        await typed(pilot, "loss.csv")
+        await until(lambda: str(here / "figures" / "loss.csv")[-40:] in text(app).replace("│", "").replace("\n", ""))
+        await pilot.press("enter")
+        await until((here / "figures" / "loss.csv").exists)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from neurockt_viewer.table_rows import Order
 
 ENDINGS: Final = (".csv", ".parquet")
+MOST_NAMES: Final = 5_000
+"""Names of a directory that are looked at to complete one."""
 Rows = tuple["pa.Schema", Iterable["pa.Table"]]
 """What to write: the schema, and tables that have it."""
 
@@ -63,19 +66,61 @@ def _exists(path: Path) -> bool:
     return True
 
 
-async def export(widget: Widget, name: str, read: Callable[[], Rows]) -> None:
-    """Ask for a file, and write there what ``read`` gives; both in a worker of the widget."""
+def describe_target(text: str) -> str:
+    """Where a file of that name would be."""
+    try:
+        path = Path(text.strip()).expanduser()
+        return f"{clean(path if path.is_absolute() else Path.cwd() / path)}, .csv or .parquet; tab completes"
+    except (OSError, RuntimeError, ValueError):  # the current directory has been removed; `~nobody`; a NUL
+        return ".csv or .parquet"
+
+
+def complete_target(text: str) -> tuple[str, list[str]]:
+    """A path as far as it can be completed, and the names that it could go on with: directories, and files there."""
+    head, slash, begin = text.rpartition("/")
+    try:
+        with os.scandir(Path(f"{head}{slash}" or ".").expanduser()) as entries:
+            names = [f"{entry.name}/" if _is_directory(entry) else entry.name for entry in islice(entries, MOST_NAMES)]
+    except (OSError, RuntimeError, ValueError):
+        return text, []
+    names = sorted(
+        name
+        for name in names
+        if name.startswith(begin)
+        and (begin or not name.startswith("."))
+        and name.endswith(("/", *ENDINGS))
+        and clean(name, len(name)) == name
+    )
+    completed = f"{head}{slash}{os.path.commonprefix(names)}" if names else text  # noqa: RUF071 - by characters
+    return completed, names if len(names) > 1 else []
+
+
+def _is_directory(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+async def export(widget: Widget, what: str, name: str, read: Callable[[], Rows]) -> None:
+    """Ask for a file, and write there what ``read`` gives; both in a worker of the widget.
+
+    Args:
+        widget: whose worker it is.
+        what: what is written, in clean words.
+        name: what the file may be called, without its ending.
+        read: gives the rows.
+    """
     safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in name)[:80].lstrip("-.") or "table"
 
     def begin(path: Path | None) -> None:
         if path is not None:
             widget.run_worker(lambda: _publish(widget, path, read), thread=True, group="export", exit_on_error=False)
 
-    try:
-        hint = f".csv or .parquet, in {clean(Path.cwd())}"
-    except OSError:  # the current directory has been removed
-        hint = ".csv or .parquet"
-    await widget.app.push_screen(Ask("export to", f"{safe}.csv", hint=hint, check=check_target), begin)
+    question = Ask(
+        f"{what}: export to", f"{safe}.csv", hint=describe_target, check=check_target, complete=complete_target
+    )
+    await widget.app.push_screen(question, begin)
 
 
 def _publish(widget: Widget, path: Path, read: Callable[[], Rows]) -> None:

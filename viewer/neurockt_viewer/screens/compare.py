@@ -236,7 +236,8 @@ class CompareScreen(Screen[None]):
             for at, info in enumerate(self._infos):
                 compared = [column.values[at] for column in self._columns]
                 rows.append([info.label, info.id, *(v for each in compared for v in (each.value, each.difference))])
-        await export(self, "config" if self._current == CONFIG else "metrics", lambda: as_arrow(names, rows))
+        what = "config" if self._current == CONFIG else "metrics"
+        await export(self, f"the {what} of {len(self._infos):,} runs", what, lambda: as_arrow(names, rows))
 
     def action_leave(self) -> None:
         self.dismiss(None)

@@ -406,7 +406,8 @@ class RunsScreen(Screen[None]):
         from neurockt_viewer.exporting import as_arrow, export
 
         names, rows = self._rows.table()
-        await export(self, "runs", lambda: as_arrow(names, rows))
+        what = f"{len(rows):,} run{'s' * (len(rows) != 1)}, {len(names)} columns"
+        await export(self, what, "runs", lambda: as_arrow(names, rows))
 
 
 def _put(line: Static, text: str) -> None:

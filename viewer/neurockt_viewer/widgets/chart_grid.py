@@ -349,9 +349,11 @@ class ChartGrid(Widget):
         chart = self.focused_chart
         if chart is not None:
             run = self._paths[0].name if len(self._paths) == 1 else "compare"
-            name = "-".join([run, *(metric.name for metric in self._shown[self.charts.index(chart)])])
+            metrics = self._shown[self.charts.index(chart)]
+            name = "-".join([run, *(metric.name for metric in metrics)])
             lines, settings = chart.lines, chart.settings
-            await export(self, name, lambda: as_arrow(*points(lines, settings)))
+            what = f"the points of {' and '.join(clean(metric.name, 40) for metric in metrics)}"
+            await export(self, what, name, lambda: as_arrow(*points(lines, settings)))
 
     def action_search(self) -> None:
         field = self.query_one(Input)

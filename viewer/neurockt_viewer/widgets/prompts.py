@@ -48,20 +48,32 @@ class Prompt(ModalScreen[Answer], Generic[Answer]):
 
 
 class Ask(Prompt[Any]):
-    def __init__(self, question: str, value: str = "", *, hint: str = "", check: Callable[[str], object] = str) -> None:
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("tab", "complete", "Complete", show=False, priority=True)]
+
+    def __init__(
+        self,
+        question: str,
+        value: str = "",
+        *,
+        hint: str | Callable[[str], str] = "",
+        check: Callable[[str], object] = str,
+        complete: Callable[[str], tuple[str, Sequence[str]]] | None = None,
+    ) -> None:
         """Ask.
 
         Args:
             question: what is asked, in our words.
             value: what the line begins with; what is typed replaces it.
-            hint: one line below.
+            hint: one line below; or what gives it for the present text.
             check: makes the answer of the text; raises ``NeurocktError`` or ``ValueError`` where the text will not do.
+            complete: for Tab: the text as far as it can be completed, and what it could become.
         """
         super().__init__()
         self._question = question
         self._value = value
-        self._hint = hint
+        self._hint = hint if callable(hint) else lambda _: hint
         self._check = check
+        self._complete = complete
 
     def compose(self) -> ComposeResult:
         with Vertical() as box:
@@ -69,10 +81,24 @@ class Ask(Prompt[Any]):
             box.border_subtitle = Content("esc cancels")
             yield Input(self._value, compact=True)
             yield Static(classes="problem")
-            yield Static(Content(self._hint), classes="hint")
+            yield Static(Content(self._hint(self._value)), classes="hint")
 
     def on_mount(self) -> None:
         self.set_focus(self.query_one(Input))
+
+    def action_complete(self) -> None:
+        if self._complete is not None:
+            line = self.query_one(Input)
+            line.value, others = self._complete(line.value)
+            line.selection = Selection.cursor(len(line.value))
+            self.query_one(".problem", Static).update(Content(""))
+            if others:
+                self.query_one(".hint", Static).update(Content(clean("  ".join(others))))
+
+    @on(Input.Changed)
+    def _show_hint(self, event: Input.Changed) -> None:
+        event.stop()
+        self.query_one(".hint", Static).update(Content(self._hint(event.value)))
 
     @on(Input.Submitted)
     def _answer(self, event: Input.Submitted) -> None:

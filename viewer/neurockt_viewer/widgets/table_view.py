@@ -363,7 +363,8 @@ class TableView(Vertical):
         if self.rows is not None:
             names, order = list(self.rows.names), self.rows.order
             name = f"{self._path.name}-{self._table}"
-            await export(self, name, lambda: read_table(self._path, self._table, names, order))
+            what = f"all rows of {self._table}"
+            await export(self, what, name, lambda: read_table(self._path, self._table, names, order))
 
 
 def parse_target(text: str) -> tuple[float, bool]:
