@@ -71,7 +71,8 @@ def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--replace",
         action="store_true",
-        help="upload a run again that was resumed from an earlier checkpoint, then delete the old upload",
+        help="upload a run again that was resumed from an earlier checkpoint, then delete the old upload; delete that of "
+        "a run whose project was changed from the earlier project",
     )
     parser.add_argument(
         "--patience",
@@ -225,6 +226,9 @@ def _report(outcomes: Sequence[Outcome], arguments: argparse.Namespace) -> None:
     print(_verdict(outcomes, arguments))
     for line in _reasons(outcomes):
         print(line)
+    for outcome in outcomes:
+        if outcome.status == "complete" and outcome.reason:
+            output.note(f"{outcome.label}: {outcome.reason}")
 
 
 _STATUSES = ("complete", "running", "pending", "failed")

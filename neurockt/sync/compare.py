@@ -65,11 +65,12 @@ def difference(
     if there.rows > rows.total or (is_complete and there.rows != rows.total):
         return f"W&B has {there.rows:,} rows, the run {rows.total:,}"
     if is_complete:
+        tags = {*described.about.tags}
         wrapped = {key: {"value": value} for key, value in described.config.items()}
         for what, here, found in (
             ("state", described.state, there.state),
-            ("name", described.name, there.name),
-            ("tags", sorted(described.tags), sorted(set(there.tags) & set(described.tags))),
+            ("name", described.about.name, there.about.name),
+            ("tags", sorted(tags), sorted(tags & {*there.about.tags})),
             ("config", wrapped, {key: there.config.get(key) for key in described.config}),
         ):
             if here != found:

@@ -30,17 +30,24 @@ _SAFE_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True)
+class About:
+    """What people may change of a run, here and in W&B; an empty text for none."""
+
+    name: str = ""
+    notes: str = ""
+    group: str = ""
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Description:
     identity: str
     """Differs from that of every other run, whatever their names and directories."""
-    name: str
+    about: About
     config: dict[str, Any]
     """The user's settings and ours, without W&B's wrapping."""
     axes: tuple[tuple[str, str], ...]
     """Each metric's name and the axis it is drawn over, ``step`` or ``epoch``."""
-    tags: tuple[str, ...]
-    notes: str | None
-    group: str | None
     job_type: str | None
     host: str | None
     exit_code: int | None
@@ -59,11 +66,10 @@ def describe(
     others: Mapping[str, float | None] = MappingProxyType({}),
 ) -> Description:
     """``names`` are those of the metrics in W&B; ``others`` the last values of more metrics, which go over ``step``."""
-    tags = [*info.tags, *([info.state] if info.state not in ("running", "finished") else [])]
     attempt = info.attempt
     return Description(
         identity=identity(info),
-        name=info.label[:NAME_LIMIT],
+        about=about(info),
         config=_config(info),
         axes=(
             *(
@@ -73,14 +79,49 @@ def describe(
             ),
             *((alias, "step") for alias in others),
         ),
-        tags=tuple(dict.fromkeys(tag.strip()[:TAG_LIMIT] for tag in tags if tag.strip())),
-        notes=info.notes,
-        group=info.group[:NAME_LIMIT] if info.group else None,
         job_type=job_type,
         host=attempt.host if attempt else None,
         exit_code=EXIT_CODES.get(info.state),
         summary=_summary(info, names) | {alias: value for alias, value in others.items() if value is not None},
     )
+
+
+def about(info: RunInfo) -> About:
+    tags = [*info.tags, *([info.state] if info.state not in ("running", "finished") else [])]
+    return About(
+        name=info.label[:NAME_LIMIT],
+        notes=info.notes or "",
+        group=(info.group or "")[:NAME_LIMIT],
+        tags=tuple(dict.fromkeys(tag.strip()[:TAG_LIMIT] for tag in tags if tag.strip())),
+    )
+
+
+def changes(wanted: About, sent: About | None, recorded: About, there: About | None) -> dict[str, Any]:
+    """The arguments of an upsert that bring W&B up to date; none where it is.
+
+    What somebody has changed in W&B since it was sent stays, and so do tags that were added there.
+
+    Args:
+        sent: what was sent last; None where that is not known.
+        recorded: what the recorder wrote, before people edited it.
+        there: what W&B has; None where it does not have the run.
+    """
+    if there is None:
+        texts = {"displayName": wanted.name, "notes": wanted.notes or None, "groupName": wanted.group or None}
+        return {**texts, "tags": list(wanted.tags)}
+    found: dict[str, Any] = {}
+    for name, argument in (("name", "displayName"), ("notes", "notes"), ("group", "groupName")):
+        text = getattr(wanted, name)
+        is_changed = text != getattr(sent, name) if sent else bool(text) or text != getattr(recorded, name)
+        if is_changed and text != getattr(there, name):
+            found[argument] = text
+    ours = (sent or recorded).tags
+    if sent is None or set(ours) != set(wanted.tags):
+        tags = [tag for tag in there.tags if tag not in ours]
+        tags += [tag for tag in wanted.tags if tag not in tags]
+        if set(tags) != set(there.tags):
+            found["tags"] = tags
+    return found
 
 
 def identity(info: RunInfo) -> str:

@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 
 from neurockt.run_info import RunInfo
 from neurockt.store import files, layout
-from neurockt.sync.describe import identity
+from neurockt.sync.describe import About, identity
 from neurockt.sync.order import Order
 from neurockt.sync.rows import START, Place
 
@@ -41,6 +41,8 @@ class Entry:
     """How many times the run was uploaded from the beginning."""
     files: str = ""
     """Digest of the list of files that are attached; empty for none."""
+    about: About | None = None
+    """What was sent of what people may change; None where that is not known."""
     superseded: str | None = None
     """The server's name for an earlier upload that is to be deleted once this one is complete."""
 
@@ -77,6 +79,9 @@ class Ledger:
     def write(self, destination: str, entry: Entry) -> None:
         """Note what was proved. If no disk takes it, the next sync takes longer, and nothing else."""
         self._write("entries", {**self._part("entries"), destination: asdict(entry)})
+
+    def forget(self, destination: str) -> None:
+        self._write("entries", {name: entry for name, entry in self._part("entries").items() if name != destination})
 
     def order(self, destination: str, generation: int, rewinds: Iterable[str]) -> Order:
         """The order of the rows that were uploaded there; ``rewinds`` as for ``Order``."""

@@ -13,6 +13,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from neurockt.sync.client import Client, Refused
+from neurockt.sync.describe import About
 
 HISTORY: Final = "wandb-history.jsonl"
 SYSTEM: Final = "wandb-events.jsonl"
@@ -30,8 +31,7 @@ class ServerRun:
     """``_step`` of the last row, -1 where there is none."""
     last_line: str
     config: dict[str, Any]
-    tags: tuple[str, ...] = ()
-    name: str = ""
+    about: About
     samples: int = 0
 
     @property
@@ -117,12 +117,18 @@ def _server_run(found: dict[str, Any]) -> ServerRun:
         last_step=-1 if step is None else step,
         last_line=line,
         config=json.loads(found.get("config") or "{}") or {},
-        tags=tuple(found.get("tags") or ()),
-        name=found.get("displayName") or "",
+        about=About(
+            name=found.get("displayName") or "",
+            notes=found.get("notes") or "",
+            group=found.get("group") or "",
+            tags=tuple(found.get("tags") or ()),
+        ),
     )
 
 
-_RUN_FIELDS: Final = "id name displayName state config tags historyLineCount historyTail historyKeys eventsLineCount"
+_RUN_FIELDS: Final = (
+    "id name displayName notes group tags state config historyLineCount historyTail historyKeys eventsLineCount"
+)
 
 _RUN: Final = f"""query Run($project: String!, $entity: String!, $name: String!) {{
   project(name: $project, entityName: $entity) {{ run(name: $name) {{ {_RUN_FIELDS} }} }}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from neurockt.errors import SyncFailed
 from neurockt.sync.client import Client, Refused
@@ -39,6 +39,8 @@ class Sending:
     last: Row | None
     """The last row that the server has, or was sent; None for none."""
     report: Report
+    changes: Mapping[str, Any]
+    """What W&B is to have in place of its name, notes, group and tags."""
     sent: int = 0
     _has_sent_all: bool = False
     """Whether no more rows can be sent now."""
@@ -55,16 +57,12 @@ class Sending:
 
     def describe(self) -> None:
         described = self.described
-        about = {
-            "displayName": described.name,
+        more = {
             "config": json.dumps(wandb_config(described), allow_nan=False),
-            "tags": described.tags,
-            "notes": described.notes,
-            "groupName": described.group,
             "jobType": described.job_type,
             "host": described.host,
         }
-        self.project.upsert(self.run_id, about)
+        self.project.upsert(self.run_id, {**self.changes, **more})
 
     def send_rest(self, limit: int | None, samples: int, start: Place | None = None) -> None:
         """Send about ``limit`` rows after ``start``, and what belongs to the end. W&B has the first ``samples``."""

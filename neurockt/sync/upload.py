@@ -15,11 +15,21 @@ from typing import Final, Literal
 
 from neurockt.errors import NeurocktWarning, SyncFailed
 from neurockt.run_info import RunInfo
-from neurockt.store import Run
+from neurockt.store import Run, read_info
 from neurockt.sync import artifact
 from neurockt.sync.client import Client, Refused
 from neurockt.sync.compare import all_rows, difference, same_row
-from neurockt.sync.describe import CONFIG_KEY, Description, describe, identity, run_ids, safe_project
+from neurockt.sync.describe import (
+    CONFIG_KEY,
+    About,
+    Description,
+    about,
+    changes,
+    describe,
+    identity,
+    run_ids,
+    safe_project,
+)
 from neurockt.sync.history import History
 from neurockt.sync.ledger import Entry, Ledger, documents_of, is_growing, is_proved, stamp_of
 from neurockt.sync.project import Project, ServerRun
@@ -81,10 +91,13 @@ class Upload:
             message = f"{self.ledger.foreign} is not neurockt's and is left alone; sync keeps its notes elsewhere"
             warnings.warn(message, NeurocktWarning, stacklevel=2)
         self._wishes = wishes = self.ledger.wishes()
+        self._recorded = read_info(run.path)
         entity = options.entity or wishes.entity or client.account.entity or entity
-        name = safe_project(options.project or wishes.project or self.info.project or client.account.project)
+        own = (self._recorded if self.is_live else self.info).project  # while it trains it stays where it is
+        name = safe_project(options.project or wishes.project or own or client.account.project)
         self._project = Project(client, entity, name)
-        self._destination = f"{client.account.url}/{entity}/{name}"
+        self._destinations = f"{client.account.url}/{entity}/"
+        self._destination = f"{self._destinations}{name}"
         self._stamp = stamp_of(documents, self.info)
         self._entry = self.ledger.read(self._destination) or Entry("")
 
@@ -94,8 +107,9 @@ class Upload:
 
     @property
     def is_proved(self) -> bool:
-        """Whether the ledger says that all of the run as it is now is in W&B."""
-        return is_proved(self._entry, self.info, self._stamp, files=self._options.files)
+        """Whether the ledger says that all of the run as it is now is in W&B, and that no more is to be done."""
+        is_left = bool(self._options.replace and self._earlier)
+        return is_proved(self._entry, self.info, self._stamp, files=self._options.files) and not is_left
 
     def run(self) -> Outcome:
         """Do what the options ask for; ``SyncFailed`` if the server does not take it, or does not show it."""
@@ -116,9 +130,10 @@ class Upload:
             run_id, there = self._begin_again(there.storage_id if there else None), None
             rows = self._rows(START)
         rows, last, there, run_id = self._start(rows, run_id, there)
-        sending = Sending(self._client, self._project, run_id, described, rows, system, last, self._report)
+        changed = changes(described.about, self._entry.about, about(self._recorded), there.about if there else None)
+        sending = Sending(self._client, self._project, run_id, described, rows, system, last, self._report, changed)
         samples = there.samples if there else 0
-        if there is None or not sending.is_all or samples < system.total or not _knows(there, described):
+        if there is None or not sending.is_all or samples < system.total or changed or not _knows(there, described):
             self._send(sending, samples)
         elif self.is_live:
             self._project.send(run_id)  # W&B shows a run that it does not hear of as crashed
@@ -202,6 +217,7 @@ class Upload:
                 raise self._explained(error, sending.run_id) from error
             sending.run_id, samples = self._begin_again(None), 0
             sending.rows = self._rows(START)
+            sending.changes = changes(sending.described.about, None, About(), None)
             sending.describe()
         sending.send_rest(self._options.turn_rows, samples)
 
@@ -217,6 +233,7 @@ class Upload:
 
     def _finish(self, sending: Sending) -> Outcome:
         there = sending.prove(self._options.settle)
+        reason = None
         is_complete = sending.is_all and not self.is_live
         entry = replace(
             self._entry,
@@ -224,6 +241,7 @@ class Upload:
             rows=sending.end.rows,
             place=sending.last.before if sending.last else START,
             state=there.state if sending.is_all else "",
+            about=sending.described.about,
             stamp=self._stamp if is_complete and not is_growing(self.info) else "",
         )
         self._note(entry)
@@ -239,8 +257,38 @@ class Upload:
                 self._project.delete(entry.superseded)
                 entry = replace(entry, superseded=None)
             self._note(entry)
+            reason = self._leave_earlier()
         status: Status = "complete" if is_complete else "running" if sending.is_all else "pending"
-        return self._outcome(status, sending.end.rows, sending.sent, run_id=sending.run_id)
+        return self._outcome(status, sending.end.rows, sending.sent, run_id=sending.run_id, reason=reason)
+
+    # Where people have changed its project since
+
+    @property
+    def _earlier(self) -> dict[str, Entry]:
+        """The uploads to projects that the run had before, by the project's name."""
+        if self._options.project or self._wishes.project or self.info.project == self._recorded.project:
+            return {}
+        return {
+            destination.removeprefix(self._destinations): entry
+            for destination in self.ledger.destinations
+            if destination.startswith(self._destinations)
+            and destination != self._destination
+            and (entry := self.ledger.read(destination)) is not None
+        }
+
+    def _leave_earlier(self) -> str | None:
+        """Delete the uploads to earlier projects if they are to be replaced; else a sentence that names them."""
+        if not (earlier := self._earlier):
+            return None
+        if not self._options.replace:
+            return f"its upload to {', '.join(earlier)} stays; 'neurockt sync --replace' deletes it"
+        for name, entry in earlier.items():
+            project = Project(self._client, self._project.entity, name)
+            there = project.find(entry.run_id)
+            if there is not None and _identity_of(there) == identity(self.info):
+                project.delete(there.storage_id)
+            self.ledger.forget(f"{self._destinations}{name}")
+        return None
 
     def _note(self, entry: Entry) -> None:
         if entry != self._entry:
@@ -271,9 +319,9 @@ def _is_last(there: ServerRun, row: Row | None) -> bool:
 
 
 def _knows(there: ServerRun, described: Description) -> bool:
-    """Whether the server knows all of the run but the rows."""
+    """Whether the server knows all of the run but the rows, and what people may change there."""
     known = all(there.config.get(key) == {"value": value} for key, value in described.config.items())
-    return known and there.state == described.state and set(there.tags) >= set(described.tags)
+    return known and there.state == described.state
 
 
 def _identity_of(there: ServerRun) -> str | None:

@@ -250,7 +250,7 @@ def test_a_deleted_run_is_told_and_can_be_uploaded_anew(server: WandbServer, mak
     path = make_run(run_id="gone")
     sync()
     server.runs.clear()
-    server.deleted.add("gone")
+    server.deleted.add(("uncategorized", "gone"))
     (path / "wandb.json").unlink()
     (outcome,) = sync()
     assert "deleted in W&B: --replace" in (outcome.reason or "")

@@ -69,7 +69,8 @@ class WandbServer:
         self.late = 0.0
         """Line counts are answered as of this many seconds ago."""
         self.entities = {ENTITY, "team"}
-        self.deleted: set[str] = set()
+        self.deleted: set[tuple[str, str]] = set()
+        """By project and id."""
         self.on_history: Callable[[StoredRun], None] = lambda run: None
         """Hears of each piece of history as it is kept."""
         self.port = 0
@@ -165,7 +166,7 @@ class WandbServer:
         entity, project, name = given.get("entityName") or ENTITY, given["modelName"], given["name"]
         if entity not in self.entities:
             raise Refusal(404, f"entity {entity} not found during upsertBucket")
-        if name in self.deleted:
+        if (project, name) in self.deleted:
             raise Refusal(409, f"run {name} was previously created and deleted; try a new run name")
         key = (entity, project, name)
         inserted = key not in self.runs
@@ -179,7 +180,7 @@ class WandbServer:
         for key, run in list(self.runs.items()):
             if run.tree()["id"] == given["id"]:
                 del self.runs[key]
-                self.deleted.add(run.name)
+                self.deleted.add((run.project, run.name))
         return {"clientMutationId": None}
 
     def _run_files(self, given: dict[str, Any], base: str) -> dict[str, Any]:
