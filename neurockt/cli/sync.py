@@ -71,8 +71,8 @@ def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--replace",
         action="store_true",
-        help="upload a run again that was resumed from an earlier checkpoint, then delete the old upload; delete that of "
-        "a run whose project was changed from the earlier project",
+        help="upload a run again that was resumed from an earlier checkpoint, then delete the old upload; "
+        "of a run whose project was changed, delete that in the earlier project",
     )
     parser.add_argument(
         "--patience",
