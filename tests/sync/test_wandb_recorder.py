@@ -252,7 +252,7 @@ def test_finish_waits_within_bounds_and_says_so(server: WandbServer, root: Path,
     started = time.monotonic()
     done = run_script(root, more="settings={'finish_timeout': 2}")
     assert time.monotonic() - started < 15
-    check_one_warning(done, "does not have the last rows after 2.0s")
+    check_one_warning(done, "does not have the last rows after 2s")
     _, first, *_, last = [line for line in done.stderr.splitlines() if line.startswith("neurockt:")]
     assert first == "neurockt: sending the last rows to W&B, for 2.0s at most; Ctrl-C leaves them here"
     assert last == f"neurockt: W&B does not have all of this run; 'neurockt sync {root}/run' sends the rest"
