@@ -41,7 +41,7 @@ def key_lines(screen: Screen[object]) -> list[Content]:
         if not binding.description or not active.enabled or binding.action in TOOLKIT_ACTIONS:
             continue
         section = "everywhere" if isinstance(active.node, App) else "moving" if _moves(binding.action) else "here"
-        description = OUR_WORDS.get(binding.description, binding.description)
+        description = binding.tooltip or OUR_WORDS.get(binding.description, binding.description)
         keys = sections[section].setdefault((binding.action, description), [])
         shown = screen.app.get_key_display(binding)
         if shown not in keys:

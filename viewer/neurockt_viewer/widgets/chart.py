@@ -11,17 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any, ClassVar, Final
 
 import numpy as np
-from rich.color import Color as RichColor
 from rich.segment import Segment
-from rich.style import Style
 from textual import events
 from textual.actions import SkipAction
-from textual.binding import Binding, BindingType
-from textual.color import Color
+from textual.binding import BindingType
 from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
@@ -29,11 +25,13 @@ from textual.widget import Widget
 from neurockt_viewer.charts import palette
 from neurockt_viewer.charts.bounds import smoothing_scale, x_bounds
 from neurockt_viewer.charts.picture import Drawer, Picture
-from neurockt_viewer.charts.pieces import Piece, Smoothed, smoothed
+from neurockt_viewer.charts.pieces import Smoothed, smoothed
 from neurockt_viewer.charts.pointing import nearest_place, neighbour
 from neurockt_viewer.charts.scale import Scale
 from neurockt_viewer.charts.series import AXES, Y_RANGES, ChartSettings, Line
 from neurockt_viewer.terminal import takes_unicode
+from neurockt_viewer.widgets.chart_keys import CHART_KEYS
+from neurockt_viewer.widgets.piece_styles import piece_styles
 
 SMOOTHINGS: Final = (0.0, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 """What the keys step through: the parts of x over which lines are smoothed."""
@@ -41,8 +39,6 @@ ZOOM: Final = 0.5
 """What a key leaves of the window; a turn of the wheel leaves the square root of it."""
 PAN: Final = 0.2
 """Part of the window that a key moves it by."""
-DIM: Final = 0.55
-"""How far a dim line is drawn towards the background."""
 
 LineKey = tuple[str, int]
 """The label and the colour of a line."""
@@ -53,23 +49,7 @@ class Chart(Widget, can_focus=True):
     Chart { width: 1fr; height: 1fr; min-height: 1; }
     """
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("plus,equals_sign", "zoom(1)", "Zoom in", key_display="+", id="chart.zoom_in"),
-        Binding("minus", "zoom(-1)", "Zoom out", key_display="-", id="chart.zoom_out"),
-        Binding("left,h", "move(-1)", "Left", show=False, id="chart.left"),
-        Binding("right,l", "move(1)", "Right", show=False, id="chart.right"),
-        Binding("up,k", "name(-1)", "Name the curve above", show=False, id="chart.above"),
-        Binding("down,j", "name(1)", "Name the curve below", show=False, id="chart.below"),
-        Binding("0", "whole", "Reset zoom", id="chart.all"),
-        Binding("x", "axis", "X axis", id="chart.axis"),
-        Binding("X", "log('log_x')", "Log x", id="chart.log_x"),
-        Binding("Y", "log('log_y')", "Log y", id="chart.log_y"),
-        Binding("s", "smooth(1)", "More smoothing", id="chart.smoother"),
-        Binding("S", "smooth(-1)", "Less smoothing", id="chart.rougher"),
-        Binding("o", "y_range", "Y range", id="chart.y_range"),
-        Binding("i", "cross", "Inspect", id="chart.inspect"),
-        Binding("m", "letters", "Letter labels", show=False, id="chart.letters"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*CHART_KEYS]
 
     @dataclass
     class Changed(Message):
@@ -422,30 +402,3 @@ class Chart(Widget, can_focus=True):
 
 def _key_of(line: Line) -> LineKey:
     return line.label, line.colour
-
-
-class PieceStyles:
-    """The style of each kind of piece on a background."""
-
-    def __init__(self, base: Style, background: Color, dark: bool) -> None:
-        self._base, self._background, self._dark = base, background, dark
-        self._known: dict[tuple[str, int], Style] = {}
-
-    def __getitem__(self, piece: Piece) -> Style:
-        key = piece.part, piece.colour % palette.COLOURS if piece.colour >= 0 else piece.colour
-        if key not in self._known:
-            self._known[key] = self._base + self._make(*key)
-        return self._known[key]
-
-    def _make(self, part: str, colour: int) -> Style:
-        foreground = Color.parse("#E8E8E8" if self._dark else "#202020")
-        if colour >= 0:
-            foreground = Color.parse(palette.colour(colour, dark=self._dark))
-        if part == "dim":
-            foreground = foreground.blend(self._background, DIM)
-        elif part in ("axis", "tick", "note", "cross"):
-            foreground = foreground.blend(self._background, 0.6 if part == "axis" else 0.35)
-        return Style(color=RichColor.parse(foreground.hex6), bold=part in ("title", "mark"))
-
-
-piece_styles = lru_cache(maxsize=8)(PieceStyles)

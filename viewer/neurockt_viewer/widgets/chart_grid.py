@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from textual import on
 from textual.actions import SkipAction
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Grid
 from textual.content import Content
 from textual.message import Message
@@ -24,6 +24,7 @@ from neurockt_viewer.charts.bounds import x_bounds
 from neurockt_viewer.charts.series import Axis, ChartSettings, Line
 from neurockt_viewer.charts.source import Metric
 from neurockt_viewer.widgets.chart import Chart
+from neurockt_viewer.widgets.chart_keys import GRID_KEYS, OWN
 from neurockt_viewer.widgets.chart_reader import ChartReader
 from neurockt_viewer.widgets.line_input import LineInput
 
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
 CHART_WIDTH: Final = 52
 CHART_HEIGHT: Final = 12
 """Cells that a chart in a grid should have at least."""
-OWN: Final = ("log_y", "y_range", "y_window")
-"""The settings of a chart that are its own; all others are those of all charts."""
-ALONE: Final = ChartSettings()
 AXIS_NAMES: Final[dict[Axis, str]] = {
     "step": "step",
     "epoch": "epoch",
@@ -55,18 +53,7 @@ class ChartGrid(Widget):
     ChartGrid > Input { height: 1; border: none; padding: 0 1; display: none; }
     """
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "large", "Enlarge", id="charts.large"),
-        Binding("escape", "back", "Back", show=False, id="charts.back"),
-        Binding("slash", "search", "Search", key_display="/", id="charts.search"),
-        Binding("t", "pair", "Train+valid", id="charts.pair"),
-        Binding("b", "band", "Seeds as one", id="charts.band"),
-        Binding("e", "export", "Export", id="charts.export"),
-        Binding("pagedown,right_square_bracket", "page(1)", "Next page", key_display="]", id="charts.next"),
-        Binding("pageup,left_square_bracket", "page(-1)", "Previous page", show=False, id="charts.before"),
-        Binding("up,k", "focus_by(-1, True)", "Up", show=False, id="charts.up"),
-        Binding("down,j", "focus_by(1, True)", "Down", show=False, id="charts.down"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*GRID_KEYS]
 
     @dataclass
     class Known(Message):
@@ -254,7 +241,7 @@ class ChartGrid(Widget):
         if message.chart in self.charts:
             own = {name: getattr(message.settings, name) for name in OWN}
             self._own[self._shown[self.charts.index(message.chart)]] = own
-        self._shared = replace(message.settings, x_range=None, **{name: getattr(ALONE, name) for name in OWN})
+        self._shared = replace(message.settings, x_range=None, **{name: getattr(ChartSettings(), name) for name in OWN})
         self._want()
         self._draw(same_lines=message.settings.axis == message.before.axis)
         self._show_status()
