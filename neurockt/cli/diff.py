@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from neurockt.catalogue import find_run
 from neurockt.cli import WrongUsage, completers, output, parsing
-from neurockt.query.fields import config_value, flat_config, parse_field, quoted
+from neurockt.query.fields import Field, aggregate, config_value, flat_config, parse_field
+from neurockt.query.metrics import in_both_tables
 from neurockt.run_info import RunInfo
 from neurockt.store import facts
 
@@ -39,10 +40,11 @@ def run(arguments: argparse.Namespace) -> int:
     found = [find_run(name, arguments.root) for name in arguments.runs_named]
     infos = [each.current_info() for each in found]
     origins = [facts(origin) if (origin := each.origin()) else {} for each in found]
+    metrics = _metrics(infos)
     sections = {
         "run": _differing(OWN, infos, _field),
         "config": _differing([key for info in infos for key, _ in flat_config(info.config)], infos, _config),
-        "metrics": _differing(_metrics(infos), infos, _field),
+        "metrics": _differing(metrics, infos, lambda info, name: metrics[name].value(info)),
         "origin": _differing([key for origin in origins for key in origin], origins, lambda each, key: each.get(key)),
     }
     if arguments.json:
@@ -55,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _differing(keys: Sequence[str], runs: Sequence[Any], read: Callable[[Any, str], Any]) -> Differences:
+def _differing(keys: Iterable[str], runs: Sequence[Any], read: Callable[[Any, str], Any]) -> Differences:
     values = {key: [read(each, key) for each in runs] for key in dict.fromkeys(keys)}
     return {key: some for key, some in values.items() if any(repr(value) != repr(some[0]) for value in some)}
 
@@ -68,10 +70,15 @@ def _config(info: RunInfo, key: str) -> Any:
     return config_value(info.config, key)
 
 
-def _metrics(infos: Sequence[RunInfo]) -> list[str]:
-    """The last and the best value of each metric, as fields."""
-    names = dict.fromkeys(name for info in infos for name in info.metrics)
-    return [field for name in names for field in (quoted(name), f"best({quoted(name)})")]
+def _metrics(infos: Sequence[RunInfo]) -> dict[str, Field]:
+    """The last and the best value of each metric; of both tables where one of the runs has it in both."""
+    both = in_both_tables(infos)
+    fields: dict[str, Field] = {}
+    for name in dict.fromkeys(name for info in infos for name in info.metrics):
+        for whole in (f"{name}@epochs", f"{name}@steps") if name in both else (name,):
+            fields[whole] = aggregate("last", whole, whole)
+            fields[f"best({whole})"] = aggregate("best", whole, whole)
+    return fields
 
 
 def _to_json(section: Differences) -> Differences:
@@ -94,7 +101,7 @@ def _rows(title: str, section: Differences, *, with_change: bool) -> Iterator[li
     if section:
         yield [title, *[""] * (width + with_change)]
     for key, values in section.items():
-        kind = "any" if title in ("config", "origin") else parse_field(key).kind
+        kind = parse_field(key).kind if title == "run" else "number" if title == "metrics" else "any"
         shown = [output.show(value, kind) for value in values]
         if len(set(shown)) == 1:
             if kind == "duration":

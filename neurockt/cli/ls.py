@@ -33,16 +33,22 @@ METRICS_SHOWN: Final = 4
 CONFIG_SHOWN: Final = 4
 """Metrics and config keys in the table when no columns are asked for."""
 
-_DESCRIPTION: Final = """\
+_DESCRIPTION: Final = f"""\
 List the runs in a directory, the newest last. With --group, list groups of them: the number of runs, and of each
 metric the mean ± the standard deviation.
 
-A field is id, name, project, group, state, cause, host, tags, notes, path, started, ended, updated, duration, age,
-steps, epochs, attempts, dropped; a config's key such as cfg.lr or cfg.optimizer.lr; or a metric such as valid_loss (its
-last value), best(acc), min(x), max(x), acc@best(valid_loss) (where that is best), loss@steps (of one table only),
-"val/acc", or mmlu/acc of what is attached under the name mmlu. A filter
-compares fields with = != < <= > >=, searches names for words, takes name: id: project: group: tag: note: state: cause:
-host: config: has:, and combines all with and, or, not, - and parentheses. As a column, val/* is all that match.
+A field is {", ".join(FIELD_NAMES)}; a config's key such as cfg.lr or cfg.optimizer.lr; or a metric:
+
+  valid_loss                  its last value
+  best(acc), min(x), max(x)   its best, smallest or largest value
+  acc@best(valid_loss)        its value where another one is best
+  epoch@best(acc)             the epoch, or the step, where one is best
+  loss@steps, loss@epochs     that of one table, where both have it
+  "val/acc", mmlu/acc         of any name; of what is attached under that name
+
+As a column, val/* or cfg.* is all that match. A filter compares fields with = != < <= > >=, searches names for words,
+takes name: id: project: group: tag: note: state: cause: host: config: has:, and combines all with and, or, not, - and
+parentheses. Of losses, errors, times and the like the smallest value is best, of all else the largest.
 """
 _EXAMPLE: Final = """\
   neurockt ls runs -f 'resnet cfg.lr>=1e-3 -state:running' -s 'best(acc)' -r

@@ -42,6 +42,18 @@ def test_runs_of_one_name_are_told_apart_by_their_ids(neurockt: Command, runs: P
     assert neurockt("diff", "a", "b").out.splitlines()[0].split() == ["a", "b", "change"]
 
 
+def test_a_metric_of_both_tables_is_compared_in_each(neurockt: Command, runs: Path) -> None:
+    for index in (1, 2):
+        record(runs, {"loss": [4.0 * index, 3.0 * index]}, {"loss": [2.0 * index]}, run_id=f"both{index}")
+    done = neurockt("diff", "both1", "both2", "--json").json["metrics"]
+    assert done == {
+        "loss@epochs": [2.0, 4.0],
+        "loss@steps": [3.0, 6.0],
+        "best(loss@epochs)": [2.0, 4.0],
+        "best(loss@steps)": [3.0, 6.0],
+    }
+
+
 def test_a_difference_in_the_last_digit_is_seen(neurockt: Command, runs: Path) -> None:
     for name, value in (("a", 0.1), ("b", 0.1 + 1e-12)):
         record(runs, {"loss": [value]}, run_id=name)
