@@ -21,6 +21,7 @@ from neurockt_viewer.app import ViewerApp
 from neurockt_viewer.charts.series import ChartSettings, Line
 from neurockt_viewer.exporting import as_arrow, check_target, complete_target, points
 from neurockt_viewer.screens.runs import RunsScreen
+from neurockt_viewer.widgets.chart import Chart
 from neurockt_viewer.widgets.prompts import Ask
 
 pytestmark = pytest.mark.slow
@@ -213,12 +214,13 @@ async def test_the_prompt_shows_where_the_file_will_be(here: Path) -> None:
     (here / "figures").mkdir()
     app = ViewerApp(SAMPLES / "adamw-0.003-late")
     async with app.run_test(size=(140, 40)) as pilot:
-        await until(lambda: "5 charts" in text(app))
+        await until(lambda: "5 charts" in text(app) and isinstance(app.focused, Chart))
         await typed(pilot, "e")
         await until(lambda: isinstance(app.screen, Ask) and "the points of train_loss: export to" in text(app))
         await typed(pilot, "fi")
         await pilot.press("tab")
         await typed(pilot, "loss.csv")
-        await until(lambda: str(here / "figures" / "loss.csv")[-40:] in text(app).replace("│", "").replace("\n", ""))
+        hint = app.screen.query_one(".hint", Static)
+        await until(lambda: str(hint.content).startswith(f"{here / 'figures' / 'loss.csv'}, .csv or"))
         await pilot.press("enter")
         await until((here / "figures" / "loss.csv").exists)
