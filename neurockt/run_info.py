@@ -136,6 +136,8 @@ class RunInfo:
     ranks: int | None = None
     """How many ranks keep their own rows; None where one writer has all."""
 
+    imported: Mapping[str, Any] | None = None
+    """Where it was imported from: format, source, files, when, values, left_out, revision; None for a recorded run."""
     archived: bool = False
     """Whether lists leave it out unless they are asked for archived runs; not in ``run.json`` either."""
     attached: Mapping[str, RunInfo] = field(default_factory=dict)
@@ -201,6 +203,18 @@ class RunInfo:
                 left.pop()  # all that it recorded is superseded
             left.append(attempt)
         return tuple(attempt for attempt in left if attempt.number > self.attempts[0].number)
+
+    @property
+    def imported_from(self) -> str:
+        """The format and source of an imported run; empty for a recorded one."""
+        known = self.imported or {}
+        return f"{known.get('format')}, from {known.get('source')}" if known else ""
+
+    @property
+    def revision(self) -> int:
+        """How often the source of an imported run has changed rows that it had, plus one."""
+        found = (self.imported or {}).get("revision", 1)
+        return found if isinstance(found, int) else 1
 
     @property
     def extent(self) -> str:

@@ -29,7 +29,6 @@ PROVIDED_BY = {"sklearn": "scikit-learn", "pynvml": "nvidia-ml-py", "yaml": "pyy
 """Import names that differ from the name of their distribution."""
 NEVER_DECLARED = {
     "IPython",  # only if the user's code already runs in it
-    "yaml",  # only for a config in a file; the message names it
     "typing_extensions",  # only while types are checked; type checkers bring it
     # an adapter imports the framework of those who use it
     *("lightning", "pytorch_lightning", "transformers", "accelerate", "ignite"),

@@ -17,6 +17,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout, suppress
+from keyword import iskeyword
 from typing import Any, Final, TextIO, cast
 
 from neurockt import __version__
@@ -24,7 +25,21 @@ from neurockt.cli import parsing
 from neurockt.errors import NeurocktError, NeurocktWarning, QueryError
 from neurockt.formatting import clean, clean_block
 
-COMMANDS: Final = ("demo", "ls", "show", "view", "tail", "diff", "edit", "rm", "export", "sync", "seal", "completion")
+COMMANDS: Final = (
+    "demo",
+    "ls",
+    "show",
+    "view",
+    "tail",
+    "diff",
+    "edit",
+    "rm",
+    "export",
+    "import",
+    "sync",
+    "seal",
+    "completion",
+)
 """The commands, in the order in which the help lists them; each is a module here."""
 
 FAILED: Final = 1
@@ -183,7 +198,8 @@ def _parser(words: Sequence[str]) -> tuple[argparse.ArgumentParser, Mapping[str,
 
 
 def _module(command: str) -> Any:
-    return importlib.import_module(f"neurockt.cli.{command}")
+    name = f"{command}_" if iskeyword(command) else command
+    return importlib.import_module(f"neurockt.cli.{name}")
 
 
 class _WarningLines:

@@ -27,7 +27,7 @@ from neurockt.query.filter import parse
 from neurockt.query.grouping import Group, Spread, group_runs, sort_groups
 from neurockt.query.known import KnownFields
 from neurockt.run_info import RunInfo
-from neurockt.store import default_root
+from neurockt.store import default_root, expanded
 
 METRICS_SHOWN: Final = 4
 CONFIG_SHOWN: Final = 4
@@ -131,7 +131,15 @@ def _why_empty(root: str | Path, everything: Sequence[RunInfo], *, archived: boo
         return f"no run in {root} matches ({len(everything):,} runs)"
     if not archived and (hidden := list_runs(root, archived=True)):
         return f"all {len(hidden):,} runs in {root} are archived; --archived shows them"
-    return f"no runs in {root}"
+    return no_runs(root)
+
+
+def no_runs(root: str | Path) -> str:
+    """Says that a directory has no runs, and what could be imported from it."""
+    from neurockt.importing.discover import hint
+
+    found = hint(expanded(root))
+    return f"no runs in {root}" + (f", but {found}" if found else "")
 
 
 # Runs

@@ -118,6 +118,7 @@ def _description(info: RunInfo, ranks: str | None) -> Iterator[str]:
         "group": info.group,
         "tags": ", ".join(info.tags),
         "archived": "yes" if info.archived else None,
+        "imported": info.imported_from or None,
         "started": _moment(info.created),
         "ended": _moment(info.ended) if info.ended else None,
         "duration": format_duration(info.seconds),

@@ -6,8 +6,9 @@ import argparse
 import os
 import sys
 
-from neurockt.catalogue import find_run
+from neurockt.catalogue import find_run, run_paths
 from neurockt.cli import completers, main, output, parsing
+from neurockt.cli.ls import no_runs
 from neurockt.errors import MissingExtra, RunNotFound
 from neurockt.store import default_root, expanded
 
@@ -33,6 +34,8 @@ def run(arguments: argparse.Namespace) -> int:
         if not arguments.path:
             raise RunNotFound(f"no directory {path}; name one that holds runs, or a run")
         path = find_run(arguments.path, root).path
+    if not run_paths(path) and ", but " in (nothing := no_runs(path)):
+        raise RunNotFound(nothing)
     if why := _why_not_interactive():
         output.note(f"{why}: printing the plain list")
         return main(["ls", "--", str(path)])

@@ -175,6 +175,8 @@ def _config(info: RunInfo) -> dict[str, Any]:
         "attempts": len(info.attempts),
         "dropped": info.dropped,
     }
+    if info.imported:
+        about["imported"] = {name: info.imported.get(name) for name in ("format", "source", "when")}
     if info.failure:
         about["failure"] = {"type": info.failure.type, "message": info.failure.message}
     if origin := read_origin(info.path):

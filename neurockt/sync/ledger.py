@@ -43,6 +43,8 @@ class Entry:
     """Digest of the list of files that are attached; empty for none."""
     about: About | None = None
     """What was sent of what people may change; None where that is not known."""
+    revision: int = 1
+    """Which revision of an imported run they are of: it rises when the source changes rows that it had."""
     superseded: str | None = None
     """The server's name for an earlier upload that is to be deleted once this one is complete."""
 

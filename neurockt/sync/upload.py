@@ -174,8 +174,9 @@ class Upload:
         if not _is_last(there, last) and self._entry.place != START:  # the ledger is old, or the run was rewound
             rows = self._rows(START)
             last = rows.row(there.rows - 1, START)
-        fits = _is_last(there, last)
-        if rows.is_mixed and (rows.order.is_stale or not fits):
+        is_revised = bool(self._entry.rows) and self._entry.revision != self.info.revision
+        fits = _is_last(there, last) and not is_revised
+        if not is_revised and rows.is_mixed and (rows.order.is_stale or not fits):
             fits = rows.find_order(all_rows(self._project, there))
             last = rows.row(there.rows - 1, START)
         if fits:
@@ -183,10 +184,14 @@ class Upload:
         if last is None and self.is_live and not self._run.rewind_token:
             raise SyncFailed("W&B has more rows than can be seen from here; the file system lags, sync again later")
         if not self._options.replace:
+            why = (
+                "the source that it is imported from has changed rows that had been uploaded"
+                if is_revised
+                else f"row {there.rows:,} is no longer this run's: it was resumed from an earlier checkpoint after "
+                "these rows had been uploaded"
+            )
             raise SyncFailed(
-                f"W&B has {there.rows:,} rows, and row {there.rows:,} is no longer this run's: it was resumed from "
-                "an earlier checkpoint after these rows had been uploaded. --replace uploads it as a new run, then "
-                "deletes the old one"
+                f"W&B has {there.rows:,} rows, and {why}. --replace uploads it as a new run, then deletes the old one"
             )
         run_id = self._begin_again(there.storage_id)
         return self._rows(START), None, None, run_id
@@ -243,6 +248,7 @@ class Upload:
             state=there.state if sending.is_all else "",
             about=sending.described.about,
             stamp=self._stamp if is_complete and not is_growing(self.info) else "",
+            revision=self.info.revision,
         )
         self._note(entry)
         if is_complete:

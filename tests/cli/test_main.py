@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from keyword import iskeyword
 from pathlib import Path
 
 import pytest
@@ -230,6 +231,6 @@ def test_viewing_what_is_not_there_is_an_error(neurockt: Command, tmp_path: Path
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_is_a_module_with_the_same_two_functions(command: str) -> None:
     """``add_parser`` and ``run``: adding a command is adding its name."""
-    module = importlib.import_module(f"neurockt.cli.{command}")
+    module = importlib.import_module(f"neurockt.cli.{command}{'_' * iskeyword(command)}")
     assert callable(module.add_parser)
     assert callable(module.run)

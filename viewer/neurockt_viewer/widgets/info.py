@@ -104,6 +104,7 @@ def _facts(info: RunInfo) -> Iterator[Content]:
         "group": info.group,
         "tags": ", ".join(info.tags),
         "archived": "yes" if info.archived else "",
+        "imported": info.imported_from,
         "started": _started(info),
         "ended": _moment(info.ended) if info.ended else "",
         "host": info.attempt.host if info.attempt else "",

@@ -1,0 +1,200 @@
+"""Which files in a directory are runs of other trackers. They are known by their content, never by their name alone."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shlex
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from neurockt.errors import UsageError
+from neurockt.importing import tables, tfevents, wandb_file
+from neurockt.store.base import layout
+
+SKIPPED: Final = frozenset((".git", "node_modules", "media", "__pycache__", ".venv", "site-packages"))
+CSV_NAMES: Final = ("metrics.csv", "progress.csv", "results.csv", "history.csv")
+JSONL_NAMES: Final = ("metrics.json", "metrics.jsonl", "scalars.json", "log.jsonl")
+HINT_FILES: Final = 10_000
+"""Files that are looked at for a hint."""
+_LFS: Final = b"version https://git-lfs"
+
+
+@dataclass
+class Sources:
+    """What there is to import."""
+
+    events: dict[Path, list[Path]] = field(default_factory=dict)
+    """Directories of event files, with the files."""
+    wandb: list[Path] = field(default_factory=list)
+    files: list[tuple[str, Path]] = field(default_factory=list)
+    """Formats and files."""
+    dvclive: dict[Path, list[Path]] = field(default_factory=dict)
+    """Directories of DVCLive, with their tables."""
+    remarks: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    """What cannot be read."""
+
+    def __bool__(self) -> bool:
+        return bool(self.events or self.wandb or self.files or self.dvclive)
+
+
+def find_sources(paths: Iterable[Path], format: str | None = None) -> Sources:
+    """What is at these paths and in the directories there; links are not followed, and no file counts twice.
+
+    Args:
+        format: take files of this format alone, and a file that is named itself as one of it.
+
+    Raises:
+        UsageError: one of the paths does not exist.
+    """
+    found = Sources()
+    seen: set[tuple[int, int]] = set()
+    for path in paths:
+        if not path.exists():
+            raise UsageError(f"{path} does not exist")
+        for file in [path] if path.is_file() else _walk(path, found):
+            try:
+                status = file.stat()
+                if (status.st_dev, status.st_ino) not in seen:
+                    seen.add((status.st_dev, status.st_ino))
+                    _add(found, file, format, named=file == path)
+            except OSError as error:
+                found.faults.append(f"cannot read {file}: {error.strerror}")
+    _only_latest_states(found)
+    if format is None:
+        _prefer_events(found)
+    return found
+
+
+def hint(directory: Path) -> str:
+    """What could be imported from a directory, and how; empty where there is nothing, or not among its first files."""
+    found = Sources()
+    for file in islice(_walk(directory, found), HINT_FILES):
+        with suppress(OSError):
+            _add(found, file, None, named=False)
+    counts = {
+        "of TensorBoard": len(found.events),
+        "of W&B": len({path.stem for path in found.wandb}),
+        "in text": len(found.files) + len(found.dvclive),
+    }
+    runs = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
+    return f"there are runs of other trackers ({runs}): neurockt import {shlex.quote(str(directory))}" if runs else ""
+
+
+def _walk(root: Path, found: Sources) -> Iterator[Path]:
+    def refuse(error: OSError) -> None:
+        found.faults.append(f"cannot list {error.filename}: {error.strerror}")
+
+    for directory, names, files in os.walk(root, onerror=refuse):
+        if layout.RUN_FILE in files:
+            names.clear()  # a run of ours
+            continue
+        names[:] = sorted(name for name in names if name not in SKIPPED and not name.startswith(".import-"))
+        for name in sorted(files):
+            path = Path(directory, name)
+            if not path.is_symlink():
+                yield path
+
+
+def _add(found: Sources, path: Path, format: str | None, *, named: bool) -> None:
+    kind = format if named and format else detect(path, named=named)
+    if kind is None or (format and kind != format):
+        return
+    if kind == "tensorboard":
+        found.events.setdefault(path.parent, []).append(path)
+    elif kind == "wandb":
+        found.wandb.append(path)
+    elif (directory := _dvclive(path)) is not None:
+        found.dvclive.setdefault(directory, []).append(path)
+    else:
+        found.files.append((kind, path))
+
+
+def detect(path: Path, *, named: bool = False) -> str | None:
+    """The format of a file; None for what is not a run. ``named``: the user has named this file. Raises OSError."""
+    name = path.name.lower()
+    if "tfevents" in name:
+        if name.endswith(".profile-empty"):
+            return None
+        with path.open("rb") as file:
+            head = file.read(len(_LFS))
+        return "tensorboard" if not head or head == _LFS or tfevents.is_event_file(path) else None
+    if name.endswith(".wandb"):
+        return "wandb" if wandb_file.is_wandb_file(path) else None
+    if name.endswith((".csv", ".tsv", ".log")):
+        usual = name in CSV_NAMES or (name.startswith("training") and name.endswith((".csv", ".log")))
+        is_table = (named and not name.endswith(".log")) or usual or _dvclive(path) is not None
+        return "csv" if is_table and _has_step(path) else None
+    may_be_state = name == "trainer_state.json" or (named and name.endswith(".json"))
+    if may_be_state and '"log_history"' in _head(path, 2**20):
+        return "trainer-state"
+    if name in JSONL_NAMES or (named and name.endswith((".jsonl", ".json"))):
+        return "jsonl" if _has_objects(path) else None
+    return None
+
+
+def _head(path: Path, size: int) -> str:
+    with path.open("rb") as file:
+        return file.read(size).decode("utf-8", "replace")
+
+
+def _has_step(path: Path) -> bool:
+    first = next(iter(_head(path, 65_536).splitlines()), "")
+    delimiter = max(",\t;", key=first.count)
+    return bool({cell.strip().strip('"') for cell in first.split(delimiter)} & {*tables.STEPS})
+
+
+def _has_objects(path: Path) -> bool:
+    """Whether the first line is an object, most of whose values are numbers."""
+    first = next((line for line in _head(path, 65_536).splitlines() if line.strip()), "")
+    try:
+        document = json.loads(first)
+    except (ValueError, RecursionError):
+        return False
+    if not isinstance(document, dict) or not document:
+        return False
+    values = [value for value in document.values() if not isinstance(value, dict)]
+    numbers = sum(isinstance(value, (int, float)) and math.isfinite(value) for value in values)
+    return numbers * 2 > len(values) or len(values) < len(document)
+
+
+def _dvclive(path: Path) -> Path | None:
+    """The directory of DVCLive that a table is in: it is in `plots/metrics/` there."""
+    if path.suffix != ".tsv":
+        return None
+    for parent in path.parents:
+        if parent.name == "metrics" and parent.parent.name == "plots":
+            return parent.parent.parent
+    return None
+
+
+def _only_latest_states(found: Sources) -> None:
+    """Of the states in checkpoints of one trainer, keep the highest: each is the beginning of the next."""
+    best: dict[Path, tuple[int, Path]] = {}
+    for kind, path in found.files:
+        if kind == "trainer-state":
+            step = path.parent.name.rpartition("checkpoint-")[2] if path.parent.name.startswith("checkpoint-") else ""
+            home = path.parent.parent if step.isdigit() else path.parent
+            best[home] = max(best.get(home, (-1, path)), (int(step) if step.isdigit() else 2**63, path))
+    kept = {path for _, path in best.values()}
+    found.files = [(kind, path) for kind, path in found.files if kind != "trainer-state" or path in kept]
+
+
+def _prefer_events(found: Sources) -> None:
+    """Where event files are beside a table, they are the run: they have times."""
+    kept = []
+    for kind, path in found.files:
+        inside = next((each for each in found.events if each == path.parent or path.parent in each.parents), None)
+        if inside is None:
+            kept.append((kind, path))
+        else:
+            found.remarks.append(
+                f"{path} is left out: {inside} has the event files of this run (--from {kind} takes it)"
+            )
+    found.files = kept

@@ -1,0 +1,291 @@
+"""Import what is found at some paths into a directory of runs; what has not changed since then is left alone."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from neurockt import __version__
+from neurockt.errors import NeurocktError, UsageError
+from neurockt.importing import tables, tensorboard, wandb
+from neurockt.importing.discover import Sources, find_sources
+from neurockt.importing.points import Found, Process
+from neurockt.importing.series import Attempt, IsValidation, runs_of
+from neurockt.importing.writer import fingerprints, recover, write_run
+from neurockt.run_info import Attempt as AttemptInfo
+from neurockt.run_info import RunInfo
+from neurockt.store.base.json_values import plain
+from neurockt.store.base.run_file import now, read_info
+
+LIVE_SECONDS: Final = 300.0
+"""Files that were changed within this time may still be written: torch flushes every two minutes."""
+ID_LIMIT: Final = 100
+_NOT_IN_ID: Final = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user asks for."""
+
+    format: str | None = None
+    project: str | None = None
+    step: str | None = None
+    """The column of a table that numbers its rows."""
+    validations: tuple[str, ...] = ()
+    """Patterns of the metrics that are validations; none: they are known by their names."""
+    again: bool = False
+    """Convert also what has not changed."""
+    dry: bool = False
+    """Write nothing."""
+    live: bool = False
+    """Files that have just been changed may still be written: their runs are running, and lack their last step."""
+
+
+@dataclass
+class Outcome:
+    """What became of one run."""
+
+    id: str
+    format: str
+    path: Path
+    done: str
+    """*imported*, *grown*, *replaced*, *unchanged* or *left out*; in a dry run also *new*."""
+    values: int = 0
+    steps: int = 0
+    epochs: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+    damaged: bool = False
+
+
+@dataclass
+class _Unit:
+    """Files that have to be read together."""
+
+    files: list[Path]
+    read: Callable[[], list[Found]]
+
+    @property
+    def size(self) -> int:
+        total = 0
+        for file in self.files:
+            with suppress(OSError):
+                total += file.stat().st_size
+        return total
+
+
+class Importer:
+    """Imports to one directory of runs, perhaps repeatedly."""
+
+    def __init__(self, paths: Sequence[Path], root: Path, options: Options) -> None:
+        self._paths = [Path(os.path.abspath(path)) for path in paths]  # noqa: PTH100  (keeps links as they are)
+        self._root = root
+        self._options = options
+        self.sources = Sources()
+
+    def run(self, progress: Callable[[int], object] = lambda size: None) -> Iterator[Outcome]:
+        """Import once. ``progress`` is called with the bytes of each piece that is done.
+
+        Raises:
+            UsageError: a path does not exist, or nothing that can be imported is there.
+        """
+        self.sources = find_sources(self._paths, self._options.format)
+        if not self.sources and not self.sources.faults:
+            named = ", ".join(str(path) for path in self._paths)
+            raise UsageError(f"nothing to import in {named}; --from FORMAT takes a file as what you say it is")
+        if not self._options.dry:
+            recover(self._root)
+        known = _imported(self._root)
+        for unit in self._units():
+            yield from self._import(unit, known)
+            progress(unit.size)
+
+    @property
+    def size(self) -> int:
+        """Bytes of what there is to read."""
+        return sum(unit.size for unit in self._units())
+
+    def _units(self) -> Iterator[_Unit]:
+        for group in _related(self.sources.events):
+            files = [file for paths in group.values() for file in paths]
+            yield _Unit(files, lambda group=group: tensorboard.find_runs(group))  # type: ignore[misc]
+        by_id: dict[str, list[Path]] = defaultdict(list)
+        for path in self.sources.wandb:
+            by_id[path.stem].append(path)
+        for paths in by_id.values():
+            yield _Unit(paths, lambda paths=paths: wandb.find_runs(paths))  # type: ignore[misc]
+        for directory, paths in self.sources.dvclive.items():
+            yield _Unit(paths, lambda d=directory, p=paths: [tables.read_dvclive(d, p)])  # type: ignore[misc]
+        for kind, path in self.sources.files:
+            yield _Unit([path], lambda k=kind, p=path: [tables.read_table(p, k, self._options.step)])  # type: ignore[misc]
+
+    def _import(self, unit: _Unit, known: dict[str, list[RunInfo]]) -> Iterator[Outcome]:
+        try:
+            marks = fingerprints(unit.files)
+            runs = _unchanged(marks, known)
+            if runs is not None and not self._options.again:
+                for info in runs:
+                    yield _outcome(info, "unchanged")
+                return
+            for found in unit.read():
+                yield from self._write(found, known)
+        except OSError as error:
+            remark = f"cannot read {error.filename or unit.files[0]}: {error.strerror}"
+            yield Outcome("", "", unit.files[0], "left out", remarks=[remark], damaged=True)
+        except NeurocktError as error:
+            if isinstance(error, UsageError) and len(self._paths) == 1 and self._paths[0] == unit.files[0]:
+                raise
+            yield Outcome("", "", unit.files[0], "left out", remarks=[str(error)], damaged=True)
+
+    def _write(self, found: Found, known: dict[str, list[RunInfo]]) -> Iterator[Outcome]:
+        marks = fingerprints(found.files)
+        changed = max((path.stat().st_mtime for path in found.files), default=0.0)
+        live = self._options.live and time.time() - changed < LIVE_SECONDS and found.format != "wandb"
+        if live and found.processes:
+            _hold_back(found.processes[-1])
+        runs = runs_of(found, IsValidation(self._options.validations), changed)
+        if not runs:
+            remarks = [*found.remarks, "" if found.damaged else "no metrics, left out"]
+            name = self._id(found)
+            yield Outcome(
+                name, found.format, found.path, "left out", 0, 0, 0, dict(found.left_out), remarks, found.damaged
+            )
+        for index, attempts in enumerate(runs, 1):
+            source = str(found.path) if index == 1 else f"{found.path}#{index}"
+            info = self._describe(found, attempts, source, index, marks, known)
+            is_last = index == len(runs)
+            if live and is_last and found.state != "failed":
+                info = replace(info, state="running")
+            outcome = _outcome(info, "new", attempts)
+            if index == 1:
+                outcome.left_out, outcome.remarks, outcome.damaged = dict(found.left_out), found.remarks, found.damaged
+            if not self._options.dry:
+                self._root.mkdir(parents=True, exist_ok=True)
+                outcome.done = write_run(self._root, info, attempts, found.origin)
+            yield outcome
+
+    def _describe(
+        self,
+        found: Found,
+        attempts: Sequence[Attempt],
+        source: str,
+        index: int,
+        marks: list[dict[str, object]],
+        known: dict[str, list[RunInfo]],
+    ) -> RunInfo:
+        run_id = self._free_id(found, source, index, known)
+        name = found.name or self._label(found)
+        imported = {
+            "format": found.format,
+            "source": source,
+            "files": marks,
+            "when": now().isoformat(),
+            "values": sum(attempt.values for attempt in attempts),
+            "left_out": dict(found.left_out),
+            "by": f"neurockt {__version__}",
+        }
+        cause = AttemptInfo(1, "", 0, "", now(), cause=found.cause) if found.cause else None
+        return RunInfo(
+            self._root / run_id,
+            run_id,
+            now(),
+            name=name if index == 1 else f"{name}-{index}",
+            project=self._options.project or found.project,
+            group=found.group,
+            tags=found.tags,
+            notes=found.notes,
+            config=plain(found.config),
+            state=found.state,
+            attempts=(cause,) if cause else (),
+            imported=imported,
+        )
+
+    def _label(self, found: Found) -> str:
+        """The path of a run, from the path on that the user has named."""
+        for path in self._paths:
+            if found.path == path or path in found.path.parents:
+                return str(found.path.relative_to(path.parent)) if path.name else str(found.path)
+        return found.path.name
+
+    def _id(self, found: Found) -> str:
+        named = found.id or self._label(found).replace(os.sep, "-")
+        return _NOT_IN_ID.sub("-", named).strip("-._")[:ID_LIMIT] or "run"
+
+    def _free_id(self, found: Found, source: str, index: int, known: dict[str, list[RunInfo]]) -> str:
+        """The id that the run has from an earlier import; else one that no other run has."""
+        for info in known.get(source, ()):
+            return info.id
+        wanted = self._id(found) + (f"-{index}" if index > 1 else "")
+        if not os.path.lexists(self._root / wanted):
+            return wanted
+        return f"{wanted}-{hashlib.sha256(source.encode('utf-8', 'surrogateescape')).hexdigest()[:6]}"
+
+
+def _hold_back(process: Process) -> None:
+    """Leave out the last step of what is still written: other metrics of that step may follow."""
+    last = max((int(points.steps.max()) for points in process.points.values()), default=0)
+    before = {name: points.select(points.steps < last) for name, points in process.points.items()}
+    before = {name: points for name, points in before.items() if len(points.steps)}
+    process.points = before or process.points
+
+
+def _imported(root: Path) -> dict[str, list[RunInfo]]:
+    """The runs of earlier imports by their source."""
+    found: dict[str, list[RunInfo]] = defaultdict(list)
+    with suppress(OSError):
+        for entry in sorted(root.iterdir()):
+            with suppress(NeurocktError):
+                info = read_info(entry)
+                if info.imported and isinstance(source := info.imported.get("source"), str):
+                    found[source].append(info)
+    return found
+
+
+def _unchanged(marks: Iterable[dict[str, object]], known: dict[str, list[RunInfo]]) -> list[RunInfo] | None:
+    """The runs that were imported from these files as they are; None where there are none, or a file has changed."""
+    by_path: dict[Any, tuple[dict[str, object], list[RunInfo]]] = {}
+    for runs in known.values():
+        for info in runs:
+            files = (info.imported or {}).get("files")
+            for mark in files if isinstance(files, list) else ():
+                if isinstance(mark, dict) and info.state != "running":
+                    by_path.setdefault(mark.get("path"), (mark, []))[1].append(info)
+    found: dict[str, RunInfo] = {}
+    for mark in marks:
+        before = by_path.get(mark["path"])
+        if before is None or before[0] != mark:
+            return None
+        found.update({info.id: info for info in before[1]})
+    return list(found.values()) or None
+
+
+def _related(directories: dict[Path, list[Path]]) -> Iterator[dict[Path, list[Path]]]:
+    """Directories of event files that may be parts of one run: those with the same parent, and that with it."""
+    groups: dict[Path, dict[Path, list[Path]]] = defaultdict(dict)
+    for path in sorted(directories):
+        is_inside = path.parent in directories or path.name.lower() in tensorboard.PARTS
+        groups[path.parent if is_inside and path.parent.parent not in groups else path][path] = directories[path]
+    yield from groups.values()
+
+
+def _outcome(info: RunInfo, done: str, attempts: Sequence[Attempt] = ()) -> Outcome:
+    imported = info.imported or {}
+    if attempts:
+        steps, epochs = (
+            sum(len(rows) for rows in each) for each in zip(*((a.steps, a.epochs) for a in attempts), strict=True)
+        )
+    else:
+        steps, epochs = info.steps.rows, info.epochs.rows
+    path = Path(str(imported.get("source", info.path)))
+    values = imported.get("values")
+    return Outcome(
+        info.id, str(imported.get("format", "")), path, done, values if isinstance(values, int) else 0, steps, epochs
+    )

@@ -1,0 +1,208 @@
+"""Runs in text: CSV and TSV, JSON lines, the HF Trainer's state, and DVCLive's directories."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final
+
+from neurockt.errors import UsageError
+from neurockt.importing import hparams
+from neurockt.importing.points import Collector, Found, Process
+from neurockt.store.base import files
+
+STEPS: Final = (
+    *("step", "global_step", "_step", "trainer/global_step", "iteration", "iter"),
+    *("time/total_timesteps", "total_timesteps", "timesteps_total", "epoch"),
+)
+"""Columns that number the rows; the first that there is counts."""
+TIMES: Final = ("timestamp", "_timestamp", "wall_time", "time/time_elapsed", "time")
+"""Columns with the time of a row: seconds since 1970, or since the run began."""
+GENERIC: Final = frozenset("metrics progress results history log scalars training training_log trainer_state".split())
+"""Names of files that do not name a run: their directory does."""
+EPOCH: Final = "epoch"
+LONG_AGO: Final = 1e8
+"""A time below this, in seconds, is not since 1970."""
+DEPTH_LIMIT: Final = 16
+FIELD_LIMIT: Final = 2**20
+"""Characters of a cell."""
+
+
+def read_table(path: Path, format: str, step: str | None = None) -> Found:
+    """The run in a file. Raises OSError; a UsageError where the file is not of the format, or lacks the column.
+
+    Args:
+        format: csv, jsonl or trainer-state.
+        step: the column that numbers the rows.
+    """
+    found = Found(format, path.parent if path.stem in GENERIC else path, [path])
+    reader = {"csv": _csv_rows, "jsonl": _json_lines, "trainer-state": _trainer_state}[format]
+    _collect(found, [reader(path, found)], step, path.stat().st_mtime)
+    config, remarks = hparams.read(path.parent)
+    found.config = {**found.config, **config}
+    found.remarks += remarks
+    return found
+
+
+def read_dvclive(directory: Path, paths: Sequence[Path]) -> Found:
+    """The run in a directory of DVCLive: one TSV for each metric, named by its path."""
+    found = Found("csv", directory, paths)
+    tables = []
+    for path in paths:
+        name = path.relative_to(directory / "plots" / "metrics").with_suffix("").as_posix()
+        tables.append(_renamed(_csv_rows(path, found), path.stem, name))
+    _collect(found, tables, "step", max(path.stat().st_mtime for path in paths))
+    return found
+
+
+def _renamed(rows: Iterator[dict[str, Any]], old: str, new: str) -> Iterator[dict[str, Any]]:
+    for row in rows:
+        yield {new if name == old else name: value for name, value in row.items()}
+
+
+def _collect(found: Found, tables: Sequence[Iterator[dict[str, Any]]], step: str | None, file_time: float) -> None:
+    """The rows as the points of one process."""
+    rows = [row for table in tables for row in table]
+    names = dict.fromkeys(name for row in rows for name in row)
+    if step is not None and step not in names:
+        raise UsageError(f"{found.files[0]} has no column {step!r}; it has {', '.join(list(names)[:8]) or 'none'}")
+    step = step or next((name for name in STEPS if name in names), None)
+    clock = next((name for name in TIMES if name in names and _is_clock(name, rows)), None)
+    moments = [_number(row.get(clock)) for row in rows] if clock else []
+    last = max((moment for moment in moments if moment == moment), default=0.0)
+    begin = 0.0 if last >= LONG_AGO else file_time - last
+    collector = Collector()
+    for index, row in enumerate(rows):
+        at = index + 1 if step is None else _step_in(row.get(step))
+        if at is None:
+            found.left_out["rows without a step"] += 1
+            continue
+        time = begin + moments[index] if clock else math.nan
+        for name, value in row.items():
+            if (name == step and step != EPOCH) or name == clock:
+                continue
+            if (name != step and (number := _number(value)) == number) or _is_nan(value):
+                collector.add(name, at, time, _number(value), index)
+            elif value not in (None, "") and name != step:
+                found.left_out["texts"] += 1
+    points = collector.points()
+    found.processes = [Process(points)]
+    if step == EPOCH:
+        found.by_epoch = frozenset(points)
+    if not clock and rows:
+        found.remarks.append("its rows have no times: they have that of the file")
+
+
+def _is_clock(name: str, rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a column is a time that never goes back, and not a duration of each row."""
+    moments = [number for row in rows if (number := _number(row.get(name))) == number]
+    rises = all(one <= two for one, two in pairwise(moments))
+    return (
+        bool(moments)
+        and rises
+        and moments[-1] < 1e11
+        and (name != "time" or len(moments) == 1 or moments[0] < moments[-1])
+    )
+
+
+def _step_in(value: Any) -> int | None:
+    number = _number(value)
+    return int(number) if math.isfinite(number) and number == math.floor(number) and abs(number) < 2**63 else None
+
+
+_WORDS: Final = {"true": 1.0, "false": 0.0}
+
+
+def _number(value: Any) -> float:
+    """The number that a cell is; NaN where it is none."""
+    try:
+        if isinstance(value, str):
+            text = value.strip()
+            return _WORDS.get(text.lower(), math.nan) if text.lower() in _WORDS else float(text.replace("_", "x"))
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+
+
+def _is_nan(value: Any) -> bool:
+    if isinstance(value, str):
+        return value.strip().lower() in ("nan", "-nan", "+nan")
+    return isinstance(value, float) and value != value
+
+
+def _csv_rows(path: Path, found: Found) -> Iterator[dict[str, Any]]:
+    """The rows of a CSV or TSV file. A header may come again, also another one; rows may be ragged."""
+    csv.field_size_limit(FIELD_LIMIT)
+    with path.open(encoding="utf-8", errors="replace", newline="") as file:
+        head = file.read(65_536)
+        file.seek(0)
+        first = head.splitlines()[0] if head.strip() else ""
+        delimiter = max(",\t;", key=first.count)
+        header: list[str] = []
+        lines = (line.replace("\0", "") for line in file)
+        try:
+            for cells in csv.reader(lines, delimiter=delimiter):
+                names = [cell.strip() for cell in cells]
+                if not any(names):
+                    continue
+                if not header or _is_header(names, header):
+                    header = names
+                    continue
+                if len(cells) > len(header):
+                    found.left_out["cells without a column"] += len(cells) - len(header)
+                yield {name: cell for name, cell in zip(header, cells, strict=False) if name and cell.strip()}
+        except csv.Error as error:
+            found.remarks.append(f"{path} is damaged: {error}")
+            found.damaged = True
+
+
+def _is_header(cells: Sequence[str], header: Sequence[str]) -> bool:
+    """Whether a row is a header again: none of its cells is a number, and it has names of the one before."""
+    return len(set(cells) & set(header)) * 2 > len(cells) and all(math.isnan(_number(cell)) for cell in cells if cell)
+
+
+def _json_lines(path: Path, found: Found) -> Iterator[dict[str, Any]]:
+    with path.open(encoding="utf-8", errors="replace") as file:
+        bad = 0
+        for line in file:
+            if bad:
+                found.left_out["lines that are not JSON"] += 1  # the last one may be torn
+                bad = 0
+            if not line.strip():
+                continue
+            try:
+                document = json.loads(line)
+            except (ValueError, RecursionError):
+                bad = 1
+                continue
+            if isinstance(document, dict):
+                yield dict(_flat(document, "", 0))
+
+
+def _flat(values: Mapping[str, Any], prefix: str, depth: int) -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, dict) and depth < DEPTH_LIMIT:
+            yield from _flat(value, f"{prefix}{key}/", depth + 1)
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _trainer_state(path: Path, found: Found) -> Iterator[dict[str, Any]]:
+    try:
+        document = json.loads(files.read(path).decode("utf-8", "replace"))
+        history = document["log_history"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise UsageError(f"{path} is not the state of a trainer: it has no log_history") from None
+    found.config = {
+        name: value for name, value in document.items() if isinstance(value, (int, float, str)) and name in _SETTINGS
+    }
+    for entry in history if isinstance(history, list) else ():
+        if isinstance(entry, dict):
+            yield dict(_flat(entry, "", 0))
+
+
+_SETTINGS: Final = ("max_steps", "num_train_epochs", "train_batch_size", "eval_steps", "logging_steps", "save_steps")

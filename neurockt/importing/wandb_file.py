@@ -1,0 +1,351 @@
+"""W&B's files, `run-*.wandb`: the history, config, state and origin of a run, also of one that was never uploaded.
+
+A file is `:W&B`, a magic number and a version, then blocks of 32 KiB with the records of LevelDB's log format
+(wandb/sdk/internal/datastore.py, core/pkg/leveldb): CRC-32 of type and data, length, type. A record is a protobuf
+message, wandb_internal.proto's `Record`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from struct import Struct
+from typing import Any, Final
+from zlib import crc32
+
+from neurockt.importing import protobuf
+from neurockt.store.base.origin import GitState
+
+MAGIC: Final = b":W&B\xe1\xbe\x00"
+_BLOCK: Final = 32 * 2**10
+_CHUNK: Final = Struct("<IHB")
+_FULL, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
+_SHIFTS: Final = (0, len(MAGIC))
+"""From where the blocks are counted: wandb-core 0.17.0 to 0.17.5 did not count the magic."""
+RECORD_LIMIT: Final = 2**26
+"""Bytes of a record. A longer one is left out."""
+_HISTORY: Final = 2
+_NUMBER: Final = b"\x08"
+"""The key of a record's number, which most records begin with."""
+_SUMMARY: Final = b"\x1a"
+_SKIPPED: Final = {6: "files", 7: "system metrics", 8: "artifacts", 10: "alerts", 25: "artifacts"}
+"""Records that are counted, and not imported."""
+
+
+@dataclass
+class WandbFile:
+    """What is in one file."""
+
+    path: Path
+    id: str = ""
+    project: str | None = None
+    group: str | None = None
+    name: str = ""
+    notes: str | None = None
+    tags: tuple[str, ...] = ()
+    host: str = ""
+    started: float = math.nan
+    config: dict[str, Any] = field(default_factory=dict)
+    exit_code: int | None = None
+    steps: list[int] = field(default_factory=list)
+    """W&B's own step of each row."""
+    times: list[float] = field(default_factory=list)
+    """When each row was logged, in seconds since 1970."""
+    columns: dict[str, tuple[list[int], list[float]]] = field(default_factory=dict)
+    """For each metric the rows that have a value, from 0, and the values."""
+    step_metrics: dict[str, str] = field(default_factory=dict)
+    """The metric that is the step of another, by its name; `*` for all."""
+    left_out: Counter[str] = field(default_factory=Counter)
+    names: dict[bytes, str] = field(default_factory=dict)
+    """The names of items, by the bytes before their JSON."""
+    lost: int = 0
+    """Places where records are damaged."""
+    environment: dict[str, Any] = field(default_factory=dict)
+    """What it says of where it ran; the names are those of Origin."""
+
+
+def is_wandb_file(path: Path) -> bool:
+    """Raises OSError."""
+    with path.open("rb") as file:
+        head = file.read(len(MAGIC))
+    return MAGIC.startswith(head)  # it may have been cut off at once
+
+
+def read_wandb(path: Path) -> WandbFile:
+    """Read a file to its last whole record. Raises OSError."""
+    found = WandbFile(path)
+    for record in _records(path, found):
+        try:
+            _add(found, record)
+        except (protobuf.Malformed, IndexError, UnicodeDecodeError):
+            found.lost += 1
+    return found
+
+
+def _records(path: Path, found: WandbFile) -> Iterator[bytes]:
+    """The records. After damage, those from the next block on."""
+    with path.open("rb") as file:
+        head = file.read(2 * _BLOCK)
+        file.seek(len(MAGIC))
+        shift = max(_SHIFTS, key=lambda shift: _sound_chunks(head, shift))
+        pieces: list[bytes] = []
+        block = file.read(_BLOCK - len(MAGIC) + shift)
+        while block:
+            following = file.read(_BLOCK)
+            for kind, data in _chunks(block):
+                if kind == 0:
+                    found.lost += bool(following) or data is not None
+                    pieces = []
+                elif kind in (_FULL, _FIRST):
+                    pieces = [data]
+                elif pieces and sum(map(len, pieces)) < RECORD_LIMIT:
+                    pieces.append(data)
+                if kind in (_FULL, _LAST) and pieces:
+                    yield pieces[0] if len(pieces) == 1 else b"".join(pieces)
+                    pieces = []
+            block = following
+
+
+def _sound_chunks(head: bytes, shift: int) -> int:
+    """How many chunks of the first two blocks are sound, if the blocks begin there."""
+    end = _BLOCK + shift
+    return sum(kind > 0 for block in (head[len(MAGIC) : end], head[end:]) for kind, _ in _chunks(block))
+
+
+def _chunks(block: bytes) -> Iterator[tuple[int, Any]]:
+    """The chunks of a block: their type and data. Type 0: the rest is damaged or, where the data is None, cut off."""
+    at = 0
+    while at + _CHUNK.size <= len(block):
+        crc, length, kind = _CHUNK.unpack_from(block, at)
+        begin, at = at, at + _CHUNK.size + length
+        if not (crc or length or kind):
+            return  # padding
+        if at > len(block):
+            yield 0, None
+            return
+        if crc32(block[begin + 6 : at]) != crc or not _FULL <= kind <= _LAST:
+            yield 0, b""
+            return
+        yield kind, block[begin + _CHUNK.size : at]
+
+
+def _add(found: WandbFile, record: bytes) -> None:
+    at = 1
+    if record[:1] == _NUMBER:
+        while record[at : at + 1] >= b"\x80":
+            at += 1
+        if record[at + 1 : at + 2] == _SUMMARY:  # two thirds of the bytes
+            return
+    for number, kind, span in protobuf.fields(record):
+        if kind != protobuf.BYTES:
+            continue
+        if number == _HISTORY:
+            _add_history(found, record, span)
+        elif number == 5:
+            _add_config(found.config, record, span)
+        elif number == 12:
+            _add_metric(found, record, span)
+        elif number == 17:
+            _add_run(found, record, span)
+        elif number == 18:
+            found.exit_code = next(
+                (
+                    protobuf.signed(value)
+                    for inner, wire, value in protobuf.fields(record, *span)
+                    if inner == 1 and wire == 0
+                ),
+                0,
+            )
+        elif number == 26:
+            found.environment.update(_environment(record, span))
+        elif number in _SKIPPED:
+            found.left_out[_SKIPPED[number]] += 1
+
+
+def _add_history(found: WandbFile, record: bytes, span: tuple[int, int]) -> None:
+    """A row. There are millions of items: those like one before are taken apart by hand, `_item` does it in general."""
+    own = {"_step": math.nan, "_timestamp": math.nan, "_runtime": math.nan}
+    step: int | None = None
+    at, end = span
+    names, columns, row = found.names, found.columns, len(found.steps)
+    while at < end:
+        begin = at + 2
+        size = record[at + 1]
+        if record[at] != 0x0A or size >= 0x80:
+            number, at = protobuf.varint(record, at, end)
+            size, begin = protobuf.varint(record, at, end)
+            if number == 0x12:
+                step = next(
+                    (protobuf.signed(v) for n, w, v in protobuf.fields(record, begin, begin + size) if n == 1), 0
+                )
+            if number != 0x0A:
+                at = begin + size
+                continue
+        at = begin + size
+        if at > end:
+            raise protobuf.Malformed("an item that ends after its record")
+        # most items are one key of up to 127 bytes, then the JSON
+        split = begin + 2 + record[begin + 1]
+        name = names.get(record[begin : split + 2])
+        if name is None or at - split - 3 != record[split + 2]:
+            name, text = _item(record, begin, at)
+            if record[begin] in (0x0A, 0x12) and record[split : split + 2] == b"\x82\x01" and split < at:
+                names[record[begin : split + 2]] = name
+        else:
+            text = record[split + 3 : at]
+        try:
+            value = float(text)
+        except ValueError:
+            values: dict[str, float] = {}
+            _add_other(found, values, name, text)
+            for inner, each in values.items():
+                _put(found, inner, row, each)
+            continue
+        if name in own:
+            own[name] = value
+        elif name in columns:
+            rows, numbers = columns[name]
+            rows.append(row)
+            numbers.append(value)
+        else:
+            columns[name] = [row], [value]
+    if own["_step"] == own["_step"]:
+        step = int(own["_step"])
+    found.steps.append(row if step is None else step)
+    found.times.append(own["_timestamp"])
+
+
+def _put(found: WandbFile, name: str, row: int, value: float) -> None:
+    rows, values = found.columns.setdefault(name, ([], []))
+    rows.append(row)
+    values.append(value)
+
+
+def _item(record: bytes, begin: int, end: int) -> tuple[str, bytes]:
+    """The name and the JSON of a HistoryItem or ConfigItem."""
+    names: list[str] = []
+    text = b""
+    for number, kind, span in protobuf.fields(record, begin, end):
+        if kind == protobuf.BYTES:
+            if number in (1, 2):
+                names.append(protobuf.text(record, span))
+            elif number == 16:
+                text = record[slice(*span)]
+    return ".".join(names), text
+
+
+def _add_other(found: WandbFile, values: dict[str, float], name: str, text: bytes) -> None:
+    """A value that is not a plain number: truth values are 0 and 1, mappings are taken apart, the rest is counted."""
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        found.left_out["values that are not JSON"] += 1
+        return
+    _spread(found, values, name, document, 0)
+
+
+def _spread(found: WandbFile, values: dict[str, float], name: str, value: Any, depth: int) -> None:
+    if isinstance(value, (bool, int, float)):
+        try:
+            values[name] = float(value)
+        except OverflowError:
+            found.left_out["numbers that are too large"] += 1
+    elif isinstance(value, dict) and "_type" in value:
+        found.left_out[str(value["_type"]).removesuffix("-file") + "s"] += 1
+    elif isinstance(value, dict) and depth < 16:
+        for key, inner in value.items():
+            _spread(found, values, f"{name}.{key}", inner, depth + 1)
+    elif value is not None:
+        # of a medium, newer versions write each field as an item of its own
+        is_medium = isinstance(value, str) and name.endswith("._type")
+        found.left_out[f"{value.removesuffix('-file')}s" if is_medium else f"{_kind(value)}s"] += 1
+
+
+def _kind(value: Any) -> str:
+    return "text" if isinstance(value, str) else "list" if isinstance(value, list) else "nested value"
+
+
+def _add_config(config: dict[str, Any], record: bytes, span: tuple[int, int]) -> None:
+    for number, kind, inner in protobuf.fields(record, *span):
+        if kind != protobuf.BYTES or number not in (1, 2):
+            continue
+        path: list[str] = []
+        text = b""
+        for item, wire, value in protobuf.fields(record, *inner):
+            if wire == protobuf.BYTES and item in (1, 2):
+                path.append(protobuf.text(record, value))
+            elif wire == protobuf.BYTES and item == 16:
+                text = record[slice(*value)]
+        if not path or path[0] in ("_wandb", "wandb_version"):
+            continue
+        if number == 2:
+            config.pop(path[0], None)
+            continue
+        try:
+            document = json.loads(text)
+        except (ValueError, RecursionError):
+            continue
+        into = config
+        for key in path[:-1]:
+            inside = into.get(key)
+            into = inside if isinstance(inside, dict) else into.setdefault(key, {}) if inside is None else {}
+        into[path[-1]] = document
+
+
+def _add_metric(found: WandbFile, record: bytes, span: tuple[int, int]) -> None:
+    texts = {
+        number: protobuf.text(record, value) for number, kind, value in protobuf.fields(record, *span) if kind == 2
+    }
+    name, step_metric = texts.get(1) or texts.get(2), texts.get(4)
+    if name and step_metric:
+        found.step_metrics[name] = step_metric
+
+
+def _add_run(found: WandbFile, record: bytes, span: tuple[int, int]) -> None:
+    tags: list[str] = []
+    for number, kind, value in protobuf.fields(record, *span):
+        if kind != protobuf.BYTES:
+            continue
+        if number == 4:
+            _add_config(found.config, record, value)
+        elif number == 17:
+            found.started = _timestamp(record, value)
+        elif number == 10:
+            tags.append(protobuf.text(record, value))
+        elif number in _RUN_TEXTS:
+            setattr(found, _RUN_TEXTS[number], protobuf.text(record, value))
+    found.tags = tuple(tags) or found.tags
+
+
+_RUN_TEXTS: Final = {1: "id", 3: "project", 6: "group", 8: "name", 9: "notes", 13: "host"}
+
+
+def _timestamp(record: bytes, span: tuple[int, int]) -> float:
+    parts = {number: value for number, kind, value in protobuf.fields(record, *span) if kind == 0}
+    return float(protobuf.signed(parts.get(1, 0)) + parts.get(2, 0) / 1e9)
+
+
+_ENVIRONMENT: Final = {1: "system", 2: "python", 11: "directory", 12: "host", 14: "executable", 25: "cuda"}
+
+
+def _environment(record: bytes, span: tuple[int, int]) -> dict[str, Any]:
+    """What an EnvironmentRecord has, by the names of Origin."""
+    found: dict[str, Any] = {}
+    command: list[str] = []
+    for number, kind, value in protobuf.fields(record, *span):
+        if kind != protobuf.BYTES:
+            continue
+        if number in (5, 6):  # the arguments and the program
+            command.insert(len(command) if number == 5 else 0, protobuf.text(record, value))
+        elif number == 9:
+            texts = {
+                inner: protobuf.text(record, each) for inner, wire, each in protobuf.fields(record, *value) if wire == 2
+            }
+            found["git"] = GitState(commit=texts.get(2) or None, remote=texts.get(1) or None)
+        elif number in _ENVIRONMENT:
+            found[_ENVIRONMENT[number]] = protobuf.text(record, value)
+    return {**found, "command": tuple(command)} if command else found

@@ -1,0 +1,253 @@
+"""Write what was imported as a run directory: a new one, more rows of one that is there, or one in its place.
+
+Invariant: under the name of a run there is a whole run or none at any moment, the one before or the new one. What is
+written elsewhere beside a run, such as its edits and the ledger of its uploads, stays with it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+
+from neurockt.errors import NeurocktError
+from neurockt.importing.series import Attempt, Rows
+from neurockt.run_info import Attempt as AttemptInfo
+from neurockt.run_info import RunInfo, TableSummary
+from neurockt.store.base import files, layout
+from neurockt.store.base.json_values import plain
+from neurockt.store.base.layout import TableName
+from neurockt.store.base.origin import ORIGIN, Origin, origin_path
+from neurockt.store.base.run_file import now, read_info, write_info
+from neurockt.store.reading.run import open_run
+from neurockt.store.tables import parts
+from neurockt.store.tables.summary import summarise_parts
+from neurockt.store.tables.superseded import rewind
+
+STAGING: Final = ".import-"
+"""Beginning of the name of a directory in which a run is written, or to which one is moved until it is replaced."""
+_OLD: Final = ".old"
+_TABLES: Final[tuple[TableName, ...]] = ("steps", "epochs")
+_OURS: Final = (layout.RUN_FILE, layout.SUPERSEDED, ORIGIN, *_TABLES)
+"""What an import writes in a run; all else in it stays."""
+
+
+def write_run(root: Path, info: RunInfo, attempts: Sequence[Attempt], origin: Origin | None = None) -> str:
+    """Write a run to ``root``; what was done: *imported*, *grown* or *replaced*.
+
+    Args:
+        info: describes it. Its path, tables, attempts and times are set here.
+        origin: where its last attempt ran.
+    """
+    target = root / info.id
+    staging = root / f"{STAGING}{info.id}"
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    try:
+        _write(staging, attempts)
+        if origin is not None:
+            path = origin_path(staging, len(attempts))
+            path.parent.mkdir()
+            files.publish_json(path, {"attempt": len(attempts), **plain(origin)})
+        info = _described(replace(info, path=staging), attempts)
+        if not (target / layout.RUN_FILE).exists():
+            write_info(info)
+            _sync_and_move(staging, target)
+            return "imported"
+        before = read_info(target)
+        info = _revised(replace(info, heartbeat=before.heartbeat + 1), before.revision)
+        new = _new_rows(target, staging)
+        if new is not None:
+            for table, rows in new.items():
+                if len(rows):
+                    (target / table).mkdir(exist_ok=True)
+                    parts.append(target, table, rows)
+            write_info(replace(info, path=target))
+            return "grown"
+        write_info(_revised(info, before.revision + 1))
+        _swap(target, staging)
+        return "replaced"
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _revised(info: RunInfo, revision: int) -> RunInfo:
+    return replace(info, imported={**(info.imported or {}), "revision": revision})
+
+
+def recover(root: Path) -> None:
+    """Put back a run that was moved away when an import was killed, and remove what is not complete."""
+    with suppress(OSError):
+        for entry in sorted(root.iterdir()):
+            if not entry.name.startswith(STAGING) or entry.is_symlink() or not entry.is_dir():
+                continue
+            name = entry.name.removeprefix(STAGING)
+            target = root / name.removesuffix(_OLD)
+            if name.endswith(_OLD) and not target.exists():
+                entry.rename(target)
+            else:
+                shutil.rmtree(entry, ignore_errors=True)
+
+
+def _write(run_dir: Path, attempts: Sequence[Attempt]) -> None:
+    for table in _TABLES:
+        (run_dir / table).mkdir()
+    for number, attempt in enumerate(attempts):
+        if number and _has_rows_from(run_dir, attempt):
+            rewind(run_dir, number, {"steps": attempt.first_step - 1, "epochs": attempt.kept_epochs})
+        for rows in (attempt.steps, attempt.epochs):
+            _write_parts(run_dir, rows)
+
+
+def _has_rows_from(run_dir: Path, attempt: Attempt) -> bool:
+    """Whether the run has rows that this attempt supersedes."""
+    kept = {"steps": attempt.first_step - 1, "epochs": attempt.kept_epochs}
+    return any((summarise_parts(run_dir, table).last or -1) > kept[table] for table in _TABLES)
+
+
+def _write_parts(run_dir: Path, rows: Rows) -> None:
+    """Write rows as parts after those that are there."""
+    if not len(rows):
+        return
+    schema = parts.table_schema(rows.metrics, layout.KEY[rows.table])
+    size = parts.row_group_rows(len(rows.metrics))
+    there = layout.part_paths(run_dir, rows.table)
+    number = int(there[-1].stem.removeprefix("part-")) + 1 if there else 0
+    groups = rows.chunks(size)
+    per_part = max(1, parts.PART_ROWS // size)
+    for index in range(0, -(-len(rows) // size), per_part):
+        with parts.open_writer(layout.part_path(run_dir, rows.table, number + index // per_part), schema) as writer:
+            for group in (next(groups, None) for _ in range(per_part)):
+                if group is not None:
+                    writer.write_table(group, row_group_size=size)
+
+
+def _described(info: RunInfo, attempts: Sequence[Attempt]) -> RunInfo:
+    """The description with its tables, attempts and times."""
+    tables: dict[TableName, TableSummary] = {table: summarise_parts(info.path, table) for table in _TABLES}
+    known = [
+        AttemptInfo(
+            number,
+            attempt.process.host,
+            attempt.process.pid,
+            "",
+            attempt.began,
+            attempt.ended,
+            info.attempts[0].cause if info.attempts and number == len(attempts) else None,
+            attempt.first_step if number > 1 else 0,
+            attempt.kept_epochs + 1,
+        )
+        for number, attempt in enumerate(attempts, 1)
+    ]
+    ended = max(attempt.ended for attempt in attempts)
+    return replace(
+        info,
+        created=min(attempt.began for attempt in attempts),
+        ended=None if info.state == "running" else ended,
+        updated=now() if info.state == "running" else ended,
+        attempts=tuple(known),
+        steps=tables["steps"],
+        epochs=tables["epochs"],
+    )
+
+
+def _new_rows(target: Path, staging: Path) -> dict[TableName, pa.Table] | None:
+    """The rows that the run in ``target`` lacks; None where a row that it has is another one now."""
+    if layout.superseded_names(target) != layout.superseded_names(staging):
+        return None
+    new: dict[TableName, pa.Table] = {}
+    for table in _TABLES:
+        before, after = _rows(target, table), _rows(staging, table)
+        if before is None or after is None or len(before) > len(after):
+            return None
+        if not set(before.column_names) <= set(after.column_names):
+            return None
+        kept = after.slice(0, len(before)).select(before.column_names)
+        if not _equal(before, kept) or any(
+            after[name].slice(0, len(before)).null_count < len(before)
+            for name in after.column_names
+            if name not in before.column_names
+        ):
+            return None
+        new[table] = after.slice(len(before))
+    return new
+
+
+def _equal(one: pa.Table, other: pa.Table) -> bool:
+    """Whether two tables are equal to the bit."""
+    from neurockt.store.tables import arrays
+
+    for name in one.column_names:
+        first, second = one[name], other[name]
+        missing = arrays.missing(first), arrays.missing(second)
+        valid = np.ones(len(first), np.bool_) if missing[0] is None else ~missing[0]
+        if not np.array_equal(valid, np.ones(len(second), np.bool_) if missing[1] is None else ~missing[1]):
+            return False
+        one_bits, other_bits = (
+            np.ascontiguousarray(arrays.numbers(column)).view(np.int64) for column in (first, second)
+        )
+        if not np.array_equal(one_bits[valid], other_bits[valid]):
+            return False
+    return True
+
+
+def _rows(run_dir: Path, table: TableName) -> pa.Table | None:
+    try:
+        run = open_run(run_dir) if (run_dir / layout.RUN_FILE).exists() else None
+        if run is not None:
+            return run.steps() if table == "steps" else run.epochs()
+        key = layout.KEY[table]
+        pieces = [parts.open_part(path, key).read(use_threads=False) for path in layout.part_paths(run_dir, table)]
+        names = list(dict.fromkeys(name for piece in pieces for name in parts.metric_columns(piece.schema)))
+        schema = parts.table_schema(names, key)
+        return pa.concat_tables([parts.empty_table(schema), *(parts.with_columns(piece, schema) for piece in pieces)])
+    except (NeurocktError, pa.ArrowException, OSError):
+        return None
+
+
+def _swap(target: Path, staging: Path) -> None:
+    """Put the new run in the place of the old one, with what others keep beside the old one."""
+    for entry in target.iterdir():
+        if entry.name not in _OURS and not entry.name.startswith("."):
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.copytree(entry, staging / entry.name, symlinks=True)
+            else:
+                shutil.copy2(entry, staging / entry.name, follow_symlinks=False)
+    old = target.with_name(f"{STAGING}{target.name}{_OLD}")
+    shutil.rmtree(old, ignore_errors=True)
+    target.rename(old)
+    _sync_and_move(staging, target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _sync_and_move(staging: Path, target: Path) -> None:
+    for path in [*staging.rglob("*.parquet")]:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            files.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    staging.rename(target)
+    files.sync_directory(target.parent)
+
+
+def fingerprints(paths: Iterable[Path]) -> list[dict[str, object]]:
+    """What tells whether files have changed: size, time and beginning of each. Raises OSError."""
+    import hashlib
+
+    found: list[dict[str, object]] = []
+    for path in paths:
+        status = path.stat()
+        with path.open("rb") as file:
+            head = hashlib.sha256(file.read(4096)).hexdigest()[:16]
+        found.append(
+            {"path": os.path.abspath(path), "size": status.st_size, "mtime": status.st_mtime_ns, "head": head}  # noqa: PTH100
+        )
+    return found

@@ -1,0 +1,167 @@
+"""W&B's files: every row of every version, and all directories of one id as one run."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from importing import wandb_files as made
+from importing.conftest import Import
+
+from neurockt import list_runs, open_run
+from neurockt.store import Run, read_origin
+
+SCRIPT = """
+import wandb
+config = {"lr": 0.1, "net": {"width": 3}}
+run = wandb.init(project="toy", id="real", name="first try", notes="a note", tags=["a", "b"], config=config)
+run.define_metric("eval/acc", step_metric="seen")
+for step in range(30):
+    run.log({"loss": 1 / (step + 1), "deep": {"a": step}, "seen": step * 10}, step=step)
+run.log({"eval/acc": 0.5, "seen": 77, "odd": float("nan"), "text": "x", "hist": wandb.Histogram([1, 2])}, step=40)
+run.finish()
+"""
+
+
+def only(root: Path) -> Run:
+    (info,) = list_runs(root)
+    return open_run(info.path)
+
+
+def column(run: Run, name: str) -> dict[int, float]:
+    for table in (run.steps(), run.epochs()):
+        if name in table.column_names:
+            rows = zip(table["step"].to_pylist(), table[name].to_pylist(), strict=True)
+            return {step: value for step, value in rows if value is not None}
+    raise KeyError(name)
+
+
+@pytest.mark.slow
+def test_what_the_sdk_writes(tmp_path: Path, root: Path, importing: Import) -> None:
+    environment = {**os.environ, "WANDB_MODE": "offline", "WANDB_DIR": str(tmp_path), "WANDB_SILENT": "true"}
+    subprocess.run([sys.executable, "-c", SCRIPT], cwd=tmp_path, env=environment, check=True)
+    (outcome,) = importing(tmp_path / "wandb")
+    run = only(root)
+    info = run.info
+    assert (info.id, info.name, info.project, info.notes, info.tags) == (
+        "real",
+        "first try",
+        "toy",
+        "a note",
+        ("a", "b"),
+    )
+    assert (info.state, run.config) == ("finished", {"lr": 0.1, "net": {"width": 3}})
+    assert column(run, "loss") == {step: 1 / (step + 1) for step in range(30)}
+    assert column(run, "deep.a") == {step: step for step in range(30)}
+    assert column(run, "eval/acc") == {77: 0.5}
+    assert math.isnan(column(run, "odd")[40])
+    assert outcome.left_out["histograms"] == 1
+    origin = read_origin(info.path)
+    assert origin is not None
+    assert "3." in origin.python
+
+
+def test_directories_of_one_id_are_one_run(tmp_path: Path, root: Path, importing: Import) -> None:
+    """A resumed run goes on from the step of the second directory; W&B itself erases the first."""
+    rows = [made.row({"loss": float(step)}, step) for step in range(10)]
+    made.write(tmp_path, "a", [made.run("a", config={"lr": 1}), *rows], at=1)
+    again = [made.row({"loss": step + 0.5}, step) for step in range(6, 14)]
+    made.write(tmp_path, "a", [made.run("a", started=1_700_000_100, config={"lr": 2}), *again, made.end(0)], at=2)
+    importing(tmp_path)
+    run = only(root)
+    assert column(run, "loss") == {
+        **{step: float(step) for step in range(6)},
+        **{step: step + 0.5 for step in range(6, 14)},
+    }
+    assert (run.info.state, run.config, [each.first_step for each in run.info.attempts]) == (
+        "finished",
+        {"lr": 2},
+        [0, 6],
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "state", "cause"),
+    [(0, "finished", None), (1, "failed", "exit code 1"), (255, "failed", "KeyboardInterrupt"), (None, "killed", None)],
+)
+def test_how_it_ended(
+    tmp_path: Path, root: Path, importing: Import, code: int | None, state: str, cause: str | None
+) -> None:
+    end = [] if code is None else [made.end(code)]
+    made.write(tmp_path, "a", [made.run("a"), made.row({"x": 1}, 0), *end])
+    importing(tmp_path)
+    info = only(root).info
+    assert (info.state, info.cause) == (state, cause)
+
+
+def test_a_metric_is_at_its_own_step(tmp_path: Path, root: Path, importing: Import) -> None:
+    """That of a pattern too; where a row lacks it, or it is not whole, W&B's."""
+    rows = [
+        made.row({"train/global_step": 500, "eval/loss": 1.0}, 0),
+        made.row({"train/global_step": 1000.5, "eval/loss": 2.0}, 7),
+        made.row({"eval/loss": 3.0}, 9),
+    ]
+    made.write(tmp_path, "a", [made.run("a"), made.metric("*", "train/global_step"), *rows, made.end(0)])
+    importing(tmp_path)
+    assert column(only(root), "eval/loss") == {7: 2.0, 9: 3.0, 500: 1.0}
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_records_across_blocks(tmp_path: Path, root: Path, importing: Import, early: bool) -> None:
+    rows = [made.row({"loss": step / 3, "pad" * 20: 1.0}, step, nested=step % 2 == 0) for step in range(600)]
+    made.write(tmp_path, "a", [made.run("a", notes="n" * 100_000), *rows, made.end(0)], early=early)
+    (outcome,) = importing(tmp_path)
+    assert column(only(root), "loss") == {step: step / 3 for step in range(600)}
+    assert not outcome.damaged
+
+
+def test_a_file_cut_anywhere_is_read_up_to_there(tmp_path: Path, importing: Import) -> None:
+    """Without a complaint: its process was killed."""
+    rows = [made.row({"loss": float(step)}, step) for step in range(900)]
+    path = made.write(tmp_path / "w", "a", [made.run("a"), *rows])
+    whole = path.read_bytes()
+    assert len(whole) > made.BLOCK * 2
+    known = 0
+    for cut in [0, 3, 7, 20, *range(made.BLOCK - 9, made.BLOCK + 9), 2 * made.BLOCK, len(whole) - 1, len(whole)]:
+        path.write_bytes(whole[:cut])
+        (outcome,) = importing(path, again=True)
+        assert not outcome.damaged
+        assert outcome.values >= known
+        known = outcome.values
+    assert known == 900
+
+
+def test_damage_costs_a_block(tmp_path: Path, root: Path, importing: Import) -> None:
+    rows = [made.row({"loss": float(step)}, step) for step in range(2000)]
+    path = made.write(tmp_path, "a", [made.run("a"), *rows, made.end(0)])
+    data = bytearray(path.read_bytes())
+    data[made.BLOCK + 1000] ^= 0xFF
+    path.write_bytes(data)
+    (outcome,) = importing(tmp_path)
+    assert outcome.damaged
+    assert "is damaged in 1 place" in outcome.remarks[0]
+    found = column(only(root), "loss")
+    assert 1000 < len(found) < 2000
+    assert all(found[step] == step for step in found)
+
+
+def test_values_that_are_no_numbers(tmp_path: Path, root: Path, importing: Import) -> None:
+    image: dict[str, Any] = {"_type": "image-file", "path": "x.png"}
+    values = {"ok": True, "none": None, "list": [1], "nested": {"a": {"b": 2}}, "img": image}
+    made.write(tmp_path, "a", [made.run("a"), made.row(values, 3), made.end(0)])
+    (outcome,) = importing(tmp_path)
+    run = only(root)
+    assert (column(run, "ok"), column(run, "nested.a.b")) == ({3: 1.0}, {3: 2.0})
+    assert outcome.left_out == {"images": 1, "lists": 1}
+
+
+def test_a_run_that_crashed_at_once_is_left_out(tmp_path: Path, root: Path, importing: Import) -> None:
+    made.write(tmp_path, "a", [made.run("a"), made.end(1)])
+    (outcome,) = importing(tmp_path)
+    assert (outcome.done, outcome.damaged) == ("left out", False)
+    assert list_runs(root) == [] if root.exists() else True
