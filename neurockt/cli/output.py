@@ -115,7 +115,8 @@ def table_lines(
     ]
     if is_coloured(sys.stdout):
         filled = [
-            [_paint(cells[0], BOLD), *_painted(title, cells[1:])] for title, cells in zip(header, filled, strict=True)
+            [_paint(cells[0], BOLD), *(map(paint_state, cells[1:]) if title == "state" else cells[1:])]
+            for title, cells in zip(header, filled, strict=True)
         ]
     yield from (GAP.join(row).rstrip() for row in zip(*filled, strict=True))
     if hidden:
@@ -151,18 +152,15 @@ def is_coloured(stream: TextIO | None) -> bool:
 
 
 def paint_state(text: str) -> str:
-    """A text that begins with a state, in the colour of that."""
-    return _paint(text, STATE_COLOURS.get(text.split(" ")[0], "")) if text else text
-
-
-def _painted(title: str, cells: Sequence[str]) -> Sequence[str]:
-    return [paint_state(cell) for cell in cells] if title == "state" else cells
+    """A text that begins with a state, in the colour of that where the output has colours."""
+    colour = STATE_COLOURS.get(text.partition(" ")[0]) if is_coloured(sys.stdout) else None
+    return _paint(text, colour) if colour else text
 
 
 def _paint(text: str, code: str) -> str:
     """The text in a colour, the spaces around it not."""
     bare = text.strip()
-    return text.replace(bare, f"\x1b[{code}m{bare}\x1b[0m", 1) if bare and code else text
+    return text.replace(bare, f"\x1b[{code}m{bare}\x1b[0m", 1) if bare else text
 
 
 def _titles(header: Sequence[str], widths: Sequence[int]) -> list[str]:

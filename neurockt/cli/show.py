@@ -170,7 +170,8 @@ def _pairs(values: dict[str, Any]) -> Iterator[str]:
     names = [clean(name, output.WHOLE) for name in values]
     width = min(40, max(map(len, names)))
     for name, value in zip(names, values.values(), strict=True):
-        yield f"  {pad(name, width)}  {clean(value, output.WHOLE)}"
+        text = clean(value, output.WHOLE)
+        yield f"  {pad(name, width)}  {output.paint_state(text) if name == 'state' else text}"
 
 
 def _epochs(rows: pa.Table) -> Iterator[str]:

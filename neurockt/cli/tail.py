@@ -27,7 +27,7 @@ from neurockt.formatting import (
 from neurockt.progress import progress_facts
 from neurockt.query.fields import split_names, unquoted
 from neurockt.run_info import RunInfo
-from neurockt.store import AXES, KEY, TABLES
+from neurockt.store import AXES, KEY, RANK, TABLES
 
 if TYPE_CHECKING:
     from neurockt.store import Run, TableFollower, TableName
@@ -37,6 +37,7 @@ ROWS: Final = 10
 GAP: Final = "  "
 PANE_LINES: Final = 8
 """Lines of the pane, at most."""
+_INTEGERS: Final = {*AXES, *KEY.values(), RANK}
 _IN_HEADING: Final = ("step", "epoch", "rank")
 _ERASE_BELOW: Final = "\x1b[J"
 _UP: Final = "\x1b[A"
@@ -198,7 +199,7 @@ class _Plain:
     def _lines(self, rows: Sequence[Row]) -> Iterator[str]:
         cells = [_cells(row) for row in rows]
         for name in dict.fromkeys(name for row in cells for name in row):
-            before, after = self._widths.get(name, (0, 0 if name in AXES else 7))
+            before, after = self._widths.get(name, (0, 0 if name in _INTEGERS else 7))
             now = number_widths([row[name] for row in cells if name in row])
             before, after = max(before, now[0]), max(after, now[1])
             self._widths[name] = max(before, display_width(clean(name, output.WHOLE)) - after), after

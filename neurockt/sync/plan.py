@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from neurockt.errors import NeurocktError
-from neurockt.store import Run, open_run
+from neurockt.store import Run, open_run, read_info
 from neurockt.sync.account import Account
 from neurockt.sync.batch import failed, find_runs
 from neurockt.sync.describe import identity, safe_project
@@ -33,7 +33,10 @@ def _planned(run: Run, account: Account, options: Options) -> Outcome:
     if info.state == "running" and not options.running:
         return Outcome(run.path, info.id, info.label, "pending", reason=STILL_RUNNING)
     ledger = Ledger(run.path, identity(info))
-    destination, entry = _known(ledger, info.project, account, options)
+    recorded = (
+        read_info(run.path) if info.state == "running" else info
+    )  # while it trains, it stays in its first project
+    destination, entry = _known(ledger, recorded.project, account, options)
     if is_proved(entry, info, stamp_of(documents_of(run.path), info), files=options.files):
         return Outcome(run.path, info.id, info.label, "complete", entry.rows)
     order = ledger.order(destination, entry.generation, run.rewind_token)

@@ -82,7 +82,7 @@ def test_a_dry_run_needs_neither_key_nor_network(
     assert "known: would send 110 rows" in neurockt("sync", known, "--dry-run", "--entity", "team").out
     plans = json.loads(neurockt("sync", root, "--dry-run", "--json").out)["runs"]
     assert {plan["id"]: (plan["rows"], plan["sent"]) for plan in plans}["grown"] == (5, 22)
-    (known / "run.json").write_text((known / "run.json").read_text().replace('"name": null', '"name": "new name"'))
+    assert neurockt("edit", known, "--tag", "paper").status == 0
     assert "would send its changed description" in neurockt("sync", known, "--dry-run").out
     assert not (path / "wandb.json").exists()
     (known / "run.json").write_text("{")
