@@ -29,6 +29,8 @@ METRICS_SHOWN: Final = 3
 """Config keys and metrics in the table when no columns are chosen."""
 WIDTH_SAMPLE: Final = 500
 """Rows that are looked at to find out how wide a column is."""
+MOST_KEPT: Final = 20_000
+"""Cells that are kept."""
 TEXT_LIMIT: Final = 120
 """Characters of a value in the table."""
 
@@ -100,17 +102,54 @@ def cell_of(info: RunInfo, field: Field) -> Cell:
     return Cell(text, "strong" if field.name == "name" else "")
 
 
-def layout_of(fields: Sequence[Field], runs: Sequence[RunInfo], titles: Sequence[str]) -> list[Column]:
-    """The columns as wide as what they hold."""
-    sample = runs if len(runs) <= WIDTH_SAMPLE else [*runs[: WIDTH_SAMPLE // 2], *runs[-WIDTH_SAMPLE // 2 :]]
-    return [_column(field, sample, title) for field, title in zip(fields, titles, strict=True)]
+class RunCells:
+    """The cells of runs, made once: another order, filter or grouping changes none of them."""
 
+    def __init__(self) -> None:
+        self._kept: dict[tuple[int, str], tuple[RunInfo, Cell, bool | None]] = {}
+        self._defaults: tuple[Sequence[RunInfo], list[Field]] = (), []
+        self._columns: dict[tuple[str, str], tuple[Sequence[RunInfo], frozenset[int], Column]] = {}
 
-def _column(field: Field, runs: Sequence[RunInfo], title: str) -> Column:
-    values = [field.value(info) for info in runs]
-    numbers = any(isinstance(value, (int, float)) for value in values) and all(
-        value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)) for value in values
-    )
-    widest = WIDEST_COLUMN if field.name in ("name", "id", "path") else 30
-    right = numbers or field.kind in ("number", "share", "duration")
-    return fitted(field.name, title, (cell_of(info, field).text for info in runs), widest, right=right)
+    def cell(self, info: RunInfo, field: Field) -> Cell:
+        return self._known(info, field)[1]
+
+    def default_fields(self, runs: Sequence[RunInfo]) -> list[Field]:
+        """The fields of the default columns of these runs; the same list of runs does not change."""
+        if self._defaults[0] is not runs:
+            self._defaults = runs, understood(default_columns(runs))
+        return self._defaults[1]
+
+    def columns(self, fields: Sequence[Field], runs: Sequence[RunInfo], titles: Sequence[str]) -> list[Column]:
+        """The columns as wide as what they hold."""
+        sample = runs if len(runs) <= WIDTH_SAMPLE else [*runs[: WIDTH_SAMPLE // 2], *runs[-WIDTH_SAMPLE // 2 :]]
+        steady = all(info.state != "running" for info in sample)
+        which = frozenset(map(id, sample))
+        columns = []
+        for field, title in zip(fields, titles, strict=True):
+            known = self._columns.get((field.name, title))
+            if known is None or known[1] != which or not steady or field.kind == "time":
+                known = sample, which, self._column(field, sample, title)
+                self._columns[field.name, title] = known
+            columns.append(known[2])
+        return columns
+
+    def _column(self, field: Field, runs: Sequence[RunInfo], title: str) -> Column:
+        known = [self._known(info, field) for info in runs]
+        numeric = {numeric for _, _, numeric in known if numeric is not None}
+        widest = WIDEST_COLUMN if field.name in ("name", "id", "path") else 30
+        right = numeric == {True} or field.kind in ("number", "share", "duration")
+        return fitted(field.name, title, (cell.text for _, cell, _ in known), widest, right=right)
+
+    def _known(self, info: RunInfo, field: Field) -> tuple[RunInfo, Cell, bool | None]:
+        """A cell, and whether it is a number, None for no value. Times, and what a running run has, change."""
+        key = id(info), field.name
+        known = self._kept.get(key)
+        if known is None or known[0] is not info:
+            value = field.value(info)
+            numeric = None if value is None else isinstance(value, (int, float)) and not isinstance(value, bool)
+            known = info, cell_of(info, field), numeric
+            if field.kind != "time" and info.state != "running":
+                if len(self._kept) >= MOST_KEPT:
+                    self._kept.clear()
+                self._kept[key] = known
+        return known

@@ -11,7 +11,7 @@ from neurockt.query.fields import Field, parse_field, sort_runs
 from neurockt.query.filter import Query
 from neurockt.run_info import RunInfo
 from neurockt_viewer.charts import palette
-from neurockt_viewer.columns import cell_of, default_columns, layout_of, show_value, understood
+from neurockt_viewer.columns import RunCells, show_value, understood
 from neurockt_viewer.marks import Marks
 from neurockt_viewer.settings import Settings
 from neurockt_viewer.widgets.row_source import Cell, Column
@@ -28,7 +28,9 @@ class Head:
 class RunRows:
     """The rows of the table of runs; a row is a run or the head of a group."""
 
-    def __init__(self, runs: Sequence[RunInfo], query: Query, settings: Settings, marks: Marks) -> None:
+    def __init__(
+        self, runs: Sequence[RunInfo], query: Query, settings: Settings, marks: Marks, cells: RunCells | None = None
+    ) -> None:
         """Arrange the runs.
 
         Args:
@@ -36,7 +38,9 @@ class RunRows:
             query: which to show.
             settings: the columns, the order and the grouping.
             marks: which are marked; looked at as they are drawn.
+            cells: those made for earlier rows.
         """
+        self._cells = cells or RunCells()
         self._marks = marks
         self.folded: set[str] = set()
         """Groups that show only their head."""
@@ -47,12 +51,12 @@ class RunRows:
             self.shown.reverse()
         self.fields = understood(settings.columns) if settings.columns else []
         if not self.fields:
-            self.fields = understood(default_columns(runs))
+            self.fields = self._cells.default_fields(runs)
         grouping = understood([settings.group]) if settings.group else []
         self._groups = _grouped(self.shown, grouping[0]) if grouping else None
         self._grouping = grouping[0] if grouping else None
         titles = [clean(field.label) + _arrow(field, settings) for field in self.fields]
-        self.columns: list[Column] = [MARK_COLUMN, *layout_of(self.fields, self.shown, titles)]
+        self.columns: list[Column] = [MARK_COLUMN, *self._cells.columns(self.fields, self.shown, titles)]
         self._rows: list[RunInfo | Head] = []
         self.fold(set())
 
@@ -86,7 +90,7 @@ class RunRows:
         found = self._rows[row]
         if isinstance(found, Head):
             return [self._head_cell(found, column) for column in columns]
-        return [cell_of(found, self.fields[column - 1]) if column else self._mark(found) for column in columns]
+        return [self._cells.cell(found, self.fields[column - 1]) if column else self._mark(found) for column in columns]
 
     def _mark(self, info: RunInfo) -> Cell:
         """A marked run's letter, in the colour that its curves will have."""

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from neurockt.store import files
-
 MOST_DIRECTORIES: Final = 200
 """Directories of runs that are remembered; those used last."""
 
@@ -55,7 +53,9 @@ class Settings:
         with suppress(OSError, RuntimeError):  # RuntimeError: there is no home
             path = settings_path()
             path.parent.mkdir(parents=True, exist_ok=True)
-            files.publish(path, lambda temporary: temporary.write_text(json.dumps(document, indent=1) + "\n"))
+            temporary = path.with_suffix(f".{os.getpid()}")
+            temporary.write_text(json.dumps(document, indent=1) + "\n")
+            temporary.replace(path)
 
 
 TABLE: Final = ("columns", "sort", "reverse", "group")

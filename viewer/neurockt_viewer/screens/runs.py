@@ -21,7 +21,7 @@ from neurockt.query.fields import parse_field
 from neurockt.query.filter import Query, parse
 from neurockt.run_info import RunInfo
 from neurockt_viewer import background
-from neurockt_viewer.columns import possible_columns
+from neurockt_viewer.columns import RunCells, possible_columns
 from neurockt_viewer.marks import Marks
 from neurockt_viewer.run_rows import Head, RunRows, group_fields
 from neurockt_viewer.screens.watching import DirectoryWatch, Listing
@@ -90,7 +90,8 @@ class RunsScreen(Screen[None]):
         self._error = ""
         self._query: Query = parse("")
         self._marks = Marks()
-        self._rows = RunRows([], self._query, settings, self._marks)
+        self._cells = RunCells()
+        self._rows = RunRows([], self._query, settings, self._marks, self._cells)
         self._folded: set[str] = set()
         self._marked: Drawn | None = None
         """The marked runs for the charts; None where there are none."""
@@ -155,7 +156,7 @@ class RunsScreen(Screen[None]):
         """Show the runs as they are now; the cursor stays on its run, or in the first row."""
         grid = self._grid
         under = self._rows.row(grid.cursor_row)
-        self._rows = RunRows(self._runs, self._query, self._settings, self._marks)
+        self._rows = RunRows(self._runs, self._query, self._settings, self._marks, self._cells)
         self._rows.fold(self._folded)
         row = self._rows.number_of(under) if under is not None and grid.cursor_row else None
         grid.frozen = 3 if len(self._rows.columns) > 3 and self._rows.columns[2].key == "name" else 1
