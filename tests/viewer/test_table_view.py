@@ -106,7 +106,7 @@ def reading(view: TableView) -> bool:
 
 def text(view: TableView) -> list[str]:
     grid = view.grid
-    return [grid.render_line(row).text.rstrip() for row in range(grid.size.height)]
+    return [strip.text.rstrip() for strip in grid.render_lines(grid.size.region)]
 
 
 async def test_values_keep_their_meaning_and_the_one_under_the_cursor_all_its_digits(run_dir: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import time
@@ -39,6 +40,8 @@ INTERRUPTING_KEYS: Final = ("ctrl+c", "ctrl+q", "ctrl+z")
 """Keys that wait for no other key."""
 ROUNDS: Final = 2
 """How often the message queues are gone through after a key: its effects, and the effects of these."""
+REDRAW_SECONDS: Final = 0.03
+"""How soon it is checked what a key has done when no other waits: the screen is drawn first."""
 SETTLING_SECONDS: Final = 2.0
 """How long a key waits at most for the one before it."""
 PROBE_SECONDS: Final = 0.05
@@ -110,6 +113,8 @@ class ViewerApp(App[None]):
         """Keys to be handed on; the first has been, and its effects are not all there yet."""
         self._handed_on = 0.0
         self._probe = Probe(0)
+        self._probing: asyncio.TimerHandle | None = None
+        """Sends the first probe after a key; None once it has been sent."""
         self._probed: DOMNode = self
         """Who the latest probe was sent to."""
         self.fault: BaseException | None = None
@@ -175,14 +180,22 @@ class ViewerApp(App[None]):
         if not waiting:
             await self._hand_on()
         elif waiting == 1:
+            self._probe_now()
             await self._check_probe()
 
     async def _hand_on(self) -> None:
         self._handed_on = time.monotonic()
         await super().on_event(self._typed[0])
-        self._send_probe(ROUNDS)
+        self._probing = asyncio.get_running_loop().call_later(REDRAW_SECONDS, self._probe_now)
         if len(self._typed) > 1:
+            self._probe_now()
             await self._check_probe()
+
+    def _probe_now(self) -> None:
+        if self._probing is not None:
+            self._probing.cancel()
+            self._probing = None
+            self._send_probe(ROUNDS)
 
     def _send_probe(self, rounds: int) -> None:
         """Send a message the way that a key's effects go: from what has the keyboard up to here."""

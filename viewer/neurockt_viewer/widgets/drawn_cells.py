@@ -1,4 +1,4 @@
-"""The cells of a grid as strips of text: filled to the width of their columns, and joined with gaps."""
+"""The cells of a grid as pieces of text: filled to the width of their columns, and joined with gaps."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import Final, NamedTuple
 
 from rich.segment import Segment
 from rich.style import Style
-from textual.strip import Strip
 
 from neurockt.formatting import clip, display_width, width_after_point
 from neurockt_viewer.widgets.row_source import Column
@@ -23,13 +22,8 @@ class Drawn(NamedTuple):
     style: Style
 
 
-def joined(cells: list[Drawn], style: Style, length: int = 0, width: int = 0) -> Strip:
-    """Cells with gaps of ``style`` after them, and what is left of a width; what looks alike is one segment.
-
-    Args:
-        length: how wide the cells and gaps are, where that is known.
-        width: how wide the strip is to be, where the length is known.
-    """
+def joined(cells: list[Drawn], style: Style, rest: int = 0) -> list[Segment]:
+    """Cells with gaps of ``style`` after them, then as many more spaces; what looks alike is one segment."""
     segments: list[Segment] = []
     text = ""
     for cell in cells:
@@ -39,8 +33,8 @@ def joined(cells: list[Drawn], style: Style, length: int = 0, width: int = 0) ->
             segments += [Segment(text, style), Segment(cell.text, cell.style)] if text else [Segment(*cell[1:])]
             text = ""
         text += " " * GAP
-    segments.append(Segment(text + " " * (width - length), style))
-    return Strip(segments, width or None)
+    segments.append(Segment(text + " " * rest, style))
+    return segments
 
 
 def fill(column: Column, text: str, *, title: bool = False) -> str:

@@ -6,11 +6,12 @@ What the rows are is a ``RowSource``'s business; the grid knows where the cursor
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
+from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
@@ -23,6 +24,17 @@ from textual.strip import Strip
 from neurockt_viewer.charts import palette
 from neurockt_viewer.widgets.drawn_cells import GAP, Drawn, fill, joined
 from neurockt_viewer.widgets.row_source import Cell, CellRows, RowSource
+
+
+class Seen(NamedTuple):
+    """What is the same for all lines that are drawn at a time."""
+
+    left: int
+    """Cells that are scrolled away, of the columns that are not frozen."""
+    width: int
+    columns: list[int]
+    has_focus: bool
+    background: Color
 
 
 class RowGrid(ScrollView, can_focus=True):
@@ -104,7 +116,8 @@ class RowGrid(ScrollView, can_focus=True):
         self._styles_seen: dict[str, Style] = {}
         self._cells_drawn: dict[int, tuple[range, Sequence[Cell] | None]] = {}
         """The cells of the rows drawn last, and their columns."""
-        self._background = Color(0, 0, 0)
+        self._inks: dict[tuple[Style, str], Style] = {}
+        self._seen = Seen(0, 0, [], False, Color(0, 0, 0))
         self._strips: dict[tuple[object, ...], Strip] = {}
         """The lines drawn last, by row and by all that makes a row look otherwise."""
 
@@ -261,6 +274,7 @@ class RowGrid(ScrollView, can_focus=True):
     def notify_style_update(self) -> None:
         super().notify_style_update()
         self._styles_seen.clear()
+        self._inks.clear()
         self._forget_drawn()
 
     # Drawing
@@ -276,38 +290,38 @@ class RowGrid(ScrollView, can_focus=True):
 
     def render_lines(self, crop: Region) -> list[Strip]:
         """The lines as they are: Textual's own way, for widgets with borders, makes each of them four times."""
-        self._background = self.background_colors[1]
-        strips = [self.render_line(y) for y in crop.line_range]
+        offset, width = self.scroll_offset, self.scrollable_content_region.width
+        self._seen = Seen(offset.x, width, self._shown_columns(), self.has_focus, self.background_colors[1])
+        strips = [self._strip(offset.y + y - 1 if y else None) for y in crop.line_range]
         begin, end = crop.column_span
-        if begin > 0 or end < self.scrollable_content_region.width:
+        if begin > 0 or end < width:
             strips = [strip.crop(begin, end) for strip in strips]
         return strips
 
-    def render_line(self, y: int) -> Strip:
-        width, offset = self.scrollable_content_region.width, self.scroll_offset
-        row = offset.y + y - 1
-        if y == 0 or row >= len(self.source):
-            key: tuple[object, ...] = None, y == 0, self.cursor_column, offset.x, width
+    def _strip(self, row: int | None) -> Strip:
+        """The line of a row, of the titles for None, or of what is below the last row."""
+        seen = self._seen
+        if row is None:
+            key: tuple[object, ...] = None, self.cursor_column, seen.left, seen.width
         else:
-            at_cursor = row == self.cursor_row and (self.has_focus, self._cell_cursor and self.cursor_column)
-            key = row, at_cursor, offset.x, width
-        if key not in self._strips:
-            self._strips[key] = self._filtered(self._draw_line(y, row, width))
-        return self._strips[key]
+            row = min(row, len(self.source))
+            at_cursor = row == self.cursor_row and (seen.has_focus, self._cell_cursor and self.cursor_column)
+            key = row, at_cursor, seen.left, seen.width
+        strip = self._strips.get(key)
+        if strip is None:
+            segments = list(self._draw(row, seen))
+            for line_filter in self.get_line_filters():
+                segments = line_filter.apply(segments, seen.background)
+            strip = self._strips[key] = Strip(segments, seen.width)
+        return strip
 
-    def _draw_line(self, y: int, row: int, width: int) -> Strip:
-        if y == 0:
-            return self._line(self._header(), width, self._style("grid--header"))
+    def _draw(self, row: int | None, seen: Seen) -> Iterable[Segment]:
+        if row is None:
+            return self._line(self._header(seen), self._style("grid--header"), seen)
         if row >= len(self.source):
-            return Strip.blank(width, self._base)
+            return [Segment(" " * seen.width, self._base)]
         style = self._row_style(row)
-        return self._line(self._row(row, style), width, style)
-
-    def _filtered(self, strip: Strip) -> Strip:
-        segments = list(strip)
-        for line_filter in self.get_line_filters():
-            segments = line_filter.apply(segments, self._background)
-        return Strip(segments, strip.cell_length)
+        return self._line(self._row(row, style, seen), style, seen)
 
     @property
     def _base(self) -> Style:
@@ -322,27 +336,26 @@ class RowGrid(ScrollView, can_focus=True):
             return base + self._style("grid--cursor" if self.has_focus else "grid--cursor-blurred")
         return base + self._style("grid--odd") if row % 2 else base
 
-    def _header(self) -> list[Drawn]:
+    def _header(self, seen: Seen) -> list[Drawn]:
         plain, current = self._style("grid--header"), self._style("grid--header-current")
         columns, at = self.source.columns, self.cursor_column
         return [
             Drawn(index, fill(columns[index], columns[index].title, title=True), current if index == at else plain)
-            for index in self._shown_columns()
+            for index in seen.columns
         ]
 
-    def _row(self, row: int, base: Style) -> list[Drawn]:
-        shown = self._shown_columns()
-        columns = self.source.columns
+    def _row(self, row: int, base: Style, seen: Seen) -> list[Drawn]:
+        shown, columns = seen.columns, self.source.columns
         wanted = range(shown[0], shown[-1] + 1) if shown else range(0)
         cells = self.source.cells(row, wanted)
         self._cells_drawn[row] = wanted, cells
         found: list[Drawn] = []
         for index in shown:
             cell = cells[index - wanted.start] if cells is not None else Cell("·", "muted")
-            style = base + self._style(f"grid--{cell.tone}", ink=True) if cell.tone else base
+            style = self._inked(base, cell.tone) if cell.tone else base
             if cell.colour >= 0:
                 style += Style(color=palette.colour(cell.colour, dark=self.app.current_theme.dark), bold=True)
-            if self._cell_cursor and row == self.cursor_row and index == self.cursor_column and self.has_focus:
+            if self._cell_cursor and row == self.cursor_row and index == self.cursor_column and seen.has_focus:
                 style += self._style("grid--cell")
             found.append(Drawn(index, fill(columns[index], cell.text), style))
         return found
@@ -355,27 +368,31 @@ class RowGrid(ScrollView, can_focus=True):
         first = max(self.frozen, bisect_right(self._starts, left) - 1)
         return [*range(self.frozen), *range(first, visible.stop)]
 
-    def _line(self, cells: list[Drawn], width: int, style: Style) -> Strip:
+    def _line(self, cells: list[Drawn], style: Style, seen: Seen) -> Iterable[Segment]:
         """The frozen columns, and to the right of them the others as far as they are scrolled."""
+        width, begin = seen.width, self._starts[self.frozen]
         kept = [cell for cell in cells if cell.column < self.frozen]
         moving = cells[len(kept) :]
-        begin = self._starts[self.frozen]
         room = width - begin
         if not moving or room <= 0:
-            return joined(kept, style).crop(0, width).adjust_cell_length(width, style)
-        cut = self.scroll_offset.x + begin - self._starts[moving[0].column]
+            return Strip(joined(kept, style)).crop(0, width).adjust_cell_length(width, style)
+        cut = seen.left + begin - self._starts[moving[0].column]
         end = self._starts[moving[-1].column + 1] - self._starts[moving[0].column]
         if cut == 0 and end <= room:
-            return joined(cells, style, begin + end, width)
-        strip = joined(moving, style).crop(cut, cut + room)
-        return Strip([*joined(kept, style), *strip]).adjust_cell_length(width, style)
+            return joined(cells, style, width - begin - end)
+        strip = Strip(joined(moving, style), end).crop(cut, cut + room)
+        rest = width - begin - strip.cell_length
+        return [*joined(kept, style), *strip, *([Segment(" " * rest, style)] if rest else ())]
 
-    def _style(self, name: str, *, ink: bool = False) -> Style:
-        """A component's style; ``ink`` for its letters alone, on whatever background there is."""
-        key = f"{name} ink" if ink else name
-        if key not in self._styles_seen:
-            style = self.get_component_rich_style(name)
-            if ink:
-                style = Style(color=style.color, bold=style.bold, dim=style.dim, italic=style.italic)
-            self._styles_seen[key] = style
-        return self._styles_seen[key]
+    def _inked(self, base: Style, tone: str) -> Style:
+        """A row's style, with the letters of a tone."""
+        key = base, tone
+        if key not in self._inks:
+            style = self.get_component_rich_style(f"grid--{tone}")
+            self._inks[key] = base + Style(color=style.color, bold=style.bold, dim=style.dim, italic=style.italic)
+        return self._inks[key]
+
+    def _style(self, name: str) -> Style:
+        if name not in self._styles_seen:
+            self._styles_seen[name] = self.get_component_rich_style(name)
+        return self._styles_seen[name]
