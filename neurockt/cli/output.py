@@ -53,6 +53,14 @@ def terminal_width(stream: TextIO | None) -> int:
     return 80
 
 
+def terminal_height(stream: TextIO | None) -> int:
+    """Lines of the terminal behind a stream; 24 where it has no size."""
+    with suppress(AttributeError, ValueError, OSError):
+        if stream is not None and (lines := os.get_terminal_size(stream.fileno()).lines) > 0:
+            return lines
+    return 24
+
+
 def note(message: str) -> None:
     with suppress(OSError, ValueError):  # nobody can read it
         print(f"neurockt: {clean(message, WHOLE)}", file=sys.stderr)

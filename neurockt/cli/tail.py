@@ -10,10 +10,12 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from neurockt.cli import completers, output, parsing
+from neurockt.errors import ColumnNotFound
 from neurockt.formatting import (
     clean,
     clip,
@@ -30,6 +32,8 @@ from neurockt.run_info import RunInfo
 from neurockt.store import AXES, KEY, RANK, TABLES
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from neurockt.store import Run, TableFollower, TableName
 
 LOOK_SECONDS: Final = 1.0
@@ -70,14 +74,14 @@ def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     found = parsing.find(arguments)
-    columns = [unquoted(name) for name in split_names(arguments.columns)] if arguments.columns else None
-    feed = _Feed(found, arguments.table, arguments.rows, columns)
+    columns = [unquoted(name) for name in split_names(arguments.columns)] if arguments.columns is not None else None
+    feed = _Feed(found, arguments.table, arguments.rows, columns, with_all=arguments.json)
     if arguments.json:
         shown: _JsonLines | _Plain = _JsonLines()
     elif output.is_terminal(sys.stdout):
-        shown = _Terminal(arguments.rows)
+        shown = _Terminal()
     else:
-        shown = _Plain(arguments.rows)
+        shown = _Plain()
     try:
         while True:
             look = feed.look()
@@ -97,7 +101,9 @@ class _Look:
 
     info: RunInfo
     rows: dict[TableName, list[Row]] = field(default_factory=dict)
-    """The new rows of each table."""
+    """The new rows of each table, or the last of them."""
+    skipped: dict[TableName, int] = field(default_factory=dict)
+    """The number of new rows before those."""
     kept: dict[TableName, int] = field(default_factory=dict)
     """The last valid row of a table that was rewound."""
     newest: Row = field(default_factory=dict)
@@ -106,43 +112,60 @@ class _Look:
 
 
 class _Feed:
-    def __init__(self, run: Run, table: TableName | None, rows: int, columns: Sequence[str] | None) -> None:
-        """Begin with the last rows of a table, by default of `epochs` and `steps`."""
+    def __init__(
+        self, run: Run, table: TableName | None, rows: int, columns: Sequence[str] | None, *, with_all: bool
+    ) -> None:
+        """Begin with the last rows of a table, by default of `epochs` and `steps`.
+
+        Args:
+            run: the run to follow.
+            table: which; the newest step comes in any case.
+            rows: how many rows a look gives at most; ``with_all``, at most of those that are there at first.
+            columns: only these metrics.
+            with_all: whether the later looks give all new rows.
+        """
         self._run = run
-        self._columns = columns
-        tables: Sequence[TableName] = (table,) if table else ("epochs", "steps")
-        self._tables = tables
-        followed: Sequence[TableName] = [*tables, *(() if "steps" in tables else ("steps",))]
-        self._followers = {each: _follower(run, each, rows) for each in followed}
+        self._tables: tuple[TableName, ...] = (table,) if table else ("epochs", "steps")
+        self._columns = None if columns is None else [_column(run, self._tables, name) for name in columns]
+        self._limit = None if with_all else rows
+        self._followers = {each: _follower(run, each, rows) for each in dict.fromkeys([*self._tables, "steps"])}
         self._newest: Row = {}
         self._damage: set[str] = set()
 
     def look(self) -> _Look:
         look = _Look(self._run.current_info())  # before the rows: those of a run that has ended are all there
         for table, follower in self._followers.items():
-            rows: list[Row] = follower.new_rows().to_pylist()
+            new = follower.new_rows()
+            skipped = 0 if self._limit is None else max(0, len(new) - self._limit)
+            rows = self._rows(new.slice(skipped), table)
             if table == "steps":
-                self._note_steps(rows, look, follower)
+                steps = [*rows, *self._rows(follower.open_rows, table)]
+                self._newest = steps[-1] if steps else self._newest
             if table in self._tables:
-                look.rows[table] = [self._chosen(row, KEY[table]) for row in rows]
+                look.rows[table], look.skipped[table] = rows, skipped
                 if follower.rewound_to is not None:
                     look.kept[table] = follower.rewound_to
             for damage in {str(each) for each in follower.damaged} - self._damage:
                 self._damage.add(damage)
                 output.note(damage)
+        look.newest = self._newest
         return look
 
-    def _note_steps(self, rows: list[Row], look: _Look, follower: TableFollower) -> None:
-        steps = [*rows, *follower.open_rows.to_pylist()]
-        if steps:
-            self._newest = steps[-1]
-        look.newest = self._chosen(self._newest, "step") if self._newest else {}
+    def _rows(self, rows: pa.Table, table: TableName) -> list[Row]:
+        axes = [name for name in dict.fromkeys([KEY[table], *AXES, RANK]) if name in rows.column_names]
+        wanted = rows.column_names if self._columns is None else self._columns
+        metrics = [name for name in wanted if name in rows.column_names and name not in axes]
+        chosen: list[Row] = rows.select([*axes, *metrics]).to_pylist()
+        return chosen
 
-    def _chosen(self, row: Row, key: str) -> Row:
-        names = [name for name in row if name not in (*AXES, key)]
-        if self._columns is not None:
-            names = [name for name in self._columns if name in row]
-        return {name: row[name] for name in dict.fromkeys([key, *AXES, *names])}
+
+def _column(run: Run, tables: Sequence[TableName], name: str) -> str:
+    """The column of that name of one of the tables; ``ColumnNotFound`` where none has it."""
+    *others, last = tables
+    for table in others:
+        with suppress(ColumnNotFound):
+            return str(run.batches(table, [name])[0].names[0])
+    return str(run.batches(last, [name])[0].names[0])
 
 
 def _follower(run: Run, table: TableName, rows: int) -> TableFollower:
@@ -164,8 +187,10 @@ class _JsonLines:
 class _Plain:
     """Lines: the rows in columns, and the newest step."""
 
-    def __init__(self, rows: int) -> None:
-        self._rows = rows
+    width: int | None = None
+    """Cells of a line, at most; None for any."""
+
+    def __init__(self) -> None:
         self._names: list[str] = []
         self._widths: dict[str, tuple[int, int]] = {}
         self._table: TableName = "steps"
@@ -189,12 +214,11 @@ class _Plain:
         with_rows = [table for table in look.rows if look.rows[table] or table != "epochs"]
         if self._table == "steps" and with_rows:
             self._table = with_rows[0]
-        rows = look.rows.get(self._table, [])
         if (kept := look.kept.get(self._table)) is not None:
             yield f"-- resumed from {KEY[self._table]} {kept:,}: later rows are superseded"
-        if len(rows) > self._rows:
-            yield f"-- {len(rows) - self._rows:,} more"
-        yield from self._lines(rows[-self._rows :])
+        if skipped := look.skipped.get(self._table):
+            yield f"-- {skipped:,} more"
+        yield from self._lines(look.rows.get(self._table, []))
 
     def _lines(self, rows: Sequence[Row]) -> Iterator[str]:
         cells = [_cells(row) for row in rows]
@@ -210,27 +234,31 @@ class _Plain:
             yield self._line(row, aligned=True)
 
     def _line(self, row: Mapping[str, str], *, aligned: bool) -> str:
-        texts = []
+        line = ""
         for name, text in row.items():
             before, after = self._widths[name]
             filled = text + " " * (after - width_after_point(text)) if aligned else text
-            texts.append(" " * (before + after - display_width(filled)) + filled)
-        return GAP.join(texts).rstrip()
+            longer = f"{line}{line and GAP}{' ' * (before + after - display_width(filled))}{filled}"
+            if self.width is not None and display_width(longer) > self.width - len(GAP) - 1:
+                return f"{line.rstrip()}{GAP}…"
+            line = longer
+        return line.rstrip()
 
 
 class _Terminal(_Plain):
     """The rows, and a pane below them that is drawn again at each look."""
 
-    def __init__(self, rows: int) -> None:
-        super().__init__(rows)
+    def __init__(self) -> None:
+        super().__init__()
         self._pane: list[str] = []
 
     def show(self, look: _Look) -> None:
-        width = output.terminal_width(sys.stdout) - 1
+        self.width = width = output.terminal_width(sys.stdout) - 1
         rows = [clip(line, width) for line in self.new_lines(look)]
         up = sum(max(0, display_width(line) - 1) // (width + 1) + 1 for line in self._pane)
         erase = f"\r{_UP * (up - 1)}{_ERASE_BELOW}" if up else ""
-        self._pane = [clip(line, width) for line in _pane(look, width)]
+        height = max(1, min(PANE_LINES, output.terminal_height(sys.stdout) - 2))
+        self._pane = [clip(line, width) for line in _pane(look, width, height)][:height]
         sys.stdout.write(erase + "".join(f"{line}\n" for line in rows) + "\n".join(self._pane))
 
     def end(self) -> None:
@@ -249,7 +277,7 @@ def _heading(look: _Look) -> str:
     return GAP.join(parts)
 
 
-def _pane(look: _Look, width: int) -> Iterator[str]:
+def _pane(look: _Look, width: int, height: int) -> Iterator[str]:
     heading = clip(f"── {_heading(look)} ", width)
     yield heading + "─" * (width - display_width(heading))
     if look.info.state == "running":
@@ -257,7 +285,7 @@ def _pane(look: _Look, width: int) -> Iterator[str]:
     texts = [f"{clean(name)} {text}" for name, text in _cells(look.newest).items() if name not in _IN_HEADING]
     cell = max(map(display_width, texts), default=1)
     across = max(1, (width + len(GAP)) // (cell + len(GAP)))
-    room = across * (PANE_LINES - 1)
+    room = across * max(1, height - 2)
     if len(texts) > room:
         texts[room - 1 :] = [f"and {len(texts) - room + 1:,} more"]
     for begin in range(0, len(texts), across):

@@ -50,6 +50,25 @@ def test_a_run_without_validations_shows_its_steps(neurockt: Command, tmp_path: 
     ]
 
 
+def test_a_misspelt_column_is_an_error(neurockt: Command, runs: Path) -> None:
+    """Those of both tables are known."""
+    assert "did you mean 'train_loss'?" in neurockt("tail", "fast", "--columns", "acc,train_los").err
+    assert words(neurockt("tail", "fast", "--columns", "acc,train_loss", "-n", 1).out)[:3] == [
+        ["epoch", "step", "acc"],
+        ["2", "3", "0.97"],
+        ["step", "3", "epoch", "1", "train_loss", "0.1"],
+    ]
+
+
+def test_a_column_is_whole_or_left_out(neurockt: Command, tmp_path: Path) -> None:
+    """A number that is cut would be another one."""
+    record(tmp_path / "runs", {f"metric_{index}": [1 / 3] for index in range(9)}, run_id="a")
+    lines = neurockt("tail", "a", terminal=50).out.splitlines()
+    assert lines[0].split() == ["step", "epoch", "metric_0", "metric_1", "metric_2", "…"]
+    assert lines[1].split() == ["1", "1", "0.33333", "0.33333", "0.33333", "…"]
+    assert all(len(line) < 50 for line in lines)
+
+
 def test_json_has_every_row_of_both_tables(neurockt: Command, runs: Path) -> None:
     """As strict JSON, a line each; the exact values and times."""
     rows = [json.loads(line) for line in neurockt("tail", "diverged", "--json").out.splitlines()]
