@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import lru_cache
@@ -26,7 +26,7 @@ from typing import Any, Final, Literal
 
 from neurockt.errors import QueryError
 from neurockt.progress import job_seconds_left, seconds_idle, seconds_left, share_done, speed
-from neurockt.query.metrics import extreme_of, in_both_tables, metric_summary, value_where
+from neurockt.query.metrics import extreme_of, metric_summary, value_where
 from neurockt.run_info import RunInfo
 
 Kind = Literal["text", "number", "share", "duration", "time", "any"]
@@ -226,9 +226,8 @@ def quoted(metric: str) -> str:
     return f'"{escaped}"'
 
 
-def titles(fields: Iterable[Field], runs: Iterable[RunInfo]) -> list[str]:
-    """The titles of their columns: that of a metric which both tables have says which one it is."""
-    both = in_both_tables(runs)
+def titles(fields: Iterable[Field], both: Container[str]) -> list[str]:
+    """The titles of their columns: that of a metric which is ``in_both_tables`` says which one is shown."""
     return [
         field.label.replace(field.metric, f"{field.metric}@epochs") if field.metric in both else field.label
         for field in fields

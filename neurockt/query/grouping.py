@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from neurockt.formatting import clean, format_exact, format_value
 from neurockt.query.fields import Field, Kind, sort_key
 from neurockt.run_info import RunInfo
+
+_NAME_PARTS: Final = re.compile(r"[./]")
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,7 @@ class Spread:
     count: int
     """How many of them have a finite value; the others do not enter the mean."""
     mean: float
+    """Where no value is finite, one of them."""
     std: float | None
     """Of a sample, with ``count - 1`` degrees of freedom; None for one value."""
 
@@ -42,9 +46,23 @@ class Group:
     runs: list[RunInfo]
 
     @property
+    def key(self) -> Hashable:
+        """The same for groups of the same values, also after the runs have been read again."""
+        return tuple(map(_key, self.values))
+
+    @property
     def label(self) -> str:
         """The values in words, with the fields' names: ``cfg.lr = 0.1, cfg.width = 64``, ``no cfg.lr``. Clean text."""
         return ", ".join(self._part(field, value) for field, value in zip(self.fields, self.values, strict=True))
+
+    @property
+    def short_label(self) -> str:
+        """The same with the last parts of the names where there are several: ``lr=0.1 width=64``, ``no lr``."""
+        if len(self.fields) < 2:
+            return self.label
+        names = [clean(_NAME_PARTS.split(field.label)[-1]) for field in self.fields]
+        pairs = zip(names, self.values, strict=True)
+        return " ".join(f"no {name}" if value is None else f"{name}={format_exact(value)}" for name, value in pairs)
 
     @staticmethod
     def _part(field: Field, value: Any) -> str:
@@ -59,17 +77,18 @@ class Group:
         if field in self.fields:
             return self.values[self.fields.index(field)]
         values = [field.value(info) for info in self.runs]
-        if field.kind in ("number", "duration"):
+        if field.kind in ("number", "duration", "share"):
             return spread(values)
         return values[0] if len({_key(value) for value in values}) == 1 else None
 
 
 def spread(values: Sequence[float | None]) -> Spread | None:
-    """The mean and spread of the values of a group's runs, one each; None where none is finite."""
-    finite = [float(value) for value in values if value is not None and math.isfinite(value)]
+    """The mean and spread of the values of a group's runs, one each; None where there are none."""
+    known = [float(value) for value in values if value is not None]
+    finite = [value for value in known if math.isfinite(value)]
     count = len(finite)
     if not count:
-        return None
+        return Spread(len(values), 0, known[0], None) if known else None
     if min(finite) == max(finite):
         return Spread(len(values), count, finite[0], 0.0 if count > 1 else None)
     largest = max(map(abs, finite))  # so that no sum and no square is too large for a float
@@ -81,11 +100,11 @@ def spread(values: Sequence[float | None]) -> Spread | None:
 
 def group_runs(runs: Iterable[RunInfo], fields: Sequence[Field]) -> list[Group]:
     """The runs by the values of fields, in the order of the runs; a run with several tags is in several groups."""
-    groups: dict[tuple[object, ...], Group] = {}
+    groups: dict[Hashable, Group] = {}
     for info in runs:
         for values in _combinations([field.value(info) for field in fields]):
-            key = tuple(map(_key, values))
-            groups.setdefault(key, Group(tuple(fields), values, [])).runs.append(info)
+            group = Group(tuple(fields), values, [])
+            groups.setdefault(group.key, group).runs.append(info)
     return list(groups.values())
 
 
@@ -121,7 +140,7 @@ def _combinations(values: Sequence[Any]) -> Iterable[tuple[Any, ...]]:
     return combined
 
 
-def _key(value: Any) -> object:
+def _key(value: Any) -> Hashable:
     """What is equal for equal values of a config: 1 and 1.0 are, 1 and true are not, lists are by their items."""
     if isinstance(value, (list, dict)):
         return json.dumps(value, sort_keys=True, default=str)

@@ -108,7 +108,10 @@ def test_no_value_is_too_large_for_a_spread() -> None:
     assert spread([1.7e308, 1.7e308]) == Spread(2, 2, 1.7e308, 0.0)
     assert spread([1.7e308, 1.7e308, -1.7e308, math.inf]) == Spread(4, 3, pytest.approx(5.667e307, 1e-3), math.inf)
     assert spread([2.0]) == Spread(1, 1, 2.0, None)
-    assert spread([math.nan, None]) is None
+    assert spread([None, None]) is None
+    diverged = spread([math.nan, None])
+    assert diverged is not None
+    assert diverged.text() == "nan (0 of 2)"
     assert Spread(3, 3, 12_345.678, 1234.5).text() == "12,346 ± 1,200"
     assert Spread(2, 2, 90.0, 1.5).text("duration") == "1m 30s ± 1.5s"
 

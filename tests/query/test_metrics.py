@@ -134,5 +134,11 @@ def test_a_metric_of_both_tables_says_which_one_is_shown(run: RunInfo) -> None:
     """In the titles of columns."""
     assert in_both_tables([run]) == {"loss"}
     fields = [parse_field(name) for name in ("loss", "best(loss)", "loss@steps", "acc", "acc@best(loss)")]
-    assert titles(fields, [run]) == ["loss@epochs", "best(loss@epochs)", "loss@steps", "acc", "acc@best(loss)"]
-    assert titles(fields, []) == ["loss", "best(loss)", "loss@steps", "acc", "acc@best(loss)"]
+    assert titles(fields, in_both_tables([run])) == [
+        "loss@epochs",
+        "best(loss@epochs)",
+        "loss@steps",
+        "acc",
+        "acc@best(loss)",
+    ]
+    assert titles(fields, ()) == ["loss", "best(loss)", "loss@steps", "acc", "acc@best(loss)"]

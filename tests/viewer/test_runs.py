@@ -123,6 +123,15 @@ async def test_runs_are_grouped_by_a_config_key_or_a_tag() -> None:
         assert "2 finished · 1 failed" in text(app)
         await pilot.press("enter")
         await listed(app, 12)
+        await pilot.press("z")
+        await listed(app, 3)
+        await pilot.press("z", "g", "space")
+        await listed(app, 15)
+        assert [row[0] for row in rows(screen, "#runs")][:4] == ["▾", "A", "B", "C"], "a group is marked as a whole"
+        await pilot.press("g", "space", "b")
+        await typed(pilot, "settings\r")
+        await until(lambda: [row[1] for row in rows(screen, "#runs")].count("3 runs") == 2)
+        assert any(row[1] == "3 runs" and "±" in row[3] for row in rows(screen, "#runs")), "the mean of the seeds"
         await pilot.press("b")
         await typed(pilot, "tags")
         await pilot.press("enter")

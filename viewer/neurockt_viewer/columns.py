@@ -18,15 +18,22 @@ from neurockt.query.fields import (
     flat_config,
     parse_field,
     quoted,
+    titles,
     usual_metrics,
 )
+from neurockt.query.metrics import in_both_tables
 from neurockt.run_info import RunInfo
+from neurockt.shortening import shorten
 from neurockt_viewer.text import TONES, styled
 from neurockt_viewer.widgets.row_source import WIDEST_COLUMN, Cell, Column, fitted
 
 CONFIG_SHOWN: Final = 3
 METRICS_SHOWN: Final = 3
 """Config keys and metrics in the table when no columns are chosen."""
+TITLE_WIDTH: Final = 24
+WIDEST: Final = {"name": 36, "id": WIDEST_COLUMN, "path": WIDEST_COLUMN}
+WIDEST_OTHERS: Final = 30
+"""Cells of a title, and of a column, at most: names that are longer are shortened so that they can be told apart."""
 WIDTH_SAMPLE: Final = 500
 """Rows that are looked at to find out how wide a column is."""
 MOST_KEPT: Final = 20_000
@@ -109,6 +116,8 @@ class RunCells:
         self._kept: dict[tuple[int, str], tuple[RunInfo, Cell, bool | None]] = {}
         self._defaults: tuple[Sequence[RunInfo], list[Field]] = (), []
         self._columns: dict[tuple[str, str], tuple[Sequence[RunInfo], frozenset[int], Column]] = {}
+        self._both: tuple[Sequence[RunInfo], set[str]] = (), set()
+        self._shortened: dict[str, tuple[Sequence[RunInfo], dict[str, str]]] = {}
 
     def cell(self, info: RunInfo, field: Field) -> Cell:
         return self._known(info, field)[1]
@@ -136,9 +145,26 @@ class RunCells:
     def _column(self, field: Field, runs: Sequence[RunInfo], title: str) -> Column:
         known = [self._known(info, field) for info in runs]
         numeric = {numeric for _, _, numeric in known if numeric is not None}
-        widest = WIDEST_COLUMN if field.name in ("name", "id", "path") else 30
+        widest = WIDEST.get(field.name, WIDEST_OTHERS)
         right = numeric == {True} or field.kind in ("number", "share", "duration")
         return fitted(field.name, title, (cell.text for _, cell, _ in known), widest, right=right)
+
+    def titles(self, fields: Sequence[Field], runs: Sequence[RunInfo]) -> list[str]:
+        """The titles of fields, for these runs; the same list of runs does not change."""
+        if self._both[0] is not runs:
+            self._both = runs, in_both_tables(runs)
+        return shorten([clean(title) for title in titles(fields, self._both[1])], TITLE_WIDTH)
+
+    def shortened(self, field: Field, width: int, runs: Sequence[RunInfo]) -> dict[str, str]:
+        """The texts that are too wide for the widest column that there is, each as it is shown."""
+        if field.kind != "text" or width < WIDEST.get(field.name, WIDEST_OTHERS):
+            return {}
+        known = self._shortened.get(field.name)
+        if known is None or known[0] is not runs:
+            texts = list({show_value(field.value(info)) for info in runs})
+            short = zip(texts, shorten(texts, width), strict=True)
+            known = self._shortened[field.name] = runs, {text: cut for text, cut in short if text != cut}
+        return known[1]
 
     def _known(self, info: RunInfo, field: Field) -> tuple[RunInfo, Cell, bool | None]:
         """A cell, and whether it is a number, None for no value. Times, and what a running run has, change."""

@@ -21,6 +21,15 @@ class Marks(dict[Path, int]):
         else:
             self.add(path)
 
+    def toggle_all(self, paths: Collection[Path]) -> None:
+        """Mark all of these; if they are marked already, unmark them."""
+        marked = all(path in self for path in paths)
+        for path in paths:
+            if marked:
+                self.pop(path, None)
+            else:
+                self.add(path)
+
     def keep(self, paths: Collection[Path]) -> None:
         """Unmark all runs but these."""
         for path in self.keys() - set(paths):

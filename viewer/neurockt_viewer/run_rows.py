@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Collection, Hashable, Sequence
+from typing import Any, Final
 
-from neurockt.formatting import clean
-from neurockt.query.fields import Field, parse_field, sort_runs
+from neurockt.errors import QueryError
+from neurockt.query.fields import Field, differing_keys, parse_field, sort_runs, split_names
 from neurockt.query.filter import Query
+from neurockt.query.grouping import Group, Spread, group_runs, sort_groups
 from neurockt.run_info import RunInfo
+from neurockt.shortening import shorten
 from neurockt_viewer.charts import palette
-from neurockt_viewer.columns import RunCells, show_value, understood
+from neurockt_viewer.columns import WIDEST, WIDEST_OTHERS, RunCells, show_value, understood
 from neurockt_viewer.marks import Marks
 from neurockt_viewer.settings import Settings
 from neurockt_viewer.widgets.row_source import Cell, Column
 
 MARK_COLUMN: Final = Column("", "", 1)
-
-
-@dataclass(frozen=True)
-class Head:
-    value: str
-    count: int
+HEADS_MEASURED: Final = 200
+"""Heads of groups that are looked at to find out how wide a column is."""
 
 
 class RunRows:
@@ -42,72 +39,112 @@ class RunRows:
         """
         self._cells = cells or RunCells()
         self._marks = marks
-        self.folded: set[str] = set()
-        """Groups that show only their head."""
+        self.folded: set[Hashable] = set()
+        """Groups that show only their head, by their keys."""
         self.shown: list[RunInfo] = [info for info in runs if query.matches(info)]
-        if settings.sort and (sorting := understood([settings.sort])):
+        sorting = understood([settings.sort]) if settings.sort else []
+        if sorting:
             self.shown = sort_runs(self.shown, sorting[0].name, reverse=settings.reverse)
         elif settings.reverse:
             self.shown.reverse()
         self.fields = understood(settings.columns) if settings.columns else []
         if not self.fields:
             self.fields = self._cells.default_fields(runs)
-        grouping = understood([settings.group]) if settings.group else []
-        self._groups = _grouped(self.shown, grouping[0]) if grouping else None
-        self._grouping = grouping[0] if grouping else None
-        titles = [clean(field.label) + _arrow(field, settings) for field in self.fields]
-        self.columns: list[Column] = [MARK_COLUMN, *self._cells.columns(self.fields, self.shown, titles)]
-        self._rows: list[RunInfo | Head] = []
+        self._summaries: dict[tuple[Hashable, int], Any] = {}
+        grouping = grouped_by(settings.group)
+        self.groups = group_runs(self.shown, grouping) if grouping else None
+        if self.groups is not None and sorting:
+            self.groups = sort_groups(self.groups, sorting[0], reverse=settings.reverse)
+        names = [field.name for field in self.fields]
+        self._label_at = names.index("name") + 1 if "name" in names else 1
+        self._count_at = names.index("state") + 1 if "state" in names else self._label_at
+        self._labels: dict[Hashable, str] = {}
+        self.columns = self._columns(runs, settings)
+        self._labels = self._short_labels()
+        self._short = [
+            self._cells.shortened(field, column.width, runs)
+            for field, column in zip(self.fields, self.columns[1:], strict=True)
+        ]
+        self._rows: list[RunInfo | Group] = []
         self.fold(set())
 
-    def fold(self, folded: set[str]) -> None:
+    def _columns(self, runs: Sequence[RunInfo], settings: Settings) -> list[Column]:
+        named = zip(self._cells.titles(self.fields, runs), self.fields, strict=True)
+        columns = self._cells.columns(
+            self.fields, self.shown, [title + _arrow(field, settings) for title, field in named]
+        )
+        heads = (self.groups or [])[:HEADS_MEASURED]
+        for at, column in enumerate(columns if heads else ()):
+            widest = WIDEST.get(column.key, WIDEST_OTHERS)
+            columns[at] = column.widened([self._head_cell(group, at + 1).text for group in heads], widest)
+        return [MARK_COLUMN, *columns]
+
+    def _short_labels(self) -> dict[Hashable, str]:
+        """The labels of the groups, as far as they fit their column."""
+        groups = self.groups or []
+        room = self.columns[self._label_at].width if groups else 0
+        if self._count_at == self._label_at:
+            room -= len(f" · {len(self.shown):,} runs")
+        labels = shorten([group.short_label for group in groups], max(1, room))
+        return {group.key: label for group, label in zip(groups, labels, strict=True)}
+
+    def fold(self, folded: Collection[Hashable]) -> None:
         """Show only the heads of these groups."""
-        self.folded = folded
+        self.folded = set(folded)
         self._rows = list(self.shown)
-        if self._groups is not None:
+        if self.groups is not None:
             self._rows = []
-            for head, runs in self._groups:
-                self._rows.append(head)
-                if head.value not in folded:
-                    self._rows += runs
+            for group in self.groups:
+                self._rows.append(group)
+                if group.key not in self.folded:
+                    self._rows += group.runs
         self._numbers = {_key(row): at for at, row in reversed(list(enumerate(self._rows)))}
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def row(self, at: int) -> RunInfo | Head | None:
-        """The run or head in that row; None past the end."""
+    def row(self, at: int) -> RunInfo | Group | None:
+        """The run or the group in that row; None past the end."""
         return self._rows[at] if 0 <= at < len(self._rows) else None
 
-    def number_of(self, row: RunInfo | Head) -> int | None:
+    def number_of(self, row: RunInfo | Group) -> int | None:
         """The number of the first row of that run, or of that group."""
         return self._numbers.get(_key(row))
 
-    def members(self, head: Head) -> list[RunInfo]:
-        return next((runs for other, runs in self._groups or [] if other.value == head.value), [])
-
     def cells(self, row: int, columns: range) -> Sequence[Cell]:
         found = self._rows[row]
-        if isinstance(found, Head):
+        if isinstance(found, Group):
             return [self._head_cell(found, column) for column in columns]
-        return [self._cells.cell(found, self.fields[column - 1]) if column else self._mark(found) for column in columns]
+        return [self._cell(found, column) if column else self._mark(found) for column in columns]
+
+    def _cell(self, info: RunInfo, column: int) -> Cell:
+        cell = self._cells.cell(info, self.fields[column - 1])
+        short = self._short[column - 1].get(cell.text)
+        return cell if short is None else cell._replace(text=short)
 
     def _mark(self, info: RunInfo) -> Cell:
         """A marked run's letter, in the colour that its curves will have."""
         slot = self._marks.get(info.path)
         return Cell("") if slot is None else Cell(palette.letter(slot), colour=slot)
 
-    def _head_cell(self, head: Head, column: int) -> Cell:
+    def _head_cell(self, group: Group, column: int) -> Cell:
+        """What a group is, how many runs it has, the mean and spread of what they measured, and what they share."""
+        count = f"{len(group.runs):,} run{'s' * (len(group.runs) != 1)}"
         if column == 0:
-            return Cell("▸" if head.value in self.folded else "▾", "mark")
-        if column == 1:
-            return Cell(f"{head.count} run{'s' * (head.count != 1)}", "muted")
-        if column == 2 and self._grouping is not None:
-            return Cell(self.title_of(head), "mark")
-        return Cell("")
-
-    def title_of(self, head: Head) -> str:
-        return f"{clean(self._grouping.label)} = {head.value}" if self._grouping else head.value
+            return Cell("▸" if group.key in self.folded else "▾", "mark")
+        if column == self._label_at:
+            label = self._labels.get(group.key, group.short_label)
+            return Cell(label if self._count_at != column else f"{label} · {count}", "mark")
+        if column == self._count_at:
+            return Cell(count, "muted")
+        field = self.fields[column - 1]
+        key = group.key, column
+        if key not in self._summaries:
+            self._summaries[key] = group.summary(field)
+        value = self._summaries[key]
+        if isinstance(value, Spread):
+            return Cell(value.text(field.kind), "strong")
+        return Cell("" if value is None else show_value(value, field.kind), "strong")
 
     def want(self, rows: range, columns: range) -> None:
         """All is here."""
@@ -118,8 +155,8 @@ class RunRows:
         return names, [[field.value(info) for field in self.fields] for info in self.shown]
 
 
-def _key(row: RunInfo | Head) -> object:
-    return row.path if isinstance(row, RunInfo) else row.value
+def _key(row: RunInfo | Group) -> Hashable:
+    return row.path if isinstance(row, RunInfo) else row.key
 
 
 def _arrow(field: Field, settings: Settings) -> str:
@@ -128,17 +165,21 @@ def _arrow(field: Field, settings: Settings) -> str:
     return " ▼" if settings.reverse else " ▲"
 
 
-def _grouped(runs: Iterable[RunInfo], field: Field) -> list[tuple[Head, list[RunInfo]]]:
-    """The runs by a field's value, in the order in which the values come; a run with several tags is in each group."""
-    groups: dict[str, list[RunInfo]] = {}
-    for info in runs:
-        value = field.value(info)
-        for one in value if isinstance(value, (tuple, list)) and value else [value]:
-            groups.setdefault(show_value(one, field.kind), []).append(info)
-    return [(Head(value, len(found)), found) for value, found in groups.items()]
+def grouped_by(names: str | None) -> list[Field]:
+    """The fields of ``cfg.lr,cfg.width``; none where one of them is not understood."""
+    try:
+        return [parse_field(name) for name in split_names(names)] if names else []
+    except QueryError:
+        return []
 
 
 def group_fields(runs: Sequence[RunInfo], possible: Sequence[str]) -> list[str]:
-    """The fields by which it makes sense to group: words of the user's, not numbers that are measured."""
+    """The fields by which it makes sense to group: words of the user's and config keys, not what was measured."""
     own = ["project", "group", "tags", "state", "name", "host"]
     return own + [name for name in possible if name.startswith("cfg.") and parse_field(name).name == name]
+
+
+def setting_fields(runs: Sequence[RunInfo]) -> str | None:
+    """The config keys that differ, without seeds, if there are several: together they group the seeds of a setting."""
+    keys = [key for key in differing_keys(runs) if "seed" not in key.lower()]
+    return ",".join(keys) if len(keys) > 1 else None

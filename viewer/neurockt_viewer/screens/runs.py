@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final
@@ -17,13 +18,15 @@ from textual.widgets import Static
 
 from neurockt.errors import UsageError
 from neurockt.formatting import clean
-from neurockt.query.fields import parse_field
+from neurockt.query.fields import parse_field, split_names
 from neurockt.query.filter import Query, parse
+from neurockt.query.grouping import Group
+from neurockt.query.known import KnownFields
 from neurockt.run_info import RunInfo
 from neurockt_viewer import background
 from neurockt_viewer.columns import RunCells, possible_columns
 from neurockt_viewer.marks import Marks
-from neurockt_viewer.run_rows import Head, RunRows, group_fields
+from neurockt_viewer.run_rows import RunRows, group_fields, setting_fields
 from neurockt_viewer.screens.watching import DirectoryWatch, Listing
 from neurockt_viewer.settings import Settings
 from neurockt_viewer.text import block, full_path, styled
@@ -40,6 +43,7 @@ RESIZE_STEP: Final = 0.05
 """How much of the screen a key gives to a panel."""
 
 NO_GROUPS: Final = "(no groups)"
+SETTINGS: Final = "(settings, with all their seeds)"
 PROBLEMS_SHOWN: Final = 200
 
 
@@ -52,6 +56,7 @@ class RunsScreen(Screen[None]):
         Binding("slash", "filter", "Filter", key_display="/"),
         Binding("s", "sort", "Sort"),
         Binding("b", "group", "Group"),
+        Binding("z", "fold_all", "Fold or unfold all groups", show=False),
         Binding("o", "columns", "Columns"),
         Binding("p", "panel('charts')", "Charts"),
         Binding("d", "panel('details')", "Details"),
@@ -92,7 +97,7 @@ class RunsScreen(Screen[None]):
         self._marks = Marks()
         self._cells = RunCells()
         self._rows = RunRows([], self._query, settings, self._marks, self._cells)
-        self._folded: set[str] = set()
+        self._folded: set[Hashable] = set()
         self._marked: Drawn | None = None
         """The marked runs for the charts; None where there are none."""
 
@@ -203,10 +208,9 @@ class RunsScreen(Screen[None]):
     def _show_beside(self) -> None:
         """The details of what is under the cursor, and the charts of the marked runs, else of what is under it."""
         row = self._rows.row(self._grid.cursor_row)
-        if isinstance(row, Head):
-            title, members = self._rows.title_of(row), self._rows.members(row)
-            self._panels.details.show_group(title, members)
-            drawn = Drawn(title, tuple(info.path for info in members))
+        if isinstance(row, Group):
+            self._panels.details.show_group(row.label, row.runs)
+            drawn = Drawn(row.label, tuple(info.path for info in row.runs))
         else:
             self._panels.details.show(row)
             drawn = Drawn(row.label, (row.path,)) if row else Drawn("", ())
@@ -252,6 +256,8 @@ class RunsScreen(Screen[None]):
         """While the filter is typed, letters are letters; comparing takes two."""
         if action == "compare" and len(self._marks) < 2:
             return False
+        if action == "fold_all" and not self._rows.groups:
+            return False
         if action == "problems" and not (self._listing and self._listing.problems):
             return False
         return not self.query_one(FilterLine).is_typed
@@ -265,10 +271,21 @@ class RunsScreen(Screen[None]):
             from neurockt_viewer.screens.run import RunScreen
 
             self.app.push_screen(RunScreen(row.path))
-        elif isinstance(row, Head):
-            self._folded ^= {row.value}
-            self._rows.fold(self._folded)
-            self._grid.show(self._rows)
+        elif isinstance(row, Group):
+            self._fold(self._folded ^ {row.key})
+
+    def action_fold_all(self) -> None:
+        """Fold all groups; if they are folded already, unfold them."""
+        everything = {group.key for group in self._rows.groups or ()}
+        self._fold(everything if everything - self._folded else set())
+
+    def _fold(self, folded: set[Hashable]) -> None:
+        under = self._rows.row(self._grid.cursor_row)
+        if isinstance(under, RunInfo):
+            under = next((group for group in self._rows.groups or () if under in group.runs), under)
+        self._folded = folded
+        self._rows.fold(folded)
+        self._grid.show(self._rows, row=self._rows.number_of(under) if under is not None else None)
 
     @on(RowGrid.Opened)
     def _opened(self, message: RowGrid.Opened) -> None:
@@ -276,21 +293,18 @@ class RunsScreen(Screen[None]):
         self.action_open()
 
     def action_mark(self) -> None:
-        info = self._current
-        if info is not None:
-            self._marks.toggle(info.path)
+        """Mark the run under the cursor, or all runs of the group; what is marked already is unmarked."""
+        row = self._rows.row(self._grid.cursor_row)
+        if isinstance(row, RunInfo):
+            self._marks.toggle(row.path)
+        elif row is not None:
+            self._marks.toggle_all([info.path for info in row.runs])
         self._grid.action_move(1)
         self._redraw()
 
     def action_mark_all(self) -> None:
         """Mark all shown runs; if they are marked already, unmark them."""
-        shown = [info.path for info in self._rows.shown]
-        marked = all(path in self._marks for path in shown)
-        for path in shown:
-            if marked:
-                del self._marks[path]
-            else:
-                self._marks.add(path)
+        self._marks.toggle_all([info.path for info in self._rows.shown])
         self._redraw()
 
     def _redraw(self) -> None:
@@ -355,21 +369,29 @@ class RunsScreen(Screen[None]):
 
     async def action_group(self) -> None:
         names = [NO_GROUPS, *group_fields(self._runs, possible_columns(self._runs))]
-        question = Choose("group by", names, [self._settings.group or NO_GROUPS], check=self._check_known)
+        chosen = self._settings.group or NO_GROUPS
+        if settings := setting_fields(self._runs):
+            names.insert(1, SETTINGS)
+            chosen = SETTINGS if chosen == settings else chosen
+        question = Choose("group by", names, [chosen], check=self._check_grouping)
         await self.app.push_screen(question, self._choose_group)
 
     def _choose_group(self, answer: list[str] | None) -> None:
         if answer:
-            self._settings.group = None if answer[0] == NO_GROUPS else answer[0]
+            meaning = {NO_GROUPS: None, SETTINGS: setting_fields(self._runs)}
+            self._settings.group = meaning.get(answer[0], answer[0])
             self._folded = set()
             self._settings.save()
             self._arrange()
 
+    def _check_grouping(self, names: str) -> None:
+        for name in split_names(names):
+            self._check_known(name)
+
     def _check_known(self, name: str) -> None:
         """What is typed names a column if one of the runs has it."""
-        field = parse_field(name)
-        if all(field.value(info) is None for info in self._runs):
-            raise UsageError(f"no run has {name}")
+        if problem := KnownFields(self._runs).problem(parse_field(name)):
+            raise UsageError(problem)
 
     # Panels
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple, Protocol
 
 from neurockt.formatting import display_width, number_widths
@@ -24,6 +24,16 @@ class Column:
     """Whether it is aligned to the right, as numbers are."""
     after: int = 0
     """Cells of its longest number from the decimal point on, which is where the numbers are aligned."""
+
+    def widened(self, texts: Sequence[str], widest: int) -> Column:
+        """The column where it also holds these texts."""
+        if not self.right:
+            width = max(self.width, min(widest, max(map(display_width, texts), default=0)))
+            return replace(self, width=width)
+        before, after = number_widths(texts)
+        after = max(after, self.after)
+        width = max(self.width - self.after, before) + after
+        return replace(self, width=max(self.width, min(widest, width)), after=after)
 
 
 def fitted(key: str, title: str, texts: Iterable[str], widest: int, *, right: bool) -> Column:
