@@ -44,6 +44,13 @@ def test_runs_without_a_config_are_of_one_setting_if_they_are_of_one_group() -> 
     assert [each.runs for each in settings_of(infos, names, range(5))] == [(0, 2), (1,), (3,), (4,)]
 
 
+def test_groups_of_the_list_come_before_configs() -> None:
+    """By their names; a run that is in none is alone."""
+    infos = [info({"lr": at}) for at in range(4)]
+    found = settings_of(infos, ["a", "b", "c", "d"], range(4), ["opt = adam", None, "opt = adam", "opt = sgd"])
+    assert [(each.name, each.runs) for each in found] == [("opt = adam ×2", (0, 2)), ("b", (1,)), ("d", (3,))]
+
+
 def test_settings_of_eight_seeds_have_different_colours() -> None:
     """Each that of one of its runs, as in the list of runs."""
     infos = [info({"lr": at // 8, "seed": at % 8}) for at in range(64)]

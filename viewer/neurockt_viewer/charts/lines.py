@@ -29,16 +29,26 @@ class RunLines:
     A run whose ranks keep their own rows is as many series; each of its lines is their mean, with a band.
     """
 
-    def __init__(self, paths: Sequence[Path], slots: Sequence[int] = (), known: RunLines | None = None) -> None:
-        """The runs at ``paths``; of those that are ``known`` too, what has been read is read once."""
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        slots: Sequence[int] = (),
+        groups: Sequence[str | None] = (),
+        known: RunLines | None = None,
+    ) -> None:
+        """The runs at ``paths``; ``slots`` and ``groups`` are as for ``ChartGrid``.
+
+        Of the runs that are ``known`` too, what has been read is read once.
+        """
         self.paths = list(paths)
         self.errors: dict[Path, str] = {}
         """The runs that could not be read since ``open`` was last called, and why."""
         self._slots = slots or range(len(paths))
+        self._groups = groups
         self._series: dict[Path, list[RunSeries | AttachedSeries]] = {}
         self._ranked: set[Path] = set()
         self.settings: list[Setting] = []
-        """The settings of the runs: those that differ only in the seed have the same."""
+        """Which runs are drawn as one where bands are asked for."""
         if known is not None:
             self._series = {path: known._series[path] for path in self.paths if path in known._series}
             self._ranked = known._ranked.intersection(paths)
@@ -68,7 +78,7 @@ class RunLines:
                 found |= self._try(attached, partial(self._open_attached, path, attached))
         if found or not self.settings:
             names, infos = [self._name(path) for path in self.paths], [self._info(path) for path in self.paths]
-            self.settings = settings_of(infos, names, self._slots)
+            self.settings = settings_of(infos, names, self._slots, self._groups)
         return found
 
     def _open(self, path: Path) -> bool:

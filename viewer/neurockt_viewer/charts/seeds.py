@@ -22,7 +22,7 @@ _SEED_IN_NAME: Final = re.compile(r"[-_. /]*(?:seed|s)?[-_. =]*$", re.IGNORECASE
 
 @dataclass(frozen=True)
 class Setting:
-    """Runs with the same config but for the seed."""
+    """Runs that differ only in the seed, or that somebody has put together."""
 
     runs: tuple[int, ...]
     """By their indices."""
@@ -31,33 +31,50 @@ class Setting:
     """In the palette: that of one of its runs."""
 
 
-def settings_of(infos: Sequence[RunInfo | None], names: Sequence[str], slots: Sequence[int]) -> list[Setting]:
-    """The settings of runs, in the order of their first runs; a run without a config or a group is alone.
+def settings_of(
+    infos: Sequence[RunInfo | None], names: Sequence[str], slots: Sequence[int], groups: Sequence[str | None] = ()
+) -> list[Setting]:
+    """The settings of runs, in the order of their first runs.
 
-    A setting of several runs is called as their names begin. Where they begin alike in different settings, or not at
-    all, it is called by the values of the config in which the settings differ.
+    Args:
+        infos: the runs; None where one cannot be read.
+        names: what each is called.
+        slots: of each in the palette.
+        groups: the group that somebody has put each of them in, None for those that are in none. Without any, runs
+            with the same config but for a seed are in one, and runs without a config that have the same ``group``.
     """
-    groups: dict[object, list[int]] = {}
     configs = [_config(info) for info in infos]
+    members: dict[object, list[int]] = {}
     for index, (info, config) in enumerate(zip(infos, configs, strict=True)):
-        pairs = tuple(sorted((key, repr(value)) for key, value in config.items()))
-        groups.setdefault(pairs or (info and info.group) or index, []).append(index)
-    shared = [_shared_name([names[at] for at in group]) for group in groups.values()]
-    differing = _differing([configs[group[0]] for group in groups.values()])
+        pairs = tuple(sorted((key, repr(value)) for key, value in config.items())) or (info and info.group)
+        key = groups[index] if groups else pairs
+        members.setdefault(key or index, []).append(index)
+    several = [each for each in members.values() if len(each) > 1]
+    titles = [groups[each[0]] or "" for each in several] if groups else _titles(several, names, configs)
+    titled = {each[0]: f"{title} ×{len(each)}" for each, title in zip(several, titles, strict=True)}
     settings, taken = [], set[int]()
-    for group, name in zip(groups.values(), shared, strict=True):
-        slot = next((slots[at] for at in group if slots[at] % palette.COLOURS not in taken), slots[group[0]])
+    for each in members.values():
+        slot = next((slots[at] for at in each if slots[at] % palette.COLOURS not in taken), slots[each[0]])
         taken.add(slot % palette.COLOURS)
-        if len(group) > 1:
-            if not name or shared.count(name) > 1:
-                config = configs[group[0]]
-                name = (
-                    " ".join(f"{key}={format_exact(config[key])}" for key in differing if key in config)
-                    or names[group[0]]
-                )
-            name = f"{name} ×{len(group)}"
-        settings.append(Setting(tuple(group), name, slot))
+        settings.append(Setting(tuple(each), titled.get(each[0], names[each[0]]), slot))
     return settings
+
+
+def _titles(settings: Sequence[list[int]], names: Sequence[str], configs: Sequence[dict[str, Any]]) -> list[str]:
+    """What settings of several runs are called: as the names of their runs begin.
+
+    Where these begin alike in different settings, or not at all, it is the values of the config that differ between
+    the settings.
+    """
+    shared = [_shared_name([names[at] for at in each]) for each in settings]
+    firsts = [configs[each[0]] for each in settings]
+    keys = dict.fromkeys(key for config in firsts for key in config)
+    differing = [key for key in keys if len({repr(config.get(key)) for config in firsts}) > 1]
+    titles = []
+    for each, name, config in zip(settings, shared, firsts, strict=True):
+        values = [f"{key}={format_exact(config[key])}" for key in differing if key in config]
+        titles.append(name if name and shared.count(name) == 1 else " ".join(values) or names[each[0]])
+    return titles
 
 
 def _config(info: RunInfo | None) -> dict[str, Any]:
@@ -65,16 +82,9 @@ def _config(info: RunInfo | None) -> dict[str, Any]:
 
 
 def _shared_name(names: Sequence[str]) -> str:
-    """What names such as ``adam-s0`` and ``adam-s1`` share; one name as it is."""
-    if len(names) == 1:
-        return names[0]
+    """What names such as ``adam-s0`` and ``adam-s1`` share."""
     alike = takewhile(lambda characters: len(set(characters)) == 1, zip(*names, strict=False))
     return _SEED_IN_NAME.sub("", "".join(characters[0] for characters in alike))
-
-
-def _differing(configs: Sequence[dict[str, Any]]) -> list[str]:
-    keys = dict.fromkeys(key for config in configs for key in config)
-    return [key for key in keys if len({repr(config.get(key)) for config in configs}) > 1]
 
 
 def band(lines: Sequence[Line]) -> Line:

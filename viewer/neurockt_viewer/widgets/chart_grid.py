@@ -21,6 +21,7 @@ from neurockt.formatting import clean
 from neurockt_viewer import background
 from neurockt_viewer.charts import grouping
 from neurockt_viewer.charts.bounds import x_bounds
+from neurockt_viewer.charts.lines import RunLines
 from neurockt_viewer.charts.series import Axis, ChartSettings, Line
 from neurockt_viewer.charts.source import Metric
 from neurockt_viewer.widgets.chart import Chart
@@ -66,6 +67,7 @@ class ChartGrid(Widget):
         self,
         *paths: Path,
         slots: Sequence[int] = (),
+        groups: Sequence[str | None] = (),
         least: tuple[int, int] = (CHART_WIDTH, CHART_HEIGHT),
         **options: Any,
     ) -> None:
@@ -74,12 +76,14 @@ class ChartGrid(Widget):
         Args:
             paths: one run, or several to be drawn over each other.
             slots: the slot of each of several in the palette; default the order.
+            groups: the group of each of several, as the list of runs has them; None for those that are in none. Those
+                of one are drawn as one on request; default are runs that differ only in the seed.
             least: cells that a chart should have at least, across and down.
             options: for ``Widget``.
         """
         super().__init__(**options)
         self._least = least
-        self._reader = ChartReader(paths, slots, lambda: self.post_message(self.Known()))
+        self._reader = ChartReader(RunLines(paths, slots, groups), lambda: self.post_message(self.Known()))
         self._banded = False
         self._shared = ChartSettings()
         self._own: dict[tuple[Metric, ...], dict[str, Any]] = {}
@@ -105,9 +109,9 @@ class ChartGrid(Widget):
     def on_unmount(self) -> None:
         self._reader.wake.set()
 
-    def show_runs(self, paths: Sequence[Path], slots: Sequence[int] = ()) -> None:
+    def show_runs(self, paths: Sequence[Path], slots: Sequence[int] = (), groups: Sequence[str | None] = ()) -> None:
         """Show these runs from now on; the charts change once there is something to draw."""
-        self._reader.show_runs(paths, slots)
+        self._reader.show_runs(paths, slots, groups)
 
     @property
     def _paths(self) -> Sequence[Path]:
@@ -223,7 +227,7 @@ class ChartGrid(Widget):
             if self._shared.smoothing:
                 notes.append(f"smoothed over {self._shared.smoothing:.3g} of x")
             if self._banded:
-                notes.append(f"{len(lines.settings):,} settings: mean and range over seeds")
+                notes.append(f"{len(lines.settings):,} settings: mean and range")
             if self._shared.window:
                 notes.append("zoomed, 0 resets")
             if count > 1:
@@ -324,7 +328,7 @@ class ChartGrid(Widget):
     def action_band(self) -> None:
         """Draw runs that differ only in the seed as one: their mean, with a band from the lowest to the highest."""
         if not self._banded and len(self._reader.lines.settings) == len(self._paths):
-            self.notify("no two of these runs have the same config but for the seed", markup=False, timeout=4)
+            self.notify("no two of these runs differ only in the seed; they are drawn apart", markup=False, timeout=4)
             return
         self._banded = not self._banded
         self._draw()

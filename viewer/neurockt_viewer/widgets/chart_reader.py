@@ -24,15 +24,11 @@ STATE_SECONDS: Final = 3.0
 class ChartReader:
     """Reads the metrics that are wanted, in the detail that is shown, and what live runs add to them."""
 
-    def __init__(self, paths: Sequence[Path], slots: Sequence[int], on_change: Callable[[], object]) -> None:
-        """Nothing is read before ``follow``.
-
-        Args:
-            paths: the runs.
-            slots: the slot of each of several runs in the palette.
-            on_change: called in the reading thread when there is more to draw, or an error.
+    def __init__(self, lines: RunLines, on_change: Callable[[], object]) -> None:
+        """Nothing is read before ``follow``; ``on_change`` is called by its thread when there is more to draw, or an
+        error.
         """
-        self.lines = RunLines(paths, slots)
+        self.lines = lines
         self.opened = False
         """Whether the runs have been opened once."""
         self.error = ""
@@ -47,9 +43,9 @@ class ChartReader:
         self._live, self._checked = True, 0.0
         self._next = self.lines
 
-    def show_runs(self, paths: Sequence[Path], slots: Sequence[int]) -> None:
+    def show_runs(self, paths: Sequence[Path], slots: Sequence[int], groups: Sequence[str | None]) -> None:
         """Read other runs from now on; ``lines`` are theirs as soon as there is something to draw."""
-        self._next = RunLines(paths, slots, self._next)
+        self._next = RunLines(paths, slots, groups, self._next)
         self.wake.set()
 
     def follow(self) -> None:
