@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import threading
 import time
@@ -11,10 +12,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from neurockt.cli import output, parsing
-from neurockt.errors import MissingExtra
+from neurockt.catalogue import find_run
+from neurockt.cli import completers, output, parsing
+from neurockt.errors import MissingExtra, NeurocktError
 from neurockt.formatting import clean, clip
-from neurockt.store import default_root
+from neurockt.store import default_root, expanded
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -43,12 +45,13 @@ _EXAMPLE = """\
 
 def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
     parser = parsing.add_command(subparsers, "sync", "upload runs to Weights & Biases", _EXAMPLE, _DESCRIPTION)
-    parser.add_argument(
+    paths = parser.add_argument(
         "paths",
-        metavar="PATH",
+        metavar="RUN|ROOT",
         nargs="*",
         help="runs, or directories of runs (default: $NEUROCKT_DIR, else runs)",
     )
+    completers.add(paths, completers.run_names)
     parser.add_argument("--running", action="store_true", help="also upload what there is of runs that still train")
     parser.add_argument(
         "--watch",
@@ -105,7 +108,7 @@ def run(arguments: argparse.Namespace) -> int:
         if error.name != "requests":
             raise
         raise MissingExtra("sync needs the package requests: pip install 'neurockt[wandb]'") from error
-    paths = [Path(path) for path in arguments.paths] or [default_root()]
+    paths = [_path(text) for text in arguments.paths] or [default_root()]
     options = Options(
         entity=arguments.entity,
         project=arguments.project,
@@ -142,6 +145,16 @@ def run(arguments: argparse.Namespace) -> int:
         client.close()
     _report(outcomes, arguments)
     return int(any(outcome.status == "failed" for outcome in outcomes))
+
+
+def _path(text: str) -> Path:
+    """A directory, or that of the run of this name; as it is where there is neither, which the sync reports."""
+    if os.path.isdir(expanded(text)):  # noqa: PTH112  (never raises)
+        return Path(text)
+    try:
+        return find_run(text).path
+    except NeurocktError:
+        return Path(text)
 
 
 def _watch(batch: Batch, bars: _Bars, arguments: argparse.Namespace) -> None:

@@ -252,9 +252,15 @@ def differing(runs: Sequence[RunInfo], names: Iterable[str]) -> list[str]:
 
 def differing_keys(runs: Iterable[RunInfo]) -> list[str]:
     """The config keys whose values differ between runs, as fields, in the order of the config; seeds last."""
-    values: dict[str, set[str]] = {}
+    first: dict[str, Any] = {}
+    differing: set[str] = set()
     for info in runs:
         for key, value in flat_config(info.config):
-            values.setdefault(key, set()).add(str(value))
-    found = [f"cfg.{key}" for key, some in values.items() if len(some) > 1]
+            if key not in differing and not _is_same(first.setdefault(key, value), value):
+                differing.add(key)
+    found = [f"cfg.{key}" for key in first if key in differing]
     return sorted(found, key=lambda key: "seed" in key.lower())
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    return one is other or (type(one) is type(other) and bool(one == other))

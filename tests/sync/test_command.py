@@ -79,6 +79,8 @@ def test_a_dry_run_needs_neither_key_nor_network(
     assert (done.status, done.err) == (0, "")
     assert "live: would send 110 rows" in neurockt("sync", root, "--dry-run", "--running").out
     assert "known: would send 110 rows" in neurockt("sync", known, "--dry-run", "--project", "other").out
+    monkeypatch.setenv("NEUROCKT_DIR", str(root))
+    assert neurockt("sync", "kno", "--dry-run").out == "1 of 1 complete\n", "a run is named by a part of its name"
     assert "known: would send 110 rows" in neurockt("sync", known, "--dry-run", "--entity", "team").out
     plans = json.loads(neurockt("sync", root, "--dry-run", "--json").out)["runs"]
     assert {plan["id"]: (plan["rows"], plan["sent"]) for plan in plans}["grown"] == (5, 22)
