@@ -95,11 +95,11 @@ class ViewerApp(App[None]):
     ENABLE_COMMAND_PALETTE = True
     VERTICAL_BREAKPOINTS = [(0, "-flat"), (8, "-high")]  # noqa: RUF012 - as Textual declares it
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("question_mark", "help", "Help", key_display="?"),
-        Binding("q", "leave", "Quit"),
-        Binding("ctrl+c,ctrl+q", "leave", "Quit", show=False, priority=True, system=True),
-        Binding("ctrl+z", "suspend_process", "Suspend", show=False, priority=True),
-        Binding("T", "theme", "Light or dark", show=False),
+        Binding("question_mark", "help", "Help", key_display="?", tooltip="this help"),
+        Binding("q", "leave", "Quit", tooltip="quit"),
+        Binding("ctrl+c,ctrl+q", "leave", "Quit", show=False, priority=True, system=True, tooltip="quit"),
+        Binding("ctrl+z", "suspend_process", "Suspend", show=False, priority=True, tooltip="to the shell; fg returns"),
+        Binding("T", "theme", "Light or dark", show=False, tooltip="light or dark colours"),
     ]
 
     def __init__(self, path: Path, settings: Settings | None = None) -> None:

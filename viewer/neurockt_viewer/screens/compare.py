@@ -9,7 +9,7 @@ from typing import ClassVar, Final
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Container, Vertical
 from textual.content import Content
 from textual.screen import Screen
@@ -23,6 +23,7 @@ from neurockt.store import Run
 from neurockt_viewer import background
 from neurockt_viewer.charts import palette
 from neurockt_viewer.comparison import Compared, MetricColumn, compare_configs, compare_metrics
+from neurockt_viewer.keys import key
 from neurockt_viewer.text import styled
 from neurockt_viewer.widgets.chart_grid import ChartGrid
 from neurockt_viewer.widgets.key_line import KeyLine
@@ -38,6 +39,10 @@ CHARTS, METRICS, CONFIG = range(len(TABS))
 
 
 class CompareScreen(Screen[None]):
+    HELP = """
+    Several runs: their curves over each other, their last and best values against those of one of them, the baseline,
+    and what differs in their configs.
+    """
     DEFAULT_CSS = """
     CompareScreen #tab > Vertical { height: 1fr; display: none; }
     CompareScreen .note { height: 1; padding: 0 1; color: $text-muted; }
@@ -45,16 +50,16 @@ class CompareScreen(Screen[None]):
 
     AUTO_FOCUS = ""  # before there are charts, Textual would give the keys to a table of a tab that is not shown
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("1", "tab(0)", "Charts", show=False),
-        Binding("2", "tab(1)", "Metrics", show=False),
-        Binding("3", "tab(2)", "Config", show=False),
-        Binding("tab", "next_tab(1)", "Next tab", show=False, priority=True),
-        Binding("shift+tab", "next_tab(-1)", "Previous tab", show=False, priority=True),
-        Binding("enter", "baseline", "Baseline"),
-        Binding("a", "everything", "All keys or differing keys"),
-        Binding("e", "export", "Export"),
-        Binding("y", "copy", "Copy cell", show=False),
-        Binding("escape,backspace", "leave", "Runs"),
+        key("1", "tab(0)", "Charts", "the curves of the runs over each other", show=False),
+        key("2", "tab(1)", "Metrics", "last and best values, each against the baseline", show=False),
+        key("3", "tab(2)", "Config", "the config keys that differ", show=False),
+        key("tab", "next_tab(1)", "Next tab", "the next of these", show=False, priority=True),
+        key("shift+tab", "next_tab(-1)", "Previous tab", "the one before", show=False, priority=True),
+        key("enter", "baseline", "Baseline", "compare with the run under the cursor"),
+        key("a", "everything", "All keys", "all config keys, or those that differ"),
+        key("e", "export", "Export", "write this table to a CSV or Parquet file"),
+        key("y", "copy", "Copy cell", "copy what the cell shows", show=False),
+        key("escape,backspace", "leave", "Runs", "back to the list of runs"),
     ]
 
     def __init__(self, slots: Mapping[Path, int]) -> None:

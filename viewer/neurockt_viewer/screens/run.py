@@ -9,7 +9,7 @@ from typing import ClassVar, Final
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Container
 from textual.content import Content
 from textual.message import Message
@@ -24,6 +24,7 @@ from neurockt.run_info import RunInfo, State
 from neurockt.store import Origin, Run, TableName, layout
 from neurockt_viewer import background
 from neurockt_viewer.columns import state_text
+from neurockt_viewer.keys import key
 from neurockt_viewer.text import MUTED, TONES, full_path, styled
 from neurockt_viewer.widgets.key_line import KeyLine
 from neurockt_viewer.widgets.tab_bar import TabBar
@@ -39,18 +40,22 @@ TABLES: Final[dict[int, TableName]] = {1: "steps", 2: "epochs", LATE: "late"}
 
 
 class RunScreen(Screen[None]):
+    HELP = """
+    One run: its charts, the rows of its training steps and of its validations, and all that is known of it. The first
+    line shows its state and, while it runs, how far it is.
+    """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("1", "tab(0)", "Charts", show=False),
-        Binding("2", "tab(1)", "Steps", show=False),
-        Binding("3", "tab(2)", "Epochs", show=False),
-        Binding("4", "tab(3)", "Info", show=False),
-        Binding("5", "tab(4)", "Late rows", show=False),
-        Binding("tab", "next_tab(1)", "Next tab", show=False, priority=True),
-        Binding("shift+tab", "next_tab(-1)", "Previous tab", show=False, priority=True),
-        Binding("R", "choose_rank", "Ranks"),
-        Binding("A", "choose_attached", "Attached"),
-        Binding("y", "copy", "Copy path", show=False),
-        Binding("escape,backspace", "back", "Runs"),
+        key("1", "tab(0)", "Charts", "a chart for each metric", show=False),
+        key("2", "tab(1)", "Steps", "the rows of training steps", show=False),
+        key("3", "tab(2)", "Epochs", "the rows of validations", show=False),
+        key("4", "tab(3)", "Info", "all that is known: state, config, metrics, origin", show=False),
+        key("5", "tab(4)", "Late rows", "values logged for steps that had gone by", show=False),
+        key("tab", "next_tab(1)", "Next tab", "the next of these", show=False, priority=True),
+        key("shift+tab", "next_tab(-1)", "Previous tab", "the one before", show=False, priority=True),
+        key("R", "choose_rank", "Ranks", "see one rank, or the mean of all"),
+        key("A", "choose_attached", "Attached", "see what another process recorded beside the run"),
+        key("y", "copy", "Copy path", "copy the path of the run", show=False),
+        key("escape,backspace", "back", "Runs", "back to the list of runs"),
     ]
 
     @dataclass

@@ -48,6 +48,11 @@ PROBLEMS_SHOWN: Final = 200
 
 
 class RunsScreen(Screen[None]):
+    HELP = """
+    Each row is a run, the newest first. The charts beside it are of the marked runs, or of the run under the cursor
+    while none is marked. A filter has words of the name, state:running, tag:x, cfg.lr>=1e-3, best(acc)>0.95 and the
+    like, joined by and, or, not and parentheses. Columns, order, groups and panels are remembered for each directory.
+    """
     BLANK = True
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", "Open"),

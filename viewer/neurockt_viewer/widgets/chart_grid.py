@@ -46,6 +46,12 @@ AXIS_NAMES: Final[dict[Axis, str]] = {
 class ChartGrid(Widget):
     """Every metric of a run as a chart; of several runs, each a line in it."""
 
+    HELP = """
+    Each chart is a metric, and each line in it a run. A key for x changes all charts; a key for y only the one that has
+    the cursor. The line below the charts shows what is set. The mouse zooms with its wheel, and shows the values under
+    it.
+    """
+
     DEFAULT_CSS = """
     ChartGrid { layout: vertical; height: 1fr; width: 1fr; }
     ChartGrid > Grid { height: 1fr; grid-gutter: 1 2; padding: 0 1; }

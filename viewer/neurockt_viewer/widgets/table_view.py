@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
@@ -24,6 +24,7 @@ from neurockt_viewer.text import styled
 from neurockt_viewer.widgets.jobs import Find, Job, Report
 from neurockt_viewer.widgets.prompts import Ask
 from neurockt_viewer.widgets.row_grid import RowGrid
+from neurockt_viewer.widgets.table_keys import TABLE_KEYS
 from neurockt_viewer.widgets.table_status import about_cursor
 
 if TYPE_CHECKING:
@@ -42,21 +43,11 @@ class TableView(Vertical):
     TableView { height: 1fr; }
     TableView > .status { height: 1; padding: 0 1; background: $surface; text-wrap: nowrap; text-overflow: ellipsis; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("colon", "jump", "Go to", key_display=":"),
-        Binding("s", "sort", "Sort"),
-        Binding("S", "unsort", "Recorded order", show=False),
-        Binding("n", "odd(False)", "Next NaN"),
-        Binding("N", "odd(True)", "Previous NaN", show=False),
-        Binding("m", "extreme(False)", "Min"),
-        Binding("M", "extreme(True)", "Max"),
-        Binding("minus", "hide", "Hide column", key_display="-", show=False),
-        Binding("plus,equals_sign", "unhide", "Show all columns", key_display="+", show=False),
-        Binding("f", "freeze", "Freeze the columns up to the cursor, or none", show=False),
-        Binding("escape", "stop", "Stop the search or sort", show=False),
-        Binding("e", "export", "Export"),
-        Binding("y", "copy", "Copy value", show=False),
-    ]
+    HELP = """
+    The rows as they were recorded, and below them all digits of the value under the cursor. New rows of a live run
+    appear at the end: stay there with G.
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [*TABLE_KEYS]
 
     @dataclass
     class Counted(Message):
