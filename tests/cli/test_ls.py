@@ -103,7 +103,7 @@ def test_groups_have_the_mean_and_deviation_of_each_metric(neurockt: Command, ru
     assert groups[1]["cfg.lr"] == 0.01
     assert (groups[1]["runs"], groups[1]["ids"]) == (2, ["r1", "r3"])
     assert groups[1]["acc"] == {"mean": pytest.approx(0.98), "std": pytest.approx(0.0141421, rel=1e-4), "count": 2}
-    assert groups[2]["valid_loss"] is None
+    assert groups[2]["valid_loss"] == {"mean": "NaN", "std": None, "count": 0}, "it diverged"
     header, *rows = csv.reader(StringIO(neurockt("ls", "--group", "cfg.lr", "--csv", "-c", "acc,name").out))
     assert header == ["cfg.lr", "runs", "mean(acc)", "std(acc)", "count(acc)", "name"]
     assert rows[0] == ["0.0001", "1", "0.5", "", "1", "slow"]
