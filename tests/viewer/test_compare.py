@@ -19,6 +19,7 @@ from neurockt_viewer.comparison import compare_configs, compare_metrics
 from neurockt_viewer.marks import Marks
 from neurockt_viewer.screens.compare import CompareScreen
 from neurockt_viewer.screens.runs import RunsScreen
+from neurockt_viewer.settings import Settings
 from neurockt_viewer.widgets.chart_grid import ChartGrid
 
 pytestmark = pytest.mark.slow
@@ -137,6 +138,25 @@ async def test_marked_runs_are_compared_by_keys(root: Path, tmp_path: Path, monk
         assert app.clipboard == "0.1"
         await pilot.press("escape")
         await until(lambda: isinstance(app.screen, RunsScreen))
+
+
+async def test_the_groups_of_the_list_are_drawn_as_bands(root: Path) -> None:
+    """All their runs as one, beside the list and compared."""
+    app = ViewerApp(root, Settings(group="cfg.width"))
+    async with app.run_test(size=(160, 40)) as pilot:
+        await until(lambda: isinstance(app.screen, RunsScreen) and len(rows(app.screen, "#runs")) == 5)
+        await pilot.press("a")
+        await until(lambda: len(app.screen.query(ChartGrid)) and app.screen.query_one(ChartGrid).charts)
+        beside = app.screen.query_one(ChartGrid)
+        await until(lambda: len(beside.charts[0].lines) == 4)
+        beside.action_band()
+        await until(lambda: [line.label for line in beside.charts[0].lines] == ["cfg.width = 32 ×4"])
+        await pilot.press("c")
+        await until(lambda: isinstance(app.screen, CompareScreen) and app.screen.query_one(ChartGrid).charts)
+        compared = app.screen.query_one(ChartGrid)
+        await until(lambda: compared.charts[0].has_focus and len(compared.charts[0].lines) == 4)
+        await pilot.press("b")
+        await until(lambda: [line.label for line in compared.charts[0].lines] == ["cfg.width = 32 ×4"])
 
 
 async def test_any_number_of_runs_is_compared(tiny_run: Path) -> None:

@@ -30,6 +30,10 @@ class Marks(dict[Path, int]):
             else:
                 self.add(path)
 
+    def in_order(self) -> dict[Path, int]:
+        """Them by their slots."""
+        return dict(sorted(self.items(), key=lambda mark: mark[1]))
+
     def keep(self, paths: Collection[Path]) -> None:
         """Unmark all runs but these."""
         for path in self.keys() - set(paths):

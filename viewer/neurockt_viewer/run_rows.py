@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from neurockt.errors import QueryError
@@ -110,6 +111,13 @@ class RunRows:
     def number_of(self, row: RunInfo | Group) -> int | None:
         """The number of the first row of that run, or of that group."""
         return self._numbers.get(_key(row))
+
+    def groups_of(self, paths: Sequence[Path]) -> tuple[str | None, ...]:
+        """The group of each run, by its label; nothing where there are no groups."""
+        if self.groups is None:
+            return ()
+        labels = {info.path: group.short_label for group in reversed(self.groups) for info in group.runs}
+        return tuple(labels.get(path) for path in paths)
 
     def cells(self, row: int, columns: range) -> Sequence[Cell]:
         found = self._rows[row]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -62,14 +62,16 @@ class CompareScreen(Screen[None]):
         key("escape,backspace", "leave", "Runs", "back to the list of runs"),
     ]
 
-    def __init__(self, slots: Mapping[Path, int]) -> None:
+    def __init__(self, slots: Mapping[Path, int], groups: Sequence[str | None] = ()) -> None:
         """Compare.
 
         Args:
             slots: the runs, each with its slot in the palette; the first is the baseline until another is chosen.
+            groups: the group of each in the list of runs; empty where it has no groups.
         """
         super().__init__()
         self._slots = dict(slots)
+        self._groups = groups
         self._infos: list[RunInfo] = []
         self._baseline = next(iter(slots))
         self._everything = False
@@ -84,7 +86,7 @@ class CompareScreen(Screen[None]):
         yield TabBar(TABS)
         with Container(id="tab"):
             with Vertical():
-                yield ChartGrid(*self._slots, slots=tuple(self._slots.values()))
+                yield ChartGrid(*self._slots, slots=tuple(self._slots.values()), groups=self._groups)
             with Vertical():
                 yield RowGrid(id="metrics")
                 yield Static(id="metrics-note", classes="note")

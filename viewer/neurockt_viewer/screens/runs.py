@@ -215,7 +215,8 @@ class RunsScreen(Screen[None]):
         row = self._rows.row(self._grid.cursor_row)
         if isinstance(row, Group):
             self._panels.details.show_group(row.label, row.runs)
-            drawn = Drawn(row.label, tuple(info.path for info in row.runs))
+            paths = tuple(info.path for info in row.runs)
+            drawn = Drawn(row.label, paths, groups=self._rows.groups_of(paths))
         else:
             self._panels.details.show(row)
             drawn = Drawn(row.label, (row.path,)) if row else Drawn("", ())
@@ -319,15 +320,17 @@ class RunsScreen(Screen[None]):
         self._show_title()
 
     def _marks_changed(self) -> None:
-        marks = sorted(self._marks.items(), key=lambda mark: mark[1])
-        title = f"{len(marks):,} marked run{'s' * (len(marks) != 1)}"
-        self._marked = Drawn(title, *zip(*marks, strict=True)) if marks else None
+        paths = tuple(self._marks.in_order())
+        title = f"{len(paths):,} marked run{'s' * (len(paths) != 1)}"
+        slots = tuple(self._marks[path] for path in paths)
+        self._marked = Drawn(title, paths, slots, self._rows.groups_of(paths)) if paths else None
         self._show_beside()
 
     def action_compare(self) -> None:
         from neurockt_viewer.screens.compare import CompareScreen
 
-        self.app.push_screen(CompareScreen(dict(sorted(self._marks.items(), key=lambda mark: mark[1]))))
+        marks = self._marks.in_order()
+        self.app.push_screen(CompareScreen(marks, self._rows.groups_of(list(marks))))
 
     def action_problems(self) -> None:
         problems = self._listing.problems if self._listing else {}
@@ -388,6 +391,7 @@ class RunsScreen(Screen[None]):
             self._folded = set()
             self._settings.save()
             self._arrange()
+            self._marks_changed()
 
     def _check_grouping(self, names: str) -> None:
         for name in split_names(names):

@@ -35,6 +35,12 @@ class Drawn(NamedTuple):
     paths: tuple[Path, ...]
     slots: tuple[int, ...] = ()
     """The slot of each in the palette."""
+    groups: tuple[str | None, ...] = ()
+    """The group of each in the list; empty where it has no groups."""
+
+    def first(self, most: int) -> Drawn:
+        """The first of the runs."""
+        return Drawn(self.title, self.paths[:most], self.slots[:most], self.groups[:most])
 
 
 class RunCharts(Vertical):
@@ -77,15 +83,15 @@ class RunCharts(Vertical):
             self._rest = self.set_timer(REST_SECONDS, self._draw)
 
     def _draw(self) -> None:
-        title, paths, slots = self._wanted
-        if len(paths) > MOST_DRAWN:
-            title, paths, slots = f"{title}, {MOST_DRAWN} of them drawn", paths[:MOST_DRAWN], slots[:MOST_DRAWN]
+        title, paths, slots, groups = self._wanted.first(MOST_DRAWN)
+        if len(paths) < len(self._wanted.paths):
+            title = f"{title}, {MOST_DRAWN} of them drawn"
         self.query_one(Static).update(label(title), layout=False)
         grid = self.grid
         if grid is not None:
             grid.display = bool(paths)
             if paths:
-                grid.show_runs(paths, slots)
+                grid.show_runs(paths, slots, groups)
         elif paths and not self._loading:
             self._loading = True
             self._load()
@@ -97,7 +103,7 @@ class RunCharts(Vertical):
         self.app.call_later(self._mount_grid, chart_grid.ChartGrid)
 
     def _mount_grid(self, kind: type[ChartGrid]) -> None:
-        _, paths, slots = self._wanted
+        _, paths, slots, groups = self._wanted.first(MOST_DRAWN)
         self._loading = bool(paths)
         if paths:
-            self.mount(kind(*paths[:MOST_DRAWN], slots=slots[:MOST_DRAWN], least=LEAST_CHART))
+            self.mount(kind(*paths, slots=slots, groups=groups, least=LEAST_CHART))
