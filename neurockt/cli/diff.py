@@ -101,6 +101,8 @@ def _rows(title: str, section: Differences, *, with_change: bool) -> Iterator[li
     if section:
         yield [title, *[""] * (width + with_change)]
     for key, values in section.items():
+        if title == "metrics" and key.startswith("best(") and values == section.get(key[5:-1]):
+            continue  # they are the last ones
         kind = parse_field(key).kind if title == "run" else "number" if title == "metrics" else "any"
         shown = [output.show(value, kind) for value in values]
         if len(set(shown)) == 1:

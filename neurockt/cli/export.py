@@ -13,7 +13,6 @@ import math
 import stat
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
@@ -22,7 +21,8 @@ from neurockt.cli import FAILED, WrongUsage, completers, output, parsing, select
 from neurockt.cli.joining import Batches, RowsOfRuns
 from neurockt.errors import NeurocktError
 from neurockt.formatting import clean
-from neurockt.query.fields import parse_field, split_names, unquoted
+from neurockt.query.fields import CONFIG_PREFIXES, split_names, unquoted
+from neurockt.query.known import KnownFields
 from neurockt.store import TABLES, Run, expanded, files, number, open_run
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ _SUFFIXES: Final = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parq
 _DESCRIPTION: Final = """\
 Write the rows of one or more runs as CSV, JSON lines or Parquet.
 
-Rows of several runs have a column run, the run's id, in front; --join adds fields of the run, such as its config keys.
+Rows of several runs have a column run, the run's id, in front; --join adds fields of the run, such as its config keys:
+cfg.lr, or cfg.* for all.
 """
 _EXAMPLE: Final = """\
   neurockt export brave-otter --table epochs > epochs.csv
@@ -68,16 +69,23 @@ def run(arguments: argparse.Namespace) -> int:
     kind = arguments.format or _kind_of(target)
     if target is None and kind == "parquet":
         raise WrongUsage("a Parquet file cannot be written to stdout; name it with -o FILE")
-    columns = [unquoted(name) for name in split_names(arguments.columns)] if arguments.columns is not None else None
-    fields = [parse_field(name) for name in split_names(arguments.join)] if arguments.join is not None else []
     if target is not None:
         _check_target(target, force=arguments.force)
     runs = [parsing.part(each, arguments) for each in _runs(arguments)]
     if not runs:
         return FAILED
+    wanted = split_names(arguments.columns) if arguments.columns is not None else None
+    joined = [name for name in wanted or () if name.startswith(CONFIG_PREFIXES)]
+    joined += split_names(arguments.join) if arguments.join is not None else []
+    columns = None if wanted is None else [unquoted(name) for name in wanted if name not in joined]
+    values: dict[str, list[Any]] = {}
     if arguments.filter is not None or len(runs) > 1:
-        fields = [replace(parse_field("id"), name="run"), *(field for field in fields if field.name != "id")]
-    rows = RowsOfRuns(runs, arguments.table, columns, fields)
+        values["run"] = [each.info.id for each in runs]
+        columns = columns and [name for name in columns if name != "run"]
+    if joined:
+        infos = [each.current_info() for each in runs]
+        values |= {field.label: list(map(field.value, infos)) for field in KnownFields(infos).expand(joined)}
+    rows = RowsOfRuns(runs, arguments.table, columns, values)
     schema, batches = rows.schema, rows.batches()
     if target is None:
         _WRITERS[kind](sys.stdout, schema, batches)

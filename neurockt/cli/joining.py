@@ -1,15 +1,14 @@
-"""The rows of several runs as one table, each with fields of its run in front."""
+"""The rows of several runs as one table, each with values of its run in front."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from neurockt.errors import ColumnNotFound
-from neurockt.query.fields import Field
 from neurockt.store import KEY, Run, TableName, plain
 
 if TYPE_CHECKING:
@@ -22,9 +21,16 @@ class RowsOfRuns:
     """A table of one or more runs. A column that a run lacks is null in its rows."""
 
     def __init__(
-        self, runs: Sequence[Run], table: TableName, columns: Sequence[str] | None, fields: Sequence[Field] = ()
+        self, runs: Sequence[Run], table: TableName, columns: Sequence[str] | None, joined: Mapping[str, Sequence[Any]]
     ) -> None:
-        """Find the columns; ``ColumnNotFound`` where no run has one of them."""
+        """Find the columns; ``ColumnNotFound`` where no run has one of them.
+
+        Args:
+            runs: whose rows.
+            table: which rows.
+            columns: only these.
+            joined: what comes in front of each row, by the name of its column: a value for each run.
+        """
         import pyarrow as pa
 
         self._runs = runs
@@ -33,15 +39,13 @@ class RowsOfRuns:
         wanted = columns if columns is not None else [name for found in self._of_run for name in found]
         found = [found[name] for name in dict.fromkeys(wanted) for found in self._of_run if name in found]
         own = {field.name: field for field in found}
-        infos = [run.current_info() for run in runs] if fields else []
         self._joined: dict[str, pa.Array] = {}
-        for field in fields:
-            name = field.label
+        for name, values in joined.items():
             while name in own or name in self._joined:
                 name += "'"
-            self._joined[name] = _array([field.value(info) for info in infos])
-        joined = [pa.field(name, values.type) for name, values in self._joined.items()]
-        self.schema: pa.Schema = pa.schema([*joined, *own.values()])
+            self._joined[name] = _array(values)
+        in_front = [pa.field(name, values.type) for name, values in self._joined.items()]
+        self.schema: pa.Schema = pa.schema([*in_front, *own.values()])
 
     def batches(self) -> Batches:
         """The rows, run by run, a row group at a time."""

@@ -21,7 +21,8 @@ def test_prints_the_config_and_the_metrics_that_differ(neurockt: Command, runs: 
     assert ["model.width", "32", "64"] in lines
     words = {line[0]: line[1:] for line in lines}
     assert [float(word) for word in words["valid_loss"]] == [0.9, 0.1, -0.8]
-    assert [float(word) for word in words["best(acc)"]] == [0.5, 0.97, 0.47]
+    assert [float(word) for word in words["acc"]] == [0.5, 0.97, 0.47]
+    assert "best(valid_loss)" not in words, "it is the last one"
     assert "project" not in words
     assert "state" not in words
     assert len(neurockt("diff", "slow", "fast", "diverged").out.splitlines()[0].split()) == 3

@@ -163,6 +163,19 @@ def test_fields_of_the_runs_are_joined_to_their_rows(neurockt: Command, runs: Pa
     assert [next(iter(row)) for row in rows] == ["cfg.extra"]
 
 
+def test_config_keys_may_be_among_the_columns(neurockt: Command, runs: Path) -> None:
+    """And patterns among the fields; one that no run has is an error with what is near."""
+    table = ["--table", "epochs", "-f", "fast"]
+    assert (
+        neurockt("export", *table, "--columns", "run,acc,cfg.lr").out == "run,cfg.lr,acc\nr1,0.01,0.1\nr1,0.01,0.97\n"
+    )
+    joined = neurockt("export", *table, "--columns", "epoch", "--join", "cfg.*").out.splitlines()
+    assert joined[:2] == ["run,cfg.lr,cfg.model.width,epoch", "r1,0.01,64,1"]
+    done = neurockt("export", *table, "--join", "lr")
+    assert (done.status, done.out) == (2, "")
+    assert "did you mean 'cfg.lr'?" in done.err
+
+
 def test_which_runs_is_said_once_and_finds_some(neurockt: Command, runs: Path) -> None:
     """By name, by filter, or the latest; a column that only one of them has is no error."""
     assert neurockt("export", "fast", "slow", "-f", "slow", "--columns", "step").out == "run,step\nr0,1\nr0,2\nr0,3\n"
