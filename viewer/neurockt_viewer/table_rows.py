@@ -9,14 +9,15 @@ from __future__ import annotations
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timezone
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from neurockt.formatting import clean, clip, display_width, format_number
+from neurockt.formatting import clean, display_width, format_number, number_widths
+from neurockt.shortening import shorten
 from neurockt.store import AXES, ColumnValues, Groups, RowReader
 from neurockt_viewer.columns import show_exact
 from neurockt_viewer.widgets.row_source import Cell, Column
@@ -28,6 +29,8 @@ SINGLE_ROWS: Final = 4_096
 TITLE_WIDTH: Final = 28
 NUMBER_WIDTH: Final = 12
 """Cells of a number, at most."""
+MEASURED: Final = 100
+"""Rows of a group, about, that are looked at to align its numbers."""
 TIME_WIDTH: Final = 19
 STEP_WIDTH: Final = 9
 """Cells of a step or an epoch, at least: steps may be large."""
@@ -63,6 +66,10 @@ class TableRows:
         """The rows and columns on the screen."""
         self.lacking = False
         """Whether some of them had not been read when they were to be drawn."""
+        self._after: dict[str, int] = {}
+        """Cells of each metric's numbers from the decimal point on, as far as they have been seen."""
+        self.shifted = False
+        """Whether numbers have been read since the columns were laid out that shift the others."""
         self._read = threading.Event()
 
     # The thread that draws
@@ -78,21 +85,23 @@ class TableRows:
 
     def arrange(self) -> None:
         """Lay the columns out again: after a change of which there are, are shown, or are sorted by."""
+        self.shifted = False
         self.names = [name for name in self._all if name not in self.hidden]
-        self.columns = [self._column(name) for name in self.names]
+        titles = shorten([clean(name) for name in self.names], TITLE_WIDTH)
+        self.columns = [self._column(name, title) for name, title in zip(self.names, titles, strict=True)]
 
     @property
     def first_metric(self) -> int:
         return next((at for at, name in enumerate(self.names) if name not in (self._reader.key, *AXES)), 0)
 
-    def _column(self, name: str) -> Column:
+    def _column(self, name: str, title: str) -> Column:
         arrow = ""
         if self.sorted_by and self.sorted_by[0] == name:
             arrow = " ▼" if self.sorted_by[1] else " ▲"
-        title = clip(clean(name), TITLE_WIDTH) + arrow
+        title += arrow
         widths = {"time": TIME_WIDTH, "step": self._step_width, "epoch": STEP_WIDTH}
         width = widths.get(name, NUMBER_WIDTH)
-        return Column(name, title, max(width, display_width(title)), right=True)
+        return Column(name, title, max(width, display_width(title)), right=True, after=self._after.get(name, 0))
 
     def sort(self, name: str | None, reverse: bool, order: Order | None) -> None:
         """Show the rows in this order; None for that of the table."""
@@ -249,6 +258,7 @@ class TableRows:
         missing = [name for name in names if self._block(span, name) is None]
         for name, block in self._reader.read(group, missing).items() if missing else ():
             self._blocks[span.start, name] = span, block
+            self._measure(name, [block.at(at) for at in range(0, len(span), max(1, len(span) // MEASURED))])
         for name in names:
             self._blocks.move_to_end((span.start, name))
         room = MEMORY_BYTES
@@ -272,9 +282,19 @@ class TableRows:
             for position in there:
                 values = {name: block.at(position - start) for name, block in blocks.items()}
                 self._single[position] = {**self._single.get(position, {}), **values}
+            for name in names:
+                self._measure(name, [self._single[position][name] for position in there])
         while len(self._single) > SINGLE_ROWS:
             self._single.popitem(last=False)
         return bool(lacking)
+
+    def _measure(self, name: str, values: Iterable[Value]) -> None:
+        """Make room behind the decimal point for numbers such as these."""
+        texts = [format_number(value, NUMBER_WIDTH) for value in values if isinstance(value, float)]
+        _, after = number_widths(texts)
+        if after > self._after.get(name, 0):
+            self._after[name] = after
+            self.shifted = True
 
 
 def _cell(name: str, value: Value) -> Cell:

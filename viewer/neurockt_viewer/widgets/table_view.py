@@ -131,6 +131,7 @@ class TableView(Vertical):
 
     def _open(self, rows: TableRows) -> None:
         self.rows = rows
+        rows.arrange()
         rows.on_want = self._wake.set
         self._note = ""
         self.grid.frozen = 1
@@ -155,9 +156,12 @@ class TableView(Vertical):
         return self._live and self.rows is not None and self.rows.order is None and self.grid.at_end
 
     def _redraw(self, rows: TableRows) -> None:
-        if rows.lacking:
-            rows.lacking = False
+        if rows.shifted:
+            rows.arrange()
+            self.grid.show(rows)
+        elif rows.lacking:
             self.grid.redraw()
+        rows.lacking = False
         self._show_status()
 
     def _show_note(self, why: str) -> None:
