@@ -14,15 +14,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from neurockt.catalogue import list_runs
     from neurockt.monitor.attached import attach
+    from neurockt.sql import connect
     from neurockt.store import Run, open_run
 
-__all__ = ["Run", "__version__", "attach", "list_runs", "open_run"]
+__all__ = ["Run", "__version__", "attach", "connect", "list_runs", "open_run"]
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Run": "neurockt.store",
     "attach": "neurockt.monitor.attached",
+    "connect": "neurockt.sql",
     "list_runs": "neurockt.catalogue",
     "open_run": "neurockt.store",
 }

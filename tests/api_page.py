@@ -32,6 +32,7 @@ SECTIONS: dict[str, dict[str, tuple[str, ...]]] = {
     "Read": {
         "neurockt.store.reading.run": ("open_run", "Run"),
         "neurockt.catalogue": ("list_runs",),
+        "neurockt.sql": ("connect",),
     },
     "Test": {
         "neurockt.testing": ("temporary_recorder", "record", "seal", "fixed_clock", "writer_timing"),
@@ -40,7 +41,7 @@ SECTIONS: dict[str, dict[str, tuple[str, ...]]] = {
 """By heading and module, what is public."""
 HOMES = {
     "neurockt.monitor": ("Recorder", "RecorderHelper", "torch_mean"),
-    "neurockt": ("attach", "open_run", "list_runs", "Run"),
+    "neurockt": ("attach", "open_run", "list_runs", "connect", "Run"),
 }
 """Where users import from, if it is not the module."""
 FIELDS = re.compile(r"(Args|Returns|Yields|Raises):")

@@ -36,6 +36,7 @@ COMMANDS: Final = (
     "rm",
     "export",
     "import",
+    "sql",
     "sync",
     "seal",
     "completion",

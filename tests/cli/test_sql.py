@@ -1,0 +1,155 @@
+"""SQL over the runs of a directory: all their rows, also those that are in no Parquet file, and what describes them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from written import Written
+
+import neurockt
+from neurockt.cli import main
+from neurockt.errors import RunNotFound
+from neurockt.monitor import Recorder
+
+from .conftest import HOSTILE, Done
+
+Command = Callable[..., Done]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A directory whose name means something to SQL and to globs."""
+    return tmp_path / "it's [all] *?"
+
+
+@pytest.fixture
+def live(root: Path) -> Iterator[Written]:
+    """A run that goes on: sealed rows, rows in its journal, and an open row."""
+    made = Written(root / "live", config={"lr": 0.5})
+    for step in range(1, 6):
+        made.add("steps", step, {"loss": float(step)})
+    made.writer.tables["steps"].seal()
+    for step in range(6, 9):
+        made.add("steps", step, {"loss": float(step), "acc": 0.5})
+    made.publish()
+    yield made
+    made.finish()
+
+
+def ask(root: Path, query: str) -> list[tuple[Any, ...]]:
+    return neurockt.connect(root).execute(query).fetchall()
+
+
+def finished(root: Path, run_id: str, values: dict[int, float], **about: Any) -> None:
+    with Recorder(root, run_id=run_id, quiet=True, system_seconds=None, **about) as recorder:
+        for step, value in values.items():
+            recorder.log({"loss": value}, step=step)
+            recorder.log({"acc": value / 2}, step=step, train=False)
+
+
+def test_the_rows_of_all_runs(root: Path, live: Written) -> None:
+    """Those of a live run once each: of Parquet, and of what is not there yet."""
+    finished(root, "a", {0: 1.0, 10: 2.0}, config={"lr": 0.25})
+    assert ask(root, "SELECT run, step, loss FROM steps ORDER BY ALL") == [
+        ("a", 0, 1.0),
+        ("a", 10, 2.0),
+        *(("live", step, float(step)) for step in range(1, 9)),
+    ]
+    assert ask(root, "SELECT step, acc FROM epochs WHERE run = 'a' ORDER BY 1") == [(0, 0.5), (10, 1.0)]
+    assert ask(root, "SELECT count(*) FROM late") == [(0,)]
+    assert ask(root, "SELECT count(*) FROM system") == [(0,)]
+
+
+def test_a_metric_by_a_config_key(root: Path) -> None:
+    for index, rate in enumerate((0.1, 0.1, 0.5)):
+        finished(root, str(index), {1: float(index)}, config={"lr": rate, "net": {"width": 2}, "none": None})
+    query = "SELECT config.lr, avg(loss), max(metrics.acc.max) FROM steps JOIN runs ON run = id GROUP BY ALL ORDER BY 1"
+    assert ask(root, query) == [(0.1, 0.5, 0.5), (0.5, 2.0, 1.0)]
+    assert ask(root, "SELECT DISTINCT config.net.width FROM runs") == [(2,)]
+
+
+def test_configs_and_metrics_that_fit_no_structure_are_json(root: Path) -> None:
+    finished(root, "a", {1: 1.0}, config={"lr": 1, "LR": 2})
+    with Recorder(root, run_id="b", quiet=True, system_seconds=None) as recorder:
+        recorder.log({"x": 1.0, "X": float("nan")})
+    assert ask(root, "SELECT config->>'LR' FROM runs WHERE id = 'a'") == [("2",)]
+    assert ask(root, "SELECT metrics->'x'->>'last' FROM runs WHERE id = 'b'") == [("1.0",)]
+
+
+def test_kinds_of_a_config_key_may_differ(root: Path) -> None:
+    for run_id, value in (("a", 1), ("b", "auto"), ("c", [1, 2])):
+        finished(root, run_id, {1: 1.0}, config={"size": value})
+    assert len(ask(root, "SELECT config.size FROM runs")) == 3
+
+
+def test_ranks_have_a_column(root: Path) -> None:
+    for rank in range(2):
+        made = Written(root / "job" / f"rank-{rank:03d}", rank=rank, ranks=2)
+        made.add("steps", 1, {"loss": float(rank)})
+        made.finish()
+    (run_file,) = (root / "job" / "rank-000").glob("run.json")
+    document = json.loads(run_file.read_text())
+    (root / "job" / "run.json").write_text(json.dumps({**document, "id": "job", "rank": None}))
+    finished(root, "plain", {1: 5.0})
+    assert ask(root, "SELECT run, rank, loss FROM steps ORDER BY ALL") == [
+        ("job", 0, 0.0),
+        ("job", 1, 1.0),
+        ("plain", None, 5.0),
+    ]
+
+
+def test_archived_runs_are_left_out(root: Path) -> None:
+    finished(root, "a", {1: 1.0})
+    finished(root, "b", {1: 2.0})
+    assert main(["edit", "a", "--root", str(root), "--archive"]) == 0
+    assert ask(root, "SELECT id FROM runs") == [("b",)]
+    assert ask(root, "SELECT run, loss FROM steps") == [("b", 2.0)]
+
+
+def test_a_run_whose_directory_has_another_name(root: Path) -> None:
+    finished(root, "a", {1: 1.0})
+    (root / "a").rename(root / "moved")
+    assert ask(root, "SELECT run, loss FROM steps") == [("a", 1.0)]
+
+
+def test_an_empty_directory(root: Path) -> None:
+    root.mkdir()
+    assert ask(root, "SELECT * FROM runs JOIN steps ON run = id") == []
+    with pytest.raises(RunNotFound):
+        neurockt.connect(root / "nowhere")
+
+
+def test_the_command(root: Path, neurockt: Command) -> None:
+    finished(root, "a", {1: 1.5}, name=HOSTILE)
+    query = "SELECT run, step, loss FROM steps"
+    assert neurockt("sql", query, "--root", root).out.split() == ["run", "step", "loss", "a", "1", "1.5"]
+    assert neurockt("sql", query, "--root", root, "--csv").out == "run,step,loss\na,1,1.5\n"
+    assert neurockt("sql", query, "--root", root, "--json").json == [{"run": "a", "step": 1, "loss": 1.5}]
+    shown = neurockt("sql", "SELECT name FROM runs", "--root", root)
+    assert (shown.status, [line.isprintable() for line in shown.out.splitlines()]) == (0, [True, True])
+    done = neurockt("sql", "SELEC 1", "--root", root)
+    assert (done.status, done.out) == (2, "")
+    assert "syntax error" in done.err
+    assert "Traceback" not in done.err
+
+
+def test_queries_from_a_pipe(root: Path, neurockt: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each up to its semicolon; one that is wrong hides no other."""
+    finished(root, "a", {1: 1.5})
+    lines = iter(["SELECT 1 AS one", ";", "SELECT nope;", "SELECT 2 AS two"])
+
+    def typed(prompt: str) -> str:
+        assert prompt == ""
+        try:
+            return next(lines)
+        except StopIteration:
+            raise EOFError from None
+
+    monkeypatch.setattr("builtins.input", typed)
+    done = neurockt("sql", "--root", root)
+    assert (done.status, done.out.split()) == (1, ["one", "1", "two", "2"])
+    assert 'column "nope" was not found' in done.err
