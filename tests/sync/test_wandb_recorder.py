@@ -254,7 +254,7 @@ def test_finish_waits_within_bounds_and_says_so(server: WandbServer, root: Path,
     assert time.monotonic() - started < 15
     check_one_warning(done, "does not have the last rows after 2s")
     _, first, *_, last = [line for line in done.stderr.splitlines() if line.startswith("neurockt:")]
-    assert first == "neurockt: sending the last rows to W&B, for 2.0s at most; Ctrl-C leaves them here"
+    assert first == "neurockt: sending the last rows to W&B, for 2s at most; Ctrl-C leaves them here"
     assert last == f"neurockt: W&B does not have all of this run; 'neurockt sync {root}/run' sends the rest"
     server.stop()
     server.start()
