@@ -102,7 +102,7 @@ def cell_of(info: RunInfo, field: Field) -> Cell:
         mark, tone = STATES.get(str(value), ("?", "muted"))
         return Cell(f"{mark} {clean(value)}", tone)
     text = show_value(value, field.kind)
-    if value is None or text == "-" or field.kind == "time":
+    if value is None or text == "-" or field.kind == "time" or info.archived:
         return Cell(text, "muted")
     if isinstance(value, float) and not math.isfinite(value):
         return Cell(text, "bad")

@@ -71,6 +71,11 @@ class RunsScreen(Screen[None]):
         Binding("greater_than_sign", f"resize('list', {RESIZE_STEP})", "Wider list", key_display=">", show=False),
         Binding("left_curly_bracket", f"resize('details', {RESIZE_STEP})", "More details", key_display="{", show=False),
         Binding("right_curly_bracket", f"resize('details', {-RESIZE_STEP})", "Less", key_display="}", show=False),
+        Binding("t", "edit('tags')", "Tag", show=False),
+        Binding("n", "edit('notes')", "Note", show=False),
+        Binding("N", "edit('name')", "Rename", show=False),
+        Binding("x", "edit('archived')", "Archive, or take back from there", show=False),
+        Binding("X", "archived", "Show or hide archived runs", show=False),
         Binding("e", "export", "Export", show=False),
         Binding("y", "copy", "Copy path", show=False),
         Binding("a", "mark_all", "Mark all shown, or none", show=False),
@@ -103,6 +108,8 @@ class RunsScreen(Screen[None]):
         self._cells = RunCells()
         self._rows = RunRows([], self._query, settings, self._marks, self._cells)
         self._folded: set[Hashable] = set()
+        self._archived = False
+        """Whether archived runs are shown."""
         self._marked: Drawn | None = None
         """The marked runs for the charts; None where there are none."""
 
@@ -148,9 +155,10 @@ class RunsScreen(Screen[None]):
     @on(Listed)
     def _show_listing(self, message: Listed) -> None:
         listing = message.listing
-        self._listing, self._runs = listing, listing.runs
+        self._listing = listing
+        self._runs = [info for info in listing.runs if self._archived or not info.archived]
         if listing.whole and self._marks:
-            self._marks.keep({*(info.path for info in listing.runs), *listing.problems})
+            self._marks.keep({*(info.path for info in self._runs), *listing.problems})
             self._marks_changed()
         begun = time.monotonic()
         self._arrange()
@@ -179,13 +187,15 @@ class RunsScreen(Screen[None]):
         if read is None:
             pieces.append("reading …")
         else:
-            count = len(read.runs)
+            count = len(self._runs)
             runs = f"{count:,} run{'s' * (count != 1)}"
             pieces.append(runs if shown == count else f"{shown:,} of {runs}")
             if not read.whole:
-                pieces.append(f"reading {count + len(read.problems):,} of {read.total:,}")
-            if running := sum(info.state == "running" for info in read.runs):
+                pieces.append(f"reading {len(read.runs) + len(read.problems):,} of {read.total:,}")
+            if running := sum(info.state == "running" for info in self._runs):
                 pieces.append(f"{running:,} running")
+            if hidden := len(read.runs) - count:
+                pieces.append(f"{hidden:,} archived")
             if read.problems:
                 pieces.append(f"{len(read.problems):,} cannot be read (! shows why)")
         if self._marks:
@@ -206,6 +216,8 @@ class RunsScreen(Screen[None]):
                 text = f"No run in {clean(self._root)} can be read; {clean(path.name)}: {clean(why)}"
             elif self._runs:
                 text = "No run matches. Esc clears the filter."
+            elif self._listing.runs:
+                text = "All runs here are archived. X shows them."
             else:
                 text = f"No runs in {clean(self._root)} yet. A run appears here when it starts; q quits."
         _put(self.query_one("#empty", Static), text)
@@ -331,6 +343,21 @@ class RunsScreen(Screen[None]):
 
         marks = self._marks.in_order()
         self.app.push_screen(CompareScreen(marks, self._rows.groups_of(list(marks))))
+
+    async def action_edit(self, what: str) -> None:
+        """Edit the marked runs, else what is under the cursor."""
+        from neurockt_viewer.editing import edit
+
+        row = self._rows.row(self._grid.cursor_row)
+        runs = [info for info in self._runs if info.path in self._marks]
+        if not runs and row is not None:
+            runs = self._rows.members(row) if isinstance(row, Head) else [row]
+        await edit(self, what, runs, self._runs, self._watch.wake.set)
+
+    def action_archived(self) -> None:
+        self._archived = not self._archived
+        if self._listing is not None:
+            self._show_listing(self.Listed(self._listing))
 
     def action_problems(self) -> None:
         problems = self._listing.problems if self._listing else {}
