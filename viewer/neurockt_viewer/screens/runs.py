@@ -351,7 +351,7 @@ class RunsScreen(Screen[None]):
         row = self._rows.row(self._grid.cursor_row)
         runs = [info for info in self._runs if info.path in self._marks]
         if not runs and row is not None:
-            runs = self._rows.members(row) if isinstance(row, Head) else [row]
+            runs = row.runs if isinstance(row, Group) else [row]
         await edit(self, what, runs, self._runs, self._watch.wake.set)
 
     def action_archived(self) -> None:
