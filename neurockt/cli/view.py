@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     root = expanded(arguments.root) if arguments.root else default_root()
     path = expanded(arguments.path) if arguments.path else root
     if not os.path.isdir(path):  # noqa: PTH112  (never raises)
-        if not arguments.path:
+        if not arguments.path or os.sep in arguments.path:
             raise RunNotFound(f"no directory {path}; name one that holds runs, or a run")
         path = find_run(arguments.path, root).path
     if not run_paths(path) and ", but " in (nothing := no_runs(path)):
