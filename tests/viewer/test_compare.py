@@ -21,6 +21,8 @@ from neurockt_viewer.screens.compare import CompareScreen
 from neurockt_viewer.screens.runs import RunsScreen
 from neurockt_viewer.settings import Settings
 from neurockt_viewer.widgets.chart_grid import ChartGrid
+from neurockt_viewer.widgets.row_grid import RowGrid
+from neurockt_viewer.widgets.row_source import CellRows
 
 pytestmark = pytest.mark.slow
 
@@ -157,6 +159,40 @@ async def test_the_groups_of_the_list_are_drawn_as_bands(root: Path) -> None:
         await until(lambda: compared.charts[0].has_focus and len(compared.charts[0].lines) == 4)
         await pilot.press("b")
         await until(lambda: [line.label for line in compared.charts[0].lines] == ["cfg.width = 32 ×4"])
+
+
+async def test_the_configs_of_many_runs_are_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sorted by any key; what most runs do not have is bold; `v` turns the table; it is exported as it is shown."""
+    monkeypatch.chdir(tmp_path)
+    for index in range(6):
+        config = {"lr": [0.1, 0.1, 0.1, 0.1, 0.01, 1][index], "model": {"depth": 10 - index}, "same": 1}
+        recorder = Recorder(tmp_path / "runs", run_id=f"r{index}", quiet=True, config=config)
+        recorder.log({"loss": 1.0})
+        recorder.finish()
+    app = ViewerApp(tmp_path / "runs")
+    async with app.run_test(size=(120, 30)) as pilot:
+        await until(lambda: isinstance(app.screen, RunsScreen) and len(rows(app.screen, "#runs")) == 6)
+        await pilot.press("a", "c", "3")
+        await until(lambda: isinstance(app.screen, CompareScreen) and len(rows(app.screen, "#config")) == 6)
+        screen = app.screen
+        assert titles(screen, "#config") == ["run", "lr", "model.depth"]
+        source = screen.query_one("#config", RowGrid).source
+        assert isinstance(source, CellRows)
+        assert sorted(row[1].text for row in source.rows if row[1].tone == "strong") == ["0.01", "1"]
+        await pilot.press("l", "l", "s")
+        await until(lambda: "model.depth ▲" in text(app))
+        assert [row[2] for row in rows(screen, "#config")] == ["5", "6", "7", "8", "9", "10"]
+        await pilot.press("s")
+        assert [row[2] for row in rows(screen, "#config")] == ["10", "9", "8", "7", "6", "5"]
+        await pilot.press("a")
+        assert titles(screen, "#config")[-1] == "same"
+        await typed(pilot, "e\r")
+        await until((tmp_path / "config.csv").exists)
+        with (tmp_path / "config.csv").open() as file:
+            assert [row["model.depth"] for row in csv.DictReader(file)] == ["10", "9", "8", "7", "6", "5"]
+        await pilot.press("v")
+        await until(lambda: [row[0] for row in rows(screen, "#config")] == ["lr", "model.depth", "same"])
+        assert "s Sort" not in text(app)
 
 
 async def test_any_number_of_runs_is_compared(tiny_run: Path) -> None:

@@ -114,6 +114,11 @@ async def test_keys_typed_before_the_first_screen(tmp_path: Path) -> None:
     async with app.run_test(size=(160, 48)) as pilot:
         await typed(pilot, "/sgd\r")
         await until(lambda: "5 of 12 runs" in text(app))
+    app = ViewerApp(SAMPLES)
+    async with app.run_test(size=(160, 48)) as pilot:
+        await typed(pilot, "xa")
+        await until(lambda: "12 runs" in text(app))
+        assert app.screen.query_one("#filter", Input).value == ""
 
 
 async def test_a_step_typed_before_the_table_is_read_opens_no_tab() -> None:

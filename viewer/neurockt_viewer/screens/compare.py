@@ -22,10 +22,11 @@ from neurockt.run_info import RunInfo
 from neurockt.store import Run
 from neurockt_viewer import background
 from neurockt_viewer.charts import palette
-from neurockt_viewer.comparison import Compared, MetricColumn, compare_configs, compare_metrics
+from neurockt_viewer.comparison import Compared, MetricColumn, compare_metrics
 from neurockt_viewer.keys import key
 from neurockt_viewer.text import styled
 from neurockt_viewer.widgets.chart_grid import ChartGrid
+from neurockt_viewer.widgets.config_table import ConfigTable
 from neurockt_viewer.widgets.key_line import KeyLine
 from neurockt_viewer.widgets.row_grid import RowGrid
 from neurockt_viewer.widgets.row_source import Cell, CellRows
@@ -56,7 +57,6 @@ class CompareScreen(Screen[None]):
         key("tab", "next_tab(1)", "Next tab", "the next of these", show=False, priority=True),
         key("shift+tab", "next_tab(-1)", "Previous tab", "the one before", show=False, priority=True),
         key("enter", "baseline", "Baseline", "compare with the run under the cursor"),
-        key("a", "everything", "All keys", "all config keys, or those that differ"),
         key("e", "export", "Export", "write this table to a CSV or Parquet file"),
         key("y", "copy", "Copy cell", "copy what the cell shows", show=False),
         key("escape,backspace", "leave", "Runs", "back to the list of runs"),
@@ -74,7 +74,6 @@ class CompareScreen(Screen[None]):
         self._groups = groups
         self._infos: list[RunInfo] = []
         self._baseline = next(iter(slots))
-        self._everything = False
         self._current = CHARTS
         self._columns: list[MetricColumn] = []
         self._wake = threading.Event()
@@ -91,8 +90,7 @@ class CompareScreen(Screen[None]):
                 yield RowGrid(id="metrics")
                 yield Static(id="metrics-note", classes="note")
             with Vertical():
-                yield RowGrid(id="config")
-                yield Static(id="config-note", classes="note")
+                yield ConfigTable()
         yield KeyLine()
 
     def on_mount(self) -> None:
@@ -125,7 +123,7 @@ class CompareScreen(Screen[None]):
         self._infos = infos
         self._show_title()
         self._fill_metrics()
-        self._fill_config()
+        self.query_one(ConfigTable).show(infos, [self._name_cell(info) for info in infos])
 
     def _show_title(self) -> None:
         names = {info.path: info.label for info in self._infos}
@@ -158,31 +156,14 @@ class CompareScreen(Screen[None]):
     def _name_cell(self, info: RunInfo) -> Cell:
         return Cell(self._title_of(info), colour=self._slots[info.path])
 
-    # Config
-
-    def _fill_config(self) -> None:
-        everything = compare_configs(self._infos, everything=True)
-        differing = compare_configs(self._infos)
-        differ = {key for key, _ in differing}
-        rows = [
-            [Cell(clean(key), "strong" if key in differ else "muted"), *(Cell(clean(value)) for value in values)]
-            for key, values in (everything if self._everything else differing)
-        ]
-        _show(self.query_one("#config", RowGrid), CellRows(["key", *map(self._title_of, self._infos)], rows))
-        counts = f"{len(differ):,} of {len(everything):,} keys differ"
-        self.query_one("#config-note", Static).update(
-            Content(f"{counts}; all are shown" if self._everything else f"{counts}; a shows all")
-        )
-
     # Keys
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """What a key does depends on the tab; the charts have their own ones."""
         needed = {
             "baseline": (METRICS,),
-            "everything": (CONFIG,),
-            "export": (METRICS, CONFIG),
-            "copy": (METRICS, CONFIG),
+            "export": (METRICS,),
+            "copy": (METRICS,),
         }
         return self._current in needed.get(action, range(len(TABS)))
 
@@ -213,38 +194,23 @@ class CompareScreen(Screen[None]):
     def _opened(self) -> None:
         self.action_baseline()
 
-    def action_everything(self) -> None:
-        self._everything = not self._everything
-        self._fill_config()
-
-    @property
-    def _grid(self) -> RowGrid:
-        return self.query_one("#metrics" if self._current == METRICS else "#config", RowGrid)
-
     def action_copy(self) -> None:
-        grid = self._grid
+        grid = self.query_one("#metrics", RowGrid)
         if isinstance(grid.source, CellRows) and grid.cursor_row < len(grid.source):
             self.app.copy_to_clipboard(grid.source.rows[grid.cursor_row][grid.cursor_column].text)
             self.notify("cell copied", markup=False, timeout=2)
 
     async def action_export(self) -> None:
-        """Write the table to a file: of the metrics the values and the differences in full, of the config the text."""
+        """Write the values and the differences to a file, in full."""
         from neurockt_viewer.exporting import as_arrow, export
 
-        rows: list[list[object]]
-        if self._current == CONFIG:
-            names = ["key", *(info.id for info in self._infos)]
-            rows = [[key, *values] for key, values in compare_configs(self._infos, everything=self._everything)]
-        else:
-            names = ["run", "id"]
-            for column in self._columns:
-                names += [f"{column.metric} {column.which}", f"{column.metric} {column.which} difference"]
-            rows = []
-            for at, info in enumerate(self._infos):
-                compared = [column.values[at] for column in self._columns]
-                rows.append([info.label, info.id, *(v for each in compared for v in (each.value, each.difference))])
-        what = "config" if self._current == CONFIG else "metrics"
-        await export(self, f"the {what} of {len(self._infos):,} runs", what, lambda: as_arrow(names, rows))
+        names, rows = ["run", "id"], list[list[object]]()
+        for column in self._columns:
+            names += [f"{column.metric} {column.which}", f"{column.metric} {column.which} difference"]
+        for at, info in enumerate(self._infos):
+            compared = [column.values[at] for column in self._columns]
+            rows.append([info.label, info.id, *(v for each in compared for v in (each.value, each.difference))])
+        await export(self, f"the metrics of {len(self._infos):,} runs", "metrics", lambda: as_arrow(names, rows))
 
     def action_leave(self) -> None:
         self.dismiss(None)

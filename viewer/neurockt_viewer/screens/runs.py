@@ -54,6 +54,7 @@ class RunsScreen(Screen[None]):
     like, joined by and, or, not and parentheses. Columns, order, groups and panels are remembered for each directory.
     """
     BLANK = True
+    AUTO_FOCUS = ""  # Textual would give the first keys to the line of the filter
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", "Open"),
         Binding("space", "mark", "Mark"),
