@@ -33,7 +33,7 @@ Kind = Literal["text", "number", "share", "duration", "time", "any"]
 """The kind of a field's values; *any* for a config's."""
 
 CONFIG_PREFIXES: Final = ("cfg.", "config.")
-_PLAIN: Final = re.compile(r"\w[\w./-]*")
+_PLAIN: Final = re.compile(r"\w[\w./@-]*")
 """A metric's name that needs no quotes, unless it is a field of every run."""
 
 

@@ -121,7 +121,9 @@ async def test_values_keep_their_meaning_and_the_one_under_the_cursor_all_its_di
         await press(pilot, view, ":", "7", "0", "enter")
         losses = {line.split()[-3]: line for line in text(view)[1:29]}
         assert losses.keys() >= {"0.99333", "1.0033"}
-        assert len({line.index(loss) + loss.index(".") for loss, line in losses.items()}) == 1, "aligned on their points"
+        assert len({line.index(loss) + loss.index(".") for loss, line in losses.items()}) == 1, (
+            "aligned on their points"
+        )
 
 
 @pytest.mark.slow

@@ -8,7 +8,17 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 from neurockt.direction import smaller_is_better
-from neurockt.formatting import clean, clean_block, clip, display_width, format_ago, format_duration, format_number, pad
+from neurockt.formatting import (
+    align_numbers,
+    clean,
+    clean_block,
+    clip,
+    display_width,
+    format_ago,
+    format_duration,
+    format_number,
+    pad,
+)
 from neurockt.progress import is_short_of_time, progress_facts
 from neurockt.query.fields import flat_config
 from neurockt.query.grouping import spread
@@ -47,18 +57,13 @@ def measurements(info: RunInfo, width: int) -> Iterator[Line]:
         yield (Piece(text, tone),)
     if info.failure:
         yield (Piece(clean(f"{info.failure.type}: {info.failure.message}"), "bad"),)
-    for table, last in (info.epochs, "epochs"), (info.steps, "steps"):
-        if table.columns:
-            yield BLANK
-            yield _numbers(width, last, "last", "best", tone="muted")
-        for name, column in islice(table.columns.items(), KEYS_SHOWN):
-            yield _numbers(width, name, *_values(name, column))
-    attached = list(info.attached_metrics)[:KEYS_SHOWN]
-    if attached:
-        yield BLANK
-        yield _numbers(width, "attached", "last", "best", tone="muted")
-    for name in attached:
-        yield _numbers(width, name, *_values(name, metric_summary(info, name) or ColumnSummary()))
+    for table, named in (info.epochs, "epochs"), (info.steps, "steps"):
+        summaries = islice(table.columns.items(), KEYS_SHOWN)
+        yield from _numbers(width, (named, "last", "best"), [(name, *_values(name, each)) for name, each in summaries])
+    found = (
+        (name, metric_summary(info, name) or ColumnSummary()) for name in islice(info.attached_metrics, KEYS_SHOWN)
+    )
+    yield from _numbers(width, ("attached", "last", "best"), [(name, *_values(name, each)) for name, each in found])
 
 
 def _values(name: str, column: ColumnSummary) -> tuple[str, str]:
@@ -96,9 +101,7 @@ def group_lines(title: str, runs: Sequence[RunInfo], width: int) -> Iterator[Lin
     states = Counter(info.state for info in runs)
     yield (Piece(clean(" · ".join(f"{count:,} {state}" for state, count in states.items())), "muted"),)
     names = dict.fromkeys(name for info in runs for name in info.epochs.columns)
-    if names:
-        yield BLANK
-        yield _numbers(width, "last epoch", "mean", "± std", "best", tone="muted")
+    rows = []
     for name in islice(names, KEYS_SHOWN):
         values = [column.last for info in runs if (column := info.epochs.columns.get(name)) is not None]
         found = spread(values)
@@ -106,7 +109,8 @@ def group_lines(title: str, runs: Sequence[RunInfo], width: int) -> Iterator[Lin
         best = (min if smaller_is_better(name) else max)(known, default=None)
         std = None if found is None or found.std is None else float(f"{found.std:.2g}")
         shown = found.mean if found else None, std, best
-        yield _numbers(width, name, *map(format_number, shown))
+        rows.append((name, *map(format_number, shown)))
+    yield from _numbers(width, ("last epoch", "mean", "± std", "best"), rows)
 
 
 def side_by_side(left: Iterable[Line], right: Iterable[Line], width: int, gap: int) -> Iterator[Line]:
@@ -141,10 +145,24 @@ def _joined(facts: Iterable[str], width: int) -> list[str]:
     return lines
 
 
-def _numbers(width: int, name: str, *values: str, tone: str = "") -> Line:
+def _numbers(width: int, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[Line]:
+    """A blank line, the titles, and the rows: a name, and numbers on their decimal points; nothing without rows."""
+    if not rows:
+        return
+    names, *columns = zip(*rows, strict=True)
+    aligned = [align_numbers(column) for column in columns]
+    widths = [max(NUMBER_WIDTH - 1, len(column[0])) for column in aligned]
     narrow, wide = NAME_WIDTHS
-    room = min(max(narrow, width - len(values) * NUMBER_WIDTH), wide)
-    return (Piece(_name(name, room) + "".join(value.rjust(NUMBER_WIDTH) for value in values), tone),)
+    room = min(max(narrow, width - sum(widths) - len(widths)), wide)
+
+    def line(name: str, values: Sequence[str], tone: str = "") -> Line:
+        cells = (f" {text:>{size}}" for text, size in zip(values, widths, strict=True))
+        return (Piece(_name(name, room) + "".join(cells), tone),)
+
+    yield BLANK
+    yield line(titles[0], titles[1:], "muted")
+    for name, *values in zip(names, *aligned, strict=True):
+        yield line(name, values)
 
 
 def _pair(name: str, value: object) -> Line:

@@ -202,4 +202,4 @@ class RunLines:
     def _label(self, metric: Metric) -> str:
         others = (Metric(table, metric.name) for table in TABLES if table != metric.table)
         both = any(series.has(other) for other in others for series in self._all)
-        return f"{metric.name} ({metric.table})" if both else metric.name
+        return f"{metric.name}@{metric.table}" if both else metric.name

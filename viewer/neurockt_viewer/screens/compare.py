@@ -18,7 +18,9 @@ from textual.widgets import Static
 from neurockt import open_run
 from neurockt.errors import NeurocktError
 from neurockt.formatting import clean
+from neurockt.query.metrics import in_both_tables
 from neurockt.run_info import RunInfo
+from neurockt.shortening import shorten
 from neurockt.store import Run
 from neurockt_viewer import background
 from neurockt_viewer.charts import palette
@@ -34,7 +36,8 @@ from neurockt_viewer.widgets.tab_bar import TabBar
 
 INFO_SECONDS: Final = 1.0
 """How often the summaries of live runs are read."""
-LABEL_WIDTH: Final = 32
+LABEL_WIDTH: Final = 24
+"""Cells of a run's or a metric's name."""
 TABS: Final = ("Charts", "Metrics", "Config")
 CHARTS, METRICS, CONFIG = range(len(TABS))
 
@@ -73,6 +76,7 @@ class CompareScreen(Screen[None]):
         self._slots = dict(slots)
         self._groups = groups
         self._infos: list[RunInfo] = []
+        self._labels: dict[Path, str] = {}
         self._baseline = next(iter(slots))
         self._current = CHARTS
         self._columns: list[MetricColumn] = []
@@ -121,16 +125,17 @@ class CompareScreen(Screen[None]):
 
     def _show_infos(self, infos: list[RunInfo]) -> None:
         self._infos = infos
+        labels = shorten([clean(info.label) for info in infos], LABEL_WIDTH)
+        self._labels = dict(zip([info.path for info in infos], labels, strict=True))
         self._show_title()
         self._fill_metrics()
         self.query_one(ConfigTable).show(infos, [self._name_cell(info) for info in infos])
 
     def _show_title(self) -> None:
-        names = {info.path: info.label for info in self._infos}
         dark = self.app.current_theme.dark
         pieces = [styled("neurockt", "bold $primary"), Content(f"  {len(self._slots)} runs")]
         for path, slot in self._slots.items():
-            name = f"{palette.letter(slot)} {clean(names.get(path, path.name), LABEL_WIDTH)}"
+            name = f"{palette.letter(slot)} {self._labels.get(path) or clean(path.name, LABEL_WIDTH)}"
             pieces.append(Content.styled(f"  {name}", palette.colour(slot, dark=dark)))
         self.query_one("#title", Static).update(Content("").join(pieces))
 
@@ -144,14 +149,17 @@ class CompareScreen(Screen[None]):
             [self._name_cell(info), *(_value_cell(column.values[at]) for column in self._columns)]
             for at, info in enumerate(self._infos)
         ]
-        titles = ["run", *(f"{clean(column.metric, LABEL_WIDTH)} {column.which}" for column in self._columns)]
+        both = in_both_tables(self._infos)
+        names = [f"{column.metric}@epochs" if column.metric in both else column.metric for column in self._columns]
+        names = shorten(list(map(clean, names)), LABEL_WIDTH)
+        titles = ["run", *(f"{name} {column.which}" for name, column in zip(names, self._columns, strict=True))]
         _show(self.query_one("#metrics", RowGrid), CellRows(titles, rows, right=range(1, len(titles))))
         base = self._title_of(self._infos[baseline]) if paths else ""
         note = f"differences are to {base}; ✓ better, ✗ worse by the metric's name"
         self.query_one("#metrics-note", Static).update(Content(note))
 
     def _title_of(self, info: RunInfo) -> str:
-        return f"{palette.letter(self._slots[info.path])} {clean(info.label, LABEL_WIDTH)}"
+        return f"{palette.letter(self._slots[info.path])} {self._labels[info.path]}"
 
     def _name_cell(self, info: RunInfo) -> Cell:
         return Cell(self._title_of(info), colour=self._slots[info.path])
