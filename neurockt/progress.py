@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
@@ -52,6 +53,23 @@ def is_short_of_time(info: RunInfo) -> bool:
     """Whether the job ends before the last step is done, at the present speed."""
     left, job = seconds_left(info), job_seconds_left(info)
     return left is not None and job is not None and left > job
+
+
+def live_fields(runs: Iterable[RunInfo]) -> list[str]:
+    """The fields that show how far runs are, for a list: those that one that is running has a value for.
+
+    The end of the job is among them where it may come before the last step.
+    """
+    live = [info for info in runs if info.state == "running"]
+    names = [
+        name
+        for name, read in (("progress", share_done), ("left", seconds_left))
+        if any(read(info) is not None for info in live)
+    ]
+    is_limited = any(
+        job_seconds_left(info) is not None and (seconds_left(info) is None or is_short_of_time(info)) for info in live
+    )
+    return [*names, "job_left"] if is_limited else names
 
 
 def progress_facts(info: RunInfo) -> list[str]:

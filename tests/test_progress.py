@@ -63,6 +63,14 @@ def test_steps_counted_from_0_end_at_100_percent() -> None:
     assert progress.progress_facts(replace(RUN, total_steps=4_201))[0] == "99.9% of 4,201 steps"
 
 
+def test_lists_have_a_column_for_what_a_running_run_has() -> None:
+    """Without one there is none, so that finished runs take no room for it."""
+    assert progress.live_fields([RUN]) == ["progress", "left"]
+    assert progress.live_fields([RUN, replace(RUN, total_steps=10**6)]) == ["progress", "left", "job_left"]
+    assert progress.live_fields([replace(RUN, total_steps=None)]) == ["job_left"]
+    assert progress.live_fields([replace(RUN, state="finished")]) == []
+
+
 @pytest.mark.parametrize(("total", "rows"), [(10**400, 5), (5, 10**400), (0, 5), (-5, 5)])
 def test_numbers_that_no_run_has_are_not_shown(total: int, rows: int) -> None:
     """A damaged run.json harms no list."""

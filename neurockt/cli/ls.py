@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from neurockt.catalogue import list_runs
 from neurockt.cli import completers, output, parsing
+from neurockt.progress import live_fields
 from neurockt.query.fields import (
     FIELD_NAMES,
     Field,
@@ -153,7 +154,7 @@ def default_columns(runs: Sequence[RunInfo]) -> list[str]:
     """
     is_named = any(info.name not in (None, info.id) for info in runs)
     is_ambiguous = len({info.label for info in runs}) < len(runs)
-    names = ["name", *(["id"] if is_ambiguous else []), *differing(runs, ["state"])]
+    names = ["name", *(["id"] if is_ambiguous else []), *differing(runs, ["state"]), *live_fields(runs)]
     names += usual_metrics(runs, METRICS_SHOWN)
     names += differing_keys(runs)[:CONFIG_SHOWN]
     names += ["started", "duration", "steps", "epochs", "state"]

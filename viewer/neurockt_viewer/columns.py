@@ -10,6 +10,7 @@ from textual.content import Content
 
 from neurockt.errors import QueryError
 from neurockt.formatting import clean, format_value
+from neurockt.progress import live_fields
 from neurockt.query.fields import (
     FIELD_NAMES,
     Field,
@@ -53,7 +54,7 @@ STATES: Final = {
 
 def default_columns(runs: Sequence[RunInfo]) -> list[str]:
     """The state of the runs, the config keys that differ, and the metrics most of them have."""
-    names = ["state", "name"]
+    names = ["state", "name", *live_fields(runs)]
     names += usual_metrics(runs, METRICS_SHOWN)
     names += differing_keys(runs)[:CONFIG_SHOWN]
     names += ["epochs", "duration", "started"]
