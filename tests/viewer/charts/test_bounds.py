@@ -74,6 +74,14 @@ def test_the_range_of_y_is_chosen_by_key() -> None:
     assert "1 off the scale" in legend(drawn(values))
 
 
+@pytest.mark.parametrize("largest", [1e36, -1e300, 1.7e308])
+def test_values_as_far_off_the_scale_as_floats_go_are_drawn(largest: float) -> None:
+    """The curve leads out of the chart, and the rest is seen."""
+    picture = drawn(np.where((STEPS > 400) & (STEPS < 600), largest, 1e-300 * LOSS))
+    assert high(picture) == pytest.approx(1e-300 * LOSS.max())
+    assert "199 off the scale" in legend(picture)
+
+
 def test_runs_of_different_scales_are_all_seen() -> None:
     """As learning rates of a sweep over four decades, each with a warm-up."""
     picture = drawn(*(np.minimum(STEPS / 500, 1) * 10.0**power for power in range(-4, 1)))

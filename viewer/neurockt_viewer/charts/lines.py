@@ -52,6 +52,7 @@ class RunLines:
         if known is not None:
             self._series = {path: known._series[path] for path in self.paths if path in known._series}
             self._ranked = known._ranked.intersection(paths)
+        self._growing: set[RunSeries | AttachedSeries] = set()
         self._bands: dict[tuple[tuple[int, ...], Metric], tuple[list[Series], Line]] = {}
 
     @property
@@ -150,11 +151,17 @@ class RunLines:
         return self._each(lambda series: series.detail(wanted, axis, window, dots))
 
     def poll(self) -> bool:
-        """Read what live runs have recorded since; False where that is nothing."""
-        return self._each(lambda series: series.poll())
+        """Read what has been recorded since by the runs that had not finished when ``live`` was last called, or the
+        time before; False where that is nothing.
+        """
+        return self._each(lambda series: series in self._growing and series.poll())
 
     def live(self) -> bool:
-        return self._each(lambda series: series.is_live())
+        """Find out which runs are live; whether there are any."""
+        before = {series for series in self._all if series.info.state != "finished"}
+        found = self._each(lambda series: series.is_live())
+        self._growing = before | {series for series in self._all if series.info.state != "finished"}
+        return found
 
     def lines(self, together: Sequence[Metric], axis: Axis, *, banded: bool = False) -> list[Line]:
         """The lines of a chart: of one run a colour for each metric, of several one for each run.

@@ -23,6 +23,8 @@ CELL_HEIGHT: Final = 4
 Codes = npt.NDArray[np.uint8]
 """What is added to U+2800 for the Braille character of each cell."""
 
+FAR: Final = 1e9
+"""Dots outside a chart beyond which it makes no difference where a line comes from."""
 WORD: Final = 64
 """Dots of a column that are drawn at once."""
 _ALL: Final = np.uint64(2**WORD - 1)
@@ -178,7 +180,7 @@ def _joints(found: Columns, scale: Scale, width: int) -> tuple[Integers, Integer
     """The straight lines from the last value of a column to the first of the next: spans of rows, column by column."""
     to = np.flatnonzero(found.joined)
     left, right = found.place[to - 1], found.place[to]
-    begin, end = scale.place(found.last[to - 1]), scale.place(found.first[to])
+    begin, end = (np.clip(scale.place(values), -FAR, FAR) for values in (found.last[to - 1], found.first[to]))
     start, stop = np.maximum(left, 0), np.minimum(right, width - 1)
     sizes = np.maximum(stop - start + 1, 0)
     joint = np.repeat(np.arange(len(to)), sizes)
