@@ -7,10 +7,11 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from itertools import chain
+from itertools import accumulate, chain
+from types import MappingProxyType
 from typing import Any, Final, TextIO
 
 from neurockt.formatting import align_numbers, clean, display_width, format_exact, format_value, pad
@@ -22,9 +23,9 @@ from neurockt.store import plain, to_json
 GAP: Final = "  "
 SMALLEST_WIDTH: Final = 12
 """A column is not made narrower than this to fit the terminal; rather, the last columns are left out."""
-UNCUT: Final = ("id", "path", "started", "ended", "updated")
-"""Columns of the table of runs that people copy from, or that say nothing when cut."""
 WHOLE: Final = 1_000_000
+LEAST_WIDTHS: Final = {"name": 16, **dict.fromkeys(("id", "path", "started", "ended", "updated"), WHOLE)}
+"""Columns of the table of runs that are wider: those that people copy from, or that say nothing when cut."""
 NAMED_IN_A_NOTE: Final = 6
 BOLD: Final = "1"
 STATE_COLOURS: Final = {"running": "36", "finished": "32", "failed": "31", "preempted": "33", "killed": "33"}
@@ -93,13 +94,17 @@ def show_exact(value: Any) -> str:
 
 
 def table_lines(
-    header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[bool], uncut: Collection[str] = ()
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    right: Sequence[bool],
+    least: Mapping[str, int] = MappingProxyType({}),
 ) -> Iterator[str]:
     """Columns side by side: shortened to fit a terminal, whole where the output goes elsewhere.
 
     Args:
         right: which columns are numbers, aligned on their decimal points; of those only the name is cut.
-        uncut: the names of other columns that are not cut, since people copy from them.
+        least: the width that a column keeps, by its name, where that is another than ``SMALLEST_WIDTH``.
     """
     header = [clean(name, WHOLE) for name in header]
     columns = [
@@ -111,7 +116,9 @@ def table_lines(
     if is_terminal(sys.stdout):
         titles = [display_width(text) for text in _titles(header, [SMALLEST_WIDTH] * len(header))]
         smallest = [
-            width if name in uncut else max(cells if number else 0, min(width, SMALLEST_WIDTH, max(cells, title)))
+            min(width, least[name])
+            if name in least
+            else max(cells if number else 0, min(width, SMALLEST_WIDTH, max(cells, title)))
             for name, width, cells, title, number in zip(header, widths, widest_cells, titles, right, strict=True)
         ]
         widths = _fit(widths, smallest, terminal_width(sys.stdout))
@@ -133,7 +140,7 @@ def table_lines(
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[bool]) -> None:
-    for line in table_lines(header, rows, right=right, uncut=UNCUT):
+    for line in table_lines(header, rows, right=right, least=LEAST_WIDTHS):
         print(line)
 
 
@@ -188,23 +195,15 @@ def _fill(text: str, width: int, *, to_right: bool) -> str:
 
 def _fit(widths: Sequence[int], smallest: Sequence[int], room: int) -> list[int]:
     """The widths of as many columns as fit, from the left; the widest are narrowed first, each to its smallest."""
-    fitted = [min(width, max(least, room)) for width, least in zip(widths, smallest, strict=True)]
-
-    def excess() -> int:
-        return sum(fitted) + len(GAP) * (len(fitted) - 1) - room
-
-    def widest() -> int:
-        others = [index for index, width in enumerate(fitted) if width > smallest[index]]
-        return max(others, key=lambda index: fitted[index], default=-1)
-
-    while excess() > 0 and (index := widest()) >= 0:
+    least = [min(width, least, room) for width, least in zip(widths, smallest, strict=True)]
+    ends = accumulate(width + len(GAP) for width in least)
+    number = max(1, sum(end - len(GAP) <= room for end in ends))
+    fitted = list(widths[:number])
+    excess = sum(fitted) + len(GAP) * (number - 1) - room
+    while excess > 0:
+        index = max((at for at in range(number) if fitted[at] > least[at]), key=fitted.__getitem__, default=-1)
+        if index < 0:
+            break
         fitted[index] -= 1
-    while excess() > 0 and len(fitted) > 1:
-        fitted.pop()
-    spare = -excess()
-    for index, width in enumerate(fitted):  # the texts get what the columns left out would have taken
-        wider = min(spare, widths[index] - width)
-        if wider > 0:
-            fitted[index] += wider
-            spare -= wider
+        excess -= 1
     return fitted
