@@ -37,7 +37,7 @@ RECORDER = {
 @pytest.mark.parametrize(
     ("module", "names"),
     [
-        (neurockt, ["Run", "__version__", "attach", "list_runs", "open_run"]),
+        (neurockt, ["Run", "__version__", "attach", "connect", "list_runs", "open_run"]),
         (neurockt.monitor, ["Recorder", "RecorderHelper", "torch_mean"]),
         (neurockt.monitor.wandb, ["WandbRecorder"]),
         (
