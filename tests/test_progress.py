@@ -15,6 +15,7 @@ import pytest
 from neurockt import list_runs, open_run, progress, testing
 from neurockt.errors import NeurocktWarning, UsageError
 from neurockt.monitor import Recorder
+from neurockt.monitor.wandb import WandbRecorder
 from neurockt.query.fields import parse_field
 from neurockt.query.filter import parse
 from neurockt.run_info import Attempt, RunInfo, TableSummary
@@ -129,6 +130,10 @@ def test_a_run_that_goes_on_keeps_its_total(tmp_path: Path) -> None:
         recorder.log({"loss": 1.0})
         recorder.finish()
         assert open_run(tmp_path / "a").info.total_steps == total
+
+
+def test_a_wandb_recorder_takes_it_too(tmp_path: Path) -> None:
+    assert WandbRecorder(tmp_path, mode="disabled", total_steps=7).total_steps == 7
 
 
 @pytest.mark.parametrize("given", [0, -5, 1.5, "100", True, float("inf"), float("nan"), 10**30, [1]])

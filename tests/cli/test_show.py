@@ -126,3 +126,19 @@ def test_a_failure_is_told_and_its_traceback_on_demand(neurockt: Command, hostil
     """The exception, and where to look."""
     assert "--traceback shows where" in neurockt("show", hostile / "bad").out
     assert "--traceback shows where" not in neurockt("show", hostile / "bad", "--traceback").out
+
+
+def test_a_run_that_is_running_shows_how_far_it_is(neurockt: Command, tmp_path: Path) -> None:
+    """The share done and how long ago the last row was, in `show`; a column in `ls`; the bare numbers in JSON."""
+    recorder = Recorder(tmp_path / "runs", run_id="r", quiet=True, total_steps=8)
+    for step in range(1, 4):
+        recorder.log({"loss": 1 / step}, step)
+    lines = [" ".join(line.split()) for line in neurockt("show", "r").out.splitlines()]
+    progress = next(line for line in lines if line.startswith("progress "))
+    assert progress.startswith("progress 37.5% of 8 steps, ")
+    assert "last row " in progress
+    assert neurockt("ls").out.splitlines()[0].split()[:2] == ["name", "progress"]
+    assert neurockt("ls", "--json", "--columns", "progress,total_steps").json == [{"progress": 0.375, "total_steps": 8}]
+    recorder.finish()
+    assert "progress 37.5% of 8 steps" in " ".join(neurockt("show", "r").out.split())
+    assert "progress" not in neurockt("ls").out
