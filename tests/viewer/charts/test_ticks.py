@@ -48,13 +48,13 @@ def test_linear_ticks_are_round_and_say_what_they_are(low: float, span: float, m
     assert len(found) >= most // 3
     for tick in found:
         size = _SUFFIX.get(tick.label[-1], 1.0)
-        assert float(tick.label.rstrip("kMGT")) * size == pytest.approx(tick.value, abs=step * 1e-6)
+        assert float(tick.label.rstrip("kMGT").replace(",", "")) * size == pytest.approx(tick.value, abs=step * 1e-6)
 
 
 def test_a_logarithmic_axis_has_decades() -> None:
     """Written short."""
     assert [tick.label for tick in ticks.log_ticks(1e-6, 20_000, 12)] == [
-        *("1e-6", "1e-5", "0.0001", "0.001", "0.01", "0.1", "1", "10", "100", "1000", "10k"),
+        *("1e-06", "1e-05", "0.0001", "0.001", "0.01", "0.1", "1", "10", "100", "1,000", "10k"),
     ]
 
 

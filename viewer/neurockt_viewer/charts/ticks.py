@@ -98,18 +98,15 @@ def _number_labels(values: Sequence[float], digits: int) -> list[str]:
     if digits == 0 and largest >= 10_000:
         size, suffix = next((size, suffix) for size, suffix in _SUFFIXES if largest >= size)
         return [f"{value / size:.12g}{suffix}" if value else "0" for value in values]
-    return [f"{value:.{digits}f}" if value else "0" for value in values]
+    return [f"{value:,.{digits}f}" if value else "0" for value in values]
 
 
 def _short(value: float) -> str:
-    """A number of few digits: ``500``, ``20k``, ``0.01``, ``1e-5``."""
-    if value and not 1e-4 <= abs(value) < 1e15:
-        mantissa, _, exponent = f"{value:.12e}".partition("e")
-        return f"{float(mantissa):.12g}e{int(exponent)}"
-    if abs(value) >= 10_000:
+    """A number of few digits: ``500``, ``20k``, ``0.01``, ``1e-05``."""
+    if 10_000 <= abs(value) < 1e15:
         size, suffix = next((size, suffix) for size, suffix in _SUFFIXES if abs(value) >= size)
         return f"{value / size:.12g}{suffix}"
-    return f"{value:.12g}"
+    return f"{value:,.12g}"
 
 
 def _power(exponent: int) -> float:
