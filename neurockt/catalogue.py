@@ -14,7 +14,7 @@ from typing import Final
 from neurockt.errors import NeurocktError, NeurocktWarning, RunNotFound
 from neurockt.formatting import clean
 from neurockt.run_info import RunInfo
-from neurockt.store import Liveness, Run, ask_scheduler, layout, open_run, read_listed
+from neurockt.store import Liveness, NewestRows, Run, ask_scheduler, layout, open_run, read_listed
 
 CANDIDATES_SHOWN: Final = 5
 """Runs that are named where a text fits several."""
@@ -163,6 +163,7 @@ def _named(runs: Sequence[RunInfo], reference: str) -> list[RunInfo]:
 class RunWatcher:
     """The runs in a directory, archived ones too, read repeatedly; a run whose files are the same is not read again.
 
+    The rows of running runs are counted as they come, from the second look on.
     What the file system refuses for a while, as during a file server's fail-over, stays as it was last read.
     """
 
@@ -176,16 +177,29 @@ class RunWatcher:
         self._paths: list[Path] = []
         self._read: dict[Path, tuple[tuple[object, ...], RunInfo]] = {}
         self._seen: dict[Path, RunInfo] = {}
+        self._newest: dict[Path, NewestRows] = {}
+        """Of the runs that have been seen running."""
 
     @property
     def runs(self) -> list[RunInfo]:
         return sorted(self._seen.values(), key=lambda info: (info.created, info.id))
 
-    def look(self, pause: float = 0.1) -> Iterator[bool]:
+    @property
+    def running(self) -> list[Path]:
+        return [path for path, info in self._seen.items() if info.state == "running"]
+
+    def look(self, pause: float = 0.1, *, at_running: bool = False) -> Iterator[bool]:
         """Read what has changed, the latest names first.
 
         Yields every ``pause`` seconds, and at the end, whether the runs have changed since the last time.
+
+        Args:
+            pause: the seconds.
+            at_running: look only at the runs that were running when last seen.
         """
+        if at_running:
+            yield any([self._look_at(path) for path in self.running])
+            return
         self.problems.pop(self.root, None)
         known = self._paths
         try:
@@ -210,9 +224,10 @@ class RunWatcher:
     def _look_at(self, path: Path) -> bool:
         known = self._read.get(path)
         try:
-            signature = _signature(path)
+            newest = self._newest.get(path)
+            signature = *_signature(path), newest and newest.stamp()
             if known is None or known[0] != signature:
-                known = signature, read_listed(path)
+                known = signature, newest.read() if newest else read_listed(path)
                 self._read[path] = known
         except (RunNotFound, FileNotFoundError):
             # where the root itself is gone, so are all runs, perhaps only for a while
@@ -226,12 +241,17 @@ class RunWatcher:
         info = self._liveness.infer(known[1])
         before = self._seen.get(path)
         self._seen[path] = info
+        if known[1].ended is not None:
+            self._newest.pop(path, None)
+        elif info.state == "running" and path not in self._newest:
+            self._newest[path] = NewestRows(path)
         return before is None or (before is not info and before != info)
 
     def _forget(self, paths: set[Path]) -> bool:
         for path in paths:
             self.problems.pop(path, None)
             self._read.pop(path, None)
+            self._newest.pop(path, None)
         gone = [path for path in paths if self._seen.pop(path, None) is not None]
         return bool(gone)
 

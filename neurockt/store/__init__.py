@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from neurockt.store.owner.slurm import scheduler
     from neurockt.store.reading.follow import TableFollower
     from neurockt.store.reading.listed import read_listed
+    from neurockt.store.reading.newest import NewestRows
     from neurockt.store.reading.random_access import ColumnValues, Groups, RowReader
     from neurockt.store.reading.run import NewRows, Run, open_run
     from neurockt.store.reading.table_reader import Damage
@@ -39,6 +40,7 @@ _NAMES = {
     "owner.slurm": "scheduler",
     "reading.follow": "TableFollower",
     "reading.listed": "read_listed",
+    "reading.newest": "NewestRows",
     "reading.random_access": "ColumnValues Groups RowReader",
     "reading.run": "NewRows Run open_run",
     "reading.table_reader": "Damage",

@@ -141,7 +141,7 @@ class RunsScreen(Screen[None]):
 
     def on_screen_resume(self) -> None:
         self._watch.hidden = False
-        self._watch.wake.set()
+        self._watch.look_now()
 
     @property
     def _panels(self) -> Panels:
@@ -371,7 +371,7 @@ class RunsScreen(Screen[None]):
         self.app.push_screen(Show("cannot be read", Content("\n").join(shown)))
 
     def action_refresh(self) -> None:
-        self._watch.wake.set()
+        self._watch.look_now()
 
     def action_sort(self) -> None:
         """Sort by the column under the cursor; again, in reverse order."""

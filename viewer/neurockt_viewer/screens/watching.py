@@ -22,6 +22,8 @@ ARRANGE_REST: Final = 8.0
 """While runs are being read: the shortest time between two reports, as a multiple of what drawing one takes."""
 POLL_SHARE: Final = 0.02
 """The share of a core that looking may take: ten thousand runs on a slow disk are looked at less often."""
+DRAWING_SHARE: Final = 0.05
+"""The share of a core that drawing what is running may take."""
 
 
 @dataclass
@@ -51,9 +53,15 @@ class DirectoryWatch:
         """To be set to look at once."""
         self.drawing = 0.0
         self.hidden = False
+        self._next_whole = 0.0
+        """When to look at all runs again, and not only at those that are running."""
         self._watcher = RunWatcher(root)
         self._found, self._failed = found, failed
         self._reported = False
+
+    def look_now(self) -> None:
+        self._next_whole = 0.0
+        self.wake.set()
 
     def follow(self) -> None:
         background.repeat(self._read, self.wake, self._failed)
@@ -61,7 +69,8 @@ class DirectoryWatch:
     def _read(self) -> float:
         worker = get_current_worker()
         began, reported_at, changes, pending = time.thread_time(), 0.0, 0, False
-        for pending in self._watcher.look():
+        whole = time.monotonic() >= self._next_whole
+        for pending in self._watcher.look(at_running=not whole):
             if worker.is_cancelled:
                 break
             if pending and changes and time.monotonic() - reported_at >= self.drawing * ARRANGE_REST:
@@ -70,8 +79,13 @@ class DirectoryWatch:
             changes += pending
         if pending or changes or not self._reported:
             self._report(whole=True)
-        cost = time.thread_time() - began
-        return max(HIDDEN_SECONDS if self.hidden else POLL_SECONDS, cost / POLL_SHARE)
+        now, cost = time.monotonic(), time.thread_time() - began
+        if whole:
+            self._next_whole = now + max(HIDDEN_SECONDS if self.hidden else POLL_SECONDS, cost / POLL_SHARE)
+        rest = self._next_whole - now
+        if self._watcher.running and not self.hidden:
+            rest = min(rest, max(POLL_SECONDS, cost / POLL_SHARE * (not whole), self.drawing / DRAWING_SHARE))
+        return max(0.0, rest)
 
     def _report(self, *, whole: bool) -> None:
         watcher = self._watcher
