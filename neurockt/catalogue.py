@@ -198,7 +198,8 @@ class RunWatcher:
             at_running: look only at the runs that were running when last seen.
         """
         if at_running:
-            yield any([self._look_at(path) for path in self.running])
+            changes = [self._look_at(path) for path in self.running]
+            yield any(changes)
             return
         self.problems.pop(self.root, None)
         known = self._paths

@@ -81,7 +81,7 @@ async def test_panels_are_resized_by_key_and_mouse_and_remembered() -> None:
         before = panels(app).list.outer_size
         await pilot.press("greater_than_sign", "left_curly_bracket")
         await until(lambda: panels(app).list.outer_size.width == before.width + 8)
-        assert panels(app).list.outer_size.height < before.height
+        await until(lambda: panels(app).list.outer_size.height < before.height)
         await pilot.mouse_down("#before-charts", offset=(0, 10))
         await pilot.hover(offset=(60, 11))
         await pilot.mouse_up(offset=(60, 11))

@@ -58,20 +58,20 @@ class RunsScreen(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", "Open"),
         Binding("space", "mark", "Mark"),
-        Binding("c", "compare", "Compare"),
         Binding("slash", "filter", "Filter", key_display="/"),
         Binding("s", "sort", "Sort"),
         Binding("b", "group", "Group"),
-        Binding("z", "fold_all", "Fold or unfold all groups", show=False),
+        Binding("c", "compare", "Compare"),
+        Binding("f", "full", "Full"),
         Binding("o", "columns", "Columns"),
+        Binding("tab,shift+tab", "other_panel", "Panel", key_display="tab", priority=True),
         Binding("p", "panel('charts')", "Charts"),
         Binding("d", "panel('details')", "Details"),
-        Binding("f", "full", "Full size"),
-        Binding("tab,shift+tab", "other_panel", "To the charts, or the list", show=False, priority=True),
-        Binding("less_than_sign", f"resize('list', {-RESIZE_STEP})", "Narrower list", key_display="<", show=False),
-        Binding("greater_than_sign", f"resize('list', {RESIZE_STEP})", "Wider list", key_display=">", show=False),
-        Binding("left_curly_bracket", f"resize('details', {RESIZE_STEP})", "More details", key_display="{", show=False),
-        Binding("right_curly_bracket", f"resize('details', {-RESIZE_STEP})", "Less", key_display="}", show=False),
+        Binding("less_than_sign", "resize('list', -1)", "Smaller list", key_display="<", show=False),
+        Binding("greater_than_sign", "resize('list', 1)", "Larger list", key_display=">", show=False),
+        Binding("left_curly_bracket", "resize('details', 1)", "More details", key_display="{", show=False),
+        Binding("right_curly_bracket", "resize('details', -1)", "Fewer details", key_display="}", show=False),
+        Binding("z", "fold_all", "Fold or unfold all groups", show=False),
         Binding("t", "edit('tags')", "Tag", show=False),
         Binding("n", "edit('notes')", "Note", show=False),
         Binding("N", "edit('name')", "Rename", show=False),
@@ -438,8 +438,8 @@ class RunsScreen(Screen[None]):
         self._settings.save()
         self._panels.divide()
 
-    def action_resize(self, panel: str, by: float) -> None:
-        self._panels.resize(panel, by)
+    def action_resize(self, panel: str, steps: int) -> None:
+        self._panels.resize(panel, steps * RESIZE_STEP)
         self._settings.save()
 
     def action_full(self) -> None:
@@ -454,7 +454,7 @@ class RunsScreen(Screen[None]):
             self._panels.divide()
             self.set_focus(self._grid)
         elif self._panels.charts.display:
-            self.set_focus(self._panels.charts.first or self._grid)
+            self.set_focus(self._panels.charts.first)
 
     def action_copy(self) -> None:
         if self._current is not None:

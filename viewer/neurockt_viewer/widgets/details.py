@@ -49,6 +49,7 @@ class Details(Widget):
         """What is shown."""
         self._subject: object = None
         self._parts: Parts = lambda _: ((), ())
+        self._columns = 2
         self._first = 0
         self._styles_seen: dict[str, Style] = {}
 
@@ -60,18 +61,18 @@ class Details(Widget):
             self._show(info.path, lambda width: (measurements(info, width), facts(info)))
 
     def show_group(self, title: str, runs: Sequence[RunInfo]) -> None:
-        self._show(title, lambda width: (group_lines(title, runs, width), ()))
+        self._show(title, lambda width: (group_lines(title, runs, width), ()), columns=1)
 
-    def _show(self, subject: object, parts: Parts) -> None:
+    def _show(self, subject: object, parts: Parts, columns: int = 2) -> None:
         if subject != self._subject:
             self._subject, self._first = subject, 0
-        self._parts = parts
+        self._parts, self._columns = parts, columns
         self.redraw()
 
     def redraw(self) -> None:
         """Draw what has changed: times, such as `3 min ago`, do by themselves."""
         width, height = self.size
-        if width >= TWO_COLUMNS:
+        if width >= TWO_COLUMNS and self._columns > 1:
             half = (width - GAP) // 2
             lines = side_by_side(*self._parts(half), half, GAP)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from textual import events
@@ -10,7 +11,8 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widget import Widget
 
-GAP: Final = 2
+WIDE_GAP: Final = 2
+"""Cells between two keys where there is room for all."""
 
 
 class _Key(NamedTuple):
@@ -36,7 +38,10 @@ class KeyLine(Widget):
     def _changed(self, screen: Screen[object]) -> None:
         left: dict[str, _Key] = {}
         right: dict[str, _Key] = {}
-        for active in screen.active_bindings.values():
+        at_home = screen.focused in screen.focus_chain[:1]
+        # the key that leaves this part of the screen comes last where one begins, and first elsewhere
+        bindings = sorted(screen.active_bindings.values(), key=lambda active: active.binding.priority == at_home)
+        for active in bindings:
             binding = active.binding
             if binding.show and binding.description and active.enabled:
                 keys = right if isinstance(active.node, App) else left
@@ -48,22 +53,21 @@ class KeyLine(Widget):
             self.refresh()
 
     def _placed(self) -> list[tuple[int, _Key]]:
-        """The keys that fit, and where they begin."""
-        width = self.content_size.width
-        right = self._right
-        while right and sum(key.shown.cell_length + GAP for key in right) - GAP > width:
+        """The keys that fit, the first ones first, and where they begin."""
+        width, left, right = self.content_size.width, self._left, self._right
+        gap = WIDE_GAP if _width([*left, *right], WIDE_GAP) <= width else 1
+        while right and _width(right, gap) > width:
             right = right[:-1]
-        taken = sum(key.shown.cell_length + GAP for key in right)
+        taken = _width(right, gap) + gap
         placed, x = [], 0
-        for key in self._left:
-            if x + key.shown.cell_length + taken > width:
-                break
-            placed.append((x, key))
-            x += key.shown.cell_length + GAP
-        x = width - taken + GAP
+        for key in left:
+            if x + key.shown.cell_length + taken <= width:
+                placed.append((x, key))
+                x += key.shown.cell_length + gap
+        x = width - taken + gap
         for key in right:
             placed.append((x, key))
-            x += key.shown.cell_length + GAP
+            x += key.shown.cell_length + gap
         return placed
 
     def render(self) -> RenderResult:
@@ -77,3 +81,7 @@ class KeyLine(Widget):
         for start, key in self._placed():
             if start <= x < start + key.shown.cell_length:
                 self.app.simulate_key(key.key)
+
+
+def _width(keys: Sequence[_Key], gap: int) -> int:
+    return sum(key.shown.cell_length + gap for key in keys) - gap

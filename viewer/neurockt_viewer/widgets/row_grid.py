@@ -125,7 +125,8 @@ class RowGrid(ScrollView, can_focus=True):
 
     def show(self, source: RowSource, *, row: int | None = None, column: int | None = None) -> None:
         """Show these rows, or the same ones changed; the cursor stays unless ``row`` or ``column`` is given."""
-        self.source = source
+        alike = source.columns == self.source.columns and len(source) + 1 == self.virtual_size.height
+        before, self.source = (self.cursor_row, self.cursor_column, self.scroll_offset), source
         self._starts = list(accumulate((column.width + GAP for column in source.columns), initial=0))
         self.frozen = min(self.frozen, max(0, len(source.columns) - 1))
         self.virtual_size = Size(self._starts[-1], len(source) + 1)
@@ -133,7 +134,10 @@ class RowGrid(ScrollView, can_focus=True):
         self.cursor_column = self._in_columns(self.cursor_column if column is None else column)
         if row is not None or column is not None:
             self._reveal()
-        self.redraw()
+        if alike and before == (self.cursor_row, self.cursor_column, self.scroll_offset):
+            self.redraw_changed()
+        else:
+            self.redraw()
         self._moved()
 
     def redraw(self) -> None:
@@ -148,6 +152,7 @@ class RowGrid(ScrollView, can_focus=True):
     def redraw_changed(self) -> None:
         """Draw the rows whose cells have changed by themselves, as times such as `3 min ago` do."""
         visible, drawn = self.visible_rows, self._cells_drawn
+        self.source.want(visible, self._visible_columns())
         self._cells_drawn = {
             row: drawn[row]
             for row in visible

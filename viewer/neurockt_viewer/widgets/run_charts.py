@@ -66,7 +66,7 @@ class RunCharts(Vertical):
 
     @property
     def first(self) -> Widget | None:
-        """The first chart, to be given the keys."""
+        """The first chart, to be given the keys; without it, the first one that comes takes them."""
         return next(iter(self.grid.charts), None) if self.grid else None
 
     def show(self, wanted: Drawn, *, at_once: bool) -> None:
