@@ -124,8 +124,12 @@ def table_lines(
         widths = _fit(widths, smallest, terminal_width(sys.stdout))
     hidden = header[len(widths) :]
     header = _titles(header, widths)
+    columns = [
+        shorten(column, width) if cells > width and not number else column
+        for column, cells, width, number in zip(columns, widest_cells, widths, right, strict=False)
+    ]
     filled = [
-        [_fill(text, width, to_right=number) for text in (title, *(column if number else shorten(column, width)))]
+        [_fill(text, width, to_right=number) for text in (title, *column)]
         for title, column, width, number in zip(header, columns, widths, right, strict=False)
     ]
     if is_coloured(sys.stdout):

@@ -247,7 +247,12 @@ def usual_metrics(runs: Sequence[RunInfo], count: int) -> list[str]:
 
 
 def differing(runs: Sequence[RunInfo], names: Iterable[str]) -> list[str]:
-    return [name for name in names if len({field_value(info, name) for info in runs}) > 1]
+    return [name for name in names if _differ(map(parse_field(name).value, runs))]
+
+
+def _differ(values: Iterator[Any]) -> bool:
+    first = next(values, None)
+    return any(value != first for value in values)
 
 
 def differing_keys(runs: Iterable[RunInfo]) -> list[str]:
