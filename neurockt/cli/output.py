@@ -121,6 +121,12 @@ def table_lines(
             else max(cells if number else 0, min(width, SMALLEST_WIDTH, max(cells, title)))
             for name, width, cells, title, number in zip(header, widths, widest_cells, titles, right, strict=True)
         ]
+        fitted = _fit(widths, smallest, terminal_width(sys.stdout))
+        for at, width in enumerate(fitted):
+            if width < widths[at] and not right[at]:  # names that share their beginning may need even less
+                columns[at] = shorten(columns[at], width)
+                widths[at] = max(titles[at], *map(display_width, columns[at]))
+        smallest = [min(pair) for pair in zip(smallest, widths, strict=True)]
         widths = _fit(widths, smallest, terminal_width(sys.stdout))
     hidden = header[len(widths) :]
     header = _titles(header, widths)
