@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from neurockt_viewer.charts.bounds import smoothing_scale
 from neurockt_viewer.charts.picture import Picture, draw
 from neurockt_viewer.charts.pieces import smoothed
-from neurockt_viewer.charts.series import ChartSettings, Line
+from neurockt_viewer.charts.series import AXES, Y_RANGES, Axis, ChartSettings, Line, YRange
 
 NOISE = np.random.default_rng(7).normal(0.0, 0.3, 20_000)
 DENSE = Line.of("train", np.arange(20_000), NOISE, 0)
@@ -56,3 +59,34 @@ def test_no_extreme_of_the_dense_curve_is_lost_under_the_sparse_one() -> None:
     for column in range(alone.shape[1]):
         there = np.flatnonzero(alone[:, column])
         assert both[[there[0], there[-1]], column].all()
+
+
+def test_how_many_lines_have_no_place_in_the_legend_is_said_within_its_width() -> None:
+    """Also after a name that is too long."""
+    lines = [Line.of("x" * 90, [0, 1], [at, 1], at) for at in range(9)]
+    picture = draw([smoothed(line, 0.0) for line in lines], ChartSettings(), 40, 8, named=3)
+    legend = "".join(piece.text for piece in picture.rows[0])
+    assert len(legend) <= 40
+    assert legend.endswith("  +8")
+
+
+odd = st.one_of(
+    st.floats(-10, 10), st.floats(), st.sampled_from([0.0, -0.0, 5e-324, -5e-324, 1.7e308, -1.7e308, 1e9, 1e9 + 1e-6])
+)
+curves = st.lists(st.lists(st.tuples(st.floats(-1e3, 1e10), odd), max_size=30), max_size=4)
+
+
+@given(curves, st.sampled_from(AXES), st.sampled_from(Y_RANGES), st.booleans(), st.booleans(), st.booleans())
+def test_whatever_was_recorded_is_drawn(
+    found: list[list[tuple[float, float]]], axis: Axis, y_range: YRange, log_x: bool, log_y: bool, letters: bool
+) -> None:
+    """Without a warning, and no row is wider than the chart."""
+    settings = ChartSettings(axis, log_x=log_x, log_y=log_y, y_range=y_range, letters=letters, smoothing=0.01)
+    columns = [tuple(zip(*points, strict=True)) or ([], []) for points in found]
+    lines = [Line.of(f"run{at}", x, y, at) for at, (x, y) in enumerate(columns)]
+    scale = smoothing_scale([line.series for line in lines], settings)
+    drawn = [smoothed(line, scale, log_x=settings.is_log_x) for line in lines]
+    cross = next((float(line.series.x[0]) for line in lines if len(line.series)), None)
+    for place, named in ((None, None), (cross, 0 if lines else None)):
+        for row in draw(drawn, settings, 60, 12, cross=place, named=named).rows:
+            assert sum(len(piece.text) for piece in row) <= 60

@@ -32,7 +32,7 @@ def x_bounds(lines: Sequence[Series], settings: ChartSettings) -> Range | None:
     """The range of x: the window, else that of all charts side by side, else that of the lines."""
     for chosen in (settings.window, settings.x_range):
         if chosen and (not settings.is_log_x or chosen[0] > 0):
-            return chosen
+            return around(*chosen, log=settings.is_log_x)
     lows, highs = [], []
     for series in lines:
         start = int(np.searchsorted(series.x, 0, side="right")) if settings.is_log_x else 0

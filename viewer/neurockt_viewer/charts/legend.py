@@ -15,6 +15,8 @@ from neurockt_viewer.charts.pointing import nearest, nearest_place
 from neurockt_viewer.charts.series import Axis, ChartSettings, YRange
 
 NAMED_MARK: Final = "▸"
+GAP: Final = 2
+"""Cells between two entries."""
 LEAST_NAME: Final = 12
 """Cells that a name has at least, however narrow the chart."""
 Y_NOTES: Final[dict[YRange, str]] = {"close": "y: without the outermost", "all": "y: all values"}
@@ -94,29 +96,32 @@ def _entry(
     return pieces
 
 
+def _room(left: int, *, last: bool) -> int:
+    """Cells for how many entries have no place, after what is in the last row."""
+    return len(f"  +{left}") if last and left else 0
+
+
 def _flow(entries: Iterable[list[Piece]], count: int, width: int, most: int) -> list[list[Piece]]:
     """The entries in rows, and how many more there are where they do not fit."""
     rows: list[list[Piece]] = [[]]
     used = 0
     for index, entry in enumerate(entries):
         size = sum(display_width(piece.text) for piece in entry)
-        gap = 2 if used else 0
         left = count - index
-        reserve = 0 if left == 1 or len(rows) < most else len(f"  +{left}")
-        if used and used + gap + size > width - reserve:
+        if used and used + GAP + size > width - _room(left - 1, last=len(rows) == most):
             if len(rows) == most:
                 rows[-1].append(Piece(clip(f"  +{left}", max(1, width - used)), "note"))
                 return rows
             rows.append([])
-            used, gap = 0, 0
-        if gap:
-            rows[-1].append(Piece("  ", "space"))
+            used = 0
+        if used:
+            rows[-1].append(Piece(" " * GAP, "space"))
+            used += GAP
+        end = max(1, width - _room(left - 1, last=len(rows) == most))
         for piece in entry:
-            text = clip(piece.text, max(1, width - used - gap)) if used + gap < width else ""
-            if text:
+            if text := clip(piece.text, end - used) if used < end else "":
                 rows[-1].append(piece._replace(text=text))
                 used += display_width(text)
-        used += gap
     return rows
 
 

@@ -135,7 +135,7 @@ class Plot:
         """The line's letter here and there on it, each line's elsewhere."""
         columns = self.found.drawn_bright(index)
         offset = LETTER_EVERY * (index + 1) // (len(self._lines) + 1)
-        rows = self.y.place((columns.low + columns.high) / 2)
+        rows = self.y.place(columns.low / 2 + columns.high / 2)
         for cell in range(offset, self.width, LETTER_EVERY):
             nearest = np.flatnonzero((columns.place // CELL_WIDTH == cell) & np.isfinite(rows))
             if len(nearest):

@@ -40,7 +40,8 @@ class Scale:
         """The borders between dots: dot ``i`` has the values from ``edges[i]`` up to ``edges[i + 1]``, without that."""
         edges = self.value(np.arange(self.dots + 1) - 0.5)
         edges[0], edges[-1] = self.low, math.nextafter(self.high, math.inf)
-        return edges
+        rising: Floats = np.maximum.accumulate(edges)  # which rounding might not leave them
+        return rising
 
     @property
     def _low_and_half(self) -> tuple[float, float]:
@@ -52,8 +53,10 @@ class Scale:
 def around(low: float, high: float, *, log: bool = False) -> tuple[float, float]:
     """The range to show for values from ``low`` to ``high``; of a single value, some room around it."""
     if log:
-        return (low / 2 or low, min(high * 2, sys.float_info.max)) if low == high else (low, high)
-    if high - low > abs(high) * 1e-13:
+        if math.log10(high) - math.log10(low) > 1e-12:
+            return low, high
+        return low / 2 or low, min(high * 2, sys.float_info.max)
+    if high / 2 - low / 2 > max(abs(high) * 5e-14, 1e-320):
         return low, high
     room = abs(high) * 0.1 or 1.0
     return low - room, high + room
