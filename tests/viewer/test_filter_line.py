@@ -52,6 +52,12 @@ async def test_a_half_typed_filter_keeps_the_last_rows_and_is_completed() -> Non
         await pilot.press("enter")
         await until(lambda: "No run matches. Esc clears the filter." in text(app))
         assert not line.is_typed
+        await pilot.press("slash", "ctrl+u")
+        await typed(pilot, "lr>0.05")
+        await until(lambda: "no run has 'lr'; did you mean 'cfg.lr'?" in text(app))
+        assert len(rows(screen, "#runs")) == 12
+        await pilot.press("enter")
+        await until(lambda: not rows(screen, "#runs") and "did you mean 'cfg.lr'?" in text(app))
         await pilot.press("escape")
         await until(lambda: len(rows(screen, "#runs")) == 12)
         assert not line.display
