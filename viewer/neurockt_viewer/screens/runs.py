@@ -10,7 +10,7 @@ from typing import ClassVar, Final
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.content import Content
 from textual.message import Message
 from textual.screen import Screen
@@ -27,6 +27,7 @@ from neurockt_viewer import background
 from neurockt_viewer.columns import RunCells, possible_columns
 from neurockt_viewer.marks import Marks
 from neurockt_viewer.run_rows import RunRows, group_fields, setting_fields
+from neurockt_viewer.screens.runs_keys import RUNS_KEYS
 from neurockt_viewer.screens.watching import DirectoryWatch, Listing
 from neurockt_viewer.settings import Settings
 from neurockt_viewer.text import block, full_path, styled
@@ -55,35 +56,7 @@ class RunsScreen(Screen[None]):
     """
     BLANK = True
     AUTO_FOCUS = ""  # Textual would give the first keys to the line of the filter
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "open", "Open"),
-        Binding("space", "mark", "Mark"),
-        Binding("slash", "filter", "Filter", key_display="/"),
-        Binding("s", "sort", "Sort"),
-        Binding("b", "group", "Group"),
-        Binding("c", "compare", "Compare"),
-        Binding("f", "full", "Full"),
-        Binding("o", "columns", "Columns"),
-        Binding("tab,shift+tab", "other_panel", "Panel", key_display="tab", priority=True),
-        Binding("p", "panel('charts')", "Charts"),
-        Binding("d", "panel('details')", "Details"),
-        Binding("less_than_sign", "resize('list', -1)", "Smaller list", key_display="<", show=False),
-        Binding("greater_than_sign", "resize('list', 1)", "Larger list", key_display=">", show=False),
-        Binding("left_curly_bracket", "resize('details', 1)", "More details", key_display="{", show=False),
-        Binding("right_curly_bracket", "resize('details', -1)", "Fewer details", key_display="}", show=False),
-        Binding("z", "fold_all", "Fold or unfold all groups", show=False),
-        Binding("t", "edit('tags')", "Tag", show=False),
-        Binding("n", "edit('notes')", "Note", show=False),
-        Binding("N", "edit('name')", "Rename", show=False),
-        Binding("x", "edit('archived')", "Archive, or take back from there", show=False),
-        Binding("X", "archived", "Show or hide archived runs", show=False),
-        Binding("e", "export", "Export", show=False),
-        Binding("y", "copy", "Copy path", show=False),
-        Binding("a", "mark_all", "Mark all shown, or none", show=False),
-        Binding("r", "refresh", "Look for changes now", show=False),
-        Binding("exclamation_mark", "problems", "Errors: which runs cannot be read", key_display="!", show=False),
-        Binding("escape", "back", "Back to the list; clear the filter, then the marks", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*RUNS_KEYS]
 
     @dataclass
     class Listed(Message):
