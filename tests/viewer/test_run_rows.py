@@ -121,8 +121,9 @@ def test_long_names_are_shortened_so_that_they_can_be_told_apart() -> None:
     """What they share is elided; short ones stay."""
     names = [f"imagenet-resnet50-pretrained-warmup-lr{lr}" for lr in (0.1, 0.01)]
     runs = [run(at, {}, 0.5, name) for at, name in enumerate([*names, "baseline"])]
-    shown = [cells[2] for cells in texts(arranged(runs, group=None, reverse=False))]
-    assert shown == ["…lr0.1", "…lr0.01", "baseline"]
+    rows = arranged(runs, group=None, reverse=False)
+    assert [cells[2] for cells in texts(rows)] == ["…lr0.1", "…lr0.01", "baseline"]
+    assert rows.columns[2].width == len("baseline"), "what they leave is for other columns"
 
 
 def test_a_title_says_which_table_a_metric_of_both_is_from() -> None:

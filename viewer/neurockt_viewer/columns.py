@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from textual.content import Content
 
 from neurockt.errors import QueryError
-from neurockt.formatting import clean, format_value
+from neurockt.formatting import clean, display_width, format_value
 from neurockt.progress import live_fields
 from neurockt.query.fields import (
     FIELD_NAMES,
@@ -118,7 +119,7 @@ class RunCells:
         self._defaults: tuple[Sequence[RunInfo], list[Field]] = (), []
         self._columns: dict[tuple[str, str], tuple[Sequence[RunInfo], frozenset[int], Column]] = {}
         self._both: tuple[Sequence[RunInfo], set[str]] = (), set()
-        self._shortened: dict[str, tuple[Sequence[RunInfo], dict[str, str]]] = {}
+        self._shortened: dict[str, tuple[Sequence[RunInfo], int, dict[str, str]]] = {}
 
     def cell(self, info: RunInfo, field: Field) -> Cell:
         return self._known(info, field)[1]
@@ -156,16 +157,18 @@ class RunCells:
             self._both = runs, in_both_tables(runs)
         return shorten([clean(title) for title in titles(fields, self._both[1])], TITLE_WIDTH)
 
-    def shortened(self, field: Field, width: int, runs: Sequence[RunInfo]) -> dict[str, str]:
-        """The texts that are too wide for the widest column that there is, each as it is shown."""
-        if field.kind != "text" or width < WIDEST.get(field.name, WIDEST_OTHERS):
-            return {}
+    def shortened(self, field: Field, column: Column, runs: Sequence[RunInfo]) -> tuple[Column, dict[str, str]]:
+        """A column that is as wide as one can be, with shorter texts, and those that are shown for longer ones."""
+        if field.kind != "text" or column.width < WIDEST.get(field.name, WIDEST_OTHERS):
+            return column, {}
         known = self._shortened.get(field.name)
         if known is None or known[0] is not runs:
             texts = list({show_value(field.value(info)) for info in runs})
-            short = zip(texts, shorten(texts, width), strict=True)
-            known = self._shortened[field.name] = runs, {text: cut for text, cut in short if text != cut}
-        return known[1]
+            short = shorten(texts, column.width)
+            pairs = zip(texts, short, strict=True)
+            shown = {text: cut for text, cut in pairs if text != cut}
+            known = self._shortened[field.name] = runs, max(map(display_width, short)), shown
+        return replace(column, width=max(display_width(column.title), known[1])), known[2]
 
     def _known(self, info: RunInfo, field: Field) -> tuple[RunInfo, Cell, bool | None]:
         """A cell, and whether it is a number, None for no value. Times, and what a running run has, change."""

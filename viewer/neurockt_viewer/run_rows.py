@@ -60,12 +60,9 @@ class RunRows:
         self._label_at = names.index("name") + 1 if "name" in names else 1
         self._count_at = names.index("state") + 1 if "state" in names else self._label_at
         self._labels: dict[Hashable, str] = {}
+        self._short: list[dict[str, str]] = []
         self.columns = self._columns(runs, settings)
         self._labels = self._short_labels()
-        self._short = [
-            self._cells.shortened(field, column.width, runs)
-            for field, column in zip(self.fields, self.columns[1:], strict=True)
-        ]
         self._rows: list[RunInfo | Group] = []
         self.fold(set())
 
@@ -74,6 +71,9 @@ class RunRows:
         columns = self._cells.columns(
             self.fields, self.shown, [title + _arrow(field, settings) for title, field in named]
         )
+        for at, field in enumerate(self.fields):
+            columns[at], short = self._cells.shortened(field, columns[at], runs)
+            self._short.append(short)
         heads = (self.groups or [])[:HEADS_MEASURED]
         for at, column in enumerate(columns if heads else ()):
             widest = WIDEST.get(column.key, WIDEST_OTHERS)
