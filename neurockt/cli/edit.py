@@ -72,10 +72,11 @@ def run(arguments: argparse.Namespace) -> int:
 def _edit(arguments: argparse.Namespace) -> Edit:
     given = vars(arguments)
     texts = {field: given[name] for name, field in _TEXTS.items() if given[name] is not None}
-    tags = {tag.strip(): True for tag in arguments.tag} | {tag.strip(): False for tag in arguments.untag}
-    if both := {tag.strip() for tag in arguments.tag} & {tag.strip() for tag in arguments.untag}:
+    added, removed = ({tag.strip() for tag in some} for some in (arguments.tag, arguments.untag))
+    if both := added & removed:
         raise WrongUsage(f"--tag and --untag both name {', '.join(map(repr, sorted(both)))}")
-    if "" in tags:
+    tags = dict.fromkeys(arguments.tag, True) | dict.fromkeys(arguments.untag, False)
+    if "" in added | removed:
         raise WrongUsage("a tag needs at least one character")
     archived = arguments.archive or (False if arguments.unarchive else None)
     if not (texts or tags or archived is not None):

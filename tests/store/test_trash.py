@@ -55,6 +55,7 @@ def test_a_run_in_the_trash_is_whole_hidden_and_can_be_taken_back(root: Path) ->
     assert again.run_dir == root / "a"
 
 
+@pytest.mark.slow
 def test_killed_before_any_operation_a_run_is_here_or_in_the_trash_and_whole(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -78,6 +79,7 @@ def test_killed_before_any_operation_a_run_is_here_or_in_the_trash_and_whole(
     assert whole(Trash(root).move(root / "a")) == before
 
 
+@pytest.mark.slow
 def test_killed_before_any_operation_of_an_emptying_no_half_of_a_run_is_shown(root: Path) -> None:
     """The trash is whole or gone; the next emptying frees the rest."""
     for _ in range(2):

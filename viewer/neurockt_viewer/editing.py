@@ -66,7 +66,7 @@ async def edit(
 
 
 def _text(field: str) -> Callable[[str], Edit]:
-    return lambda text: Edit({field: text.strip()})
+    return lambda text: Edit({field: text})
 
 
 def _tags(text: str) -> Edit:

@@ -126,9 +126,9 @@ def _edited(info: RunInfo, document: Mapping[str, Any]) -> RunInfo:
 
 def _changes(before: RunInfo, edit: Edit) -> dict[str, Any]:
     """The fields of the file that an edit changes, those left out whose value is the same."""
-    texts = {name: text_of(text) or None for name, text in edit.texts.items()}
+    texts = {name: (text_of(text) or "").strip() or None for name, text in edit.texts.items()}
     document: dict[str, Any] = {name: text for name, text in texts.items() if text != getattr(before, name)}
-    tags = {text_of(tag) or "": there for tag, there in edit.tags.items()}
+    tags = {(text_of(tag) or "").strip(): there for tag, there in edit.tags.items()}
     if tags := {tag: there for tag, there in tags.items() if tag and there != (tag in before.tags)}:
         document["tags"] = tags
     if edit.archived not in (None, before.archived):
