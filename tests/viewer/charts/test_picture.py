@@ -61,6 +61,14 @@ def test_no_extreme_of_the_dense_curve_is_lost_under_the_sparse_one() -> None:
         assert both[[there[0], there[-1]], column].all()
 
 
+def test_a_named_line_is_drawn_over_all_others() -> None:
+    """Also a dense one over a sparse one, and letters on the others are left out."""
+    lines, settings = [smoothed(line, 0.0) for line in (DENSE, SPARSE)], ChartSettings(letters=True)
+    picture, alone = draw(lines, settings, 80, 24, named=0), draw(lines[:1], ChartSettings(), 80, 24)
+    assert cells_of(picture, 0) == cells_of(alone, 0)
+    assert not any(set("AB") & set(text) for text, _ in plot(picture))
+
+
 def test_how_many_lines_have_no_place_in_the_legend_is_said_within_its_width() -> None:
     """Also after a name that is too long."""
     lines = [Line.of("x" * 90, [0, 1], [at, 1], at) for at in range(9)]

@@ -88,7 +88,7 @@ class Plot:
             bright = own > 0
         over: list[dict[int, Piece]] = [{} for _ in range(self.height)]
         """Cells with a character of their own, by row and column."""
-        if letters:
+        if letters and named is None:
             for index, line in enumerate(self._lines):
                 self._put_letters(over, index, line.line.colour)
         for cell in marked_cells(self.found.raw, "above", self.y):
