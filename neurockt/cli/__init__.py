@@ -35,6 +35,7 @@ COMMANDS: Final = (
     "edit",
     "rm",
     "export",
+    "plot",
     "import",
     "sql",
     "sync",

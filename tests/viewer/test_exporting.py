@@ -221,6 +221,20 @@ async def test_the_prompt_shows_where_the_file_will_be(here: Path) -> None:
         await pilot.press("tab")
         await typed(pilot, "loss.csv")
         hint = app.screen.query_one(".hint", Static)
-        await until(lambda: str(hint.content).startswith(f"{here / 'figures' / 'loss.csv'}, .csv or"))
+        await until(lambda: str(hint.content).startswith(f"{here / 'figures' / 'loss.csv'}, .csv"))
         await pilot.press("enter")
         await until((here / "figures" / "loss.csv").exists)
+
+
+async def test_a_chart_is_drawn_as_a_figure(here: Path) -> None:
+    """As it is seen; an ending of a table writes its points."""
+    pytest.importorskip("matplotlib")
+    app = ViewerApp(SAMPLES / "adam-0.003-s0")
+    async with app.run_test(size=(140, 40)) as pilot:
+        await until(lambda: "5 charts" in text(app) and isinstance(app.focused, Chart))
+        await typed(pilot, "e")
+        ask = app.screen.query_one(Input)
+        ask.value = "figure.svg"
+        await pilot.press("enter")
+        await until(lambda: (here / "figure.svg").exists())
+    assert "<svg" in (here / "figure.svg").read_text()

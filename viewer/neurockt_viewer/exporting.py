@@ -1,10 +1,11 @@
-"""Exports what a screen shows to a file: CSV or Parquet, by the ending of its name."""
+"""Exports what a screen shows to a file, by the ending of its name: CSV or Parquet, and charts as figures, too."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -25,13 +26,18 @@ if TYPE_CHECKING:
     from neurockt_viewer.table_rows import Order
 
 ENDINGS: Final = (".csv", ".parquet")
+FIGURES: Final = (".png", ".svg", ".pdf")
+"""Endings of figures, which matplotlib draws."""
+Endings = Sequence[str]
+Draw = Callable[[Path], object]
+"""Writes a figure to a file of that name."""
 MOST_NAMES: Final = 5_000
 """Names of a directory that are looked at to complete one."""
 Rows = tuple["pa.Schema", Iterable["pa.Table"]]
 """What to write: the schema, and tables that have it."""
 
 
-def check_target(text: str) -> Path:
+def check_target(text: str, endings: Endings = ENDINGS) -> Path:
     """The file to write.
 
     Raises:
@@ -39,8 +45,8 @@ def check_target(text: str) -> Path:
     """
     try:
         path = Path(text.strip()).expanduser()
-        if path.suffix.lower() not in ENDINGS:
-            raise UsageError(f"end the name in {' or '.join(ENDINGS)}")
+        if path.suffix.lower() not in endings:
+            raise UsageError(f"end the name in {_listed(endings)}")
         if not path.parent.is_dir():
             raise UsageError(f"no directory {path.parent}")
         if _exists(path):
@@ -66,16 +72,20 @@ def _exists(path: Path) -> bool:
     return True
 
 
-def describe_target(text: str) -> str:
+def _listed(endings: Endings) -> str:
+    return f"{', '.join(endings[:-1])} or {endings[-1]}"
+
+
+def describe_target(text: str, endings: Endings = ENDINGS) -> str:
     """Where a file of that name would be."""
     try:
         path = Path(text.strip()).expanduser()
-        return f"{clean(path if path.is_absolute() else Path.cwd() / path)}, .csv or .parquet; tab completes"
+        return f"{clean(path if path.is_absolute() else Path.cwd() / path)}, {_listed(endings)}; tab completes"
     except (OSError, RuntimeError, ValueError):  # the current directory has been removed; `~nobody`; a NUL
-        return ".csv or .parquet"
+        return _listed(endings)
 
 
-def complete_target(text: str) -> tuple[str, list[str]]:
+def complete_target(text: str, endings: Endings = ENDINGS) -> tuple[str, list[str]]:
     """A path as far as it can be completed, and the names that it could go on with: directories, and files there."""
     head, slash, begin = text.rpartition("/")
     try:
@@ -88,7 +98,7 @@ def complete_target(text: str) -> tuple[str, list[str]]:
         for name in names
         if name.startswith(begin)
         and (begin or not name.startswith("."))
-        and name.endswith(("/", *ENDINGS))
+        and name.endswith(("/", *endings))
         and clean(name, len(name)) == name
     )
     completed = f"{head}{slash}{os.path.commonprefix(names)}" if names else text  # noqa: RUF071 - by characters
@@ -102,7 +112,7 @@ def _is_directory(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-async def export(widget: Widget, what: str, name: str, read: Callable[[], Rows]) -> None:
+async def export(widget: Widget, what: str, name: str, read: Callable[[], Rows], draw: Draw | None = None) -> None:
     """Ask for a file, and write there what ``read`` gives; both in a worker of the widget.
 
     Args:
@@ -110,15 +120,23 @@ async def export(widget: Widget, what: str, name: str, read: Callable[[], Rows])
         what: what is written, in clean words.
         name: what the file may be called, without its ending.
         read: gives the rows.
+        draw: writes a figure, where one is asked for.
     """
+    endings = (*ENDINGS, *FIGURES) if draw is not None else ENDINGS
     safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in name)[:80].lstrip("-.") or "table"
 
     def begin(path: Path | None) -> None:
         if path is not None:
-            widget.run_worker(lambda: _publish(widget, path, read), thread=True, group="export", exit_on_error=False)
+            is_figure = path.suffix.lower() in FIGURES
+            write = partial(_draw, widget, path, draw) if draw and is_figure else partial(_publish, widget, path, read)
+            widget.run_worker(write, thread=True, group="export", exit_on_error=False)
 
     question = Ask(
-        f"{what}: export to", f"{safe}.csv", hint=describe_target, check=check_target, complete=complete_target
+        f"{what}: export to",
+        f"{safe}.csv",
+        hint=partial(describe_target, endings=endings),
+        check=partial(check_target, endings=endings),
+        complete=partial(complete_target, endings=endings),
     )
     await widget.app.push_screen(question, begin)
 
@@ -137,6 +155,17 @@ def _publish(widget: Widget, path: Path, read: Callable[[], Rows]) -> None:
         app.call_from_thread(app.notify, clean(f"not written: {error}"), severity="error", markup=False)
     else:
         app.call_from_thread(app.notify, f"{count:,} rows written to {clean(path)}", markup=False)
+
+
+def _draw(widget: Widget, path: Path, draw: Draw) -> None:
+    app = widget.app
+    app.call_from_thread(app.notify, f"drawing {clean(path)} …", markup=False, timeout=2)
+    try:
+        draw(path)
+    except (NeurocktError, OSError, MemoryError, ValueError) as error:
+        app.call_from_thread(app.notify, clean(f"not drawn: {error}"), severity="error", markup=False)
+    else:
+        app.call_from_thread(app.notify, f"drawn: {clean(path)}", markup=False)
 
 
 def as_arrow(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Rows:

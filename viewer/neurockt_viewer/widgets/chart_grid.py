@@ -350,7 +350,14 @@ class ChartGrid(Widget):
             name = "-".join([run, *(metric.name for metric in metrics)])
             lines, settings = chart.lines, chart.settings
             what = f"the points of {' and '.join(clean(metric.name, 40) for metric in metrics)}"
-            await export(self, what, name, lambda: as_arrow(*points(lines, settings)))
+            title = ", ".join(metric.name for metric in metrics)
+
+            def draw(path: Path) -> None:
+                from neurockt_viewer.figures import Chart, look_of, save
+
+                save(path, [Chart(title, lines)], look_of(settings))
+
+            await export(self, what, name, lambda: as_arrow(*points(lines, settings)), draw)
 
     def action_search(self) -> None:
         field = self.query_one(Input)

@@ -1,0 +1,70 @@
+"""``neurockt plot``: a figure of metrics, of the runs that are named or match."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .conftest import Done
+
+pytest.importorskip("matplotlib")
+
+SAMPLES = Path(__file__).parents[2] / "sample_runs"
+Command = Callable[..., Done]
+
+
+def test_a_figure_of_several_runs(neurockt: Command, tmp_path: Path) -> None:
+    """Bands of seeds beside each other; a second time only with --force."""
+    target = tmp_path / "figure.svg"
+    words = [
+        "plot",
+        "--root",
+        SAMPLES,
+        "-f",
+        "group:*",
+        "-m",
+        "train_loss,valid_loss",
+        "-m",
+        "acc",
+        "--seeds",
+        "-o",
+        target,
+    ]
+    assert neurockt(*words, "--smooth", "0.05", "--xlim", 10, 800, "--size", 6, 2) == Done(0, "", "")
+    first = target.read_bytes()
+    assert b"<svg" in first
+    done = neurockt(*words)
+    assert (done.status, target.read_bytes() == first) == (2, True)
+    assert "--force replaces it" in done.err
+    assert neurockt(*words, "--force").status == 0
+    assert target.read_bytes() != first
+
+
+def test_the_latest_run(neurockt: Command, tmp_path: Path) -> None:
+    done = neurockt("plot", "--root", SAMPLES, "-m", "acc", "-x", "date", "-o", tmp_path / "x.png")
+    assert done.status == 0
+    assert "adamw-wide" in done.err
+    assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["-m", "acd", "-o", "x.png"], "did you mean acc?"),
+        (["-m", "acc", "-o", "x.jpg"], "end the name in .png, .svg or .pdf"),
+        (["-m", "acc", "-o", "x.png", "--style", "nope"], "no style 'nope'"),
+        (["-m", "acc", "-o", "x.png", "--smooth", "2"], "not a share of x"),
+        (["-o", "x.png"], "required: -m/--metric"),
+        (["nobody", "-m", "acc", "-o", "x.png"], "no run 'nobody'"),
+    ],
+)
+def test_mistakes(
+    neurockt: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = neurockt("plot", "--root", SAMPLES, *words)
+    assert done.status in (1, 2)
+    assert message in done.err
+    assert not list(tmp_path.glob("x.*"))

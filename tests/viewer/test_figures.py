@@ -1,0 +1,100 @@
+"""Figures for papers: they have every extreme, whatever the length of a run, and text from runs is only text."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
+
+pytest.importorskip("matplotlib")
+
+from neurockt.errors import UsageError
+from neurockt_viewer.charts.pyramid import Pyramid, Values, to_series
+from neurockt_viewer.charts.series import Line, Series
+from neurockt_viewer.figures import ENDINGS, Chart, Look, _draw, reduced, save
+
+HOSTILE = "$\\frac{1}{$ \x1b]0;x\x07 </text><script>alert(1)</script> 日本"
+
+
+def line(size: int = 50, label: str = "a", colour: int = 0) -> Line:
+    return Line.of(label, np.arange(size), np.sin(np.arange(size) / 5), colour)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("axis", ["step", "relative", "wall"])
+def test_every_format_and_axis(tmp_path: Path, ending: str, axis: str) -> None:
+    x = np.arange(1.7e9, 1.7e9 + 50)
+    lines = [Line.of("a", x, np.cos(x)), Line.of("b", x, np.full(50, np.nan))]
+    target = tmp_path / f"figure{ending}"
+    save(target, [Chart("loss", lines), Chart("acc", [line(1)])], Look(axis, log_y=True, smoothing=0.1, title="t"))  # type: ignore[arg-type]
+    head = target.read_bytes()[:300]
+    assert head.startswith({".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}[ending])
+    assert [entry.name for entry in tmp_path.iterdir()] == [target.name]
+
+
+def test_the_same_figure_is_the_same_file(tmp_path: Path) -> None:
+    for name in ("a.svg", "b.svg"):
+        save(tmp_path / name, [Chart("loss", [line()])], Look())
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+
+
+def test_text_of_runs_is_text(tmp_path: Path) -> None:
+    """No formula, no markup, no escape sequence."""
+    save(
+        tmp_path / "x.svg",
+        [Chart(HOSTILE, [line(label=HOSTILE), line(label="b")])],
+        Look(title=HOSTILE, labels=(HOSTILE,)),
+    )
+    content = (tmp_path / "x.svg").read_text()
+    assert "<script" not in content
+    assert "\x1b" not in content
+
+
+values = some.lists(some.floats(allow_infinity=True, width=32), min_size=1, max_size=400)
+
+
+@settings(max_examples=60, deadline=None)
+@given(values, some.integers(1, 50), some.sampled_from([1, 4]))
+def test_no_extreme_is_lost(numbers: list[float], columns: int, stretch: int) -> None:
+    """Also of stretches of values: the finite extremes, and the mean of all."""
+    value = np.array(numbers, float)
+    index = np.arange(len(value))
+    pyramid = Pyramid(stretch)
+    pyramid.append(Values(index.astype(np.int32), index, index, index, value))
+    series = to_series(pyramid.entries, pyramid.entries["number"].astype(float))
+    found = reduced(series, columns)
+    finite = value[np.isfinite(value)]
+    assert len(found) <= max(columns, 1)
+    assert np.nanmin(found.low, initial=np.inf) == np.min(finite, initial=np.inf)
+    assert np.nanmax(found.high, initial=-np.inf) == np.max(finite, initial=-np.inf)
+    assert np.all(np.diff(found.x) > 0)
+
+
+def test_what_is_drawn_reaches_the_extremes() -> None:
+    """Of a run with a spike in a million values."""
+    value = np.zeros(1_000_000)
+    value[777_777], value[3] = 5.0, -4.0
+    figure = _draw([Chart("x", [Line("a", Series.of(np.arange(len(value)), value))])], Look(size=(3, 2)))
+    (curve,) = figure.axes[0].get_lines()
+    drawn = np.asarray(curve.get_ydata())
+    assert (drawn.min(), drawn.max()) == (-4.0, 5.0)
+    assert len(drawn) < 20_000
+
+
+@pytest.mark.parametrize("look", [Look(style="nope"), Look(style="/nowhere/x.mplstyle")])
+def test_a_style_that_there_is_not(tmp_path: Path, look: Look) -> None:
+    with pytest.raises(UsageError, match="no style"):
+        save(tmp_path / "x.png", [Chart("loss", [line()])], look)
+    with pytest.raises(UsageError, match="end the name"):
+        save(tmp_path / "x.jpg", [Chart("loss", [line()])], Look())
+
+
+def test_figures_load_no_user_interface() -> None:
+    code = "import sys, neurockt_viewer.figures, neurockt_viewer.charts.lines; print('textual' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
