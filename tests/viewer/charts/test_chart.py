@@ -142,7 +142,7 @@ async def test_smoothing_keeps_the_raw_values_in_sight() -> None:
     async with shown(loss()) as (pilot, chart):
         before = chart.picture.y
         await pilot.press("s", "s")
-        assert chart.settings.smoothing == 0.005
+        assert chart.settings.smoothing == 0.01
         assert chart.picture.y == before
         assert {piece.part for row in chart.picture.rows for piece in row} >= {"line", "dim"}
         assert " ~" in text(chart)

@@ -33,7 +33,7 @@ from neurockt_viewer.terminal import takes_unicode
 from neurockt_viewer.widgets.chart_keys import CHART_KEYS
 from neurockt_viewer.widgets.piece_styles import piece_styles
 
-SMOOTHINGS: Final = (0.0, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
+SMOOTHINGS: Final = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 """What the keys step through: the parts of x over which lines are smoothed."""
 ZOOM: Final = 0.5
 """What a key leaves of the window; a turn of the wheel leaves the square root of it."""
