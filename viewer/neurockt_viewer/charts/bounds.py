@@ -22,8 +22,9 @@ DIVERGED: Final = 100.0
 LARGER: Final = 1000.0
 """Up to this many times the usual size a line may begin with other values than the others, as of another unit."""
 NEAR: Final = 4.0
+"""Of a line that has diverged, values up to this many times the usual size stay in sight."""
 NEAR_OTHERS: Final = 10.0
-"""Where a line has diverged, its values up to this many times the usual ones stay in sight, and those of the others."""
+"""Of the other lines, those up to this many times the size that they began with."""
 LEAST_COLUMNS: Final = 8
 """From fewer dot columns nothing is left out."""
 

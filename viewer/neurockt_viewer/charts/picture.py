@@ -97,7 +97,7 @@ class Drawer:
 
     def __init__(self) -> None:
         self._of: tuple[list[Smoothed], ChartSettings, int] = [], ChartSettings(), 0
-        self._known: dict[object, Any] = {}
+        self._known: dict[str, tuple[object, Any]] = {}
 
     def draw(
         self,
@@ -116,11 +116,12 @@ class Drawer:
         picture = self._draw(lines, settings, width, height, title, cross, named)
         return replace(picture, rows=[_in_ascii(row) for row in picture.rows]) if settings.plain else picture
 
-    def _once(self, key: object, make: Callable[[], T]) -> T:
-        if key not in self._known:
-            self._known[key] = make()
-        found: T = self._known[key]
-        return found
+    def _once(self, name: str, make: Callable[[], T], key: object = None) -> T:
+        """What was made under that name, and with that key, the last time."""
+        if name not in self._known or self._known[name][0] != key:
+            self._known[name] = key, make()
+        made: T = self._known[name][1]
+        return made
 
     def _draw(
         self,
@@ -153,8 +154,9 @@ class Drawer:
         plot_width = width - gutter - 1
         x = Scale(*x_range, plot_width * CELL_WIDTH, settings.is_log_x)
         plot = self._once(
-            (plot_width, plot_height),
+            "plot",
             lambda: Plot(lines, _columns(lines, settings, x), plot_width, plot_height, x, y, settings.plain),
+            (plot_width, plot_height),
         )
         rows = plot.rows(letters=settings.letters, cross=cross, named=named)
         if not bare:

@@ -28,6 +28,7 @@ POINT_MARK: Final = "◆"
 BEGIN_MARK: Final = "┊"
 """Where a requeued job went on with the run."""
 
+_NOWHERE: Final = np.int32(2**31 - 1)
 _FULL: Final = 0xFF
 _TOP_ROW: Final = 0x01 | 0x08
 _BOTTOM_ROW: Final = 0x40 | 0x80
@@ -103,9 +104,10 @@ class Plot:
 
     def nearest(self, column: int, row: int) -> int | None:
         """The line whose dots are nearest to a cell; None where there are none."""
-        away = (np.arange(self.width) - column) ** 2 + (2 * (np.arange(self.height)[:, None] - row)) ** 2
-        far = np.where(self._each > 0, away, np.iinfo(np.int64).max).min(axis=(1, 2), initial=np.iinfo(np.int64).max)
-        if not len(far) or far.min() == np.iinfo(np.int64).max:
+        across, down = np.arange(self.width, dtype=np.int32) - column, np.arange(self.height, dtype=np.int32) - row
+        away = across**2 + (CELL_HEIGHT // CELL_WIDTH * down[:, None]) ** 2
+        far = np.where(self._each > 0, away, _NOWHERE).min(axis=(1, 2), initial=_NOWHERE)
+        if far.min(initial=_NOWHERE) == _NOWHERE:
             return None
         alike = np.flatnonzero(far == far.min())
         owners = self._owner[max(0, min(row, self.height - 1)), max(0, min(column, self.width - 1))]
