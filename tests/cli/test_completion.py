@@ -46,7 +46,7 @@ def test_commands_options_runs_fields_and_files(complete: Callable[..., list[str
     record(runs, {"loss": [1.0]}, run_id="r9", name="$(touch owned)\x1b[2J")
     record(runs, {"loss": [1.0]}, run_id="r8", name="$(touch owned); `x`")
     (tmp_path / "rows.csv").touch()
-    assert complete("neurockt s") == ["show", "sync", "seal"]
+    assert complete("neurockt sho") == ["show "]
     assert complete("neurockt ls --col") == ["--columns "]
     assert complete("neurockt show r") == ["r0", "r1", "r2", "r8", "r9", "runs/"]
     assert complete("neurockt show fa") == ["fast "]
