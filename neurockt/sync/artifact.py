@@ -37,7 +37,8 @@ def check_sdk() -> None:
 
 
 def listing(run_dir: Path) -> str:
-    paths = [path for path in _paths(run_dir) if path.name != layout.RUN_FILE]  # it changes while rows come
+    described = (layout.RUN_FILE, layout.EDITS_FILE)  # they change without a row
+    paths = [path for path in _paths(run_dir) if path.name not in described]
     return digest(repr([(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in paths]))
 
 
@@ -79,11 +80,12 @@ def attach(account: Account, entity: str, project: str, run_id: str, run_dir: Pa
 def _paths(run_dir: Path) -> list[Path]:
     """The files of the run, of its ranks, and of what is attached to it."""
     directories = [run_dir, *layout.rank_paths(run_dir).values(), *layout.attached_paths(run_dir).values()]
-    return [
-        path
-        for directory in directories
-        for path in (directory / layout.RUN_FILE, *(p for t in TABLES for p in layout.part_paths(directory, t)))
-    ]
+    paths: list[Path] = []
+    for directory in directories:
+        edits = directory / layout.EDITS_FILE
+        paths += [directory / layout.RUN_FILE, *([edits] if edits.is_file() and not edits.is_symlink() else [])]
+        paths += [path for table in TABLES for path in layout.part_paths(directory, table)]
+    return paths
 
 
 def _environment(account: Account, directory: str) -> dict[str, str]:

@@ -19,6 +19,7 @@ from written import attached
 
 import neurockt
 from neurockt.monitor import Recorder
+from neurockt.store import Edit, edit_run
 
 from .conftest import Done, MakeRun, Sync
 
@@ -135,14 +136,16 @@ def test_the_process_that_attaches_may_be_killed(server: WandbServer, make_run: 
 
 
 def test_files_are_attached_once(server: WandbServer, make_run: MakeRun, sync: Sync, tmp_path: Path) -> None:
-    """--files: the Parquet files and ``run.json`` as an artifact, byte for byte; also of a run that is there."""
+    """--files: Parquet, ``run.json`` and the edits as an artifact, byte for byte; also of a run that is there."""
     path = make_run(run_id="run", steps=1000)
     sync()
+    edit_run(path, Edit({"name": "new"}))
     (outcome,) = sync(files=True)
     assert (outcome.status, outcome.sent) == ("complete", 0)
     (artifact,) = server.artifacts.committed
-    names = ["run.json", "steps/part-00000.parquet", "epochs/part-00000.parquet"]
+    names = ["run.json", "edits.json", "steps/part-00000.parquet", "epochs/part-00000.parquet"]
     assert server.artifacts.files() == {name: (path / name).read_bytes() for name in names}
+    assert server.only_run.display_name == "new", "the SDK changes nothing of it"
     assert artifact["artifactTypeName"] == "neurockt-run"
     assert (server.only_run.state, server.only_run.is_exact, server.only_run.received) == ("finished", True, 1100)
     assert sync(files=True)[0].status == "complete"

@@ -78,7 +78,9 @@ async def test_archived_runs_are_hidden_until_they_are_asked_for(root: Path) -> 
         assert info(root, first).archived
         await until(lambda: "2 runs · 1 archived" in text(app))
         assert "marked" not in text(app).splitlines()[0]
-        await pilot.press("X")
+        await typed(pilot, "/archived=true\r")
+        await listed(app, 1)
+        await pilot.press("escape", "X")
         await listed(app, 3)
         await pilot.press("g", "x")
         await until(lambda: not info(root, first).archived)

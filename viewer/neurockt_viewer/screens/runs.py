@@ -130,13 +130,18 @@ class RunsScreen(Screen[None]):
     def _show_listing(self, message: Listed) -> None:
         listing = message.listing
         self._listing = listing
-        self._runs = [info for info in listing.runs if self._archived or not info.archived]
+        self._hide_archived()
         if listing.whole and self._marks:
             self._marks.keep({*(info.path for info in self._runs), *listing.problems})
             self._marks_changed()
         begun = time.monotonic()
         self._arrange()
         self._watch.drawing = time.monotonic() - begun
+
+    def _hide_archived(self) -> None:
+        """Leave archived runs out, unless they are shown or the filter asks for them."""
+        shown = self._archived or any(field.name == "archived" for field in self._query.fields)
+        self._runs = [info for info in self._listing.runs if shown or not info.archived] if self._listing else []
 
     def _show_error(self, why: str) -> None:
         self._error = why
@@ -226,6 +231,7 @@ class RunsScreen(Screen[None]):
     def _filter(self, message: FilterLine.Changed) -> None:
         message.stop()
         self._query = message.query
+        self._hide_archived()
         self._arrange()
 
     @on(FilterLine.Left)
