@@ -170,7 +170,7 @@ def test_the_terminal_sessions_of_the_readme(command: str, output: str, tmp_path
         check=False,
         env={**os.environ, "COLUMNS": "120", "TZ": "UTC"},
     )
-    assert _without_ages(done.stdout) == _without_ages(output), done.stderr
+    assert _without_ages(done.stdout + done.stderr) == _without_ages(output)
 
 
 def _without_ages(printed: str) -> list[str]:
