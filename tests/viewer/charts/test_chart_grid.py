@@ -269,3 +269,20 @@ async def test_other_runs_take_the_place_of_those_shown(tmp_path: Path) -> None:
         grid.show_runs([root / "c"])
         await until(lambda: labels(grid) == [["other"], ["valid_loss"]])
         await until(lambda: len(grid.charts[0].lines[0].series) == 20)
+
+
+async def test_a_metric_of_both_tables_says_which_it_is(tmp_path: Path) -> None:
+    """Of one run and of several, alone and paired."""
+    paths = []
+    for name in ("a", "b"):
+        recorder = record(tmp_path, name, ["loss"], name=name)
+        with recorder(train=False):
+            recorder.metric("loss", last)(float)(1.0)
+        recorder.finish()
+        paths.append(recorder.run_dir)
+    async with shown(paths[0]) as (_, grid):
+        assert [line.label for chart in grid.charts for line in chart.lines][:1] == ["loss@steps"]
+    async with shown(*paths) as (pilot, grid):
+        assert {"loss@steps", "loss@epochs"} < {chart.heading for chart in grid.charts}
+        await pilot.press("t")
+        assert "b · loss@epochs" in [line.label for line in grid.charts[0].lines]

@@ -172,13 +172,13 @@ class RunLines:
         single = len(self.paths) == 1
         lines = []
         for index, metric in enumerate(together):
-            suffix = f" · {metric.name}" if len(together) > 1 else ""
+            suffix = f" · {self.title(metric)}" if len(together) > 1 else ""
             for setting in self.settings if banded else self._each_alone:
                 paths = [self.paths[at] for at in setting.runs]
                 members = [series for path in paths for series in self._series.get(path, ()) if series.has(metric)]
                 if not members:
                     continue
-                name = self._label(metric) if single else f"{setting.name}{suffix}"
+                name = self.title(metric) if single else f"{setting.name}{suffix}"
                 each = [member.line(metric, axis, index if single else setting.slot, name) for member in members]
                 line = each[0] if len(each) == 1 else self._band((setting.runs, metric), each)
                 lines.append(line if single else replace(line, begins=()))  # of many runs: whose would not be clear
@@ -206,7 +206,8 @@ class RunLines:
             line, label=first.label, colour=first.colour, note=note, approximate=approximate, begins=first.begins
         )
 
-    def _label(self, metric: Metric) -> str:
+    def title(self, metric: Metric) -> str:
+        """Its name; with that of its table where another one has a metric of that name."""
         others = (Metric(table, metric.name) for table in TABLES if table != metric.table)
         both = any(series.has(other) for other in others for series in self._all)
         return f"{metric.name}@{metric.table}" if both else metric.name

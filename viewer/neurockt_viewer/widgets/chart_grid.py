@@ -209,7 +209,8 @@ class ChartGrid(Widget):
             series = [line.series for each in lines for line in each]
             shared = replace(shared, x_range=x_bounds(series, replace(shared, window=None)))
         for chart, together, each in zip(self.charts, self._shown, lines, strict=True):
-            chart.heading = together[0].name if len(self._paths) > 1 and len(together) == 1 else ""
+            alone = len(together) == 1 and len(self._paths) > 1
+            chart.heading = self._reader.lines.title(together[0]) if alone else ""
             chart.show(each, replace(shared, **self._own.get(together, {})))
 
     def _show_status(self) -> None:
