@@ -11,8 +11,9 @@ from typing import Any, Final
 from neurockt.catalogue import run_paths
 from neurockt.errors import NeurocktError
 from neurockt.formatting import clean
+from neurockt.query.comparing import as_texts
 from neurockt.query.completing import Vocabulary
-from neurockt.query.fields import AGGREGATES, FIELD_NAMES, quoted
+from neurockt.query.fields import AGGREGATES, FIELD_NAMES, parse_field, quoted
 from neurockt.query.known import KnownFields
 from neurockt.run_info import RunInfo
 from neurockt.store import default_root, read_listed
@@ -43,6 +44,17 @@ def fields(prefix: str, parsed_args: argparse.Namespace, **_: Any) -> Iterator[s
     names = [*FIELD_NAMES, *known.keys, *map(quoted, known.metrics)]
     names += [f"{each}({quoted(metric)})" for metric in known.metrics for each in AGGREGATES]
     yield from (name for name in names if clean(name, len(name)) == name)
+
+
+def values_of(field: str) -> Any:
+    """Completes the values that runs have in a field, such as their tags."""
+
+    def values(prefix: str, parsed_args: argparse.Namespace, **_: Any) -> Iterator[str]:
+        read = parse_field(field).value
+        texts = dict.fromkeys(text for info in _infos(parsed_args) for text in as_texts(read(info)))
+        yield from (text for text in texts if clean(text, len(text)) == text)
+
+    return values
 
 
 def field_lists(prefix: str, **about: Any) -> Iterator[str]:

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterator
 from typing import Final
 
-from neurockt.cli import FAILED, WrongUsage, output, parsing, selecting
+from neurockt.cli import FAILED, WrongUsage, completers, output, parsing, selecting
 from neurockt.errors import NeurocktError, UsageError
 from neurockt.formatting import clip
 from neurockt.run_info import RunInfo
@@ -34,9 +34,13 @@ def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
     parser = parsing.add_command(subparsers, "edit", summary, _EXAMPLE, _DESCRIPTION)
     selecting.add_arguments(parser)
     for name in _TEXTS:
-        parser.add_argument(f"--{name}", metavar="TEXT", help=f"its {name} from now on; '' for none")
-    parser.add_argument("--tag", metavar="TAG", action="append", default=[], help="add a tag; may be repeated")
-    parser.add_argument("--untag", metavar="TAG", action="append", default=[], help="remove a tag; may be repeated")
+        text = parser.add_argument(f"--{name}", metavar="TEXT", help=f"its {name} from now on; '' for none")
+        completers.add(text, completers.values_of(name))
+    for name, does in (("tag", "add"), ("untag", "remove")):
+        tag = parser.add_argument(
+            f"--{name}", metavar="TAG", action="append", default=[], help=f"{does} a tag; may be repeated"
+        )
+        completers.add(tag, completers.values_of("tags"))
     archiving = parser.add_mutually_exclusive_group()
     archiving.add_argument("--archive", action="store_true", help="leave it out of lists")
     archiving.add_argument("--unarchive", action="store_true", help="show it in lists again")

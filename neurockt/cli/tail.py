@@ -259,7 +259,9 @@ class _Terminal(_Plain):
         erase = f"\r{_UP * (up - 1)}{_ERASE_BELOW}" if up else ""
         height = max(1, min(PANE_LINES, output.terminal_height(sys.stdout) - 2))
         self._pane = [clip(line, width) for line in _pane(look, width, height)][:height]
-        sys.stdout.write(erase + "".join(f"{line}\n" for line in rows) + "\n".join(self._pane))
+        standing = clean(look.info.standing)
+        painted = [self._pane[0].replace(f" {standing} ", f" {output.paint_state(standing)} ", 1), *self._pane[1:]]
+        sys.stdout.write(erase + "".join(f"{line}\n" for line in rows) + "\n".join(painted))
 
     def end(self) -> None:
         if self._pane:

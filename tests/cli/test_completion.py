@@ -56,6 +56,7 @@ def test_commands_options_runs_fields_and_files(complete: Callable[..., list[str
     assert complete("neurockt ls --sort cfg.") == ["cfg.lr", "cfg.model.width"]
     assert complete("neurockt ls --columns name,valid") == ["name,valid_loss "]
     assert complete("neurockt ls --filter 'fast valid") == ["fast valid_loss"]
+    assert complete("neurockt edit fast --tag p") == ["paper "]
     hostile = complete("neurockt show \\$")
     assert len(hostile) == 1
     assert "\x1b" not in hostile[0]
