@@ -19,8 +19,8 @@ from neurockt_viewer.widgets.chart import Chart
 from neurockt_viewer.widgets.row_grid import RowGrid
 
 HERE: Final = Path(__file__).parent
-SIZE: Final = 140, 34
-COLUMNS: Final = "state name valid_loss best(acc) cfg.optimizer cfg.lr steps tags"
+SIZE: Final = 160, 40
+COLUMNS: Final = "state name valid_loss best(acc) cfg.lr"
 
 
 async def until(pilot: Pilot[None], holds: Callable[[], object]) -> None:
@@ -34,7 +34,7 @@ async def until(pilot: Pilot[None], holds: Callable[[], object]) -> None:
 
 async def draw() -> None:
     """Draw the pictures."""
-    app = ViewerApp(Path("sample_runs"), Settings(sort="best(acc)", columns=COLUMNS.split()))
+    app = ViewerApp(Path("sample_runs"), Settings(sort="best(acc)", columns=COLUMNS.split(), list_share=0.47))
 
     def save(name: str) -> None:
         (HERE / name).write_text(app.export_screenshot(title="neurockt view"), encoding="utf-8")
