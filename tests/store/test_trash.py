@@ -141,6 +141,19 @@ def test_a_run_whose_description_is_damaged_is_removed_once_nobody_can_be_writin
             Trash(root).move(root / "a")
 
 
+@pytest.mark.parametrize("age", [0, 1000])
+def test_a_run_that_names_no_process_is_removed_once_it_is_old(root: Path, age: int) -> None:
+    """Such as one that another program made: nobody can tell whether it is written."""
+    path = root / "a" / "run.json"
+    path.write_text(json.dumps({**json.loads(path.read_bytes()), "attempts": [], "state": "running"}))
+    os.utime(path, (time.time() - age, time.time() - age))
+    if age:
+        assert (Trash(root).move(root / "a") / "run.json").exists()
+    else:
+        with pytest.raises(RunInUse, match="is still being written; "):
+            Trash(root).move(root / "a")
+
+
 def test_a_part_of_a_run_is_not_removed(root: Path) -> None:
     evaluator = attached(root / "a", "mmlu", {1: {"acc": 0.5}})
     evaluator.finish()

@@ -105,7 +105,7 @@ class Trash:
 
 
 def _check_ended(run_dir: Path) -> bool:
-    """Raise RunInUse where a process may write what is there; returns whether its ``run.json`` can be read."""
+    """Raise RunInUse where a process may write what is there; returns whether another could take it over now."""
     try:
         info = read_info(run_dir)
     except CorruptRun as error:
@@ -118,7 +118,7 @@ def _check_ended(run_dir: Path) -> bool:
     if not info.keeps_ranks and Liveness().infer(info).state == "running" and (info.attempt or _is_new(run_dir)):
         where = f" by process {info.attempt.pid} on {info.attempt.host}" if info.attempt else ""
         raise RunInUse(f"{run_dir} is still being written{where}; {HINT}")
-    return not info.keeps_ranks
+    return info.attempt is not None and not info.keeps_ranks
 
 
 def _is_new(run_dir: Path) -> bool:
