@@ -228,10 +228,12 @@ def quoted(metric: str) -> str:
 
 def titles(fields: Iterable[Field], both: Container[str]) -> list[str]:
     """The titles of their columns: that of a metric which is ``in_both_tables`` says which one is shown."""
-    return [
-        field.label.replace(field.metric, f"{field.metric}@epochs") if field.metric in both else field.label
-        for field in fields
-    ]
+    return [_with_table(field) if field.metric in both and not field.where else field.label for field in fields]
+
+
+def _with_table(field: Field) -> str:
+    before, metric, after = field.label.rpartition(field.metric)
+    return f"{before}{metric}@epochs{after}" if metric else field.label
 
 
 def usual_metrics(runs: Sequence[RunInfo], count: int) -> list[str]:

@@ -141,4 +141,7 @@ def test_a_metric_of_both_tables_says_which_one_is_shown(run: RunInfo) -> None:
         "acc",
         "acc@best(loss)",
     ]
+    assert titles(map(parse_field, ("best(s)", 'max("a b")', "s")), {"s", "a b"}) == [
+        *("best(s@epochs)", 'max("a b@epochs")', "s@epochs"),
+    ]
     assert titles(fields, ()) == ["loss", "best(loss)", "loss@steps", "acc", "acc@best(loss)"]

@@ -11,6 +11,7 @@ import pytest
 from neurockt.query.filter import parse
 from neurockt.query.grouping import Group
 from neurockt.run_info import ColumnSummary, RunInfo, TableSummary
+from neurockt_viewer.columns import possible_columns
 from neurockt_viewer.marks import Marks
 from neurockt_viewer.run_rows import RunRows, setting_fields
 from neurockt_viewer.settings import Settings
@@ -133,6 +134,7 @@ def test_a_title_says_which_table_a_metric_of_both_is_from() -> None:
     names = ["name", "acc", '"evaluation/mmlu/stem/accuracy"', '"evaluation/mmlu/other/accuracy"']
     titles = [column.title for column in arranged([info], columns=names, group=None).columns[2:]]
     assert titles == ["acc@epochs", "…stem/accuracy", "…other/accuracy"]
+    assert possible_columns([info])[-4:] == ["acc", "best(acc)", "acc@steps", "best(acc@steps)"]
 
 
 def test_foreign_text_in_a_head_is_harmless() -> None:

@@ -68,8 +68,10 @@ def possible_columns(runs: Sequence[RunInfo]) -> list[str]:
     keys = dict.fromkeys(f"cfg.{key}" for info in runs for key, _ in flat_config(info.config))
     metrics = dict.fromkeys(name for info in runs for name in info.metrics)
     named = ["state", "name", *(name for name in FIELD_NAMES if name not in ("state", "name"))]
+    both = in_both_tables(runs)
     for metric in metrics:
-        named += [quoted(metric), f"best({quoted(metric)})"]
+        for name in [quoted(metric), *([quoted(f"{metric}@steps")] if metric in both else [])]:
+            named += [name, f"best({name})"]
     return [*named, *keys]
 
 
