@@ -172,8 +172,13 @@ def _csv_cell(value: Any) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
+def can_redraw(stream: TextIO | None) -> bool:
+    """Whether it is a terminal that moves its cursor and has colours."""
+    return is_terminal(stream) and os.environ.get("TERM", "") not in ("", "dumb")
+
+
 def is_coloured(stream: TextIO | None) -> bool:
-    return is_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "") not in ("", "dumb")
+    return can_redraw(stream) and not os.environ.get("NO_COLOR")
 
 
 def paint_state(text: str) -> str:

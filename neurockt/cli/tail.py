@@ -78,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
     feed = _Feed(found, arguments.table, arguments.rows, columns, with_all=arguments.json)
     if arguments.json:
         shown: _JsonLines | _Plain = _JsonLines()
-    elif output.is_terminal(sys.stdout):
+    elif output.can_redraw(sys.stdout):
         shown = _Terminal()
     else:
         shown = _Plain()

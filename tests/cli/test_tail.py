@@ -7,15 +7,17 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
 from real_terminal import RealTerminal
 
 from neurockt import testing
+from neurockt.cli import main
 from neurockt.monitor import Recorder
 
-from .conftest import Done, record
+from .conftest import Done, Terminal, record
 
 Command = Callable[..., Done]
 NEUROCKT = (sys.executable, "-m", "neurockt")
@@ -67,6 +69,16 @@ def test_a_column_is_whole_or_left_out(neurockt: Command, tmp_path: Path) -> Non
     assert lines[0].split() == ["step", "epoch", "metric_0", "metric_1", "metric_2", "…"]
     assert lines[1].split() == ["1", "1", "0.33333", "0.33333", "0.33333", "…"]
     assert all(len(line) < 50 for line in lines)
+
+
+def test_a_dumb_terminal_gets_lines(neurockt: Command, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a pipe does: it cannot draw a pane again."""
+    in_a_pipe = neurockt("tail", "fast").out
+    assert in_a_pipe != neurockt("tail", "fast", terminal=80).out
+    monkeypatch.setenv("TERM", "dumb")
+    with redirect_stdout(Terminal()) as out:
+        assert main(["tail", "fast"]) == 0
+    assert out.getvalue() == in_a_pipe
 
 
 def test_json_has_every_row_of_both_tables(neurockt: Command, runs: Path) -> None:
