@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from neurockt.store import Edit, edit_run
+
 from .conftest import Done, record
 
 Command = Callable[..., Done]
@@ -57,6 +59,8 @@ def test_commands_options_runs_fields_and_files(complete: Callable[..., list[str
     assert complete("neurockt ls --columns name,valid") == ["name,valid_loss "]
     assert complete("neurockt ls --filter 'fast valid") == ["fast valid_loss"]
     assert complete("neurockt edit fast --tag p") == ["paper "]
+    edit_run(runs / "r2", Edit({"name": "zeta"}))
+    assert complete("neurockt show ze") == ["zeta "], "as people have edited it"
     hostile = complete("neurockt show \\$")
     assert len(hostile) == 1
     assert "\x1b" not in hostile[0]
