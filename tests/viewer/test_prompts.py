@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from real_terminal import NEUROCKT, RealTerminal
 from textual.widgets import Input
 from viewing import rows, text, titles, typed, until
 
@@ -79,3 +80,27 @@ async def test_several_are_ticked_one_after_the_other() -> None:
         await pilot.press("escape")
         await until(lambda: app.screen is screen)
         assert titles(screen, "#runs") == [*before, "cfg.width", "cfg.batch_size"]
+
+
+@pytest.mark.slow
+def test_in_a_real_terminal_of_any_size(home: Path) -> None:
+    """The list of columns, a question and the help fit, and leave runs in sight; keys typed in one go are in order."""
+    with RealTerminal(*NEUROCKT, "view", SAMPLES, width=160, height=48) as terminal:
+        terminal.wait_for("12 runs")
+        for width, height in ((160, 48), (80, 24), (40, 12)):
+            terminal.resize(width, height)
+            terminal.press("owid")
+            shown = terminal.wait_for(lambda text: "cfg.width" in text and "wid" in text)
+            assert "finished" in shown
+            assert all(len(line) <= width for line in shown.splitlines())
+            terminal.press("escape")
+            terminal.wait_for(lambda text: "shift+" not in text)
+            terminal.press("ex.csv")
+            shown = terminal.wait_for(lambda text: "x.csv" in text and "esc cancels" in text)
+            assert "finished" in shown
+            terminal.press("escape")
+            terminal.wait_for(lambda text: "esc cancels" not in text)
+        terminal.press("?")
+        terminal.wait_for("Each row is a run")
+        terminal.press("escape", "q")
+        assert terminal.wait() == 0
