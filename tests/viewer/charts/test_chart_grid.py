@@ -178,7 +178,7 @@ async def test_charts_share_their_x_axis_and_keep_their_own_y(run_dir: Path) -> 
             assert not chart.settings.log_y
             assert chart.settings.y_range == "usual"
         assert first.settings.log_y
-        assert first.settings.y_range == "close"
+        assert first.settings.y_range == "all"
         await pilot.press("x", "x", "X")
         assert "x: time of day" in status(grid)
         assert not any(chart.settings.is_log_x for chart in grid.charts)

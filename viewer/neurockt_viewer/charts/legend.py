@@ -54,7 +54,7 @@ def legend_rows(
     if not settings.log_y and settings.y_range != "usual":
         entries.append([Piece(Y_NOTES[settings.y_range], "note")])
     if len(lines) > 1 and (total := sum(off, OffScale())).count:
-        entries.append([Piece(f"{total}", "mark")])
+        entries.append([Piece(f"{total}", "mark"), Piece(_way_out(settings), "note")])
     if cross is not None and lines:
         place = nearest_place(lines if named is None else [lines[named]], cross)
         entries.append([Piece(place_label(place, settings.axis), "note")])
@@ -65,6 +65,11 @@ def legend_rows(
         for at in others
     )
     return _flow(chain(entries, made), len(entries) + len(others), width, max(1, (height - 4) // 4))
+
+
+def _way_out(settings: ChartSettings) -> str:
+    """Which key brings what is off the scale into sight."""
+    return ", o shows all" if settings.y_range == "usual" else ""
 
 
 def _sign(line: Smoothed, settings: ChartSettings) -> str:
@@ -88,7 +93,7 @@ def _entry(
         if counts is not None:
             remarks.append(f"{int(counts.sum()):,} {word}")
     if off.count:
-        remarks.append(str(off))
+        remarks.append(f"{off}{'' if sign else _way_out(settings)}")
     if settings.log_y and series.refused_by_log:
         remarks.append(f"{series.refused_by_log:,} not above 0")
     if remarks:

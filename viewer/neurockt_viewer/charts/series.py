@@ -22,11 +22,11 @@ Axis = Literal["step", "epoch", "relative", "wall"]
 AXES: Final[tuple[Axis, ...]] = ("step", "epoch", "relative", "wall")
 
 
-YRange = Literal["usual", "close", "all"]
-"""What a linear y axis shows: all but what would flatten the rest, such as a run that diverged; all but the outermost
-values of every line; or all. Values off the scale are counted."""
+YRange = Literal["usual", "all", "close"]
+"""What a linear y axis shows: all but what would flatten the rest, such as a run that diverged; all; or all but the
+outermost values. Values off the scale are counted."""
 
-Y_RANGES: Final[tuple[YRange, ...]] = ("usual", "close", "all")
+Y_RANGES: Final[tuple[YRange, ...]] = ("usual", "all", "close")
 
 
 @dataclass(frozen=True, eq=False)

@@ -221,7 +221,7 @@ class Chart(Widget, can_focus=True):
         self.change(smoothing=SMOOTHINGS[min(max(0, at), len(SMOOTHINGS) - 1)])
 
     def action_y_range(self) -> None:
-        """See all but what would flatten the rest; most of it closely; or all."""
+        """See all of y but what would flatten the rest; all; or all but the outermost values."""
         self.change(y_range=Y_RANGES[(Y_RANGES.index(self._settings.y_range) + 1) % len(Y_RANGES)])
 
     def action_letters(self) -> None:

@@ -232,7 +232,7 @@ class ChartGrid(Widget):
                 notes.append(f"page {self._page + 1} of {pages}")
             notes.append(f"x: {AXIS_NAMES[self._shared.axis]}{', log' if self._shared.is_log_x else ''}")
             if self._shared.smoothing:
-                notes.append(f"smoothed over {100 * self._shared.smoothing:.3g}% of x")
+                notes.append(f"smoothed over {100 * self._shared.smoothing:.3g}% of x, S less")
             if self._banded:
                 notes.append(f"{len(lines.settings):,} settings: mean and range")
             if self._shared.window:
