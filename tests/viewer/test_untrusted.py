@@ -170,7 +170,7 @@ async def test_every_screen_shows_hostile_text_literally(tmp_path: Path, monkeyp
         harmful = {c for c in frame if c != "\n" and (unicodedata.category(c) in ("Cc", "Cs") or c in REORDERING)}
         assert not harmful, name
     assert len(frames) == 22
-    said = {"steps": "loss[/x]", "epochs": "acc[/x]", "charts": "loss[/x]", "compare": "loss[/x]", "metrics": "acc[/x]"}
+    said = {"steps": "loss[/x]", "epochs": "acc[/x]", "charts": "loss[/x]", "compare": "loss[/x]", "metrics": "acc["}
     said |= {"info": "failure", "config": f"{SHOWN}=app.bell]y[/]", "problems": "broken[|x][@click"}
     ours = {"help", "help of a run", "palette", "export", "chart export"}
     for name, frame in frames.items():
