@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from neurockt.errors import ColumnNotFound
-from neurockt.store import KEY, Run, TableName, plain
+from neurockt.store import KEY, TABLES, Run, TableName, plain
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -78,7 +78,8 @@ def _columns_of_runs(runs: Sequence[Run], table: TableName, columns: Sequence[st
         there.append(found)
     for name, problem in missing.items():
         if not any(name in found for found in there):
-            raise problem
+            others = [other for other in TABLES if any(name in getattr(run.info, other).columns for run in runs)]
+            raise ColumnNotFound(f"{name} is a column of {others[0]}: add --table {others[0]}") if others else problem
     return there
 
 

@@ -160,12 +160,16 @@ class _Feed:
 
 
 def _column(run: Run, tables: Sequence[TableName], name: str) -> str:
-    """The column of that name of one of the tables; ``ColumnNotFound`` where none has it."""
-    *others, last = tables
-    for table in others:
+    """The column of that name of one of the tables; ``ColumnNotFound``, with what is near, where none has it."""
+    for table in tables:
         with suppress(ColumnNotFound):
             return str(run.batches(table, [name])[0].names[0])
-    return str(run.batches(last, [name])[0].names[0])
+    import difflib  # only needed for a mistake
+
+    there = [column for table in tables for column in run.batches(table)[0].names]
+    close = difflib.get_close_matches(name, there, 1)
+    hint = f"did you mean {close[0]!r}?" if close else f"there is {', '.join(dict.fromkeys(there))}"
+    raise ColumnNotFound(f"no column {name!r} in {' or '.join(tables)} of {run.path}; {hint}")
 
 
 def _follower(run: Run, table: TableName, rows: int) -> TableFollower:

@@ -194,6 +194,10 @@ def test_an_unknown_column_is_an_error_with_a_hint(neurockt: Command, runs: Path
     done = neurockt("export", "fast", "--columns", "train_los", "-o", "new.csv")
     assert done.status == 1
     assert "did you mean 'train_loss'?" in done.err
+    assert (
+        neurockt("export", "fast", "--columns", "acc").err
+        == "neurockt: acc is a column of epochs: add --table epochs\n"
+    )
     assert list(tmp_path.glob("new*")) == []
 
 

@@ -94,7 +94,9 @@ def test_version() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, f"neurockt {package.__version__}\n", "")
 
 
-@pytest.mark.parametrize("words", [[], ["lss"], ["ls", "--nope"], ["ls", "-n", "0"], ["ls", "-f", "("], ["diff"]])
+@pytest.mark.parametrize(
+    "words", [[], ["lss"], ["ls", "--nope"], ["ls", "-n", "0"], ["ls", "-n", "x"], ["ls", "-f", "("], ["diff"]]
+)
 def test_wrong_usage_ends_with_2(words: list[str]) -> None:
     """Nothing on stdout; what is wrong on stderr."""
     done = process(*words)

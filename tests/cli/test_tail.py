@@ -55,6 +55,7 @@ def test_a_run_without_validations_shows_its_steps(neurockt: Command, tmp_path: 
 def test_a_misspelt_column_is_an_error(neurockt: Command, runs: Path) -> None:
     """Those of both tables are known."""
     assert "did you mean 'train_loss'?" in neurockt("tail", "fast", "--columns", "acc,train_los").err
+    assert "did you mean 'valid_loss'?" in neurockt("tail", "fast", "--columns", "valid_los").err
     assert words(neurockt("tail", "fast", "--columns", "acc,train_loss", "-n", 1).out)[:3] == [
         ["epoch", "step", "acc"],
         ["2", "3", "0.97"],
