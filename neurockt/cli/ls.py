@@ -237,7 +237,7 @@ def _measured(groups: Sequence[Group]) -> list[Field]:
 
 
 def _is_measured(field: Field) -> bool:
-    return field.kind in ("number", "duration")
+    return field.kind in ("number", "share", "duration")
 
 
 def _show(value: Any, field: Field) -> str:

@@ -52,13 +52,12 @@ async def test_the_table_stays_in_sight_and_the_best_match_is_taken(size: tuple[
         await typed(pilot, "owidth")
         await until(lambda: isinstance(app.screen, Choose) and app.screen.query_one(Input).value == "width")
         assert rows(app.screen, "RowGrid")[0][1] == "cfg.width"
-        assert "✓ finished" in text(app), "the list of runs"
+        await until(lambda: "✓ finished" in text(app))  # the list of runs, also where it had not been drawn before
         await pilot.press("enter")
         await until(lambda: app.screen is screen)
         assert "cfg.width" in titles(screen, "#runs")
         await typed(pilot, "e")
-        await until(lambda: isinstance(app.screen, Ask))
-        assert "✓ finished" in text(app)
+        await until(lambda: isinstance(app.screen, Ask) and "✓ finished" in text(app))
         await typed(pilot, "mine.csv")
         assert app.screen.query_one(Input).value == "mine.csv", "typing replaces what is offered"
 
@@ -73,10 +72,12 @@ async def test_several_are_ticked_one_after_the_other() -> None:
         before = titles(screen, "#runs")
         await typed(pilot, "owidth batch_size ")
         await until(lambda: "✓  cfg.batch_size" in text(app))
+        assert titles(screen, "#runs") == [*before, "cfg.width", "cfg.batch_size"], "the table shows them at once"
         await pilot.press("up", "down", "enter")
         await until(lambda: app.screen is screen)
         assert titles(screen, "#runs") == [*before, "cfg.width", "cfg.batch_size"]
-        await typed(pilot, "oacc")
+        await typed(pilot, "oacc ")
+        await until(lambda: "acc" not in titles(screen, "#runs"))
         await pilot.press("escape")
         await until(lambda: app.screen is screen)
         assert titles(screen, "#runs") == [*before, "cfg.width", "cfg.batch_size"]

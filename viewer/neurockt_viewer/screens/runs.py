@@ -373,14 +373,21 @@ class RunsScreen(Screen[None]):
         possible = possible_columns(self._runs)
         chosen = [field.name for field in self._rows.fields]
         titles = {name: parse_field(name).label for name in possible}
-        question = Choose("columns", possible, chosen, several=True, titles=titles, check=self._check_known)
-        await self.app.push_screen(question, self._choose_columns)
+        before = self._settings.columns
 
-    def _choose_columns(self, answer: list[str] | None) -> None:
-        if answer is not None:
-            self._settings.columns = answer or None
-            self._settings.save()
+        def show(columns: list[str] | None) -> None:
+            self._settings.columns = columns
             self._arrange()
+
+        def choose(answer: list[str] | None) -> None:
+            show(before if answer is None else answer or None)
+            if answer is not None:
+                self._settings.save()
+
+        question = Choose(
+            "columns", possible, chosen, several=True, titles=titles, check=self._check_known, changed=show
+        )
+        await self.app.push_screen(question, choose)
 
     async def action_group(self) -> None:
         names = [NO_GROUPS, *group_fields(self._runs, possible_columns(self._runs))]

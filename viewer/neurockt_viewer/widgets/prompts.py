@@ -181,6 +181,7 @@ class Choose(Prompt[list[str]]):
         several: bool = False,
         titles: dict[str, str] | None = None,
         check: Callable[[str], object] | None = None,
+        changed: Callable[[list[str]], object] = lambda chosen: None,
     ) -> None:
         """Ask.
 
@@ -191,6 +192,7 @@ class Choose(Prompt[list[str]]):
             several: whether more than one can be chosen.
             titles: what to call them, where that is not the name.
             check: raises where a text cannot be a name; without it only those of the list can be chosen.
+            changed: called, while several are chosen, with those that are so far.
         """
         super().__init__()
         self._question = question
@@ -200,6 +202,7 @@ class Choose(Prompt[list[str]]):
         self._several = several
         self._titles = titles or {}
         self._check = check
+        self._changed = changed
 
     def compose(self) -> ComposeResult:
         with Vertical() as box:
@@ -280,6 +283,7 @@ class Choose(Prompt[list[str]]):
             if name not in self._names:
                 self._names.append(name)
         self._list()
+        self._changed(list(self._chosen))
         self.query_one(Input).action_select_all()  # what is typed next looks for another one
 
     def action_shift(self, rows: int) -> None:
@@ -290,6 +294,7 @@ class Choose(Prompt[list[str]]):
         to = min(max(0, at + rows), len(self._chosen) - 1)
         self._chosen.insert(to, self._chosen.pop(at))
         self._names = list(dict.fromkeys([*self._chosen, *self._names]))
+        self._changed(list(self._chosen))
         self._list()
         if name in self._listed:
             self._grid.move_to(row=self._listed.index(name))
