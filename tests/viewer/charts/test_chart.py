@@ -207,11 +207,15 @@ async def test_the_nearest_of_many_curves_is_named() -> None:
 
 
 async def test_hostile_names_are_shown_and_do_nothing() -> None:
-    """No markup is read, and no escape sequence passes."""
-    async with shown(Line.of(HOSTILE, STEPS, LOSSES), Line.of(HOSTILE, STEPS, LOSSES, 1), size=(160, 20)) as (_, chart):
-        assert "[/x]" in text(chart)
-        assert "[@click=app.bell]a" in text(chart)
-        assert not {"\x1b", "\x07", "\u202e", "\r", "\n"} & set(text(chart).replace("\n", ""))
+    """No markup is read, and no escape sequence passes, also where a curve is named."""
+    lines = Line.of(HOSTILE, STEPS, LOSSES), Line.of(HOSTILE, STEPS, LOSSES, 1)
+    async with shown(*lines, size=(160, 20)) as (pilot, chart):
+        for _ in range(2):
+            assert "[/x]" in text(chart)
+            assert "[@click=app.bell]a" in text(chart)
+            assert not {"\x1b", "\x07", "\u202e", "\r", "\n"} & set(text(chart).replace("\n", ""))
+            await pilot.hover(Chart, offset=(40, 10))
+        assert "▸ " in text(chart)
 
 
 @pytest.mark.slow
