@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -141,9 +143,14 @@ class ChartGrid(Widget):
     @on(Known)
     def _draw_known(self) -> None:
         if self._reader.opened:
+            begun = time.monotonic()
             self._regroup()
+            background.after_refresh(self, partial(self._drawn, begun))
         else:
             self._show_status()
+
+    def _drawn(self, begun: float) -> None:
+        self._reader.drawing = time.monotonic() - begun
 
     # Which charts there are
 

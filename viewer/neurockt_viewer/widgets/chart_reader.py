@@ -13,6 +13,8 @@ from neurockt_viewer.charts.lines import RunLines
 from neurockt_viewer.charts.series import Axis
 from neurockt_viewer.charts.source import Metric
 
+REST: Final = 4
+"""While much is being read: the shortest time between two drawings, as a multiple of what one takes."""
 POLL_SECONDS: Final = 0.5
 """How often a live run is asked for new rows."""
 CHANGE_SECONDS: Final = 0.2
@@ -42,6 +44,9 @@ class ChartReader:
         self._on_change = on_change
         self._live, self._checked = True, 0.0
         self._next = self.lines
+        self._reported = 0.0
+        self.drawing = 0.0
+        """Seconds that drawing took the last time."""
 
     def show_runs(self, paths: Sequence[Path], slots: Sequence[int], groups: Sequence[str | None]) -> None:
         """Read other runs from now on; ``lines`` are theirs as soon as there is something to draw."""
@@ -84,8 +89,10 @@ class ChartReader:
             self._on_change()
 
     def _go_on(self) -> bool:
-        """Draw what has been read of a long table; whether to read on."""
-        self._on_change()
+        """Draw what has been read so far, unless drawing would take longer than reading; whether to read on."""
+        if time.monotonic() - self._reported >= REST * self.drawing:
+            self._reported = time.monotonic()
+            self._on_change()
         return not self.wake.is_set()
 
     def _report(self, why: str) -> None:
