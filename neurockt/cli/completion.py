@@ -13,7 +13,8 @@ SHELLS: Final = ("bash", "zsh", "fish", "tcsh")
 _DESCRIPTION: Final = """\
 Print the code with which a shell completes commands, options, the names of runs, their fields, and files.
 
-Add the line below to ~/.bashrc or ~/.zshrc. In fish, write the code to a file of its own, once.
+Add the line below to ~/.bashrc, or with zsh for bash to ~/.zshrc, after compinit. In fish, write the code to a file of
+its own, once.
 """
 _EXAMPLE: Final = """\
   eval "$(neurockt completion bash)"

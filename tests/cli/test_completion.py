@@ -72,7 +72,7 @@ def test_the_code_is_for_the_shell_in_use(neurockt: Command, monkeypatch: pytest
     """That of ``$SHELL``, unless one is named."""
     monkeypatch.setenv("SHELL", "/usr/bin/fish")
     assert "complete --command neurockt" in neurockt("completion").out
-    assert "#compdef neurockt" in neurockt("completion", "zsh").out
+    assert "compdef _python_argcomplete neurockt" in neurockt("completion", "zsh").out
     monkeypatch.setenv("SHELL", "/bin/dash")
     assert neurockt("completion").status == 2
     assert neurockt("completion").err == "neurockt: name the shell: neurockt completion bash|zsh|fish|tcsh\n"
