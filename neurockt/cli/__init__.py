@@ -168,7 +168,7 @@ def _no_command(word: str) -> str:
 
 def _no_argument(command: str, word: str, options: Sequence[str]) -> str:
     if not word.startswith("-"):
-        return f"{command} has no place for {word!r} ('neurockt {command} --help' shows how it is called)"
+        return f"{command} does not take {word!r} ('neurockt {command} --help' shows how it is called)"
     near = _hint(_near(word.partition("=")[0], options))
     return f"{command} has no option {word!r}{near} ('neurockt {command} --help' lists the options)"
 

@@ -70,12 +70,15 @@ def _columns_of_runs(runs: Sequence[Run], table: TableName, columns: Sequence[st
     missing: dict[str, ColumnNotFound] = {}
     for run in runs:
         found: dict[str, pa.Field] = {}
+        there.append(found)
+        with suppress(ColumnNotFound):  # most runs have all of them
+            found |= zip(columns, run.batches(table, columns)[0], strict=True)
+            continue
         for name in columns:
             try:
                 (found[name],) = run.batches(table, [name])[0]
             except ColumnNotFound as error:
                 missing.setdefault(name, error)
-        there.append(found)
     for name, problem in missing.items():
         if not any(name in found for found in there):
             others = [other for other in TABLES if any(name in getattr(run.info, other).columns for run in runs)]

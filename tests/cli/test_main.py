@@ -74,7 +74,7 @@ def test_a_bare_command_lists_the_commands() -> None:
         (["ls", "--colums", "id"], "ls has no option '--colums'; did you mean '--columns'?"),
         (["ls", "--colums=id"], "did you mean '--columns'?"),
         (["show", "fast", "--stesp", "3"], "did you mean '--steps'?"),
-        (["ls", "runs", "more"], "ls has no place for 'more'"),
+        (["ls", "runs", "more"], "ls does not take 'more'"),
     ],
 )
 def test_what_is_misspelt_is_named_with_what_is_near(
