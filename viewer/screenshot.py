@@ -51,7 +51,7 @@ async def draw() -> None:
         save("runs.svg")
         await pilot.press("c")
         await until(pilot, lambda: drawn(4) and isinstance(app.focused, Chart))
-        await pilot.press("s")
+        await pilot.press(*"sss")
         await pilot.pause(0.2)
         save("compare.svg")
 
