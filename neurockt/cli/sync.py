@@ -153,7 +153,9 @@ def _path(text: str) -> Path:
         return Path(text)
     try:
         return find_run(text).path
-    except NeurocktError:
+    except NeurocktError as error:
+        if os.sep not in text:  # it may be a name
+            output.note(str(error))
         return Path(text)
 
 
