@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from textual import events
+from textual.pilot import Pilot
 from viewing import rows, text, until
 
 from neurockt_viewer.app import ViewerApp
@@ -31,6 +33,13 @@ def drawn(app: ViewerApp) -> list[list[str]]:
 
 async def listed(app: ViewerApp) -> None:
     await until(lambda: app.screen.query(RowGrid) and len(rows(app.screen, "#runs")) == 12)
+
+
+async def drag(pilot: Pilot[None], widget: str, x: int, y: int) -> None:
+    """Move a widget with the mouse; Textual's pilot moves it with no button pressed."""
+    await pilot.mouse_down(widget)
+    pilot.app.post_message(events.MouseMove(None, x, y, 0, 0, 1, False, False, False, x, y))
+    await pilot.mouse_up(offset=(x, y))
 
 
 async def test_charts_are_of_the_run_under_the_cursor_until_runs_are_marked() -> None:
@@ -82,13 +91,9 @@ async def test_panels_are_resized_by_key_and_mouse_and_remembered() -> None:
         await pilot.press("greater_than_sign", "left_curly_bracket")
         await until(lambda: panels(app).list.outer_size.width == before.width + 8)
         await until(lambda: panels(app).list.outer_size.height < before.height)
-        await pilot.mouse_down("#before-charts", offset=(0, 10))
-        await pilot.hover(offset=(60, 11))
-        await pilot.mouse_up(offset=(60, 11))
-        await until(lambda: panels(app).charts.region.x == 61)
-        await pilot.mouse_down("#above-details", offset=(5, 0))
-        await pilot.hover(offset=(5, 20))
-        await pilot.mouse_up(offset=(5, 20))
+        await drag(pilot, "#before-charts", 60, 11)
+        await until(lambda: panels(app).charts.region.x in (61, 62))
+        await drag(pilot, "#above-details", 5, 20)
         await until(lambda: panels(app).details.region.y in (20, 21))
         await pilot.press("s")
         heights = panels(app).details.size.height
@@ -97,7 +102,7 @@ async def test_panels_are_resized_by_key_and_mouse_and_remembered() -> None:
     again = ViewerApp(SAMPLES)
     async with again.run_test(size=(160, 48)) as pilot:
         await listed(again)
-        assert panels(again).charts.region.x == 61
+        assert panels(again).charts.region.x in (61, 62)
         assert not panels(again).details.size
         await pilot.press("d")
         await until(lambda: panels(again).details.size.height == heights)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
-import time
 import unicodedata
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 from real_terminal import NEUROCKT, RealTerminal
+from real_tmux import Tmux
 from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
@@ -219,41 +216,21 @@ def test_a_terminal_hears_nothing_but_what_we_say(tmp_path: Path) -> None:
         assert "\x00" not in said
 
 
-@pytest.fixture
-def tmux(tmp_path: Path) -> Iterator[list[str]]:
-    """The begin of a command for a tmux of this test's own."""
-    if shutil.which("tmux") is None:
-        pytest.skip("there is no tmux; what is written to a terminal is looked at without it too")
-    command = ["tmux", "-S", str(tmp_path / "socket"), "-f", "/dev/null"]
-    yield command
-    subprocess.run([*command, "kill-server"], capture_output=True)
-
-
-def test_tmux_keeps_its_title_buffer_and_modes(tmux: list[str], tmp_path: Path) -> None:
+def test_tmux_keeps_its_title_buffer_and_modes(tmux: Tmux, tmp_path: Path) -> None:
     """Title and paste buffer are what they were, and once it has quit the screen and the mouse are too."""
     root = make_hostile(tmp_path / "runs")
-
-    def ask(*words: str) -> str:
-        return subprocess.run([*tmux, *words], capture_output=True, text=True, check=True).stdout.strip()
-
-    def wait(pattern: str) -> None:
-        deadline = time.monotonic() + 30
-        while pattern not in (shown := ask("capture-pane", "-p")):
-            assert time.monotonic() < deadline, f"waited for {pattern!r}; there is\n{shown}"
-            time.sleep(0.02)
-
-    ask("new-session", "-d", "-x", "160", "-y", "48", "sh")
-    ask("set", "-g", "set-clipboard", "on")
-    ask("set-buffer", "mine")
-    ask("select-pane", "-T", "mine")
-    ask("send-keys", f"{' '.join(NEUROCKT)} view {root}; echo code $?", "Enter")
-    wait("1 cannot be read")
-    assert ask("display", "-p", "#{alternate_on} #{mouse_any_flag}") == "1 1"
+    tmux.start("sh", 160, 48)
+    tmux.ask("set", "-g", "set-clipboard", "on")
+    tmux.ask("set-buffer", "mine")
+    tmux.ask("select-pane", "-T", "mine")
+    tmux.press(f"{' '.join(NEUROCKT)} view {root}; echo code $?", "Enter")
+    tmux.wait("1 cannot be read")
+    assert tmux.ask("display", "-p", "#{alternate_on} #{mouse_any_flag}") == "1 1"
     for keys, seen in (("Enter", "2 charts"), ("2", "0.75"), ("4", "failure"), ("Escape", "1 cannot be read")):
-        ask("send-keys", keys)
-        wait(seen)
-    wait(SHOWN)
-    ask("send-keys", "q")
-    wait("code 0")
-    assert ask("display", "-p", "#{pane_title} #{alternate_on} #{mouse_any_flag}") == "mine 0 0"
-    assert ask("show-buffer") == "mine"
+        tmux.press(keys)
+        tmux.wait(seen)
+    tmux.wait(SHOWN)
+    tmux.press("q")
+    tmux.wait("code 0")
+    assert tmux.ask("display", "-p", "#{pane_title} #{alternate_on} #{mouse_any_flag}") == "mine 0 0"
+    assert tmux.ask("show-buffer") == "mine"

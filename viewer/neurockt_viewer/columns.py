@@ -118,7 +118,9 @@ class RunCells:
 
     def __init__(self) -> None:
         self._kept: dict[tuple[int, str], tuple[RunInfo, Cell, bool | None]] = {}
-        self._defaults: tuple[Sequence[RunInfo], list[Field]] = (), []
+        self._runs: Sequence[RunInfo] | None = None
+        self._basis: list[object] = []
+        self._defaults: list[Field] = []
         self._columns: dict[tuple[str, str], tuple[Sequence[RunInfo], frozenset[int], Column]] = {}
         self._both: tuple[Sequence[RunInfo], set[str]] = (), set()
         self._shortened: dict[str, tuple[Sequence[RunInfo], int, dict[str, str]]] = {}
@@ -127,10 +129,16 @@ class RunCells:
         return self._known(info, field)[1]
 
     def default_fields(self, runs: Sequence[RunInfo]) -> list[Field]:
-        """The fields of the default columns of these runs; the same list of runs does not change."""
-        if self._defaults[0] is not runs:
-            self._defaults = runs, understood(default_columns(runs))
-        return self._defaults[1]
+        """The fields of the default columns of these runs; new values of the same metrics change none."""
+        if runs is not self._runs:
+            self._runs = runs
+            basis: list[object] = [
+                (info.id, len(info.steps.columns), len(info.epochs.columns), info.tags, info.project, info.group)
+                for info in runs
+            ]
+            if basis != self._basis or not basis:
+                self._basis, self._defaults = basis, understood(default_columns(runs))
+        return self._defaults
 
     def columns(self, fields: Sequence[Field], runs: Sequence[RunInfo], titles: Sequence[str]) -> list[Column]:
         """The columns as wide as what they hold."""

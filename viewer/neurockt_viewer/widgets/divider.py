@@ -55,12 +55,14 @@ class Divider(Widget):
         self.add_class("-held")
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
-        if self.has_class("-held") and self.parent is not None:
+        if not event.button:
+            self.on_mouse_up()  # it was let go before the mouse was captured
+        elif self.has_class("-held") and self.parent is not None:
             whole = self.parent.region  # type: ignore[attr-defined]
             at, size = event.screen_x - whole.x, whole.width
             if self.lying:
                 at, size = event.screen_y - whole.y, whole.height
-            self.post_message(self.Dragged(self, at / max(1, size)))
+            self.post_message(self.Dragged(self, (at + 0.5) / max(1, size)))
 
     def on_mouse_up(self) -> None:
         if self.has_class("-held"):

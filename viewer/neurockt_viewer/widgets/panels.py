@@ -79,10 +79,10 @@ class Panels(Container):
         left.display = not self.full
         self.charts.display = charts or self.full
         beside.display = charts and not self.full
-        left.styles.width = f"{settings.list_share:.0%}" if charts and wide else "1fr"
-        left.styles.height = f"{settings.list_share:.0%}" if charts and not wide else "1fr"
+        left.styles.width = f"{settings.list_share:.2%}" if charts and wide else "1fr"
+        left.styles.height = f"{settings.list_share:.2%}" if charts and not wide else "1fr"
         self.query_one("#above-details").display = self.details.display = details
-        self.details.styles.height = f"{settings.details_share:.0%}"
+        self.details.styles.height = f"{settings.details_share:.2%}"
 
     def on_resize(self) -> None:
         self.divide()
@@ -112,4 +112,4 @@ class Panels(Container):
 
 
 def _within(share: float) -> float:
-    return round(min(max(LEAST_SHARE, share), 1 - LEAST_SHARE), 3)
+    return round(min(max(LEAST_SHARE, share), 1 - LEAST_SHARE), 4)
