@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 
 from neurockt.run_info import RunInfo
 from neurockt.store import files, layout
-from neurockt.sync.describe import About, identity
+from neurockt.sync.describe import About, about, identity
 from neurockt.sync.order import Order
 from neurockt.sync.rows import START, Place
 
@@ -144,16 +144,15 @@ def _state_directory() -> Path | None:
 
 
 def documents_of(run_dir: Path) -> list[bytes]:
-    """The files that describe a run and what is attached to it; one of them changes with anything that is uploaded."""
+    """The ``run.json`` of a run and of what is attached to it; one of them changes with anything that is recorded."""
     paths = [run_dir, *layout.attached_paths(run_dir).values()]
-    names = (layout.RUN_FILE, layout.EDITS_FILE)
-    return [found for path in paths for name in names if (found := files.read_if_there(path / name))]
+    return [found for path in paths if (found := files.read_if_there(path / layout.RUN_FILE))]
 
 
 def stamp_of(documents: Sequence[bytes], info: RunInfo) -> str:
-    """Differs where these files do, or the states of the run and of what is attached."""
+    """Differs where these files do, what people have changed of the run, or a state; not where it was archived."""
     states = [info.state, *(each.state for each in info.attached.values())]
-    return digest(b" ".join([*documents, *(state.encode() for state in states)]))
+    return digest(b" ".join([*documents, *(text.encode("utf-8", "replace") for text in (*states, repr(about(info))))]))
 
 
 def is_growing(info: RunInfo) -> bool:

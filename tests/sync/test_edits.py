@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from wandb_server import Fault, WandbServer, wait_until
 
-from neurockt.store import Edit, edit_run
+from neurockt.store import Edit, edit_run, open_run
+from neurockt.sync.ledger import is_synced
 
 from .conftest import Done, MakeRun, MakeWandbRecorder, Sync
 
@@ -58,7 +59,9 @@ def test_an_edit_is_sent_once_and_a_proved_run_costs_no_request(
     assert [request for request in server.requests[asked:] if "Viewer" not in request] == []
     edit_run(run, Edit(archived=True))  # W&B has no such thing
     sync()
+    assert is_synced(open_run(run).info)
     assert server.requested("UpsertBucket") == 2
+    assert [request for request in server.requests[asked:] if "Viewer" not in request] == []
 
 
 def test_what_was_changed_in_wandb_stays_unless_the_same_is_edited_here(
