@@ -54,15 +54,11 @@ def read_edited(run_dir: Path) -> RunInfo:
 
 
 def _with_edits(info: RunInfo) -> RunInfo:
-    try:
-        os.stat(f"{_home(info)}/{layout.EDITS_FILE}")  # noqa: PTH116  (a list asks this for ten thousand runs)
-    except FileNotFoundError:
-        return info
-    except OSError:
-        pass  # reading it gives the reason
-    path = edits_path(info)
+    path = f"{_home(info)}/{layout.EDITS_FILE}"  # a Path takes longer, and a list asks for ten thousand runs
     try:
         return _edited(info, _read(path))
+    except FileNotFoundError:
+        return info
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         warnings.warn(f"cannot read {path}, so its edits are not shown: {reason}", NeurocktWarning, stacklevel=4)
@@ -101,7 +97,7 @@ def edit_run(run_dir: Path, edit: Edit) -> tuple[RunInfo, RunInfo]:
                 return before, _edited(before, new)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: str | Path) -> dict[str, Any]:
     """The document; raises OSError, or ValueError where it does not hold edits."""
     document = files.read_json(path)
     if not isinstance(document, dict):

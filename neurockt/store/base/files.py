@@ -91,7 +91,7 @@ def to_json(document: Any) -> bytes:
     return msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
 
 
-def read(path: Path) -> bytes:
+def read(path: str | Path) -> bytes:
     """The whole content of a file. A pipe or a device in its place is not waited for.
 
     Raises:
@@ -124,7 +124,7 @@ def read_if_there(path: Path) -> bytes | None:
         return None
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: str | Path) -> Any:
     """The document in a file; raises OSError as ``read``, and ValueError where it is not JSON."""
     import msgspec
 
