@@ -16,6 +16,7 @@ from neurockt.formatting import (
     display_width,
     format_ago,
     format_duration,
+    format_exact,
     format_number,
     pad,
 )
@@ -24,7 +25,7 @@ from neurockt.query.fields import flat_config
 from neurockt.query.grouping import spread
 from neurockt.query.metrics import metric_summary
 from neurockt.run_info import ColumnSummary, RunInfo
-from neurockt_viewer.columns import STATES, show_value
+from neurockt_viewer.columns import STATES
 
 KEYS_SHOWN: Final = 40
 """Config keys, and metrics, in the details; the run's own screen has all."""
@@ -92,7 +93,7 @@ def facts(info: RunInfo) -> Iterator[Line]:
         yield BLANK
         yield (Piece("config", "muted"),)
         for key, value in islice(flat_config(info.config), KEYS_SHOWN):
-            yield _pair(key, show_value(value))
+            yield _pair(key, format_exact(value))
 
 
 def group_lines(title: str, runs: Sequence[RunInfo], width: int) -> Iterator[Line]:

@@ -12,11 +12,11 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from neurockt.formatting import clean, display_width, format_duration, format_elapsed
+from neurockt.formatting import clean, display_width, format_duration, format_elapsed, format_exact
 from neurockt.query.fields import flat_config
 from neurockt.run_info import ColumnSummary, RunInfo, TableSummary
 from neurockt.store import Origin, facts
-from neurockt_viewer.columns import show_exact, show_value, state_text
+from neurockt_viewer.columns import show_exact, state_text
 from neurockt_viewer.text import MUTED, TONES, block, fixed, full_path, label, styled
 
 VALUE_LIMIT: Final = 4_000
@@ -75,7 +75,7 @@ def info_lines(info: RunInfo, damage: tuple[str, ...] = (), origin: Origin | Non
     if info.config:
         yield from _heading("config")
         pairs = list(flat_config(info.config))
-        yield from _pairs([(key, show_value(value)) for key, value in pairs[:KEYS_LIMIT]])
+        yield from _pairs([(key, format_exact(value, VALUE_LIMIT)) for key, value in pairs[:KEYS_LIMIT]])
         if len(pairs) > KEYS_LIMIT:
             yield styled(f"and {len(pairs) - KEYS_LIMIT:,} more", MUTED)
     if origin is not None and (known := facts(origin)):
