@@ -15,7 +15,7 @@ from typing import Any, Final, get_args
 from neurockt.catalogue import run_paths
 from neurockt.cli import FAILED, WrongUsage, output, parsing, selecting
 from neurockt.errors import NeurocktError
-from neurockt.formatting import clean, clip, format_bytes, format_elapsed, utc_now
+from neurockt.formatting import clean, clip, display_width, format_bytes, format_elapsed, pad, utc_now
 from neurockt.query.comparing import parse_duration
 from neurockt.run_info import RunInfo, State
 from neurockt.store import Trash, default_root, empty_trash, expanded, size_of, trash_of
@@ -155,9 +155,9 @@ def _reason(path: Path, error: Exception) -> str:
 def _list(chosen: Sequence[_Chosen]) -> None:
     labels = [clip(clean(each.label), LABEL_WIDTH) for each in chosen[:SHOWN]]
     sizes = [format_bytes(each.size) for each in chosen[:SHOWN]]
-    width, size_width = max(map(len, labels)), max(map(len, sizes))
+    width, size_width = max(map(display_width, labels)), max(map(len, sizes))
     for each, label, size in zip(chosen, labels, sizes, strict=False):
-        _print(f"  {label:{width}}  {size:>{size_width}}  {clean(each.about)}")
+        _print(f"  {pad(label, width)}  {size:>{size_width}}  {clean(each.about)}")
     if len(chosen) > SHOWN:
         _print(f"  and {len(chosen) - SHOWN:,} more")
 
