@@ -86,6 +86,17 @@ def test_what_is_drawn_reaches_the_extremes() -> None:
     assert len(drawn) < 20_000
 
 
+def test_few_points_and_many_are_smoothed_alike() -> None:
+    """Over the same part of all of x, whatever part of it each of them has."""
+    few, many = np.linspace(200.0, 1000.0, 9), np.linspace(0.0, 1000.0, 8001)
+    lines = [Line.of(f"{len(x)}", x, np.abs(x - 600)) for x in (few, many)]
+    figure = _draw([Chart("x", lines)], Look(smoothing=0.02))
+    drawn = [
+        np.asarray(curve.get_xydata()) for curve in figure.axes[0].get_lines() if curve.get_label() in ("9", "8001")
+    ]
+    assert np.interp(few[2:], *drawn[1].T) == pytest.approx(drawn[0][2:, 1], abs=2.0)
+
+
 @pytest.mark.parametrize("look", [Look(style="nope"), Look(style="/nowhere/x.mplstyle")])
 def test_a_style_that_there_is_not(tmp_path: Path, look: Look) -> None:
     with pytest.raises(UsageError, match="no style"):

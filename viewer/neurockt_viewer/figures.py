@@ -20,6 +20,7 @@ from neurockt.errors import MissingExtra, UsageError
 from neurockt.formatting import clean
 from neurockt.store import files
 from neurockt_viewer.charts import palette
+from neurockt_viewer.charts.bounds import smoothing_scale
 from neurockt_viewer.charts.pieces import smoothed
 from neurockt_viewer.charts.series import Axis, ChartSettings, Floats, Line, Series
 
@@ -77,15 +78,15 @@ class Look:
         return self.log_x and self.axis != "wall"
 
 
-def look_of(settings: ChartSettings) -> Look:
-    """A figure that shows what a chart shows."""
+def look_of(settings: ChartSettings, y_range: tuple[float, float] | None = None) -> Look:
+    """A figure that shows what a chart shows; ``y_range`` is None where it shows all of y."""
     return Look(
         settings.axis,
         settings.is_log_x,
         settings.log_y,
         settings.smoothing,
         settings.window or settings.x_range,
-        settings.y_window,
+        y_range,
     )
 
 
@@ -151,8 +152,10 @@ def _draw_chart(plot: Axes, chart: Chart, look: Look, columns: int) -> None:
         plot.set_yscale("log")
     unit, unit_name = _unit(chart.lines) if look.axis == "relative" else (1.0, "")
     names = [*look.labels[: len(chart.lines)], *(line.label for line in chart.lines[len(look.labels) :])]
+    settings = ChartSettings(look.axis, log_x=look.log_x, smoothing=look.smoothing)
+    scale = smoothing_scale([line.series for line in chart.lines], settings)
     for line, name in zip(chart.lines, names, strict=True):
-        _draw_line(plot, line, clean(name), look, unit, columns)
+        _draw_line(plot, line, clean(name), look, scale, unit, columns)
     x_label = (
         look.x_label if look.x_label is not None else f"{_AXIS_LABELS[look.axis]}{f' ({unit_name})' * bool(unit_name)}"
     )
@@ -168,7 +171,7 @@ def _draw_chart(plot: Axes, chart: Chart, look: Look, columns: int) -> None:
             text.set_parse_math(False)
 
 
-def _draw_line(plot: Axes, line: Line, name: str, look: Look, unit: float, columns: int) -> None:
+def _draw_line(plot: Axes, line: Line, name: str, look: Look, scale: float, unit: float, columns: int) -> None:
     """A curve; behind a smoothed one or a mean, what it is made of, from the lowest to the highest."""
     colour = palette.colour(line.colour, dark=False)
     series = line.series.above_zero if look.log_y else line.series
@@ -177,9 +180,7 @@ def _draw_line(plot: Axes, line: Line, name: str, look: Look, unit: float, colum
     if not len(series):
         plot.plot([], [], color=colour, label=name)
         return
-    low, high = look.x_range or (float(series.x[0]), float(series.x[-1]))
-    scale = look.smoothing * (np.log10(high / low) if look.is_log_x and 0 < low < high else high - low)
-    bright = smoothed(replace(line, series=series), float(scale), log_x=look.is_log_x).bright
+    bright = smoothed(replace(line, series=series), scale, log_x=look.is_log_x).bright
     raw = reduced(series, columns, log_x=look.is_log_x)
     if bright is None:
         x, y = _traced(raw)

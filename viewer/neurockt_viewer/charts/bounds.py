@@ -117,13 +117,14 @@ class OffScale:
         return f"{self.count:,}{'' if self.exact else '+'} off the scale"
 
 
+NOTHING: Final = OffScale()
+
+
 def off_scale(each: Sequence[Series], found: Columns, y: Scale) -> list[OffScale]:
     """Those of every line."""
     off = found.inside & ((found.high > y.high) | (found.low < y.low))
     some = set(found.line[off].tolist())
-    return [
-        _off_scale(series.part(*found.spans[at]), y) if at in some else OffScale() for at, series in enumerate(each)
-    ]
+    return [_off_scale(series.part(*found.spans[at]), y) if at in some else NOTHING for at, series in enumerate(each)]
 
 
 def _off_scale(series: Series, y: Scale) -> OffScale:

@@ -9,7 +9,7 @@ from typing import Final
 from neurockt.formatting import clean, clip, display_width, format_number
 from neurockt.shortening import shorten
 from neurockt_viewer.charts import palette, time_ticks
-from neurockt_viewer.charts.bounds import OffScale
+from neurockt_viewer.charts.bounds import NOTHING, OffScale
 from neurockt_viewer.charts.pieces import Piece, Smoothed
 from neurockt_viewer.charts.pointing import nearest, nearest_place
 from neurockt_viewer.charts.series import Axis, ChartSettings, YRange
@@ -53,7 +53,7 @@ def legend_rows(
         entries.append([Piece(f"log {' and '.join(logarithmic)}", "note")])
     if not settings.log_y and settings.y_range != "usual":
         entries.append([Piece(Y_NOTES[settings.y_range], "note")])
-    if len(lines) > 1 and (total := sum(off, OffScale())).count:
+    if len(lines) > 1 and (total := sum(off, NOTHING)).count:
         entries.append([Piece(f"{total}", "mark"), Piece(_way_out(settings), "note")])
     if cross is not None and lines:
         place = nearest_place(lines if named is None else [lines[named]], cross)

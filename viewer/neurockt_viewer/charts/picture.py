@@ -19,7 +19,7 @@ import numpy as np
 
 from neurockt.formatting import clip
 from neurockt_viewer.charts import raster, ticks, time_ticks
-from neurockt_viewer.charts.bounds import OffScale, off_scale, x_bounds, y_bounds
+from neurockt_viewer.charts.bounds import NOTHING, OffScale, off_scale, x_bounds, y_bounds
 from neurockt_viewer.charts.legend import legend_rows, short_labels
 from neurockt_viewer.charts.pieces import Piece, Smoothed
 from neurockt_viewer.charts.plot import Found, Plot, marked_cells
@@ -50,6 +50,8 @@ class Picture:
     width: int = 0
     """Cells of the plot."""
     height: int = 0
+    off: OffScale = NOTHING
+    """Of all lines together."""
 
     @property
     def x(self) -> Scale | None:
@@ -138,7 +140,7 @@ class Drawer:
         bare = width < LEAST_WIDTH or height < LEAST_HEIGHT
         x_range = x_bounds([line.line.series for line in lines], settings)
         seen = x_range and self._once("seen", lambda: _seen(lines, settings, x_range, width))
-        off = seen.off if seen else [OffScale()] * len(lines)
+        off = seen.off if seen else [NOTHING] * len(lines)
         labels = self._once("labels", lambda: short_labels(lines, width))
         more: dict[str, Any] = {"title": title, "cross": cross, "named": named, "off": off, "labels": labels}
         heading = [] if height < 3 else legend_rows(lines, settings, width, height, **more)
@@ -162,7 +164,8 @@ class Drawer:
         if not bare:
             marks = marked_cells(plot.found.raw, "nan"), marked_cells(plot.found.raw, "below", y)
             rows = _with_y_axis(rows, y_ticks, y, gutter) + _x_axis(x, settings, gutter, plot_width, marks)
-        return Picture((heading + rows)[:height], plot, gutter + 1, len(heading), plot_width, plot_height)
+        left, top = gutter + 1, len(heading)
+        return Picture((heading + rows)[:height], plot, left, top, plot_width, plot_height, sum(off, NOTHING))
 
 
 def _seen(lines: Sequence[Smoothed], settings: ChartSettings, x_range: tuple[float, float], width: int) -> _Seen | None:
