@@ -17,7 +17,6 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from neurockt.errors import UsageError
-from neurockt.formatting import clean
 from neurockt.query.fields import parse_field, split_names
 from neurockt.query.filter import Query, parse
 from neurockt.query.grouping import Group
@@ -27,16 +26,17 @@ from neurockt_viewer import background
 from neurockt_viewer.columns import RunCells, possible_columns
 from neurockt_viewer.marks import Marks
 from neurockt_viewer.run_rows import RunRows, group_fields, setting_fields
+from neurockt_viewer.screens import list_texts
 from neurockt_viewer.screens.runs_keys import RUNS_KEYS
 from neurockt_viewer.screens.watching import DirectoryWatch, Listing
 from neurockt_viewer.settings import Settings
-from neurockt_viewer.text import block, full_path, styled
+from neurockt_viewer.text import full_path
 from neurockt_viewer.widgets.filter_line import FilterLine
 from neurockt_viewer.widgets.key_line import KeyLine
 from neurockt_viewer.widgets.panels import Panels
 from neurockt_viewer.widgets.prompts import Choose, Show
 from neurockt_viewer.widgets.row_grid import RowGrid
-from neurockt_viewer.widgets.run_charts import Drawn
+from neurockt_viewer.widgets.run_charts import Drawn, RunCharts
 
 TICK_SECONDS: Final = 1.0
 """How often it is looked whether times such as `3 min ago` have changed."""
@@ -45,7 +45,6 @@ RESIZE_STEP: Final = 0.05
 
 NO_GROUPS: Final = "(no groups)"
 SETTINGS: Final = "(settings, with all their seeds)"
-PROBLEMS_SHOWN: Final = 200
 
 
 class RunsScreen(Screen[None]):
@@ -111,10 +110,16 @@ class RunsScreen(Screen[None]):
 
     def on_screen_suspend(self) -> None:
         self._watch.hidden = True
+        self._see_charts(False)
 
     def on_screen_resume(self) -> None:
         self._watch.hidden = False
         self._watch.look_now()
+        self._see_charts(True)
+
+    def _see_charts(self, seen: bool) -> None:
+        for charts in self.query(RunCharts):  # none once the screen is being closed
+            charts.read_on(seen)
 
     @property
     def _panels(self) -> Panels:
@@ -161,45 +166,12 @@ class RunsScreen(Screen[None]):
         self._show_title()
 
     def _show_title(self) -> None:
-        read, shown = self._listing, len(self._rows.shown)
-        pieces = []
-        if read is None:
-            pieces.append("reading …")
-        else:
-            count = len(self._runs)
-            runs = f"{count:,} run{'s' * (count != 1)}"
-            pieces.append(runs if shown == count else f"{shown:,} of {runs}")
-            if not read.whole:
-                pieces.append(f"reading {len(read.runs) + len(read.problems):,} of {read.total:,}")
-            if running := sum(info.state == "running" for info in self._runs):
-                pieces.append(f"{running:,} running")
-            if hidden := len(read.runs) - count:
-                pieces.append(f"{hidden:,} archived")
-            if read.problems:
-                pieces.append(f"{len(read.problems):,} cannot be read (! shows why)")
-        if self._marks:
-            pieces.append(f"{len(self._marks):,} marked")
-        if self._settings.group:
-            pieces.append(f"by {clean(self._settings.group)}")
-        counts = Content(f"  {' · '.join(pieces)}  ")
-        title = Content.assemble(styled("neurockt", "bold $primary"), counts, styled(self._root, "$text-muted"))
+        read, shown, group = self._listing, len(self._rows.shown), self._settings.group or ""
+        title = list_texts.title(self._root, read, self._runs, shown, len(self._marks), group)
         self.query_one("#title", Static).update(title, layout=False)
         _put(self.query_one("#problem", Static), self._error)
-        self._show_empty()
-
-    def _show_empty(self) -> None:
-        text = ""
-        if self._listing is not None and not self._rows.shown:
-            if self._listing.problems:
-                path, why = next(iter(self._listing.problems.items()))
-                text = f"No run in {clean(self._root)} can be read; {clean(path.name)}: {clean(why)}"
-            elif self._runs:
-                text = "No run matches. Esc clears the filter."
-            elif self._listing.runs:
-                text = "All runs here are archived. X shows them."
-            else:
-                text = f"No runs in {clean(self._root)} yet. A run appears here when it starts; q quits."
-        _put(self.query_one("#empty", Static), text)
+        empty = list_texts.reason_for_none(self._root, read, self._runs) if read is not None and not shown else ""
+        _put(self.query_one("#empty", Static), empty)
 
     def _show_beside(self) -> None:
         """The details of what is under the cursor, and the charts of the marked runs, else of what is under it."""
@@ -332,7 +304,7 @@ class RunsScreen(Screen[None]):
         runs = [info for info in self._runs if info.path in self._marks]
         if not runs and row is not None:
             runs = row.runs if isinstance(row, Group) else [row]
-        await edit(self, what, runs, self._runs, self._watch.wake.set)
+        await edit(self, what, runs, self._runs, self._watch.look_now)
 
     def action_archived(self) -> None:
         self._archived = not self._archived
@@ -341,13 +313,7 @@ class RunsScreen(Screen[None]):
 
     def action_problems(self) -> None:
         problems = self._listing.problems if self._listing else {}
-        shown = [
-            Content.assemble(styled(path.name, "bold"), "\n", block(why, 1000), "\n")
-            for path, why in list(problems.items())[:PROBLEMS_SHOWN]
-        ]
-        if len(problems) > PROBLEMS_SHOWN:
-            shown.append(Content(f"and {len(problems) - PROBLEMS_SHOWN:,} more"))
-        self.app.push_screen(Show("cannot be read", Content("\n").join(shown)))
+        self.app.push_screen(Show("cannot be read", list_texts.problem_lines(problems)))
 
     def action_refresh(self) -> None:
         self._watch.look_now()

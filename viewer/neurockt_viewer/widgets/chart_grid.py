@@ -392,13 +392,15 @@ class ChartGrid(Widget):
     def on_resize(self) -> None:
         self._lay_out()
 
-    def on_hide(self) -> None:
-        """Read nothing while the charts are hidden."""
-        self._reader.seen = False
+    def see(self, seen: bool) -> None:
+        """Read nothing while nobody sees the charts; then go on, first with what has been recorded in the meantime."""
+        self._reader.seen = seen
         self._want()
+        if seen:
+            self._reader.wake.set()
+
+    def on_hide(self) -> None:
+        self.see(False)
 
     def on_show(self) -> None:
-        """Read on, first what has been recorded in the meantime."""
-        self._reader.seen = True
-        self._want()
-        self._reader.wake.set()
+        self.see(True)

@@ -77,6 +77,11 @@ class RunCharts(Vertical):
         """The first chart, to be given the keys; without it, the first one that comes takes them."""
         return next(iter(self.grid.charts), None) if self.grid else None
 
+    def read_on(self, seen: bool) -> None:
+        """Read what live runs record, or not while the charts are behind another screen."""
+        if self.grid is not None and self.display:
+            self.grid.see(seen)
+
     def show(self, wanted: Drawn, *, at_once: bool) -> None:
         """Draw other runs: at once, or when no others are asked for a moment later."""
         if wanted == self._wanted:
