@@ -36,6 +36,7 @@ COMMANDS: Final = (
     "rm",
     "export",
     "plot",
+    "report",
     "import",
     "sql",
     "sync",

@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     if target is None and kind == "parquet":
         raise WrongUsage("a Parquet file cannot be written to stdout; name it with -o FILE")
     if target is not None:
-        _check_target(target, force=arguments.force)
+        check_target(target, force=arguments.force)
     runs = [parsing.part(each, arguments) for each in _runs(arguments)]
     if not runs:
         return FAILED
@@ -113,7 +113,7 @@ def _kind_of(target: Path | None) -> str:
     raise WrongUsage(f"no format ends in {target.suffix}; end the name in {', '.join(_SUFFIXES)}, or add --format")
 
 
-def _check_target(target: Path, *, force: bool) -> None:
+def check_target(target: Path, *, force: bool) -> None:
     try:
         mode = target.lstat().st_mode
     except FileNotFoundError:

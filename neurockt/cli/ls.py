@@ -147,7 +147,7 @@ def no_runs(root: str | Path) -> str:
 # Runs
 
 
-def default_columns(runs: Sequence[RunInfo]) -> list[str]:
+def default_columns(runs: Sequence[RunInfo], metrics: int = METRICS_SHOWN, keys: int = CONFIG_SHOWN) -> list[str]:
     """What tells the runs apart first: names, states, the metrics most of them have, and the config keys that differ.
 
     A narrow terminal shows no more than the first of them.
@@ -155,8 +155,8 @@ def default_columns(runs: Sequence[RunInfo]) -> list[str]:
     is_named = any(info.name not in (None, info.id) for info in runs)
     is_ambiguous = len({info.label for info in runs}) < len(runs)
     names = ["name", *(["id"] if is_ambiguous else []), *differing(runs, ["state"]), *live_fields(runs)]
-    names += usual_metrics(runs, METRICS_SHOWN)
-    names += differing_keys(runs)[:CONFIG_SHOWN]
+    names += usual_metrics(runs, metrics)
+    names += differing_keys(runs)[:keys]
     names += ["started", "duration", "steps", "epochs", "state"]
     names += differing(runs, ("cause", "tags", "group", "project", "archived"))
     names += ["id"] if is_named else []

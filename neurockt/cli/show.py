@@ -18,13 +18,14 @@ from neurockt.formatting import (
 )
 from neurockt.progress import progress_facts
 from neurockt.query.fields import flat_config
-from neurockt.run_info import RunInfo, TableSummary
+from neurockt.run_info import Attempt, RunInfo, TableSummary
 from neurockt.store import AXES, KEY, Origin, Run, ask_scheduler, facts, plain, scheduler
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 STEPS_SHOWN = 10
+SUMMARY = ("metric", "rows", "last", "smallest", "at", "largest", "at")
 
 SCHEDULER_SECONDS = 1.0
 """How long SLURM may take to report how the run's job ended; it is asked only where the run has not recorded that."""
@@ -65,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
         output.print_json(document)
         return 0
     sections = [
-        list(_description(info, _ranks(found))),
+        list(_description(info, ranks(found))),
         list(_attempts(info)),
         list(_origin(origin)),
         list(_config(info)),
@@ -97,7 +98,7 @@ def _rows_to_json(rows: dict[str, pa.Table]) -> dict[str, Any]:
     }
 
 
-def _ranks(found: Run) -> str | None:
+def ranks(found: Run) -> str | None:
     """How many ranks keep their own rows, and which of them have another state than the whole."""
     states = found.rank_states()
     if not states:
@@ -107,10 +108,10 @@ def _ranks(found: Run) -> str | None:
     return "; ".join([str(len(states)), *([", ".join(others)] if others else [])])
 
 
-def _description(info: RunInfo, ranks: str | None) -> Iterator[str]:
+def description(info: RunInfo, ranks: str | None) -> dict[str, object]:
+    """What is known of a run but its config, metrics and notes."""
     attempt = info.attempt
-    yield clean(info.label, output.WHOLE)
-    facts = {
+    known = {
         "id": info.id,
         "path": str(info.path),
         "state": info.standing,
@@ -129,7 +130,12 @@ def _description(info: RunInfo, ranks: str | None) -> Iterator[str]:
         "attached": ", ".join(f"{name} ({each.standing})" for name, each in info.attached.items()),
         "lost": f"{info.dropped:,} rows that could not be stored" if info.dropped else None,
     }
-    yield from _pairs({name: value for name, value in facts.items() if value})
+    return {name: value for name, value in known.items() if value}
+
+
+def _description(info: RunInfo, ranks: str | None) -> Iterator[str]:
+    yield clean(info.label, output.WHOLE)
+    yield from _pairs(description(info, ranks))
     if info.notes:
         yield ""
         yield clean_block(info.notes)
@@ -141,11 +147,14 @@ def _attempts(info: RunInfo) -> Iterator[str]:
         return
     yield "attempts"
     for attempt in info.attempts:
-        until = f"{attempt.ended.astimezone():%Y-%m-%d %H:%M:%S}" if attempt.ended else "-"
-        since = f"{attempt.started.astimezone():%Y-%m-%d %H:%M:%S}"
-        words = f"{attempt.host}, process {attempt.pid}, {since} to {until}"
-        more = attempt.circumstances
-        yield f"  {attempt.number}  {clean(words, output.WHOLE)}{more and ', '}{clean(more, output.WHOLE)}"
+        yield f"  {attempt.number}  {clean(describe_attempt(attempt), output.WHOLE)}"
+
+
+def describe_attempt(attempt: Attempt) -> str:
+    until = f"{attempt.ended.astimezone():%Y-%m-%d %H:%M:%S}" if attempt.ended else "-"
+    since = f"{attempt.started.astimezone():%Y-%m-%d %H:%M:%S}"
+    words = f"{attempt.host}, process {attempt.pid}, {since} to {until}"
+    return f"{words}, {attempt.circumstances}" if attempt.circumstances else words
 
 
 def _moment(moment: datetime) -> str:
@@ -200,6 +209,12 @@ def _cells(rows: pa.Table, shown: tuple[str, ...]) -> Iterator[str]:
 
 
 def _summary(info: RunInfo) -> Iterator[str]:
+    if rows := summary_rows(info):
+        yield from output.table_lines(SUMMARY, rows, right=[False, True, True, True, False, True, False])
+
+
+def summary_rows(info: RunInfo) -> list[tuple[str, ...]]:
+    """Of each metric what is under the titles ``SUMMARY``, as text."""
     rows = [
         *_summary_rows("epoch", info.epochs),
         *_summary_rows("step", info.steps),
@@ -211,9 +226,7 @@ def _summary(info: RunInfo) -> Iterator[str]:
         for key, table in (("row", each.epochs), ("step", each.steps), ("arrival", each.late)):
             columns = {shown[name, metric]: column for metric, column in table.columns.items()}
             rows += _summary_rows(key, TableSummary(columns=columns))
-    if rows:
-        header = ("metric", "rows", "last", "smallest", "at", "largest", "at")
-        yield from output.table_lines(header, rows, right=[False, True, True, True, False, True, False])
+    return rows
 
 
 def _summary_rows(key: str, table: TableSummary) -> Iterator[tuple[str, ...]]:

@@ -1,0 +1,144 @@
+"""The curves of a report: as many values as a browser draws at once, and every extreme of those left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import numpy as np
+
+from neurockt.run_info import RunInfo
+from neurockt_viewer.charts.lines import RunLines
+from neurockt_viewer.charts.series import Axis, Series
+from neurockt_viewer.charts.source import Metric
+from neurockt_viewer.report.arrays import NONE, Arrays
+
+ENTRIES: Final = 200_000
+"""Entries of all curves together: in the worst case 5 MB of the page."""
+LEAST: Final = 250
+MOST: Final = 20_000
+"""Entries of one curve."""
+
+
+@dataclass
+class Curves:
+    """The curves of all runs, chart by chart."""
+
+    charts: dict[Metric, list[dict[str, Any]]] = field(default_factory=dict)
+    """Of each curve the index of its run, what it has on each axis, and its values that are not finite."""
+    arrays: Arrays = field(default_factory=Arrays)
+    problems: list[str] = field(default_factory=list)
+    """What could not be read."""
+
+
+def read(
+    infos: Sequence[RunInfo],
+    wanted: Callable[[Metric], bool] = lambda metric: True,
+    progress: Callable[[], object] = lambda: None,
+) -> Curves:
+    """Read the wanted metrics of runs, one run at a time; ``progress`` is called after each."""
+    curves = Curves()
+    most = entries_each([count for info in infos for count in _counts(info, wanted)])
+    for index, info in enumerate(infos):
+        lines = RunLines([info.path])
+        lines.open()
+        lines.outline()
+        metrics = list(filter(wanted, lines.metrics))
+        lines.read(metrics, lambda: True)
+        lines.live()
+        lines.poll()
+        axes: list[Axis] = ["step", *(["epoch"] if info.epochs.rows else []), "relative"]  # type: ignore[list-item]
+        for metric in metrics:
+            known = {axis: reduced(line.series, most) for axis in axes for line in lines.lines([metric], axis)}
+            if len(known.get("step", ())):
+                curves.charts.setdefault(metric, []).append(_curve(index, known, curves.arrays))
+        curves.problems += [*lines.errors.values(), *map(str, lines.damaged)]
+        progress()
+    return curves
+
+
+def _counts(info: RunInfo, wanted: Callable[[Metric], bool]) -> list[int]:
+    """How many values each of the metrics has."""
+    tables: Any = {"steps": info.steps, "epochs": info.epochs, "system": info.system}
+    own = [
+        column.count
+        for table, summary in tables.items()
+        for name, column in summary.columns.items()
+        if wanted(Metric(table, name))
+    ]
+    return own + [count for attached in info.attached.values() for count in _counts(attached, wanted)]
+
+
+def entries_each(counts: Sequence[int]) -> int:
+    """The entries that a curve may have, where there are curves of so many values: what short ones leave is shared."""
+    left = ENTRIES
+    for at, count in enumerate(sorted(counts)):
+        share = left // (len(counts) - at)
+        if count > share:
+            return min(max(share, LEAST), MOST)
+        left -= count
+    return MOST
+
+
+def reduced(series: Series, most: int) -> Series:
+    """At most so many entries, of neighbours each: with their extremes, their mean, and where the first begins."""
+    size = len(series)
+    stretch = -(-size // most)
+    if stretch <= 1:
+        return series
+    starts = np.arange(0, size, stretch)
+    count = np.isfinite(series.mean).astype(np.int64) if series.count is None else series.count
+    whole = np.add.reduceat(count, starts)
+    share = count / np.repeat(np.maximum(whole, 1), np.diff(starts, append=size))
+    mean = np.add.reduceat(np.where(count > 0, series.mean, 0.0) * share, starts)
+
+    def total(values: Any) -> Any:
+        return None if values is None else np.add.reduceat(values, starts)
+
+    return replace(
+        series,
+        x=series.x[starts],
+        low=np.fmin.reduceat(series.low, starts),
+        high=np.fmax.reduceat(series.high, starts),
+        mean=np.where(whole > 0, mean, np.nan),
+        first=series.first[starts],
+        last=series.last[np.append(starts[1:], size) - 1],
+        count=whole,
+        nan=total(series.nan),
+        above=total(series.above),
+        below=total(series.below),
+        positive=None if series.positive is None else np.fmin.reduceat(series.positive, starts),
+        not_positive=None,
+        gaps=None if series.gaps is None else np.logical_or.reduceat(series.gaps, starts),
+    )
+
+
+def _curve(run: int, known: dict[Axis, Series], arrays: Arrays) -> dict[str, Any]:
+    odd = [int(values.sum()) if values is not None else 0 for values in _odd(known["step"])]
+    on = {axis: _stored(series, axis, arrays, odd=any(odd)) for axis, series in known.items()}
+    return {"run": run, "axes": on, **({"odd": odd} if any(odd) else {})}
+
+
+def _odd(series: Series) -> tuple[Any, Any, Any]:
+    return series.nan, series.above, series.below
+
+
+def _stored(series: Series, axis: Axis, arrays: Arrays, *, odd: bool) -> dict[str, int]:
+    """The indices of its arrays: x, low, high, mean, and what else there is.
+
+    Where every entry is one value, low, high and mean are the same array.
+    """
+    low, high = arrays.exact(series.low), arrays.exact(series.high)
+    above = series.above_zero.low
+    found = {
+        "x": arrays.places(series.x, moments=axis == "relative"),
+        "low": low,
+        "high": high,
+        "mean": low if low == high else arrays.rounded(series.mean),
+        "count": NONE if series.count is None or low == high else arrays.exact(series.count),
+        "above": NONE if low == high or above is series.low else arrays.exact(above),
+        "first": arrays.exact(series.first) if odd else NONE,
+        "gaps": NONE if series.gaps is None else arrays.exact(np.flatnonzero(series.gaps)),
+    }
+    return {name: index for name, index in found.items() if index != NONE}

@@ -1,0 +1,266 @@
+"""The page itself: tables as HTML, which are read without JavaScript too, and what the charts are drawn from.
+
+Every text of a run is escaped here, once: what a run holds never becomes markup, and what the page runs is named in its
+Content-Security-Policy by digest. That policy also keeps the page from loading, or sending, anything.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from importlib import resources
+from string import Template
+from typing import Any, Final
+
+from neurockt import __version__
+from neurockt.errors import MissingExtra
+from neurockt.formatting import clean, clean_block, format_exact, format_value, utc_now
+from neurockt.query.comparing import compare_configs
+from neurockt.query.fields import Field, sort_key
+from neurockt.run_info import RunInfo
+from neurockt.shortening import shorten
+from neurockt_viewer.charts import palette
+from neurockt_viewer.charts.series import AXES
+from neurockt_viewer.report.arrays import pack
+from neurockt_viewer.report.curves import Curves
+
+NAME_WIDTH: Final = 32
+"""Characters of a run's name in the legend."""
+DASHES: Final = 3
+KEYS_ACROSS: Final = 6
+"""From more runs on, each is a row of the table of configs."""
+WHOLE: Final = 1_000_000
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the page has of a run beside its curves; any text."""
+
+    info: RunInfo
+    facts: Mapping[str, object]
+    origin: Mapping[str, object]
+    attempts: Sequence[str]
+    config: Mapping[str, object]
+    metrics: Sequence[Sequence[str]]
+    """The rows of a table, the first of which has the titles."""
+    failure: str
+    traceback: str
+
+
+def page(title: str, entries: Sequence[Entry], columns: Mapping[str, Field], curves: Curves) -> str:
+    """The report as HTML.
+
+    Args:
+        columns: of the table of runs, by their titles.
+
+    Raises:
+        MissingExtra: plotly is not installed.
+    """
+    plotly = _plotly()
+    script, style = _part("page.js"), _part("page.css")
+    infos = [entry.info for entry in entries]
+    return Template(_part("page.html")).substitute(
+        policy=_policy(script, plotly),
+        style=style,
+        script=script,
+        title=_text(title),
+        made=_text(f"{len(infos):,} run{'s' * (len(infos) != 1)}, {utc_now().astimezone():%Y-%m-%d %H:%M %Z}"),
+        runs=_runs(infos, columns),
+        config="\n".join(_config(infos)),
+        details="\n".join(_details(at, entry) for at, entry in enumerate(entries)),
+        footer=_text(f"Written by neurockt {__version__}. The page loads nothing and sends nothing."),
+        curves=embedded(_curves(infos, curves)),
+        numbers=curves.arrays.packed(),
+        plotly=pack(plotly.encode()),
+    )
+
+
+def embedded(document: Any) -> str:
+    """JSON that may be in a script element: there is nothing in it that a parser of HTML would take for markup."""
+    text = json.dumps(document, separators=(",", ":"), allow_nan=False)  # in ASCII: so U+2028 is escaped as well
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _part(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def _plotly() -> str:
+    try:
+        from plotly.offline import get_plotlyjs
+    except ImportError as error:
+        raise MissingExtra("a report needs plotly: pip install 'neurockt[report]'") from error
+    found: str = get_plotlyjs()
+    return found
+
+
+def _policy(*scripts: str) -> str:
+    digests = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
+    allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _text(value: object) -> str:
+    return escape(clean(value, WHOLE))
+
+
+def _block(text: str) -> str:
+    return escape(clean_block(text, WHOLE))
+
+
+def _names(infos: Sequence[RunInfo]) -> list[str]:
+    """What the runs are called: their names, with the id where several have the same one."""
+    counts = Counter(info.label for info in infos)
+    return [clean(info.label if counts[info.label] == 1 else f"{info.label} ({info.id})") for info in infos]
+
+
+def _curves(infos: Sequence[RunInfo], curves: Curves) -> dict[str, Any]:
+    """What the script draws, with the arrays by their indices."""
+    both = {name for table, name in curves.charts if table == "steps"} & {
+        name for table, name in curves.charts if table == "epochs"
+    }
+    axes = {axis for each in curves.charts.values() for curve in each for axis in curve["axes"]}
+    return {
+        "runs": [
+            {"name": name, "begin": info.created.timestamp()}
+            for name, info in zip(shorten(_names(infos), NAME_WIDTH), infos, strict=True)
+        ],
+        "colours": [palette.ON_LIGHT, palette.ON_DARK],
+        "axes": [axis for axis in AXES if axis in axes or (axis == "wall" and axes)],
+        "charts": [
+            {"name": clean(f"{name}@{table}" if name in both else name), "curves": some}
+            for (table, name), some in curves.charts.items()
+        ],
+        "index": curves.arrays.index,
+        "sizes": curves.arrays.sizes,
+    }
+
+
+# Tables
+
+
+def _runs(infos: Sequence[RunInfo], columns: Mapping[str, Field]) -> str:
+    heads = [_head(title, first=not at) for at, title in enumerate(columns)]
+    names = _names(infos)
+    rows = []
+    for at, info in enumerate(infos):
+        cells = []
+        for column, field in enumerate(columns.values()):
+            value = field.value(info)
+            key = sort_key(value)
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            order = f' data-v="{key[1]!r}"' if key is not None and key[0] == 0 else ""
+            exact = f' title="{_text(format_exact(value))}"' if isinstance(value, float) else ""
+            if column:
+                kinds = "number" if number else _text(info.state) if field.name == "state" else ""
+                shown = _text(format_value(value, field.kind, WHOLE))
+                cells.append(f'<td class="{kinds}"{order}{exact}>{shown}</td>')
+            else:
+                dash = at // palette.COLOURS % DASHES
+                label = f'<a href="#run-{at}">{_text(names[at])}</a>'
+                cells.append(f'<th class="first d{dash}" scope="row"><i class="key"></i>{label}</th>')
+        rows.append(f"<tr>{''.join(cells)}</tr>")
+    return _table("sorted", heads, rows)
+
+
+def _table(kind: str, heads: Iterable[str], rows: Iterable[str]) -> str:
+    body = "\n".join(rows)
+    return f'<table class="{kind}">\n<thead><tr>{"".join(heads)}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>'
+
+
+def _head(title: str, *, first: bool = False) -> str:
+    return f'<th{" class=first" if first else ""} scope="col">{_text(title)}</th>'
+
+
+def _config(infos: Sequence[RunInfo]) -> Iterator[str]:
+    """The keys that differ, then those that are the same in all runs."""
+    every = compare_configs(infos, everything=True)
+    differing = {key for key, _ in compare_configs(infos)}
+    rows = [(key, values) for key, values in every if key in differing]
+    if not every:
+        yield '<p class="muted">No run has a config.</p>'
+        return
+    if rows:
+        names = _names(infos)
+        if len(infos) <= KEYS_ACROSS:
+            lines = [(key, _cells(values, _usual(values))) for key, values in rows]
+            heads = ["key", *names]
+        else:
+            usual = [_usual(values) for _, values in rows]
+            columns = [values for _, values in rows]
+            each = list(zip(*columns, strict=True))
+            lines = [
+                (name, "".join(_cell(value, value != usual[at]) for at, value in enumerate(some)))
+                for name, some in zip(names, each, strict=True)
+            ]
+            heads = ["run", *(key for key, _ in rows)]
+        body = (f'<tr><th class="first" scope="row">{_text(name)}</th>{cells}</tr>' for name, cells in lines)
+        titles = [_head(title, first=not at) for at, title in enumerate(heads)]
+        yield f'<div class="scroll">{_table("sorted", titles, body)}</div>'
+    elif len(infos) > 1:
+        yield '<p class="muted">The configs do not differ.</p>'
+    same = {key: values[0] for key, values in every if key not in differing}
+    if same:
+        title = "The config" if len(infos) == 1 else f"The same in all runs: {len(same):,} keys"
+        is_open = " open" if len(infos) == 1 else ""
+        yield f"<details{is_open}><summary>{_text(title)}</summary>{_pairs(same)}</details>"
+
+
+def _usual(values: Sequence[str]) -> str | None:
+    """What most of them are; None where no value is that frequent."""
+    ((most, count),) = Counter(values).most_common(1)
+    return most if count * 2 > len(values) else None
+
+
+def _cells(values: Sequence[str], usual: str | None) -> str:
+    return "".join(_cell(value, usual is not None and value != usual) for value in values)
+
+
+def _cell(value: str, differs: bool) -> str:
+    try:
+        number = float(value)
+    except ValueError:
+        number = float("nan")
+    order = f' data-v="{number!r}"' if number == number else ""
+    return f'<td class="{"differs" * differs}"{order}>{_text(value) or "&nbsp;"}</td>'
+
+
+def _pairs(values: Mapping[str, object]) -> str:
+    pairs = "".join(f"<dt>{_text(name)}</dt><dd>{_text(value)}</dd>" for name, value in values.items())
+    return f"<dl>{pairs}</dl>"
+
+
+def _details(at: int, entry: Entry) -> str:
+    info = entry.info
+    sections = [_pairs(entry.facts)]
+    if info.notes:
+        sections.append(f'<h3>Notes</h3><div class="notes">{_block(info.notes)}</div>')
+    if entry.failure:
+        sections.append(f"<h3>Failure</h3><pre>{_block(entry.failure)}</pre>")
+        if entry.traceback:
+            sections.append(f"<details><summary>traceback</summary><pre>{_block(entry.traceback)}</pre></details>")
+    if entry.origin:
+        sections.append(f"<h3>Origin</h3>{_pairs(entry.origin)}")
+    if entry.attempts:
+        items = "".join(f"<li>{_text(each)}</li>" for each in entry.attempts)
+        sections.append(f"<h3>Attempts</h3><ol>{items}</ol>")
+    if entry.metrics:
+        header, *rows = entry.metrics
+        body = (
+            "<tr>" + "".join(f"<td{' class=number' * bool(n)}>{_text(cell)}</td>" for n, cell in enumerate(row)) + "</tr>"
+            for row in rows
+        )
+        table = _table("", map(_head, header), body)
+        sections.append(f'<h3>Metrics</h3><div class="scroll">{table}</div>')
+    if entry.config:
+        sections.append(f"<details><summary>config, {len(entry.config):,} keys</summary>{_pairs(entry.config)}</details>")
+    summary = f'<summary><b>{_text(info.label)}</b><span class="{_text(info.state)}">{_text(info.standing)}</span></summary>'
+    return f'<details id="run-{at}">{summary}{"".join(sections)}</details>'
