@@ -58,3 +58,10 @@ assert not late, late
 def test_reading_a_list_of_runs_needs_no_pyarrow(tmp_path: object) -> None:
     """``list_runs`` reads JSON alone."""
     assert loaded_by(f"import neurockt; neurockt.list_runs({str(tmp_path)!r})") == set()
+
+
+@pytest.mark.slow
+def test_what_draws_without_a_screen_loads_no_user_interface() -> None:
+    """The commands `plot` and `report` work without the viewer's extra."""
+    code = "import neurockt_viewer.figures, neurockt_viewer.report.page, neurockt_viewer.report.curves"
+    assert not loaded_by(code) & {"textual", "torch", "pandas"}

@@ -6,6 +6,7 @@ import argparse
 import difflib
 import os
 import sys
+from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -36,8 +37,9 @@ LARGE: Final = 20_000_000
 """Bytes that many mail servers refuse."""
 
 _DESCRIPTION: Final = """\
-Write a report of runs: one HTML file with a table of the runs, their configs, charts, notes and origins. It opens in any
-browser, without a network, and loads and sends nothing. It has the command lines, hosts and directories of the runs.
+Write a report of runs: one HTML file with a table of the runs, their configs, charts, notes and origins. It opens in
+any browser, without a network, and loads and sends nothing. It has the command lines, hosts and directories of the
+runs.
 
 Of long runs the charts have every extreme, and the mean of what lies between.
 """
@@ -51,12 +53,21 @@ _EXAMPLE: Final = """\
 def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
     parser = parsing.add_command(subparsers, "report", "write runs as a page to mail", _EXAMPLE, _DESCRIPTION)
     paths = parser.add_argument(
-        "paths", metavar="PATH|RUN", nargs="*", help="directories of runs, or runs by any part of a name (default: ROOT)"
+        "paths",
+        metavar="PATH|RUN",
+        nargs="*",
+        help="directories of runs, or runs by any part of a name (default: ROOT)",
     )
-    query = parser.add_argument("-f", "--filter", metavar="QUERY", default="", help="only matching runs (see 'neurockt ls')")
-    metrics = parser.add_argument("--metrics", metavar="NAMES", help="charts of only these, separated by commas; * is any text")
+    query = parser.add_argument(
+        "-f", "--filter", metavar="QUERY", default="", help="only matching runs (see 'neurockt ls')"
+    )
+    metrics = parser.add_argument(
+        "--metrics", metavar="NAMES", help="charts of only these, separated by commas; * is any text"
+    )
     parser.add_argument("--title", metavar="TEXT", help="heading (default: the names of the directories)")
-    parser.add_argument("-o", "--output", metavar="FILE", default="report.html", help="where to write (default: report.html)")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", default="report.html", help="where to write (default: report.html)"
+    )
     parser.add_argument("--force", action="store_true", help="replace FILE if it exists")
     parser.add_argument("--archived", action="store_true", help="also the archived runs of directories")
     parser.add_argument("--root", metavar="ROOT", help="where to look for RUN (default: $NEUROCKT_DIR, else runs)")
@@ -164,7 +175,7 @@ def _entry(info: RunInfo) -> Entry:
     failure = info.failure
     return Entry(
         info,
-        show.description(info, show.ranks(found)),
+        show.description(info, show.ranks(found), _moment),
         facts(origin) if origin else {},
         [show.describe_attempt(attempt) for attempt in info.attempts] if len(info.attempts) > 1 else [],
         {key: output.show_exact(value) for key, value in flat_config(info.config)},
@@ -172,3 +183,7 @@ def _entry(info: RunInfo) -> Entry:
         f"{failure.type}: {failure.message}" if failure else "",
         failure.traceback if failure else "",
     )
+
+
+def _moment(moment: datetime) -> str:
+    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S %Z}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -108,8 +108,8 @@ def ranks(found: Run) -> str | None:
     return "; ".join([str(len(states)), *([", ".join(others)] if others else [])])
 
 
-def description(info: RunInfo, ranks: str | None) -> dict[str, object]:
-    """What is known of a run but its config, metrics and notes."""
+def description(info: RunInfo, ranks: str | None, moment: Callable[[datetime], str]) -> dict[str, object]:
+    """What is known of a run but its config, metrics and notes; ``moment`` writes a time."""
     attempt = info.attempt
     known = {
         "id": info.id,
@@ -120,8 +120,8 @@ def description(info: RunInfo, ranks: str | None) -> dict[str, object]:
         "tags": ", ".join(info.tags),
         "archived": "yes" if info.archived else None,
         "imported": info.imported_from or None,
-        "started": _moment(info.created),
-        "ended": _moment(info.ended) if info.ended else None,
+        "started": moment(info.created),
+        "ended": moment(info.ended) if info.ended else None,
         "duration": format_duration(info.seconds),
         "host": f"{attempt.host}, process {attempt.pid}" if attempt else None,
         "ranks": ranks,
@@ -135,7 +135,7 @@ def description(info: RunInfo, ranks: str | None) -> dict[str, object]:
 
 def _description(info: RunInfo, ranks: str | None) -> Iterator[str]:
     yield clean(info.label, output.WHOLE)
-    yield from _pairs(description(info, ranks))
+    yield from _pairs(description(info, ranks, _moment))
     if info.notes:
         yield ""
         yield clean_block(info.notes)

@@ -46,9 +46,14 @@ def read(
         lines.outline()
         metrics = list(filter(wanted, lines.metrics))
         lines.read(metrics, lambda: True)
+        if lines.errors:  # perhaps of one metric: the others are in the report
+            for metric in metrics:
+                lines.read([metric], lambda: True)
         lines.live()
         lines.poll()
-        axes: list[Axis] = ["step", *(["epoch"] if info.epochs.rows else []), "relative"]  # type: ignore[list-item]
+        axes: list[Axis] = ["step", "relative"]
+        if any(metric.table == "epochs" for metric in lines.metrics):
+            axes.append("epoch")
         for metric in metrics:
             known = {axis: reduced(line.series, most) for axis in axes for line in lines.lines([metric], axis)}
             if len(known.get("step", ())):
@@ -108,7 +113,7 @@ def reduced(series: Series, most: int) -> Series:
         nan=total(series.nan),
         above=total(series.above),
         below=total(series.below),
-        positive=None if series.positive is None else np.fmin.reduceat(series.positive, starts),
+        positive=np.fmin.reduceat(series.above_zero.low, starts),
         not_positive=None,
         gaps=None if series.gaps is None else np.logical_or.reduceat(series.gaps, starts),
     )

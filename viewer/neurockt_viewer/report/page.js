@@ -70,7 +70,7 @@ id("find").hidden = rows.length < 2;
 // Numbers
 
 const data = JSON.parse(id("curves").textContent);
-const SMOOTHINGS = [0, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2]; // shares of all of x, as in the viewer
+const SMOOTHINGS = [0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2]; // shares of all of x, as in the viewer
 
 async function unpack(name) {
   const text = atob(id(name).textContent);
@@ -195,6 +195,7 @@ function columns(s, smoothed, [from, to], width, place) {
 // Charts
 
 const AXES = { step: "step", epoch: "epoch", relative: "time since begin", wall: "date" };
+const touched = matchMedia("(pointer: coarse)"); // there a drag scrolls the page, unless the chart is large
 const DASHES = ["solid", "dash", "dot"];
 const settings = { axis: "step", smoothing: 0, logx: false, logy: false, all: false, linked: false };
 const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -285,7 +286,8 @@ function band(line, positive) {
 function traces(chart, curves, whole) {
   const range = chart.x ?? whole, width = Math.max(100, chart.plot.clientWidth - 60);
   const scale = SMOOTHINGS[settings.smoothing] * (place(whole[1]) - place(whole[0]));
-  const found = [], lines = [];
+  const areas = [], found = [], lines = [];
+  const opacity = curves.length < 3 ? 0.3 : curves.length < 9 ? 0.2 : 0.12;
   for (const { curve, s } of curves) {
     const key = `${settings.axis} ${scale} ${isLogX()}`;
     if (scale > 0 && curve.smoothedFor !== key) {
@@ -301,18 +303,19 @@ function traces(chart, curves, whole) {
     const about = { type: "scatter", hoverinfo: "none", showlegend: false, meta: curve.run };
     if (line.low.some((low, index) => low < line.high[index])) {
       const area = band({ ...line, x }, settings.logy);
-      found.push({ ...about, ...area, mode: "lines", fill: "toself", fillcolor: style.color, opacity: 0.3, line: { width: 0 }, hoverinfo: "skip" });
+      areas.push({ ...about, ...area, mode: "lines", fill: "toself", fillcolor: style.color, opacity, line: { width: 0 }, hoverinfo: "skip" });
     }
     const pale = scale > 0;
     if (!pale || s.single)
       found.push({ ...about, x, y: line.mean, mode: at <= 40 && !pale ? "lines+markers" : "lines", opacity: pale ? 0.35 : 1, line: { ...style, width: pale ? 1 : 1.6 }, marker: { size: 5, color: style.color } });
-    if (pale) found.push({ ...about, x, y: line.smoothed, mode: "lines", line: { ...style, width: 2 }, hoverinfo: "none" });
+    if (pale) found.push({ ...about, x, y: line.smoothed, mode: "lines", line: { ...style, width: 2 } });
   }
-  return { found, lines };
+  return { found: [...areas, ...found], lines };
 }
 
 function draw(chart) {
   chart.dirty = false;
+  id("tip").hidden = true;
   const { curves, whole } = drawn(chart);
   chart.drawn = curves;
   chart.note.textContent = whole ? odd(curves) : "nothing to draw here";
@@ -328,19 +331,22 @@ function draw(chart) {
   if (!y && !settings.all && !settings.logy) y = usual(lines);
   const layout = {
     margin: { l: 50, r: 10, t: 8, b: 38 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
-    font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: text }, hovermode: "x", dragmode: "zoom", hoverdistance: -1,
+    font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: text }, hovermode: "x", hoverdistance: -1,
+    dragmode: touched.matches && !chart.figure.classList.contains("large") ? false : "zoom",
+    modebar: { bgcolor: "rgba(0,0,0,0)", color: text, activecolor: css.getPropertyValue("--accent") },
     xaxis: {
       ...common, type: settings.axis === "wall" ? "date" : isLogX() ? "log" : "linear", range: ends, showspikes: true,
       spikemode: "across", spikethickness: 1, spikecolor: text, spikedash: "dot", spikesnap: "cursor",
-      title: { text: settings.axis === "relative" ? `${chart.unit[1]} since begin` : settings.axis === "wall" ? "" : settings.axis, standoff: 6 },
+      title: { text: settings.axis === "relative" ? `${chart.unit[1]} since begin` : settings.axis === "wall" ? "UTC" : settings.axis, standoff: 6 },
     },
     yaxis: { ...common, type: settings.logy ? "log" : "linear", ...(y ? { range: y } : { autorange: true }), exponentformat: "power" },
   };
-  const config = { displaylogo: false, responsive: true, modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]], toImageButtonOptions: { scale: 2 }, doubleClick: false };
+  const config = { displaylogo: false, responsive: true, modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]], toImageButtonOptions: { scale: 2 }, doubleClick: false, showTips: false };
   Plotly.react(chart.plot, found, layout, config);
   if (!chart.bound) bind(chart);
-  const off = y && !chart.y ? lines.filter((line) => line.high.some((high) => high > y[1]) || line.low.some((low) => low < y[0])).length : 0;
-  if (off) chart.note.textContent += `${chart.note.textContent && " · "}${off} off the scale ("outliers" shows all)`;
+  const outside = (line) => line.high.some((high) => high > y[1]) || line.low.some((low) => low < y[0]);
+  const off = y && !chart.y ? curves.filter((_, at) => outside(lines[at])).map(({ curve }) => data.runs[curve.run].name) : [];
+  if (off.length) chart.note.textContent += `${chart.note.textContent && " · "}off the scale: ${off.join(", ")}`;
 }
 
 /** How many values of which runs are not finite. */
@@ -414,6 +420,7 @@ function point(chart, found) {
     key.style.setProperty("--c", colour(curve.run));
     row.append(key, make(index ? "span" : "b", data.runs[curve.run].name), make("span", value(s, at, !index)));
     tip.append(row);
+    if (!index && s.low[at] < s.high[at]) tip.append(make("div", `lowest ${s.low[at]}, highest ${s.high[at]}`, "muted"));
     if (!index && settings.smoothing) tip.append(make("div", `smoothed ${digits(curve.smoothed[at])}`, "muted"));
   });
   if (near.length > MOST_NAMED) tip.append(make("div", `and ${near.length - MOST_NAMED} more`, "muted"));
@@ -424,12 +431,10 @@ function point(chart, found) {
   tip.style.top = `${Math.max(4, Math.min(clientY + 14, innerHeight - tall - 8))}px`;
 }
 
-/** The value of an entry: exact, or of a stretch of values their mean and their exact extremes. */
+/** The value of an entry, or the mean of a stretch of values. */
 function value(s, at, exact) {
-  const write = exact ? String : digits;
   if (isNaN(s.mean[at])) return s.first ? String(s.first[at]) : "NaN";
-  if (s.low[at] === s.high[at]) return write(s.low[at]);
-  return exact ? `${digits(s.mean[at])} (${s.low[at]} to ${s.high[at]})` : digits(s.mean[at]);
+  return exact && s.low[at] === s.high[at] ? String(s.low[at]) : digits(s.mean[at]);
 }
 
 // Legend and tools

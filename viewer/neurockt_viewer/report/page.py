@@ -12,6 +12,8 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
 from html import escape
 from importlib import resources
 from string import Template
@@ -20,12 +22,12 @@ from typing import Any, Final
 from neurockt import __version__
 from neurockt.errors import MissingExtra
 from neurockt.formatting import clean, clean_block, format_exact, format_value, utc_now
-from neurockt.query.comparing import compare_configs
 from neurockt.query.fields import Field, sort_key
 from neurockt.run_info import RunInfo
 from neurockt.shortening import shorten
 from neurockt_viewer.charts import palette
 from neurockt_viewer.charts.series import AXES
+from neurockt_viewer.comparison import compare_configs
 from neurockt_viewer.report.arrays import pack
 from neurockt_viewer.report.curves import Curves
 
@@ -61,22 +63,22 @@ def page(title: str, entries: Sequence[Entry], columns: Mapping[str, Field], cur
     Raises:
         MissingExtra: plotly is not installed.
     """
-    plotly = _plotly()
+    library, packed = _plotly()
     script, style = _part("page.js"), _part("page.css")
     infos = [entry.info for entry in entries]
     return Template(_part("page.html")).substitute(
-        policy=_policy(script, plotly),
+        policy=_policy(script, library),
         style=style,
         script=script,
         title=_text(title),
-        made=_text(f"{len(infos):,} run{'s' * (len(infos) != 1)}, {utc_now().astimezone():%Y-%m-%d %H:%M %Z}"),
+        made=_text(f"{_count(len(infos), 'run')}, {utc_now().astimezone():%Y-%m-%d %H:%M %Z}"),
         runs=_runs(infos, columns),
         config="\n".join(_config(infos)),
         details="\n".join(_details(at, entry) for at, entry in enumerate(entries)),
         footer=_text(f"Written by neurockt {__version__}. The page loads nothing and sends nothing."),
         curves=embedded(_curves(infos, curves)),
         numbers=curves.arrays.packed(),
-        plotly=pack(plotly.encode()),
+        plotly=packed,
     )
 
 
@@ -90,13 +92,15 @@ def _part(name: str) -> str:
     return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
-def _plotly() -> str:
+@cache
+def _plotly() -> tuple[str, str]:
+    """The library, and the same packed."""
     try:
         from plotly.offline import get_plotlyjs
     except ImportError as error:
         raise MissingExtra("a report needs plotly: pip install 'neurockt[report]'") from error
     found: str = get_plotlyjs()
-    return found
+    return found, pack(found.encode())
 
 
 def _policy(*scripts: str) -> str:
@@ -110,6 +114,10 @@ def _policy(*scripts: str) -> str:
 
 def _text(value: object) -> str:
     return escape(clean(value, WHOLE))
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"
 
 
 def _block(text: str) -> str:
@@ -148,20 +156,22 @@ def _curves(infos: Sequence[RunInfo], curves: Curves) -> dict[str, Any]:
 
 
 def _runs(infos: Sequence[RunInfo], columns: Mapping[str, Field]) -> str:
-    heads = [_head(title, first=not at) for at, title in enumerate(columns)]
     names = _names(infos)
+    heads = [
+        _head(title, "first" if not at else "number" if _is_number(field, infos) else "")
+        for at, (title, field) in enumerate(columns.items())
+    ]
     rows = []
     for at, info in enumerate(infos):
         cells = []
         for column, field in enumerate(columns.values()):
             value = field.value(info)
             key = sort_key(value)
-            number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            order = f' data-v="{key[1]!r}"' if key is not None and key[0] == 0 else ""
+            order = f' data-v="{_order(key[1])}"' if key is not None and key[0] == 0 else ""
             exact = f' title="{_text(format_exact(value))}"' if isinstance(value, float) else ""
             if column:
-                kinds = "number" if number else _text(info.state) if field.name == "state" else ""
-                shown = _text(format_value(value, field.kind, WHOLE))
+                kinds = "number" if _is_number(field, [info]) else _text(info.state) if field.name == "state" else ""
+                shown = _text(_moment(value) if isinstance(value, datetime) else format_value(value, field.kind, WHOLE))
                 cells.append(f'<td class="{kinds}"{order}{exact}>{shown}</td>')
             else:
                 dash = at // palette.COLOURS % DASHES
@@ -171,13 +181,28 @@ def _runs(infos: Sequence[RunInfo], columns: Mapping[str, Field]) -> str:
     return _table("sorted", heads, rows)
 
 
+def _is_number(field: Field, infos: Sequence[RunInfo]) -> bool:
+    values = [value for info in infos if (value := field.value(info)) is not None]
+    return bool(values) and all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
+
+
+def _order(number: float) -> str:
+    """The number as JavaScript reads it."""
+    return repr(number).replace("inf", "Infinity")
+
+
+def _moment(moment: datetime) -> str:
+    """Without how long ago: nobody knows when the page is read."""
+    return f"{moment.astimezone():%Y-%m-%d %H:%M}"
+
+
 def _table(kind: str, heads: Iterable[str], rows: Iterable[str]) -> str:
     body = "\n".join(rows)
     return f'<table class="{kind}">\n<thead><tr>{"".join(heads)}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>'
 
 
-def _head(title: str, *, first: bool = False) -> str:
-    return f'<th{" class=first" if first else ""} scope="col">{_text(title)}</th>'
+def _head(title: str, kind: str = "") -> str:
+    return f'<th class="{kind}" scope="col">{_text(title)}</th>'
 
 
 def _config(infos: Sequence[RunInfo]) -> Iterator[str]:
@@ -198,18 +223,18 @@ def _config(infos: Sequence[RunInfo]) -> Iterator[str]:
             columns = [values for _, values in rows]
             each = list(zip(*columns, strict=True))
             lines = [
-                (name, "".join(_cell(value, value != usual[at]) for at, value in enumerate(some)))
+                (name, "".join(_cell(value, usual[at] not in (None, value)) for at, value in enumerate(some)))
                 for name, some in zip(names, each, strict=True)
             ]
             heads = ["run", *(key for key, _ in rows)]
         body = (f'<tr><th class="first" scope="row">{_text(name)}</th>{cells}</tr>' for name, cells in lines)
-        titles = [_head(title, first=not at) for at, title in enumerate(heads)]
+        titles = [_head(title, "" if at else "first") for at, title in enumerate(heads)]
         yield f'<div class="scroll">{_table("sorted", titles, body)}</div>'
     elif len(infos) > 1:
         yield '<p class="muted">The configs do not differ.</p>'
     same = {key: values[0] for key, values in every if key not in differing}
     if same:
-        title = "The config" if len(infos) == 1 else f"The same in all runs: {len(same):,} keys"
+        title = "The config" if len(infos) == 1 else f"The same in all runs: {_count(len(same), 'key')}"
         is_open = " open" if len(infos) == 1 else ""
         yield f"<details{is_open}><summary>{_text(title)}</summary>{_pairs(same)}</details>"
 
@@ -221,7 +246,7 @@ def _usual(values: Sequence[str]) -> str | None:
 
 
 def _cells(values: Sequence[str], usual: str | None) -> str:
-    return "".join(_cell(value, usual is not None and value != usual) for value in values)
+    return "".join(_cell(value, usual not in (None, value)) for value in values)
 
 
 def _cell(value: str, differs: bool) -> str:
@@ -229,7 +254,7 @@ def _cell(value: str, differs: bool) -> str:
         number = float(value)
     except ValueError:
         number = float("nan")
-    order = f' data-v="{number!r}"' if number == number else ""
+    order = f' data-v="{_order(number)}"' if number == number else ""
     return f'<td class="{"differs" * differs}"{order}>{_text(value) or "&nbsp;"}</td>'
 
 
@@ -255,12 +280,17 @@ def _details(at: int, entry: Entry) -> str:
     if entry.metrics:
         header, *rows = entry.metrics
         body = (
-            "<tr>" + "".join(f"<td{' class=number' * bool(n)}>{_text(cell)}</td>" for n, cell in enumerate(row)) + "</tr>"
+            "<tr>"
+            + "".join(f"<td{' class=number' * bool(n)}>{_text(cell)}</td>" for n, cell in enumerate(row))
+            + "</tr>"
             for row in rows
         )
         table = _table("", map(_head, header), body)
         sections.append(f'<h3>Metrics</h3><div class="scroll">{table}</div>')
     if entry.config:
-        sections.append(f"<details><summary>config, {len(entry.config):,} keys</summary>{_pairs(entry.config)}</details>")
-    summary = f'<summary><b>{_text(info.label)}</b><span class="{_text(info.state)}">{_text(info.standing)}</span></summary>'
+        title = f"config, {_count(len(entry.config), 'key')}"
+        sections.append(f"<details><summary>{title}</summary>{_pairs(entry.config)}</details>")
+    summary = (
+        f'<summary><b>{_text(info.label)}</b><span class="{_text(info.state)}">{_text(info.standing)}</span></summary>'
+    )
     return f'<details id="run-{at}">{summary}{"".join(sections)}</details>'
