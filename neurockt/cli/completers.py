@@ -77,7 +77,8 @@ def _infos(arguments: argparse.Namespace) -> list[RunInfo]:
 
 def _paths(arguments: argparse.Namespace) -> list[Path]:
     with suppress(NeurocktError, OSError):
-        return run_paths(getattr(arguments, "root", None) or default_root())
+        given = vars(arguments)
+        return run_paths(given.get("root") or given.get("as_elsewhere") or default_root())
     return []
 
 

@@ -64,6 +64,9 @@ _EXAMPLE: Final = """\
 def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
     parser = parsing.add_command(subparsers, "ls", "list, filter, sort and group runs", _EXAMPLE, _DESCRIPTION)
     parser.add_argument("root", metavar="ROOT", nargs="?", help="directory of runs (default: $NEUROCKT_DIR, else runs)")
+    parser.add_argument(
+        "--root", metavar="ROOT", dest="as_elsewhere", help=argparse.SUPPRESS
+    )  # as other commands have it
     query = parser.add_argument(
         "-f",
         "--filter",
@@ -102,7 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _list(arguments: argparse.Namespace) -> int:
     query = parse(arguments.filter)
-    root = arguments.root or default_root()
+    root = arguments.root or arguments.as_elsewhere or default_root()
     archived = arguments.archived or any(field.name == "archived" for field in query.fields)
     everything = list_runs(root, archived=archived)
     known = KnownFields(everything)

@@ -145,6 +145,7 @@ def test_looks_in_runs_or_where_the_variable_says(
 ) -> None:
     """Without a ROOT, ``./runs``, or ``$NEUROCKT_DIR``."""
     assert len(neurockt("ls", "--json").json) == 3
+    assert len(neurockt("ls", "--json", "--root", runs).json) == 3
     monkeypatch.setenv("NEUROCKT_DIR", str(tmp_path / "elsewhere"))
     done = neurockt("ls")
     assert done.status == 1
