@@ -174,6 +174,14 @@ async def test_lines_are_told_apart_without_colour(monkeypatch: pytest.MonkeyPat
         assert "B" in "".join(rest)
 
 
+@pytest.mark.parametrize(("colours", "lettered"), [((0, 9), False), ((1, 9), True)])
+async def test_curves_of_one_colour_have_letters(colours: tuple[int, int], lettered: bool) -> None:
+    """Those whose colours differ do not need them."""
+    lines = [Line.of("run", STEPS, LOSSES * (at + 1), colour) for at, colour in enumerate(colours)]
+    async with shown(*lines) as (_, chart):
+        assert ("J" in text(chart)) == lettered
+
+
 async def test_the_nearest_of_many_curves_is_named() -> None:
     """Under the pointer, and at the crosshair by key; it comes first, in full, and is drawn bright over the others."""
     many = [Line.of(f"sweep-with-a-long-name-{at}", STEPS, LOSSES * 0.1 + at, at) for at in range(60)]

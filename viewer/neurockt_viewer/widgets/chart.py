@@ -131,8 +131,8 @@ class Chart(Widget, can_focus=True):
     def picture(self) -> Picture:
         if self._picture is None:
             settings, count = self._settings, len(self._lines)
-            alike = self.app.no_color or max((line.colour for line in self.lines), default=0) >= palette.COLOURS
-            crowded = 1 < count <= len(palette.LETTERS) and alike
+            colours = {line.colour % palette.COLOURS for line in self.lines}
+            crowded = 1 < count <= len(palette.LETTERS) and (self.app.no_color or len(colours) < count)
             settings = replace(
                 settings, letters=settings.letters or crowded, plain=settings.plain or not takes_unicode()
             )
