@@ -77,6 +77,7 @@ async def test_what_is_attached_can_be_looked_at_as_a_run(run: Path) -> None:
         await until(lambda: "attached to run" in text(app))
         await until(lambda: len(rows(app.screen, "TableView RowGrid")) == 2)
         assert [row[0] for row in rows(app.screen, "TableView RowGrid")] == ["10", "20"]
+        await until(lambda: [line.split()[:1] for line in text(app).splitlines()].count(["20"]) == 1)
         await pilot.press("A")
         await until(lambda: isinstance(app.screen, Choose))
         await pilot.press("t", "h", "e", "enter")

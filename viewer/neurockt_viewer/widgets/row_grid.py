@@ -296,6 +296,10 @@ class RowGrid(ScrollView, can_focus=True):
     def render_lines(self, crop: Region) -> list[Strip]:
         """The lines as they are: Textual's own way, for widgets with borders, makes each of them four times."""
         offset, width = self.scroll_offset, self.scrollable_content_region.width
+        try:
+            self._style("grid--header")
+        except KeyError:  # it has just been mounted: it is drawn again once the style sheet has been applied
+            return [Strip.blank(crop.width)] * crop.height
         self._seen = Seen(offset.x, width, self._shown_columns(), self.has_focus, self.background_colors[1])
         strips = [self._strip(offset.y + y - 1 if y else None) for y in crop.line_range]
         begin, end = crop.column_span
