@@ -7,12 +7,11 @@ import json
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from tqdm import tqdm
-
-from neurockt.cli import WrongUsage, parsing
+from neurockt.cli import WrongUsage, output, parsing
 from neurockt.errors import UsageError
 from neurockt.formatting import clean, pad
 from neurockt.importing import FORMATS
@@ -96,17 +95,28 @@ def run(arguments: argparse.Namespace) -> int:
 def _once(importer: Importer, arguments: argparse.Namespace) -> bool:
     """Import what there is now; whether some of it cannot be read."""
     outcomes: list[Outcome] = []
-    with tqdm(desc="import", unit="B", unit_scale=True, leave=False, disable=None, file=sys.stderr) as bar:
-        for outcome in importer.run(bar.update):
+    size = importer.find()
+    with _bar(size) as bar:
+        for outcome in importer.run(bar.update if bar else lambda size: None):
             outcomes.append(outcome)
             if not arguments.json and (arguments.watch is None or outcome.done != "unchanged"):
-                bar.clear()
+                if bar:
+                    bar.clear()
                 print(_line(outcome))
     for remark in _remarks(importer, outcomes):
         print(f"neurockt: {clean(remark, 1000)}", file=sys.stderr)
     if arguments.json:
         print(json.dumps([{**asdict(each), "path": str(each.path)} for each in outcomes], indent=2))
     return bool(importer.sources.faults) or any(outcome.damaged for outcome in outcomes)
+
+
+def _bar(size: int) -> AbstractContextManager[Any]:
+    """A progress bar on a terminal; elsewhere nothing."""
+    if not output.is_terminal(sys.stderr):
+        return nullcontext()
+    from tqdm import tqdm
+
+    return tqdm(total=size, desc="import", unit="B", unit_scale=True, leave=False, file=sys.stderr)
 
 
 def _line(outcome: Outcome) -> str:

@@ -14,15 +14,22 @@ from pathlib import Path
 from typing import Final
 
 from neurockt.errors import UsageError
-from neurockt.importing import tables, tfevents, wandb_file
 from neurockt.store.base import layout
 
 SKIPPED: Final = frozenset((".git", "node_modules", "media", "__pycache__", ".venv", "site-packages"))
 CSV_NAMES: Final = ("metrics.csv", "progress.csv", "results.csv", "history.csv")
 JSONL_NAMES: Final = ("metrics.json", "metrics.jsonl", "scalars.json", "log.jsonl")
+STEPS: Final = (
+    *("step", "global_step", "_step", "trainer/global_step", "iteration", "iter"),
+    *("time/total_timesteps", "total_timesteps", "timesteps_total", "epoch"),
+)
+"""Columns that number the rows; the first that there is counts."""
+PARTS: Final = frozenset("train training validation valid val eval test".split())
+"""Directories beside each other that are parts of one run: Keras and TensorFlow's Object Detection make them."""
+WANDB_MAGIC: Final = b":W&B\xe1\xbe\x00"
 HINT_FILES: Final = 10_000
 """Files that are looked at for a hint."""
-_LFS: Final = b"version https://git-lfs"
+LFS_POINTER: Final = b"version https://git-lfs"
 
 
 @dataclass
@@ -123,10 +130,10 @@ def detect(path: Path, *, named: bool = False) -> str | None:
         if name.endswith(".profile-empty"):
             return None
         with path.open("rb") as file:
-            head = file.read(len(_LFS))
-        return "tensorboard" if not head or head == _LFS or tfevents.is_event_file(path) else None
+            head = file.read(len(LFS_POINTER))
+        return "tensorboard" if not head or head == LFS_POINTER or _is_event_file(path) else None
     if name.endswith(".wandb"):
-        return "wandb" if wandb_file.is_wandb_file(path) else None
+        return "wandb" if _is_wandb_file(path) else None
     if name.endswith((".csv", ".tsv", ".log")):
         usual = name in CSV_NAMES or (name.startswith("training") and name.endswith((".csv", ".log")))
         is_table = (named and not name.endswith(".log")) or usual or _dvclive(path) is not None
@@ -139,6 +146,26 @@ def detect(path: Path, *, named: bool = False) -> str | None:
     return None
 
 
+def _is_event_file(path: Path) -> bool:
+    """Whether the checksum of the first length is right: CRC-32C, turned and offset."""
+    with path.open("rb") as file:
+        head = file.read(12)
+    crc = 0xFFFFFFFF
+    for byte in head[:8]:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    crc ^= 0xFFFFFFFF
+    masked = (crc >> 15 | crc << 17) + 0xA282EAD8 & 0xFFFFFFFF
+    return len(head) == 12 and masked == int.from_bytes(head[8:], "little")
+
+
+def _is_wandb_file(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(len(WANDB_MAGIC))
+    return WANDB_MAGIC.startswith(head)  # it may have been cut off at once
+
+
 def _head(path: Path, size: int) -> str:
     with path.open("rb") as file:
         return file.read(size).decode("utf-8", "replace")
@@ -147,7 +174,7 @@ def _head(path: Path, size: int) -> str:
 def _has_step(path: Path) -> bool:
     first = next(iter(_head(path, 65_536).splitlines()), "")
     delimiter = max(",\t;", key=first.count)
-    return bool({cell.strip().strip('"') for cell in first.split(delimiter)} & {*tables.STEPS})
+    return bool({cell.strip().strip('"') for cell in first.split(delimiter)} & {*STEPS})
 
 
 def _has_objects(path: Path) -> bool:

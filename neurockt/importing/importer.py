@@ -10,20 +10,22 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from neurockt import __version__
 from neurockt.errors import NeurocktError, UsageError
-from neurockt.importing import tables, tensorboard, wandb
-from neurockt.importing.discover import Sources, find_sources
-from neurockt.importing.points import Found, Process
-from neurockt.importing.series import Attempt, IsValidation, runs_of
-from neurockt.importing.writer import fingerprints, recover, write_run
+from neurockt.importing.discover import PARTS, Sources, find_sources
+from neurockt.importing.staging import fingerprints, recover
 from neurockt.run_info import Attempt as AttemptInfo
 from neurockt.run_info import RunInfo
 from neurockt.store.base.json_values import plain
 from neurockt.store.base.run_file import now, read_info
+
+if TYPE_CHECKING:
+    from neurockt.importing.points import Found, Process
+    from neurockt.importing.series import Attempt
 
 LIVE_SECONDS: Final = 300.0
 """Files that were changed within this time may still be written: torch flushes every two minutes."""
@@ -91,8 +93,8 @@ class Importer:
         self._options = options
         self.sources = Sources()
 
-    def run(self, progress: Callable[[int], object] = lambda size: None) -> Iterator[Outcome]:
-        """Import once. ``progress`` is called with the bytes of each piece that is done.
+    def find(self) -> int:
+        """Find what there is to import, which ``run`` then does; how many bytes it has.
 
         Raises:
             UsageError: a path does not exist, or nothing that can be imported is there.
@@ -101,6 +103,10 @@ class Importer:
         if not self.sources and not self.sources.faults:
             named = ", ".join(str(path) for path in self._paths)
             raise UsageError(f"nothing to import in {named}; --from FORMAT takes a file as what you say it is")
+        return sum(unit.size for unit in self._units())
+
+    def run(self, progress: Callable[[int], object] = lambda size: None) -> Iterator[Outcome]:
+        """Import what has been found. ``progress`` is called with the bytes of each piece that is done."""
         if not self._options.dry:
             recover(self._root)
         known = _imported(self._root)
@@ -108,24 +114,19 @@ class Importer:
             yield from self._import(unit, known)
             progress(unit.size)
 
-    @property
-    def size(self) -> int:
-        """Bytes of what there is to read."""
-        return sum(unit.size for unit in self._units())
-
     def _units(self) -> Iterator[_Unit]:
-        for group in _related(self.sources.events):
-            files = [file for paths in group.values() for file in paths]
-            yield _Unit(files, lambda group=group: tensorboard.find_runs(group))  # type: ignore[misc]
+        sources = self.sources
+        for group in _related(sources.events):
+            yield _Unit([file for paths in group.values() for file in paths], partial(_read_events, group))
         by_id: dict[str, list[Path]] = defaultdict(list)
-        for path in self.sources.wandb:
+        for path in sources.wandb:
             by_id[path.stem].append(path)
         for paths in by_id.values():
-            yield _Unit(paths, lambda paths=paths: wandb.find_runs(paths))  # type: ignore[misc]
-        for directory, paths in self.sources.dvclive.items():
-            yield _Unit(paths, lambda d=directory, p=paths: [tables.read_dvclive(d, p)])  # type: ignore[misc]
-        for kind, path in self.sources.files:
-            yield _Unit([path], lambda k=kind, p=path: [tables.read_table(p, k, self._options.step)])  # type: ignore[misc]
+            yield _Unit(paths, partial(_read_wandb, paths))
+        for directory, paths in sources.dvclive.items():
+            yield _Unit(paths, partial(_read_dvclive, directory, paths))
+        for kind, path in sources.files:
+            yield _Unit([path], partial(_read_table, path, kind, self._options.step))
 
     def _import(self, unit: _Unit, known: dict[str, list[RunInfo]]) -> Iterator[Outcome]:
         try:
@@ -146,6 +147,9 @@ class Importer:
             yield Outcome("", "", unit.files[0], "left out", remarks=[str(error)], damaged=True)
 
     def _write(self, found: Found, known: dict[str, list[RunInfo]]) -> Iterator[Outcome]:
+        from neurockt.importing.series import IsValidation, runs_of
+        from neurockt.importing.writer import write_run
+
         marks = fingerprints(found.files)
         changed = max((path.stat().st_mtime for path in found.files), default=0.0)
         live = self._options.live and time.time() - changed < LIVE_SECONDS and found.format != "wandb"
@@ -229,6 +233,33 @@ class Importer:
         return f"{wanted}-{hashlib.sha256(source.encode('utf-8', 'surrogateescape')).hexdigest()[:6]}"
 
 
+# The readers are loaded where there is something to read: what has not changed takes a fraction of a second.
+
+
+def _read_events(directories: dict[Path, list[Path]]) -> list[Found]:
+    from neurockt.importing.tensorboard import find_runs
+
+    return find_runs(directories)
+
+
+def _read_wandb(paths: list[Path]) -> list[Found]:
+    from neurockt.importing.wandb import find_runs
+
+    return find_runs(paths)
+
+
+def _read_dvclive(directory: Path, paths: list[Path]) -> list[Found]:
+    from neurockt.importing.tables import read_dvclive
+
+    return [read_dvclive(directory, paths)]
+
+
+def _read_table(path: Path, kind: str, step: str | None) -> list[Found]:
+    from neurockt.importing.tables import read_table
+
+    return [read_table(path, kind, step)]
+
+
 def _hold_back(process: Process) -> None:
     """Leave out the last step of what is still written: other metrics of that step may follow."""
     last = max((int(points.steps.max()) for points in process.points.values()), default=0)
@@ -271,7 +302,7 @@ def _related(directories: dict[Path, list[Path]]) -> Iterator[dict[Path, list[Pa
     """Directories of event files that may be parts of one run: those with the same parent, and that with it."""
     groups: dict[Path, dict[Path, list[Path]]] = defaultdict(dict)
     for path in sorted(directories):
-        is_inside = path.parent in directories or path.name.lower() in tensorboard.PARTS
+        is_inside = path.parent in directories or path.name.lower() in PARTS
         groups[path.parent if is_inside and path.parent.parent not in groups else path][path] = directories[path]
     yield from groups.values()
 

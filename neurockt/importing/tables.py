@@ -12,14 +12,10 @@ from typing import Any, Final
 
 from neurockt.errors import UsageError
 from neurockt.importing import hparams
+from neurockt.importing.discover import STEPS
 from neurockt.importing.points import Collector, Found, Process
 from neurockt.store.base import files
 
-STEPS: Final = (
-    *("step", "global_step", "_step", "trainer/global_step", "iteration", "iter"),
-    *("time/total_timesteps", "total_timesteps", "timesteps_total", "epoch"),
-)
-"""Columns that number the rows; the first that there is counts."""
 TIMES: Final = ("timestamp", "_timestamp", "wall_time", "time/time_elapsed", "time")
 """Columns with the time of a row: seconds since 1970, or since the run began."""
 GENERIC: Final = frozenset("metrics progress results history log scalars training training_log trainer_state".split())

@@ -11,12 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from neurockt.importing import hparams
+from neurockt.importing.discover import LFS_POINTER, PARTS
 from neurockt.importing.points import Found, Process, joined
 from neurockt.importing.tfevents import Events, config_in, read_events
 
-PARTS: Final = frozenset("train training validation valid val eval test".split())
-"""Directories beside each other that are parts of one run: Keras and TensorFlow's Object Detection make them."""
-_LFS: Final = b"version https://git-lfs"
 _NAME: Final = re.compile(r"tfevents\.(?P<at>\d+)\.(?P<host>.*?)(?:\.(?P<pid>\d+)\.(?P<index>\d+))?(?:\.v2)?$")
 _KERAS_EPOCH: Final = re.compile(r"epoch_(?!.*_vs_iterations$)")
 
@@ -50,8 +48,8 @@ class EventDirectory:
             if file.stat().st_size == 0:
                 return
             with file.open("rb") as opened:
-                head = opened.read(len(_LFS))
-            if head == _LFS:
+                head = opened.read(len(LFS_POINTER))
+            if head == LFS_POINTER:
                 self._complain(f"{file} is a Git LFS pointer: git lfs pull")
                 return
             read_events(file, events)

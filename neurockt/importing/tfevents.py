@@ -77,13 +77,6 @@ class Events:
     """The last file ends in the middle of a record: its process was killed, or is writing."""
 
 
-def is_event_file(path: Path) -> bool:
-    """Whether the content is that of an event file: its first length has the right checksum. Raises OSError."""
-    with path.open("rb") as file:
-        head = file.read(12)
-    return len(head) == 12 and bool(masked_crcs(_bytes(head[:8])[None])[0] == as_uint(_bytes(head[8:])[None])[0])
-
-
 def read_events(path: Path, events: Events) -> None:
     """Add what a file holds to ``events``. Raises OSError."""
     reader = _Reader(events)

@@ -18,9 +18,9 @@ from typing import Any, Final
 from zlib import crc32
 
 from neurockt.importing import protobuf
+from neurockt.importing.discover import WANDB_MAGIC as MAGIC
 from neurockt.store.base.origin import GitState
 
-MAGIC: Final = b":W&B\xe1\xbe\x00"
 _BLOCK: Final = 32 * 2**10
 _CHUNK: Final = Struct("<IHB")
 _FULL, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
@@ -66,13 +66,6 @@ class WandbFile:
     """Places where records are damaged."""
     environment: dict[str, Any] = field(default_factory=dict)
     """What it says of where it ran; the names are those of Origin."""
-
-
-def is_wandb_file(path: Path) -> bool:
-    """Raises OSError."""
-    with path.open("rb") as file:
-        head = file.read(len(MAGIC))
-    return MAGIC.startswith(head)  # it may have been cut off at once
 
 
 def read_wandb(path: Path) -> WandbFile:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -19,6 +18,7 @@ import pyarrow as pa
 
 from neurockt.errors import NeurocktError
 from neurockt.importing.series import Attempt, Rows
+from neurockt.importing.staging import OLD, STAGING
 from neurockt.run_info import Attempt as AttemptInfo
 from neurockt.run_info import RunInfo, TableSummary
 from neurockt.store.base import files, layout
@@ -31,9 +31,6 @@ from neurockt.store.tables import parts
 from neurockt.store.tables.summary import summarise_parts
 from neurockt.store.tables.superseded import rewind
 
-STAGING: Final = ".import-"
-"""Beginning of the name of a directory in which a run is written, or to which one is moved until it is replaced."""
-_OLD: Final = ".old"
 _TABLES: Final[tuple[TableName, ...]] = ("steps", "epochs")
 _OURS: Final = (layout.RUN_FILE, layout.SUPERSEDED, ORIGIN, *_TABLES)
 """What an import writes in a run; all else in it stays."""
@@ -80,20 +77,6 @@ def write_run(root: Path, info: RunInfo, attempts: Sequence[Attempt], origin: Or
 
 def _revised(info: RunInfo, revision: int) -> RunInfo:
     return replace(info, imported={**(info.imported or {}), "revision": revision})
-
-
-def recover(root: Path) -> None:
-    """Put back a run that was moved away when an import was killed, and remove what is not complete."""
-    with suppress(OSError):
-        for entry in sorted(root.iterdir()):
-            if not entry.name.startswith(STAGING) or entry.is_symlink() or not entry.is_dir():
-                continue
-            name = entry.name.removeprefix(STAGING)
-            target = root / name.removesuffix(_OLD)
-            if name.endswith(_OLD) and not target.exists():
-                entry.rename(target)
-            else:
-                shutil.rmtree(entry, ignore_errors=True)
 
 
 def _write(run_dir: Path, attempts: Sequence[Attempt]) -> None:
@@ -220,7 +203,7 @@ def _swap(target: Path, staging: Path) -> None:
                 shutil.copytree(entry, staging / entry.name, symlinks=True)
             else:
                 shutil.copy2(entry, staging / entry.name, follow_symlinks=False)
-    old = target.with_name(f"{STAGING}{target.name}{_OLD}")
+    old = target.with_name(f"{STAGING}{target.name}{OLD}")
     shutil.rmtree(old, ignore_errors=True)
     target.rename(old)
     _sync_and_move(staging, target)
@@ -236,18 +219,3 @@ def _sync_and_move(staging: Path, target: Path) -> None:
             os.close(descriptor)
     staging.rename(target)
     files.sync_directory(target.parent)
-
-
-def fingerprints(paths: Iterable[Path]) -> list[dict[str, object]]:
-    """What tells whether files have changed: size, time and beginning of each. Raises OSError."""
-    import hashlib
-
-    found: list[dict[str, object]] = []
-    for path in paths:
-        status = path.stat()
-        with path.open("rb") as file:
-            head = hashlib.sha256(file.read(4096)).hexdigest()[:16]
-        found.append(
-            {"path": os.path.abspath(path), "size": status.st_size, "mtime": status.st_mtime_ns, "head": head}  # noqa: PTH100
-        )
-    return found

@@ -19,7 +19,7 @@ from tests.benchmarks.table import machine, table_lines
 
 FAMILIES = (
     *("blocked", "log", "total", "stall", "growth", "torchmetric", "disk", "kills", "reading", "jumping", "imports"),
-    *("listing", "columns", "viewer", "leet", "wandb_live", "wandb_sync"),
+    *("listing", "columns", "viewer", "leet", "wandb_live", "wandb_sync", "importing"),
 )
 """The modules here with ``MEASURES``, in the order of the table."""
 PEERS = ("accelerator", "peers", "lightning", "leet_long")

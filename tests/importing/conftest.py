@@ -23,6 +23,8 @@ def importing(root: Path) -> Import:
     """Imports the paths that it is given, with options, to ``root``."""
 
     def run(*paths: Path, **options: object) -> list[Outcome]:
-        return list(Importer(paths, root, Options(**options)).run())  # type: ignore[arg-type]
+        importer = Importer(paths, root, Options(**options))  # type: ignore[arg-type]
+        importer.find()
+        return list(importer.run())
 
     return run

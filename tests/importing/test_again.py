@@ -26,6 +26,12 @@ def losses(root: Path) -> dict[str, dict[int, float]]:
     return found
 
 
+def imported(source: Path, root: Path) -> None:
+    importer = Importer([source], root, Options())
+    importer.find()
+    list(importer.run())
+
+
 def test_what_has_not_changed_is_left_alone(tmp_path: Path, root: Path, importing: Import) -> None:
     for index in range(3):
         made.write(tmp_path / "logs" / str(index), made.scalars("loss", {1: float(index)}))
@@ -104,14 +110,14 @@ def test_killed_before_any_operation_there_is_a_whole_run_or_none(tmp_path: Path
         home, root = tmp_path / f"{at}" / "a", tmp_path / f"{at}" / "runs"
         path = made.write(home, first)
         if change != "new":
-            list(Importer([home], root, Options()).run())
+            imported(home, root)
         path.write_bytes(path.read_bytes() + b"".join(more))
-        died = die_before(at, lambda home=home, root=root: list(Importer([home], root, Options()).run()))
+        died = die_before(at, lambda home=home, root=root: imported(home, root))
         if root.exists() and (change != "new" or (root / "a").exists()):
             assert losses(root) in (
                 [{"a": before}, {"a": after}] if change != "replaced" else [{}, {"a": before}, {"a": after}]
             )
-        list(Importer([home], root, Options()).run())
+        imported(home, root)
         assert losses(root) == {"a": after}
         assert not list(root.glob(".import-*"))
         if not died:

@@ -13,8 +13,9 @@ from hypothesis import strategies as some
 from importing import event_files as made
 
 from neurockt.importing import tfevents
+from neurockt.importing.discover import detect
 from neurockt.importing.points import Points
-from neurockt.importing.tfevents import Events, is_event_file, read_events
+from neurockt.importing.tfevents import Events, read_events
 
 SHAPES = {
     "simple": made.simple,
@@ -171,11 +172,11 @@ def test_hyperparameters(tmp_path: Path) -> None:
 
 def test_the_content_decides(tmp_path: Path) -> None:
     path = made.write(tmp_path, [])
-    assert is_event_file(path)
-    path.write_bytes(b"no event file at all")
-    assert not is_event_file(path)
-    path.write_bytes(b"")
-    assert not is_event_file(path)
+    assert detect(path) == "tensorboard"
+    path.write_bytes(b"not an event file at all")
+    assert detect(path) is None
+    path.rename(tmp_path / "events.out.tfevents.1.profile-empty")
+    assert detect(tmp_path / "events.out.tfevents.1.profile-empty") is None
 
 
 def test_no_more_tags_than_a_run_can_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

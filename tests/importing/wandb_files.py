@@ -9,7 +9,7 @@ from struct import pack
 from typing import Any
 from zlib import crc32
 
-from importing.event_files import block, number
+from .event_files import block, number
 
 MAGIC = b":W&B\xe1\xbe\x00"
 BLOCK = 32 * 2**10

@@ -16,7 +16,9 @@ pytestmark = pytest.mark.slow
 
 
 def imported(source: Path, root: Path) -> None:
-    list(Importer([source], root, Options()).run())
+    importer = Importer([source], root, Options())
+    importer.find()
+    list(importer.run())
 
 
 def losses(server: WandbServer) -> list[tuple[int, float]]:

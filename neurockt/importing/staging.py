@@ -1,0 +1,45 @@
+"""What an import can find out without reading a source: whether it has changed, and what a killed import has left."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+STAGING: Final = ".import-"
+"""Beginning of the name of a directory in which a run is written, or to which one is moved until it is replaced."""
+OLD: Final = ".old"
+"""End of the name of the latter."""
+HEAD: Final = 4096
+"""Bytes at the beginning of a file that tell it from another."""
+
+
+def recover(root: Path) -> None:
+    """Put back a run that was moved away when an import was killed, and remove what is not complete."""
+    with suppress(OSError):
+        for entry in sorted(root.iterdir()):
+            if not entry.name.startswith(STAGING) or entry.is_symlink() or not entry.is_dir():
+                continue
+            name = entry.name.removeprefix(STAGING)
+            target = root / name.removesuffix(OLD)
+            if name.endswith(OLD) and not target.exists():
+                entry.rename(target)
+            else:
+                shutil.rmtree(entry, ignore_errors=True)
+
+
+def fingerprints(paths: Iterable[Path]) -> list[dict[str, object]]:
+    """What tells whether files have changed: size, time and beginning of each. Raises OSError."""
+    found: list[dict[str, object]] = []
+    for path in paths:
+        status = path.stat()
+        with path.open("rb") as file:
+            head = hashlib.sha256(file.read(HEAD)).hexdigest()[:16]
+        found.append(
+            {"path": os.path.abspath(path), "size": status.st_size, "mtime": status.st_mtime_ns, "head": head}  # noqa: PTH100
+        )
+    return found
