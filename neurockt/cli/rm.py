@@ -25,7 +25,7 @@ SHOWN: Final = 20
 LABEL_WIDTH: Final = 40
 
 _DESCRIPTION: Final = """\
-Move runs to the trash of their directory, where they can be taken back from until it is emptied.
+Move runs to the trash of their directory. Until that is emptied, they can be taken back: mv runs/.trash/TIME/RUN runs/
 
 Runs are named, or all that match are taken. The command asks first, and prints what goes and how much that is. Runs
 that are still written are left alone. Copies in W&B stay.

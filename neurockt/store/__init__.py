@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from neurockt.store.base import files, layout
-    from neurockt.store.base.edits import Edit, edit_run
+    from neurockt.store.base.edits import Edit, edit_run, edits_of
     from neurockt.store.base.json_values import mapping_of, number, plain
     from neurockt.store.base.layout import AXES, KEY, RANK, RUN_FILE, TABLES, TableName, default_root, expanded
     from neurockt.store.base.origin import Origin, facts, read_origin, short_form
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _NAMES = {
     "base": "files layout",
-    "base.edits": "Edit edit_run",
+    "base.edits": "Edit edit_run edits_of",
     "base.json_values": "mapping_of number plain",
     "base.layout": "AXES KEY RANK RUN_FILE TABLES TableName default_root expanded",
     "base.origin": "Origin facts read_origin short_form",

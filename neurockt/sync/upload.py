@@ -15,7 +15,7 @@ from typing import Final, Literal
 
 from neurockt.errors import NeurocktWarning, SyncFailed
 from neurockt.run_info import RunInfo
-from neurockt.store import Run, read_info
+from neurockt.store import Run, edits_of, read_info
 from neurockt.sync import artifact
 from neurockt.sync.client import Client, Refused
 from neurockt.sync.compare import all_rows, difference, same_row
@@ -92,6 +92,7 @@ class Upload:
             warnings.warn(message, NeurocktWarning, stacklevel=2)
         self._wishes = wishes = self.ledger.wishes()
         self._recorded = read_info(run.path)
+        edits_of(self._recorded)  # without them, W&B would get what people have changed
         entity = options.entity or wishes.entity or client.account.entity or entity
         own = (self._recorded if self.is_live else self.info).project  # while it trains it stays where it is
         name = safe_project(options.project or wishes.project or own or client.account.project)

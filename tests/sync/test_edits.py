@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from wandb_server import Fault, WandbServer, wait_until
 
+from neurockt.errors import NeurocktWarning
 from neurockt.store import Edit, edit_run, open_run
 from neurockt.sync.ledger import is_synced
 
@@ -108,6 +109,21 @@ def test_an_edit_that_the_server_did_not_take_is_sent_by_the_next_sync(
     (outcome,) = sync()
     assert outcome.status == "failed"
     sync()
+    assert server.only_run.display_name == "new"
+
+
+def test_a_run_whose_edits_cannot_be_read_is_left_as_it_is_in_wandb(
+    server: WandbServer, make_run: MakeRun, sync: Sync
+) -> None:
+    """It fails with a sentence; what was sent of the edits is not taken back."""
+    run = make_run(project="p", name="old")
+    edit_run(run, Edit({"name": "new"}))
+    sync()
+    (run / "edits.json").write_text("{")
+    with pytest.warns(NeurocktWarning, match="is damaged"):
+        (outcome,) = sync()
+    assert outcome.status == "failed"
+    assert "edits.json is damaged" in (outcome.reason or "")
     assert server.only_run.display_name == "new"
 
 

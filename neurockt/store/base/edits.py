@@ -54,15 +54,27 @@ def read_edited(run_dir: Path) -> RunInfo:
 
 
 def _with_edits(info: RunInfo) -> RunInfo:
+    try:
+        return _edited(info, edits_of(info))
+    except CorruptRun as error:
+        warnings.warn(f"{error}; the run is shown without its edits", NeurocktWarning, stacklevel=4)
+        return info
+
+
+def edits_of(info: RunInfo) -> dict[str, Any]:
+    """What people have changed of a run, as its file has it; CorruptRun where that cannot be read."""
     path = f"{_home(info)}/{layout.EDITS_FILE}"  # a Path takes longer, and a list asks for ten thousand runs
     try:
-        return _edited(info, _read(path))
+        document = files.read_json(path)
     except FileNotFoundError:
-        return info
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        warnings.warn(f"cannot read {path}, so its edits are not shown: {reason}", NeurocktWarning, stacklevel=4)
-        return info
+        return {}
+    except OSError as error:
+        raise CorruptRun(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise CorruptRun(f"{path} is damaged ({error}); repair or remove it") from None
+    if not isinstance(document, dict):
+        raise CorruptRun(f"{path} is damaged (it does not have the fields of edits); repair or remove it")
+    return document
 
 
 def edits_path(info: RunInfo) -> Path:
@@ -85,24 +97,11 @@ def edit_run(run_dir: Path, edit: Edit) -> tuple[RunInfo, RunInfo]:
     path = edits_path(info)
     while True:
         with _exclusive(path) as publish:
-            try:
-                document = _read(path)
-            except FileNotFoundError:
-                document = {}
-            except ValueError as error:
-                raise CorruptRun(f"{path} is damaged ({error}); repair or remove it to edit the run") from None
+            document = edits_of(info)
             before = _edited(info, document)
             new = _changes(before, edit)
             if not new or publish(_merged(document, new)):
                 return before, _edited(before, new)
-
-
-def _read(path: str | Path) -> dict[str, Any]:
-    """The document; raises OSError, or ValueError where it does not hold edits."""
-    document = files.read_json(path)
-    if not isinstance(document, dict):
-        raise ValueError("it does not have the fields of edits")
-    return document
 
 
 def _edited(info: RunInfo, document: Mapping[str, Any]) -> RunInfo:
