@@ -116,7 +116,7 @@ async def test_keys_typed_before_the_first_screen(tmp_path: Path) -> None:
         await until(lambda: "5 of 12 runs" in text(app))
     app = ViewerApp(SAMPLES)
     async with app.run_test(size=(160, 48)) as pilot:
-        await typed(pilot, "xa")
+        await typed(pilot, "va")
         await until(lambda: "12 runs" in text(app))
         assert app.screen.query_one("#filter", Input).value == ""
 
