@@ -13,7 +13,8 @@ from typing import Final
 from neurockt.importing import hparams
 from neurockt.importing.discover import LFS_POINTER, PARTS
 from neurockt.importing.points import Found, Process, joined
-from neurockt.importing.tfevents import Events, config_in, read_events
+from neurockt.importing.summaries import config_in
+from neurockt.importing.tfevents import Events, read_events
 
 _NAME: Final = re.compile(r"tfevents\.(?P<at>\d+)\.(?P<host>.*?)(?:\.(?P<pid>\d+)\.(?P<index>\d+))?(?:\.v2)?$")
 _KERAS_EPOCH: Final = re.compile(r"epoch_(?!.*_vs_iterations$)")
