@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from neurockt.catalogue import find_run
 from neurockt.cli import WrongUsage, completers, output, parsing
+from neurockt.formatting import display_width
 from neurockt.query.fields import Field, aggregate, config_value, flat_config, parse_field
 from neurockt.query.metrics import in_both_tables
 from neurockt.run_info import RunInfo
@@ -22,6 +24,8 @@ _EXAMPLE: Final = """\
   neurockt diff adam-0.003-s0 adamw-wide --root sample_runs
   neurockt diff brave-otter proud-crow --json | jq .config
 """
+
+INDENT: Final = "  "
 
 Differences = dict[str, list[Any]]
 
@@ -89,11 +93,29 @@ def _print(infos: Sequence[RunInfo], sections: Mapping[str, Differences]) -> Non
     labels = [info.label for info in infos]
     if len(set(labels)) < len(labels):
         labels = [info.id for info in infos]
-    with_change = len(infos) == 2 and bool(sections["metrics"])
+    across = _across(sections) if output.is_terminal(sys.stdout) else len(infos) + 1
+    with_change = len(infos) == 2 and across > 2 and bool(sections["metrics"])
     header = ["", *labels, *(["change"] if with_change else [])]
     rows = [row for title, section in sections.items() for row in _rows(title, section, with_change=with_change)]
-    for line in output.table_lines(header, rows, right=[*[False] * (len(infos) + 1), *[True] * with_change]):
-        print(line)
+    right = [*[False] * (len(infos) + 1), *[True] * with_change]
+    for begin in range(1, len(header), across):  # one table below the other, so that no run is left out
+        block = [0, *range(begin, min(begin + across, len(header)))]
+        if begin > 1:
+            print()
+        cells = [[row[at] for at in block] for row in rows]
+        titles, numbers = [header[at] for at in block], [right[at] for at in block]
+        for line in output.table_lines(
+            titles, cells, right=numbers, least={"": output.terminal_width(sys.stdout) // 2}
+        ):
+            print(line)
+
+
+def _across(sections: Mapping[str, Differences]) -> int:
+    """How many columns fit the terminal beside the names of what differs."""
+    width = output.terminal_width(sys.stdout)
+    names = max(display_width(output.show(name)) for section in sections.values() for name in section)
+    room = width - min(len(INDENT) + names, width // 2)
+    return max(1, room // (output.SMALLEST_WIDTH + len(output.GAP)))
 
 
 def _rows(title: str, section: Differences, *, with_change: bool) -> Iterator[list[str]]:
@@ -110,7 +132,7 @@ def _rows(title: str, section: Differences, *, with_change: bool) -> Iterator[li
                 continue
             shown = [output.show_exact(value) for value in values]
         change = [_change(values) if title == "metrics" else ""] if with_change else []
-        yield [f"  {output.show(key)}", *shown, *change]
+        yield [f"{INDENT}{output.show(key)}", *shown, *change]
 
 
 def _change(values: Sequence[Any]) -> str:

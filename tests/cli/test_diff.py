@@ -61,6 +61,22 @@ def test_a_difference_in_the_last_digit_is_seen(neurockt: Command, runs: Path) -
     assert f"{0.1 + 1e-12!r}" in neurockt("diff", "a", "b").out
 
 
+def test_no_run_is_left_out_where_the_terminal_is_narrow(neurockt: Command, runs: Path) -> None:
+    """More runs than fit beside each other are below each other."""
+    done = neurockt("diff", "slow", "fast", "diverged", terminal=50)
+    headers = [line.split() for line in done.out.splitlines() if line.startswith("   ") and not line[:20].strip()]
+    assert headers == [["slow", "fast"], ["diverged"]]
+    assert done.err == ""
+    assert max(map(len, done.out.splitlines())) <= 50
+
+
+def test_a_long_key_leaves_room_for_the_values(neurockt: Command, runs: Path) -> None:
+    for index in range(2):
+        record(runs, {"loss": [1.0]}, run_id=f"k{index}", config={"a" * 300: index})
+    (line,) = [line for line in neurockt("diff", "k0", "k1", terminal=60).out.splitlines() if line.startswith("  aaa")]
+    assert line.split()[1:] == ["0", "1"]
+
+
 def test_nothing_differs(neurockt: Command, runs: Path) -> None:
     """NaN is the same as NaN."""
     assert neurockt("diff", "diverged", "diverged") == Done(0, "", "neurockt: nothing differs\n")
