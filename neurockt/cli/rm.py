@@ -80,7 +80,9 @@ def run(arguments: argparse.Namespace) -> int:
         return FAILED
     moved: list[tuple[_Chosen, Path]] = []
     try:
-        for each in chosen:
+        for each in sorted(
+            chosen, key=lambda each: not each.path.is_symlink()
+        ):  # a link first, while it leads somewhere
             try:
                 moved.append((each, each.trash.move(each.path)))
             except (NeurocktError, OSError) as error:

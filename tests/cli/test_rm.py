@@ -138,6 +138,17 @@ def test_a_run_elsewhere_has_its_trash_there(neurockt: Command, runs: Path, tmp_
     assert ids(runs) == []
 
 
+def test_a_link_to_a_run_goes_with_it(neurockt: Command, runs: Path) -> None:
+    """Whatever their names, none is left that leads nowhere."""
+    for name in ("a", "z"):
+        (runs / name).symlink_to("r0")
+    done = neurockt("rm", "--filter", "name:slow", "--yes")
+    assert done.status == 0
+    assert "stays" not in done.err
+    assert "does not exist" not in done.err
+    assert sorted(path.name for path in runs.iterdir()) == [".trash", "r1", "r2"]
+
+
 def test_a_damaged_run_is_removed_by_its_path(neurockt: Command, runs: Path) -> None:
     """Once it is older than a live writer would leave it; a filter knows nothing of it."""
     path = runs / "r0" / "run.json"
