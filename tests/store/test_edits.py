@@ -61,6 +61,17 @@ def test_all_readers_show_a_run_as_it_was_edited(run: Path) -> None:
     assert (run / "edits.json").stat().st_ino == stamp, "what changes nothing is not written"
 
 
+def test_who_may_read_a_run_may_read_its_edits(run: Path) -> None:
+    """Also where the editor keeps its files to itself."""
+    (run / "run.json").chmod(0o664)
+    before = os.umask(0o077)
+    try:
+        edit_run(run, EDIT)
+    finally:
+        os.umask(before)
+    assert (run / "edits.json").stat().st_mode & 0o777 == 0o664
+
+
 def test_archived_runs_are_left_out_of_a_list_unless_it_is_asked_for_them(run: Path) -> None:
     """One that is named is listed, and found by its name."""
     edit_run(run, Edit(archived=True))

@@ -151,6 +151,8 @@ def _exclusive(path: Path) -> Iterator[Callable[[Mapping[str, Any]], bool]]:
         def publish(document: Mapping[str, Any]) -> bool:
             with open(descriptor, "wb", closefd=False) as file:
                 file.write(files.to_json(document))
+            with suppress(OSError):  # who may read the run may read this
+                os.fchmod(descriptor, (path.parent / layout.RUN_FILE).stat().st_mode & 0o666)
             files.fsync(descriptor)
             if not _is_same(temporary, descriptor):
                 return False
