@@ -22,7 +22,7 @@ import numpy as np
 from neurockt.importing.checksum import masked_crcs
 from tests.benchmarks.harness import Effort, Figure, Measure, alternate, fresh, scratch, spread
 from tests.benchmarks.served import served
-from tests.benchmarks.wandb_sync import _COUNT, seconds
+from tests.benchmarks.wandb_sync import COUNT, seconds
 from tests.importing import event_files, wandb_files
 
 TAGS, STEPS = 10, 100_000
@@ -151,10 +151,7 @@ def whole_way(effort: Effort) -> Iterator[Figure]:
             write(directory)
             taken = way(directory, environment)
             counted = subprocess.run(
-                [sys.executable, "-c", _COUNT],
-                env=environment,
-                stdout=subprocess.PIPE,
-                check=True,
+                [sys.executable, "-c", COUNT], cwd=directory, env=environment, stdout=subprocess.PIPE, check=True
             )
             return taken, int(json.loads(counted.stdout))
 

@@ -44,13 +44,13 @@ import sys
 from tests.benchmarks.wandb_sync import record
 record(".", int(sys.argv[1]), int(sys.argv[2]))
 """
-_COUNT = """
+COUNT = """
 import sys
 from neurockt.sync.account import find_account
 from neurockt.sync.client import Client
 client = Client(find_account())
 query = 'query All { project(name: "bench", entityName: "tester") { runs { edges { node { historyLineCount } } } } }'
-edges = client._graphql(query, {})["project"]["runs"]["edges"]
+edges = client.graphql(query, {})["project"]["runs"]["edges"]
 print(sum(edge["node"]["historyLineCount"] for edge in edges))
 """
 
@@ -98,7 +98,7 @@ def send(way: str, rows: int, metrics: int) -> Taken:
 def check_arrived(rows: int, directory: Path, environment: dict[str, str]) -> None:
     """What did not arrive is not fast."""
     counted = subprocess.run(
-        [sys.executable, "-c", _COUNT], cwd=directory, env=environment, stdout=subprocess.PIPE, text=True, check=True
+        [sys.executable, "-c", COUNT], cwd=directory, env=environment, stdout=subprocess.PIPE, text=True, check=True
     )
     if int(counted.stdout) != rows:
         raise RuntimeError(f"{counted.stdout.strip()} of {rows} rows arrived")
