@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from neurockt.store import TableName
+    from neurockt_viewer.charts.picture import Picture
     from neurockt_viewer.charts.series import ChartSettings, Line
     from neurockt_viewer.table_rows import Order
 
@@ -139,6 +140,30 @@ async def export(widget: Widget, what: str, name: str, read: Callable[[], Rows],
         complete=partial(complete_target, endings=endings),
     )
     await widget.app.push_screen(question, begin)
+
+
+async def export_chart(
+    widget: Widget, run: str, names: Sequence[str], lines: Sequence[Line], settings: ChartSettings, picture: Picture
+) -> None:
+    """Ask for a file, and write there the points of a chart, or a figure that shows what it shows.
+
+    Args:
+        widget: whose worker it is.
+        run: what the runs are called in the name of the file.
+        names: those of the metrics.
+        lines: of the chart.
+        settings: of the chart.
+        picture: the chart as it is drawn.
+    """
+
+    def draw(path: Path) -> None:
+        from neurockt_viewer.figures import Chart, look_of, save
+
+        y_range = (picture.y.low, picture.y.high) if picture.y and picture.off.count else None
+        save(path, [Chart(", ".join(names), lines)], look_of(settings, y_range))
+
+    what = f"the points of {' and '.join(clean(name, 40) for name in names)}"
+    await export(widget, what, "-".join([run, *names]), lambda: as_arrow(*points(lines, settings)), draw)
 
 
 def _publish(widget: Widget, path: Path, read: Callable[[], Rows]) -> None:

@@ -22,7 +22,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from neurockt_viewer.charts import palette
+from neurockt_viewer.charts import palette, window
 from neurockt_viewer.charts.bounds import smoothing_scale, x_bounds
 from neurockt_viewer.charts.picture import Drawer, Picture
 from neurockt_viewer.charts.pieces import Smoothed, smoothed
@@ -256,34 +256,15 @@ class Chart(Widget, can_focus=True):
 
     def zoom(self, factor: float, centre: float | None = None) -> None:
         """See ``factor`` of the window, about a place that stays where it is."""
-        scale = self.picture.x
-        if scale is None:
-            return
-        size = scale.dots - 1
-        at = size / 2 if centre is None else float(np.clip(scale.place(centre), 0, size))
-        self._see(scale, at - at * factor, at + (size - at) * factor)
+        seen, whole = self.picture.x, self._whole()
+        if seen is not None and whole is not None:
+            self.change(window=window.zoomed(seen, whole, factor, centre))
 
     def pan(self, part: float) -> None:
         """Move the window by a part of itself, as far as there is something."""
-        scale = self.picture.x
-        whole = self._whole()
-        if scale is None or whole is None or self._settings.window is None:
-            return
-        size = scale.dots - 1
-        low, high = (float(place) for place in scale.place(np.array(whole)))
-        by = float(np.clip(part * size, min(0.0, low), max(0.0, high - size)))
-        self._see(scale, by, size + by)
-
-    def _see(self, scale: Scale, low: float, high: float) -> None:
-        """See from one dot to another of what is seen now; all of it where that is all there is."""
-        whole = self._whole()
-        if whole is None:
-            return
-        begin, end = (float(value) for value in scale.value(np.array([low, high])))
-        if begin <= whole[0] and end >= whole[1]:
-            self.change(window=None)
-        elif np.isfinite(begin) and np.isfinite(end) and end - begin > max(abs(begin), abs(end)) * 1e-12:
-            self.change(window=(max(begin, whole[0]), min(end, whole[1])))
+        seen, whole = self.picture.x, self._whole()
+        if seen is not None and whole is not None and self._settings.window is not None:
+            self.change(window=window.moved(seen, whole, part * (seen.dots - 1)))
 
     def _whole(self) -> tuple[float, float] | None:
         return x_bounds([line.line.series for line in self._lines], replace(self._settings, window=None))
@@ -309,10 +290,10 @@ class Chart(Widget, can_focus=True):
         if place == self._cross:
             return
         self._point(place, self._named if place is not None else None)
-        window = self._settings.window
-        if place is not None and window is not None and not window[0] <= place <= window[1]:
-            width = window[1] - window[0]
-            begin = place if place < window[0] else place - width
+        seen = self._settings.window
+        if place is not None and seen is not None and not seen[0] <= place <= seen[1]:
+            width = seen[1] - seen[0]
+            begin = place if place < seen[0] else place - width
             self.change(window=(begin, begin + width))
 
     # Mouse
@@ -336,14 +317,9 @@ class Chart(Widget, can_focus=True):
         if self._dragged_from is None or self._settings.window is None:
             return
         begun, (low, high) = self._dragged_from
-        held = Scale(low, high, self.picture.width, self._settings.is_log_x)
-        whole = self._whole()
+        held, whole = Scale(low, high, self.picture.width, self._settings.is_log_x), self._whole()
         if whole is not None:
-            size = held.dots - 1
-            first, last = (float(place) for place in held.place(np.array(whole)))
-            by = float(np.clip(begun - event.screen_x, min(0.0, first), max(0.0, last - size)))
-            begin, end = (float(value) for value in held.value(np.array([by, by + size])))
-            self.change(window=(begin, end))
+            self.change(window=window.moved(held, whole, begun - event.screen_x))
 
     def on_leave(self) -> None:
         if self._cross is None:

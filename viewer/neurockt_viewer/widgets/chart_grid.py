@@ -349,24 +349,13 @@ class ChartGrid(Widget):
         self._show_status()
 
     async def action_export(self) -> None:
-        from neurockt_viewer.exporting import as_arrow, export, points
+        from neurockt_viewer.exporting import export_chart
 
         chart = self.focused_chart
         if chart is not None:
             run = self._paths[0].name if len(self._paths) == 1 else "compare"
-            metrics = self._shown[self.charts.index(chart)]
-            name = "-".join([run, *(metric.name for metric in metrics)])
-            lines, settings, y = chart.lines, chart.settings, chart.picture.y
-            y_range = (y.low, y.high) if y and chart.picture.off.count else None
-            what = f"the points of {' and '.join(clean(metric.name, 40) for metric in metrics)}"
-            title = ", ".join(metric.name for metric in metrics)
-
-            def draw(path: Path) -> None:
-                from neurockt_viewer.figures import Chart, look_of, save
-
-                save(path, [Chart(title, lines)], look_of(settings, y_range))
-
-            await export(self, what, name, lambda: as_arrow(*points(lines, settings)), draw)
+            names = [metric.name for metric in self._shown[self.charts.index(chart)]]
+            await export_chart(self, run, names, chart.lines, chart.settings, chart.picture)
 
     def action_search(self) -> None:
         field = self.query_one(Input)
