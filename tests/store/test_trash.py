@@ -264,6 +264,18 @@ def test_the_run_that_the_disk_refuses_to_move_stays_as_it_is(root: Path, monkey
     assert whole(root / "a") == before
 
 
+def test_who_may_write_to_the_root_may_write_to_its_trash(root: Path) -> None:
+    """People share directories of runs."""
+    root.chmod(0o2775)
+    record(root / "project", "d")
+    before = os.umask(0o077)
+    try:
+        moved = Trash(root).move(root / "project" / "d")
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in moved.parents[:3]} == {0o775}
+
+
 def test_a_later_format_is_left_alone(root: Path) -> None:
     path = root / "a" / "run.json"
     path.write_text(json.dumps({**json.loads(path.read_bytes()), "format": 99}))

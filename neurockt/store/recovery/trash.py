@@ -98,7 +98,7 @@ class Trash:
             with suppress(FileNotFoundError):  # another process empties the trash at this moment
                 _make_directory(self.root / TRASH)
                 with suppress(FileExistsError):
-                    (self.root / TRASH / name).mkdir()
+                    _make_new_directory(self.root / TRASH / name)
                     self.path = self.root / TRASH / name
         assert self.path is not None
         return self.path
@@ -165,9 +165,16 @@ def size_of(path: Path) -> int:
 
 def _make_directory(path: Path) -> None:
     with suppress(FileExistsError):
-        path.mkdir()
+        _make_new_directory(path)
     if not stat.S_ISDIR(path.lstat().st_mode):
         raise UsageError(f"{path} is a link or a file, where a directory is needed; nothing is moved: remove it")
+
+
+def _make_new_directory(path: Path) -> None:
+    """Make it for those who may write to the directory around it: people share directories of runs."""
+    path.mkdir()
+    with suppress(OSError):
+        path.chmod(stat.S_IMODE(path.parent.stat().st_mode))
 
 
 def _is_directory(path: Path) -> bool:
