@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.benchmarks.harness import Effort, Figure, Measure, clean_environment, fresh, progress, scratch
 from tests.benchmarks.terminal import DOTS, Response, Terminal, opened
-from tests.benchmarks.viewer import DOWN, at_most, key_figure, press_all
+from tests.benchmarks.viewer import DOWN, at_most, key_figure, press_all, redraw_figure
 from tests.benchmarks.viewer_data import copy_leet_run, leet_run
 
 KEYS = ["g", "g", "[", "[", "]", "]", "d", "d"]
@@ -44,6 +44,7 @@ def listing(effort: Effort) -> Iterator[Figure]:
                 idle.append(100 * terminal.idle_share(5.0))
     yield at_most("LEET, list of 200 runs: first chart, s", first, None)
     yield key_figure("LEET, list of 200 runs: key, ms p50 / p95", keys, None)
+    yield redraw_figure("LEET, list of 200 runs: whole redraw, ms p50 / p95", keys, None)
     yield at_most("LEET, list of 200 runs: memory, MB", memory, None, places=0)
     yield at_most("LEET, list of 200 runs: idle, % of a core", idle, None, places=1)
 

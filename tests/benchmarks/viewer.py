@@ -47,6 +47,15 @@ def percentile(values: Iterable[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
+def redraw_figure(measure: str, found: Sequence[Response], targets: tuple[float, float] | None) -> Figure:
+    """Median and 95th percentile of what keys took until all was redrawn, of all rounds together."""
+    whole = [each.whole for each in found]
+    middle, high = percentile(whole, 0.5), percentile(whole, 0.95)
+    met = targets and middle <= targets[0] and high <= targets[1]
+    target = f"<= {targets[0]:g} / {targets[1]:g}" if targets else ""
+    return Figure(measure, f"{middle:.0f} / {high:.0f}", target, met)
+
+
 def key_figure(measure: str, found: Sequence[Response], targets: tuple[float | None, float] | None) -> Figure:
     """Median and 95th percentile of what keys took until the screen began to change, of all rounds together."""
     changed, whole = [each.changed for each in found], [each.whole for each in found]
@@ -83,6 +92,7 @@ def listing(effort: Effort) -> Iterator[Figure]:
                 idle.append(100 * terminal.idle_share(5.0))
     yield at_most("list of 200 runs: first paint, s", paints, 0.8)
     yield key_figure("list of 200 runs: key, ms p50 / p95", keys, (20, 60))
+    yield redraw_figure("list of 200 runs: whole redraw, ms p50 / p95", keys, (16, 25))
     yield at_most("list of 200 runs: memory, MB", memory, 130, places=0)
     yield at_most("list of 200 runs: idle, % of a core", idle, 1.0, places=1)
     first: list[float] = []
@@ -108,6 +118,7 @@ def listing(effort: Effort) -> Iterator[Figure]:
     yield at_most("list of 10,000 runs: first rows, s", first, 0.8)
     yield at_most("list of 10,000 runs: sorted by a metric, s", together, 4.0, beside=beside)
     yield key_figure("list of 10,000 runs: key, ms p50 / p95", keys, (20, 60))
+    yield redraw_figure("list of 10,000 runs: whole redraw, ms p50 / p95", keys, (20, 40))
 
 
 def charts(effort: Effort) -> Iterator[Figure]:

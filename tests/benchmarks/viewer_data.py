@@ -21,7 +21,7 @@ RATE = 20.0
 
 
 def make_list(root: Path, number: int) -> None:
-    """So many finished runs, as far as a list shows them: each with values of its own."""
+    """So many finished runs, each with values of its own in ``run.json``; the rows, for charts, are the model's."""
     description = json.loads(MODEL.read_text())
     chance = random.Random(number)
     for run in range(number):
@@ -32,6 +32,8 @@ def make_list(root: Path, number: int) -> None:
         path = root / description["id"]
         path.mkdir()
         (path / "run.json").write_text(json.dumps(description, indent=1))
+        for table in ("steps", "epochs"):
+            (path / table).symlink_to(MODEL.parent / table)
 
 
 def make_run(path: Path, steps: int) -> None:
