@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rich.segment import Segment
 from textual import events
-from textual.geometry import Region
 from textual.message import Message
-from textual.strip import Strip
-from textual.widget import Widget
+
+from neurockt_viewer.widgets.plain import Plain
 
 
-class Divider(Widget):
+class Divider(Plain):
     DEFAULT_CSS = """
     Divider { color: $foreground 20%; width: 1; height: 1fr; }
     Divider.-lying { width: 1fr; height: 1; }
@@ -42,12 +40,8 @@ class Divider(Widget):
         """Whether it is between an upper and a lower panel."""
         return self.has_class("-lying")
 
-    def render_lines(self, crop: Region) -> list[Strip]:
-        """All lines of it are the same."""
-        segments = [Segment("─" * crop.width if self.lying else "│", self.rich_style)]
-        for line_filter in self.get_line_filters():
-            segments = line_filter.apply(segments, self.background_colors[1])
-        return [Strip(segments, crop.width)] * crop.height
+    def line_of(self, width: int) -> str:
+        return "─" * width if self.lying else "│"
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
         event.stop()

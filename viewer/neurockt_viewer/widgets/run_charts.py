@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple, cast
 from textual import work
 from textual.app import ComposeResult
 from textual.containers import Vertical
-from textual.geometry import Region
-from textual.strip import Strip
 from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Static
 
 from neurockt_viewer.text import label
+from neurockt_viewer.widgets.plain import Plain
 
 if TYPE_CHECKING:
     from neurockt_viewer.widgets.chart_grid import ChartGrid
@@ -45,7 +44,7 @@ class Drawn(NamedTuple):
         return Drawn(self.title, self.paths[:most], self.slots[:most], self.groups[:most])
 
 
-class RunCharts(Vertical):
+class RunCharts(Plain, Vertical):
     DEFAULT_CSS = """
     RunCharts { width: 1fr; height: 1fr; }
     RunCharts > Static { height: 1; padding: 0 1; text-style: bold; text-wrap: nowrap; text-overflow: ellipsis; }
@@ -59,13 +58,6 @@ class RunCharts(Vertical):
 
     def compose(self) -> ComposeResult:
         yield Static()
-
-    def render_lines(self, crop: Region) -> list[Strip]:
-        """Blank, as Textual's ``BLANK``, whose colours no filter sees: with NO_COLOR they are grey, too."""
-        strip = Strip.blank(crop.width, self.visual_style.rich_style)
-        for line_filter in self.get_line_filters():
-            strip = strip.apply_filter(line_filter, self.background_colors[1])
-        return [strip] * crop.height
 
     @property
     def grid(self) -> ChartGrid | None:
