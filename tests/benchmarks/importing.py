@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import resource
-import shutil
 import subprocess
 import sys
 import time
@@ -144,7 +143,7 @@ def whole_way(effort: Effort) -> Iterator[Figure]:
 
     def theirs(directory: Path, environment: dict[str, str]) -> float:
         paths = [str(path) for path in sorted((directory / "wandb").iterdir())]
-        return seconds([shutil.which("wandb") or "wandb", "sync", *paths], directory, environment)
+        return seconds([sys.executable, "-m", "wandb", "sync", *paths], directory, environment)
 
     def once(way) -> tuple[float, int]:
         with scratch() as directory, served(directory) as environment:
