@@ -92,7 +92,7 @@ class Attempt:
 
     @property
     def began(self) -> datetime:
-        return moment(float(min(rows.times[0] for rows in (self.steps, self.epochs) if len(rows))))
+        return moment(float(min(rows.times.min() for rows in (self.steps, self.epochs) if len(rows))))
 
     @property
     def ended(self) -> datetime:
@@ -165,10 +165,12 @@ def _attempts(
 ) -> list[Attempt]:
     attempts: list[Attempt] = []
     epochs = np.zeros((2, 0), np.int64)
+    counted = [points.steps[0] for part in parts for name, points in part.points.items() if name in by_epoch]
+    shift = int(bool(counted) and min(counted) == 0)  # epochs are counted from 1
     for part in parts:
-        epochs = epochs[:, epochs[1] < part.first]
+        epochs = epochs[:, epochs[1] < part.first + shift]
         kept = int(epochs[0, -1]) if epochs.shape[1] else 0
-        attempt = _attempt(part, kept, is_validation, file_time, by_epoch)
+        attempt = _attempt(part, kept, is_validation, file_time, by_epoch, shift)
         attempts.append(attempt)
         epochs = np.append(epochs, [attempt.epochs.numbers, attempt.epochs.other], axis=1)
     return [attempt for attempt in attempts if len(attempt.steps) or len(attempt.epochs)]
@@ -211,7 +213,7 @@ def _cleaned(points: Mapping[str, Points], found: Found) -> dict[str, Points]:
 
 def _is_axis(name: str, points: Points) -> bool:
     """Whether a metric repeats the step of its rows."""
-    return name in ("step", "global_step") and bool((points.values == points.steps).all())
+    return name == "step" and bool((points.values == points.steps).all())
 
 
 def column_name(name: str, taken: Iterable[str]) -> str:
@@ -229,7 +231,7 @@ def column_name(name: str, taken: Iterable[str]) -> str:
 
 
 def _attempt(
-    part: _Part, kept_epochs: int, is_validation: IsValidation, file_time: float, by_epoch: Container[str]
+    part: _Part, kept_epochs: int, is_validation: IsValidation, file_time: float, by_epoch: Container[str], shift: int
 ) -> Attempt:
     is_by_epoch = any(name in by_epoch for name in part.points)
     validations = {
@@ -241,7 +243,7 @@ def _attempt(
     at, times, orders, metrics = _merged(validations, file_time)
     numbers = kept_epochs + 1 + np.arange(len(at))
     if is_by_epoch:
-        numbers = at = at + (at[0] == 0)
+        numbers = at = at + shift
     epochs = Rows("epochs", numbers, at, times, metrics)
     steps, step_times, step_orders, step_metrics = _merged(training, file_time)
     epoch = kept_epochs + 1 + np.searchsorted(np.maximum.accumulate(orders), step_orders)

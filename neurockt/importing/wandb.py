@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from neurockt.importing.points import Found, Integers, Points, Process
 from neurockt.importing.wandb_file import WandbFile, read_wandb
 from neurockt.monitor.context.secrets import mask_arguments, mask_text
 from neurockt.run_info import State
+from neurockt.store.base import files
 from neurockt.store.base.origin import GitState, Origin
 
 INTERRUPTED = 255
@@ -54,6 +56,7 @@ def _run(run_id: str, group: list[WandbFile]) -> Found:
         found.project, found.group = read.project or found.project, read.group or found.group
         found.notes, found.tags = read.notes or found.notes, read.tags or found.tags
         found.config.update(read.config)
+        read.environment = read.environment or _metadata(read.path.parent / "files" / "wandb-metadata.json")
         if read.environment:
             found.origin = _origin(read)
         found.left_out.update(read.left_out)
@@ -62,6 +65,27 @@ def _run(run_id: str, group: list[WandbFile]) -> Found:
             found.remarks.append(f"{read.path} is damaged in {read.lost:,} places; what can be read is imported")
         found.processes.append(_process(read, found))
     found.state, found.cause = _state(last.exit_code)
+    return found
+
+
+def _metadata(path: Path) -> dict[str, Any]:
+    """What older versions wrote beside the file, by the names of Origin."""
+    try:
+        document = files.read_json(path)
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(document, dict):
+        return {}
+    names = {"os": "system", "python": "python", "root": "directory", "host": "host", "executable": "executable"}
+    found: dict[str, Any] = {
+        names[key]: value for key, value in document.items() if key in names and isinstance(value, str)
+    }
+    arguments = document.get("args")
+    command = [document.get("program"), *(arguments if isinstance(arguments, list) else ())]
+    found["command"] = tuple(word for word in command if isinstance(word, str))
+    if isinstance(git := document.get("git"), dict):
+        texts = {key: value for key, value in git.items() if isinstance(value, str)}
+        found["git"] = GitState(commit=texts.get("commit"), remote=texts.get("remote"))
     return found
 
 

@@ -90,6 +90,19 @@ def test_train_and_validation_of_keras_are_one_run_by_epoch(tmp_path: Path, root
     assert "validation/evaluation_loss_vs_iterations" in run.steps().column_names
 
 
+def test_epochs_that_are_done_again_are_superseded(tmp_path: Path, root: Path, importing: Import) -> None:
+    """They are counted from 0 in the source, also by the process that goes on."""
+    for at, steps in ((1, range(6)), (2, range(4, 8))):
+        losses = dict.fromkeys(steps, float(at))
+        for name in ("train", "validation"):
+            made.write(tmp_path / "fit" / name, made.scalars("epoch_loss", losses), pid=at, at=at)
+    importing(tmp_path / "fit")
+    (run,) = runs(root).values()
+    epochs = run.epochs()
+    assert epochs["epoch"].to_pylist() == list(range(1, 9))
+    assert epochs["train/epoch_loss"].to_pylist() == [1.0] * 4 + [2.0] * 4
+
+
 def test_a_restart_supersedes_what_it_does_again(tmp_path: Path, root: Path, importing: Import) -> None:
     """Both kinds: by another process, and by one that says that it was restarted."""
     made.write(tmp_path / "a", made.scalars("loss", dict.fromkeys(range(20), 1.0)), pid=1, at=1)

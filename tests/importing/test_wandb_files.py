@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import subprocess
@@ -158,6 +159,24 @@ def test_values_that_are_no_numbers(tmp_path: Path, root: Path, importing: Impor
     run = only(root)
     assert (column(run, "ok"), column(run, "nested.a.b")) == ({3: 1.0}, {3: 2.0})
     assert outcome.left_out == {"images": 1, "lists": 1}
+
+
+def test_where_older_versions_ran(tmp_path: Path, root: Path, importing: Import) -> None:
+    """Their metadata lie beside the file; secrets in them are masked, and what is damaged is left out."""
+    path = made.write(tmp_path, "a", [made.run("a"), made.row({"x": 1.0}, 0), made.end(0)])
+    metadata = path.parent / "files" / "wandb-metadata.json"
+    metadata.parent.mkdir()
+    git = {"remote": "https://me:secret@host/r.git", "commit": "abc"}
+    about = {"program": "train.py", "args": ["--api-key=hunter2", 3], "git": git, "host": "node7", "os": ["odd"]}
+    metadata.write_text(json.dumps(about))
+    importing(tmp_path)
+    origin = read_origin(only(root).path)
+    assert origin is not None
+    assert (origin.command, origin.host, origin.system) == (("train.py", "--api-key=***"), "node7", "")
+    assert origin.git is not None
+    assert (origin.git.commit, "secret" in str(origin.git.remote)) == ("abc", False)
+    metadata.write_text("[")
+    assert importing(tmp_path, again=True)[0].done == "grown"
 
 
 def test_a_run_that_crashed_at_once_is_left_out(tmp_path: Path, root: Path, importing: Import) -> None:
