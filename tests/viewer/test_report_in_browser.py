@@ -192,7 +192,9 @@ def test_logarithmic_axes_and_time(page: Chromium) -> None:
 
 
 def test_dark_and_narrow(page: Chromium) -> None:
-    """The colours follow the reader's; on a phone nothing is wider than the screen, and a drag scrolls the page."""
+    """The colours follow the reader's. On a phone nothing is wider than the screen, a drag scrolls the page, and a tap
+    shows values.
+    """
     page.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
     page.until(f"charts[0].plot.data.some((each) => each.line.color === {palette.ON_DARK[0]!r})")
     page.call("Emulation.setEmulatedMedia", features=[])
@@ -201,5 +203,11 @@ def test_dark_and_narrow(page: Chromium) -> None:
     assert page.run("document.documentElement.scrollWidth") <= 390
     page.run("redrawAll()")
     assert page.run("charts[0].plot.layout.dragmode") is False
+    page.run("charts[0].figure.scrollIntoView()")
+    left, top, width, height = page.box("#grid .nsewdrag")
+    finger = {"x": left + width / 2, "y": top + height / 2}
+    page.call("Input.dispatchTouchEvent", type="touchStart", touchPoints=[finger])
+    page.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+    assert "run-0" in page.until("!id('tip').hidden && id('tip').innerText")
     page.call("Emulation.clearDeviceMetricsOverride")
     page.call("Emulation.setTouchEmulationEnabled", enabled=False)

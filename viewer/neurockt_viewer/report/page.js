@@ -320,7 +320,7 @@ function draw(chart) {
   chart.drawn = curves;
   chart.note.textContent = whole ? odd(curves) : "nothing to draw here";
   const css = getComputedStyle(document.documentElement);
-  const [text, line] = [css.getPropertyValue("--muted"), css.getPropertyValue("--line")];
+  const [text, line, ground] = ["--muted", "--line", "--ground"].map((name) => css.getPropertyValue(name));
   const common = { gridcolor: line, linecolor: line, zerolinecolor: line, color: text, automargin: true };
   chart.unit = settings.axis === "relative" && whole ? unit(whole[1]) : [1, ""];
   const { found, lines } = whole ? traces(chart, curves, whole) : { found: [], lines: [] };
@@ -330,7 +330,7 @@ function draw(chart) {
   let y = chart.y;
   if (!y && !settings.all && !settings.logy) y = usual(lines);
   const layout = {
-    margin: { l: 50, r: 10, t: 8, b: 38 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+    margin: { l: 50, r: 10, t: 8, b: 38 }, paper_bgcolor: ground, plot_bgcolor: ground,
     font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: text }, hovermode: "x", hoverdistance: -1,
     dragmode: touched.matches && !chart.figure.classList.contains("large") ? false : "zoom",
     modebar: { bgcolor: "rgba(0,0,0,0)", color: text, activecolor: css.getPropertyValue("--accent") },
@@ -382,7 +382,10 @@ function bind(chart) {
   });
   chart.plot.on("plotly_doubleclick", () => reset(settings.linked ? charts : [chart]));
   chart.plot.on("plotly_hover", (found) => point(chart, found));
-  chart.plot.on("plotly_unhover", () => (id("tip").hidden = true));
+  // a finger does not hover: after its tap, the browser has a mouse enter and leave there
+  let tapped = 0;
+  chart.plot.on("plotly_click", (found) => touched.matches && ((tapped = Date.now()), point(chart, found)));
+  chart.plot.on("plotly_unhover", () => Date.now() - tapped > 1000 && (id("tip").hidden = true));
 }
 
 function reset(some) {
@@ -395,10 +398,10 @@ function reset(some) {
 const MOST_NAMED = 8;
 
 function point(chart, found) {
-  const raw = found.xvals[0];
+  const raw = found.xvals?.[0] ?? found.points[0].x;
   const cursor = (settings.axis === "wall" && typeof raw === "string" ? Date.parse(`${raw.replace(" ", "T")}Z`) : Number(raw)) * chart.unit[0];
   const log = settings.logy ? Math.log10 : (value) => value;
-  const height = log(Number(found.yvals[0]));
+  const height = log(Number(found.yvals?.[0] ?? found.points[0].y));
   const near = [];
   for (const { curve, s } of chart.drawn) {
     let at = search(s.x, cursor);
@@ -424,7 +427,7 @@ function point(chart, found) {
     if (!index && settings.smoothing) tip.append(make("div", `smoothed ${digits(curve.smoothed[at])}`, "muted"));
   });
   if (near.length > MOST_NAMED) tip.append(make("div", `and ${near.length - MOST_NAMED} more`, "muted"));
-  const { clientX, clientY } = found.event.touches?.[0] ?? found.event;
+  const { clientX, clientY } = found.event.changedTouches?.[0] ?? found.event;
   tip.hidden = !near.length;
   const { width, height: tall } = tip.getBoundingClientRect();
   tip.style.left = `${Math.max(4, clientX + 18 + width > innerWidth ? clientX - 18 - width : clientX + 18)}px`;
@@ -531,6 +534,7 @@ function build() {
     legend();
     redrawAll();
   };
+  addEventListener("scroll", () => (id("tip").hidden = true), { passive: true });
   let resized = 0;
   addEventListener("resize", () => {
     clearTimeout(resized);
