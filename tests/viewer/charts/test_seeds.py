@@ -6,9 +6,13 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pytest
+
 from neurockt.run_info import RunInfo
 from neurockt_viewer.charts import palette
-from neurockt_viewer.charts.seeds import settings_of
+from neurockt_viewer.charts.seeds import band, settings_of
+from neurockt_viewer.charts.series import Line
 
 
 def info(config: dict[str, Any], group: str | None = None) -> RunInfo:
@@ -57,3 +61,12 @@ def test_settings_of_eight_seeds_have_different_colours() -> None:
     found = settings_of(infos, [f"run{at}" for at in range(64)], range(64))
     assert len({each.slot % palette.COLOURS for each in found}) == 8
     assert all(each.slot in each.runs for each in found)
+
+
+def test_a_band_has_the_mean_and_the_range_of_what_each_had_recorded_by_then() -> None:
+    """Also of the largest numbers, and where one has no value."""
+    lines = [Line.of("a", [1, 2, 3, 4], [1.0, np.nan, 1.7e308, 4.0]), Line.of("b", [1, 3, 4], [3.0, 1.7e308, -2.0])]
+    found = band(lines).series
+    assert found.mean.tolist() == pytest.approx([2.0, 3.0, 1.7e308, 1.0])
+    assert found.low.tolist() == [1.0, 3.0, 1.7e308, -2.0]
+    assert found.high.tolist() == [3.0, 3.0, 1.7e308, 4.0]

@@ -106,9 +106,9 @@ def band(lines: Sequence[Line]) -> Line:
             target[row, there] = source[at[there]]
     lowest, highest = np.fmin.reduce(low), np.fmax.reduce(high)
     counted = np.isfinite(mean)
-    average = np.where(
-        counted.any(axis=0), np.where(counted, mean, 0).sum(axis=0) / np.maximum(counted.sum(axis=0), 1), np.nan
-    )
+    number = counted.sum(axis=0)
+    shares = np.where(counted, mean, 0) / np.maximum(number, 1)  # before the sum, which might be too large for a float
+    average = np.where(number > 0, shares.sum(axis=0), np.nan)
     first = lines[0]
     return Line(
         first.label,
