@@ -39,7 +39,8 @@ from neurockt_viewer.widgets.row_grid import RowGrid
 from neurockt_viewer.widgets.run_charts import Drawn, RunCharts
 
 TICK_SECONDS: Final = 1.0
-"""How often it is looked whether times such as `3 min ago` have changed."""
+STILL_TICKS: Final = 5
+"""How often it is looked whether times such as `3 min ago` have changed; where nothing runs, after so many ticks."""
 RESIZE_STEP: Final = 0.05
 """How much of the screen a key gives to a panel."""
 
@@ -81,6 +82,7 @@ class RunsScreen(Screen[None]):
         self._cells = RunCells()
         self._rows = RunRows([], self._query, settings, self._marks, self._cells)
         self._folded: set[Hashable] = set()
+        self._ticks = 0
         self._archived = False
         """Whether archived runs are shown."""
         self._marked: Drawn | None = None
@@ -191,8 +193,10 @@ class RunsScreen(Screen[None]):
         return row if isinstance(row, RunInfo) else None
 
     def _tick(self) -> None:
-        self._grid.redraw_changed()
-        self._panels.details.redraw()
+        self._ticks += 1
+        if self._ticks % STILL_TICKS == 0 or any(info.state == "running" for info in self._rows.shown):
+            self._grid.redraw_changed()
+            self._panels.details.redraw()
 
     # Filtering
 
