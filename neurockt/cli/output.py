@@ -14,7 +14,7 @@ from itertools import accumulate, chain
 from types import MappingProxyType
 from typing import Any, Final, TextIO
 
-from neurockt.formatting import align_numbers, clean, display_width, format_exact, format_value, pad
+from neurockt.formatting import align_numbers, clean, display_width, display_widths, format_exact, format_value
 from neurockt.query.fields import Kind
 from neurockt.run_info import RunInfo
 from neurockt.shortening import shorten
@@ -111,7 +111,7 @@ def table_lines(
         align_numbers(column) if number else column
         for column, number in zip(zip(*rows, strict=True), right, strict=False)
     ]
-    widest_cells = [max(map(display_width, column), default=0) for column in columns]
+    widest_cells = [max(display_widths(column), default=0) for column in columns]
     widths = [max(display_width(name), widest) for name, widest in zip(header, widest_cells, strict=True)]
     if is_terminal(sys.stdout):
         titles = [display_width(text) for text in _titles(header, [SMALLEST_WIDTH] * len(header))]
@@ -135,7 +135,7 @@ def table_lines(
         for column, cells, width, number in zip(columns, widest_cells, widths, right, strict=False)
     ]
     filled = [
-        [_fill(text, width, to_right=number) for text in (title, *column)]
+        _filled((title, *column), width, to_right=number)
         for title, column, width, number in zip(header, columns, widths, right, strict=False)
     ]
     if is_coloured(sys.stdout):
@@ -204,8 +204,11 @@ def _titles(header: Sequence[str], widths: Sequence[int]) -> list[str]:
     return shorten(titles, list(widths)[: len(titles)])
 
 
-def _fill(text: str, width: int, *, to_right: bool) -> str:
-    return " " * (width - display_width(text)) + text if to_right else pad(text, width)
+def _filled(texts: Sequence[str], width: int, *, to_right: bool) -> list[str]:
+    spaces = [" " * (width - cells) for cells in display_widths(texts)]
+    if to_right:
+        return [space + text for text, space in zip(texts, spaces, strict=True)]
+    return [text + space for text, space in zip(texts, spaces, strict=True)]
 
 
 def _fit(widths: Sequence[int], smallest: Sequence[int], room: int) -> list[int]:
