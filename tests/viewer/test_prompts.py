@@ -54,8 +54,7 @@ async def test_the_table_stays_in_sight_and_the_best_match_is_taken(size: tuple[
         assert rows(app.screen, "RowGrid")[0][1] == "cfg.width"
         await until(lambda: "✓ finished" in text(app))  # the list of runs, also where it had not been drawn before
         await pilot.press("enter")
-        await until(lambda: app.screen is screen)
-        assert "cfg.width" in titles(screen, "#runs")
+        await until(lambda: app.screen is screen and "cfg.width" in titles(screen, "#runs"))
         await typed(pilot, "e")
         await until(lambda: isinstance(app.screen, Ask) and "✓ finished" in text(app))
         await typed(pilot, "mine.csv")
@@ -75,12 +74,12 @@ async def test_several_are_ticked_one_after_the_other() -> None:
         assert titles(screen, "#runs") == [*before, "cfg.width", "cfg.batch_size"], "the table shows them at once"
         await pilot.press("up", "down", "enter")
         await until(lambda: app.screen is screen)
-        assert titles(screen, "#runs") == [*before, "cfg.width", "cfg.batch_size"]
+        await until(lambda: titles(screen, "#runs") == [*before, "cfg.width", "cfg.batch_size"])
         await typed(pilot, "oacc ")
         await until(lambda: "acc" not in titles(screen, "#runs"))
         await pilot.press("escape")
         await until(lambda: app.screen is screen)
-        assert titles(screen, "#runs") == [*before, "cfg.width", "cfg.batch_size"]
+        await until(lambda: titles(screen, "#runs") == [*before, "cfg.width", "cfg.batch_size"])
 
 
 @pytest.mark.slow

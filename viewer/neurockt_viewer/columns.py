@@ -133,10 +133,13 @@ class RunCells:
         if runs is not self._runs:
             self._runs = runs
             basis: list[object] = [
-                (info.id, len(info.steps.columns), len(info.epochs.columns), info.tags, info.project, info.group)
-                for info in runs
+                live_fields(runs),
+                *(
+                    (info.id, len(info.steps.columns), len(info.epochs.columns), info.tags, info.project, info.group)
+                    for info in runs
+                ),
             ]
-            if basis != self._basis or not basis:
+            if basis != self._basis:
                 self._basis, self._defaults = basis, understood(default_columns(runs))
         return self._defaults
 
