@@ -44,13 +44,15 @@ def test_a_title_counts_as_the_name() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [(160, 48), (80, 24), (40, 12)])
 async def test_the_table_stays_in_sight_and_the_best_match_is_taken(size: tuple[int, int]) -> None:
-    """What is typed directly behind the key narrows the list; Enter takes the first; the runs are seen meanwhile."""
+    """What is typed narrows the list, without another key before it; Enter takes the first; runs are seen meanwhile."""
     app = ViewerApp(SAMPLES)
     async with app.run_test(size=size) as pilot:
         await until(lambda: isinstance(app.screen, RunsScreen) and len(rows(app.screen, "#runs")) == 12)
         screen = app.screen
-        await typed(pilot, "owidth")
-        await until(lambda: isinstance(app.screen, Choose) and app.screen.query_one(Input).value == "width")
+        await pilot.press("o")
+        await until(lambda: isinstance(app.screen, Choose))
+        await typed(pilot, "width")
+        await until(lambda: app.screen.query_one(Input).value == "width")
         assert rows(app.screen, "RowGrid")[0][1] == "cfg.width"
         await until(lambda: "✓ finished" in text(app))  # the list of runs, also where it had not been drawn before
         await pilot.press("enter")
@@ -84,18 +86,22 @@ async def test_several_are_ticked_one_after_the_other() -> None:
 
 @pytest.mark.slow
 def test_in_a_real_terminal_of_any_size(home: Path) -> None:
-    """The list of columns, a question and the help fit, and leave runs in sight; keys typed in one go are in order."""
+    """The list of columns, a question and the help fit, and leave runs in sight."""
     with RealTerminal(*NEUROCKT, "view", SAMPLES, width=160, height=48) as terminal:
         terminal.wait_for("12 runs")
         for width, height in ((160, 48), (80, 24), (40, 12)):
             terminal.resize(width, height)
-            terminal.press("owid")
+            terminal.press("o")
+            terminal.wait_for("esc cancels")
+            terminal.press("wid")
             shown = terminal.wait_for(lambda text: "cfg.width" in text and "wid" in text)
             assert "finished" in shown
             assert all(len(line) <= width for line in shown.splitlines())
             terminal.press("escape")
             terminal.wait_for(lambda text: "shift+" not in text)
-            terminal.press("ex.csv")
+            terminal.press("e")
+            terminal.wait_for("export to")
+            terminal.press("x.csv")
             shown = terminal.wait_for(lambda text: "x.csv" in text and "esc cancels" in text)
             assert "finished" in shown
             terminal.press("escape")

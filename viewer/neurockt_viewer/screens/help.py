@@ -51,7 +51,7 @@ class HelpScreen(Show):
 
 
 def about(screen: Screen[object]) -> list[str]:
-    """What is said of the focused widget and all that it is in, the innermost first."""
+    """The ``HELP`` of the focused widget and of all that it is in, the innermost first."""
     focused = screen.focused
     nodes = focused.ancestors_with_self if focused is not None else [screen]
     texts = [text for node in nodes if (text := vars(type(node)).get("HELP"))]
