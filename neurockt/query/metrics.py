@@ -114,20 +114,19 @@ def value_where(info: RunInfo, wanted: str, which: str, metric: str) -> float | 
         return float(at)
     if wanted in AXES:
         return _read_row(where.info.path, where.table, at, wanted, where.summary.count)
-    here = where.columns.columns.get(wanted)
+    other = find_metric(info, wanted)
+    name = other.name if other is not None and other.columns is where.columns else wanted
+    here = where.columns.columns.get(name)
     if here is not None:
         for end in ("last", "min", "max"):
             if getattr(here, f"{end}_at") == at:
                 found: float | None = getattr(here, end)
                 return found
         row = where.columns.best.get(where.name) if which == extreme_of("best", where.name) else None
-        if row is None:
-            known = _read_row(where.info.path, where.table, at, wanted, where.summary.count)
-        else:
-            known = row.get(wanted)
+        known = row.get(name) if row else _read_row(where.info.path, where.table, at, name, where.summary.count)
         if known is not None:
             return known
-    other = find_metric(info, wanted) if here is None else Found(where.info, where.table, wanted, here)
+        other = Found(where.info, where.table, name, here)
     step = value_where(info, "step", which, metric) if other is not None else None
     if other is None or step is None:
         return None

@@ -71,6 +71,7 @@ def test_few_metrics_need_no_rows(run: RunInfo, monkeypatch: pytest.MonkeyPatch)
     gone = replace(run, path=run.path / "gone")
     assert field_value(gone, "acc@best(valid_loss)") == 0.7
     assert field_value(gone, "valid_loss@best(acc)") == 0.6
+    assert field_value(gone, "valid_loss@epochs@best(acc)") == 0.6
     assert field_value(gone, "acc@max(valid_loss)") == 0.5, "its smallest one is in that row"
     with pytest.warns(NeurocktWarning, match="gone"):
         assert field_value(gone, "lr@best(acc)") is None
