@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,10 +11,12 @@ from typing import Any
 
 import pytest
 from textual import events
+from textual.app import App
 from textual.pilot import Pilot
 from textual.screen import Screen
 from viewing import rows, text, until
 
+from neurockt_viewer import background
 from neurockt_viewer.app import ViewerApp
 from neurockt_viewer.screens.compare import CompareScreen
 from neurockt_viewer.screens.help import HelpScreen
@@ -107,3 +110,22 @@ async def test_an_error_of_a_widget_that_stays_is_reported() -> None:
         async with list_of_runs() as (app, pilot):
             app.screen.call_later(fail)
             await pilot.pause()
+
+
+async def test_a_reading_thread_ends_though_nobody_wakes_it() -> None:
+    """It waits for nothing but to be woken, as that of hidden charts does, and its worker is cancelled after that."""
+    wake, begun, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def read() -> None:
+        background.repeat(begun.set, wake, str)
+        ended.set()
+
+    app: App[None] = App()
+    async with app.run_test():
+        worker = app.run_worker(read, thread=True)
+        await until(begun.is_set)
+        worker.cancel()
+        try:
+            await asyncio.wait_for(until(ended.is_set), 10)
+        finally:
+            wake.set()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -15,6 +17,8 @@ from neurockt_viewer.terminal import log_fault
 
 RETRY_SECONDS: Final = 3.0
 """How soon to try again: a file server's fail-over takes minutes, and nobody waits much longer after it."""
+CANCELLED_SECONDS: Final = 0.5
+"""How often a thread that waits looks whether its worker has been cancelled: nobody may wake it after that."""
 ERROR_LIMIT: Final = 300
 """Characters of an error on the screen."""
 
@@ -46,7 +50,10 @@ def repeat(step: Callable[[], float | None], wake: threading.Event, report: Call
         if why != failed:
             report(why)
             failed = why
-        wake.wait(seconds)
+        until = math.inf if seconds is None else time.monotonic() + seconds
+        while not worker.is_cancelled and not wake.wait(max(0.0, min(until - time.monotonic(), CANCELLED_SECONDS))):
+            if time.monotonic() >= until:
+                break
 
 
 def after_refresh(widget: Widget, callback: Callable[[], object]) -> None:
