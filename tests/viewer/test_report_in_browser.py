@@ -200,7 +200,7 @@ def test_dark_and_narrow(page: Chromium) -> None:
     page.call("Emulation.setEmulatedMedia", features=[])
     page.call("Emulation.setDeviceMetricsOverride", width=390, height=844, deviceScaleFactor=2, mobile=True)
     page.call("Emulation.setTouchEmulationEnabled", enabled=True)
-    assert page.run("document.documentElement.scrollWidth") <= 390
+    page.until("document.documentElement.scrollWidth <= 390")
     page.run("redrawAll()")
     assert page.run("charts[0].plot.layout.dragmode") is False
     page.run("charts[0].figure.scrollIntoView()")

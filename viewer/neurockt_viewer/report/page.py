@@ -31,6 +31,8 @@ from neurockt_viewer.comparison import compare_configs
 from neurockt_viewer.report.arrays import pack
 from neurockt_viewer.report.curves import Curves
 
+SCRIPTS: Final = ("tables.js", "curves.js", "charts.js", "tools.js")
+"""They are one script in the page."""
 NAME_WIDTH: Final = 32
 """Characters of a run's name in the legend."""
 DASHES: Final = 3
@@ -64,7 +66,7 @@ def page(title: str, entries: Sequence[Entry], columns: Mapping[str, Field], cur
         MissingExtra: plotly is not installed.
     """
     library, packed = _plotly()
-    script, style = _part("page.js"), _part("page.css")
+    script, style = "\n".join(map(_part, SCRIPTS)), _part("page.css")
     infos = [entry.info for entry in entries]
     return Template(_part("page.html")).substitute(
         policy=_policy(script, library),
