@@ -66,7 +66,11 @@ def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
     )
     parser.add_argument("--title", metavar="TEXT", help="heading (default: the names of the directories)")
     parser.add_argument(
-        "-o", "--output", metavar="FILE", default="report.html", help="where to write (default: report.html)"
+        "-o",
+        "--output",
+        metavar="FILE",
+        default="report.html",
+        help="where to write, - for stdout (default: report.html)",
     )
     parser.add_argument("--force", action="store_true", help="replace FILE if it exists")
     parser.add_argument("--archived", action="store_true", help="also the archived runs of directories")
@@ -80,8 +84,9 @@ def run(arguments: argparse.Namespace) -> int:
     from neurockt_viewer.report.curves import read
     from neurockt_viewer.report.page import page
 
-    target = expanded(arguments.output)
-    check_target(target, force=arguments.force)
+    target = expanded(arguments.output) if arguments.output != "-" else None
+    if target is not None:
+        check_target(target, force=arguments.force)
     infos = _selected(arguments)
     if not infos:
         return FAILED
@@ -98,6 +103,9 @@ def run(arguments: argparse.Namespace) -> int:
     fields = [parse_field(name) for name in ls.default_columns(infos, METRICS_SHOWN, KEYS_SHOWN)]
     columns = dict(zip(titles(fields, in_both_tables(infos)), fields, strict=True))
     text = page(arguments.title or _title(arguments), entries, columns, curves)
+    if target is None:
+        sys.stdout.write(text)
+        return FAILED if curves.problems else 0
     files.publish(target, lambda path: path.write_text(text, encoding="utf-8", errors="replace"))
     size = target.stat().st_size
     hint = ": fewer with --metrics or --filter make it smaller" if size > LARGE else ""

@@ -55,6 +55,9 @@ def test_replaces_a_file_only_by_force(neurockt: Command, runs: Path, tmp_path: 
     assert "--force replaces it" in done.err
     assert neurockt("report", "-o", target, "--force").status == 0
     assert "make it first" in neurockt("report", "-o", tmp_path / "no" / "r.html").err
+    done = neurockt("report", "-o", "-")
+    assert (done.status, done.out.endswith("</html>\n")) == (0, True)
+    assert not (tmp_path / "-").exists()
 
 
 @pytest.mark.parametrize(

@@ -232,7 +232,7 @@ def test_a_run_that_was_killed_has_all_its_rows(crashed_run: Path, tmp_path: Pat
     assert "killed" in parsed.text
 
 
-def test_ranks_are_a_band_and_what_is_attached_a_chart(tmp_path: Path) -> None:
+def test_what_is_attached_is_a_chart(tmp_path: Path) -> None:
     run = Written(tmp_path / "runs" / "r")
     for step in range(3):
         run.add("steps", step, {"loss": step})
@@ -241,6 +241,28 @@ def test_ranks_are_a_band_and_what_is_attached_a_chart(tmp_path: Path) -> None:
     run.finish()
     charts = Charts(report(run.path, target=tmp_path / "r.html"))
     assert charts.arrays("mmlu")["low"].tolist() == [0.25, 0.5]
+
+
+def test_ranks_are_a_band_and_late_values_are_at_their_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the ranks the lowest, the mean and the highest."""
+    for rank, steps in ((0, 5), (1, 5), (2, 2)):
+        monkeypatch.setenv("RANK", str(rank))
+        monkeypatch.setenv("WORLD_SIZE", "3")
+        recorder = Recorder(tmp_path / "runs", run_id="ranked", ranks="all", quiet=True)
+        testing.record(recorder, {"loss": [float(step + rank) for step in range(1, steps + 1)]})
+        recorder.finish()
+    monkeypatch.delenv("RANK")
+    monkeypatch.delenv("WORLD_SIZE")
+    recorder = Recorder(tmp_path / "runs", run_id="late", quiet=True)
+    for step in (1, 2, 5, 3):
+        recorder.log({"loss": step / 2}, step=step)
+    recorder.finish()
+    charts = Charts(report("ranked", "late", "--root", tmp_path / "runs", target=tmp_path / "r.html"))
+    ranked, late = charts.arrays("loss"), charts.arrays("loss", run=1)
+    assert ranked["low"].tolist() == [1, 2, 3, 4, 5]
+    assert ranked["mean"].tolist() == [2, 3, 3.5, 4.5, 5.5]
+    assert ranked["high"].tolist() == [3, 4, 4, 5, 6]
+    assert dict(zip(late["x"].tolist(), late["low"].tolist(), strict=True)) == {1: 0.5, 2: 1, 3: 1.5, 5: 2.5}
 
 
 def test_metrics_of_both_tables_are_charts_of_their_own(record: Callable[..., Path], tmp_path: Path) -> None:
