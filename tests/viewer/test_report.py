@@ -232,6 +232,15 @@ def test_a_run_that_was_killed_has_all_its_rows(crashed_run: Path, tmp_path: Pat
     assert "killed" in parsed.text
 
 
+def test_a_live_run_has_the_row_that_may_still_change(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "runs", run_id="live", quiet=True)
+    for step in range(3):
+        recorder.log({"loss": step / 4}, step=step)
+    charts = Charts(report("live", "--root", tmp_path / "runs", target=tmp_path / "r.html"))
+    recorder.finish()
+    assert charts.arrays("loss")["low"].tolist() == [0, 0.25, 0.5]
+
+
 def test_what_is_attached_is_a_chart(tmp_path: Path) -> None:
     run = Written(tmp_path / "runs" / "r")
     for step in range(3):

@@ -138,6 +138,9 @@ def test_the_cursor_shows_exact_values(page: Chromium) -> None:
     assert f"lowest {min(values)!r}, highest {max(values)!r}" in tip
     assert "run-0" in tip
     assert HOSTILE[:12] in tip
+    page.mouse("Moved", left + 0.75 * width, top + 0.9 * height)
+    rows = page.until("id('tip').innerText.startsWith('step 1,2') && id('tip').innerText")
+    assert "NaN" in rows.splitlines()[-1], "what has no value comes last"
     page.run("charts[2].figure.scrollIntoView({block: 'center'})")
     page.until("charts[2].seen && !charts[2].dirty")
     left, top, width, height = page.box("figure[data-at='2'] .nsewdrag")

@@ -17,13 +17,16 @@ function point(chart, { clientX, clientY }) {
   const cursor = isLogX() ? 10 ** linear : linear;
   const log = settings.logy ? Math.log10 : (value) => value;
   const height = at((area.bottom - clientY) / area.height, chart.plot.layout.yaxis.range);
+  const room = 0.03 * (chart.ends[1] - chart.ends[0]) * chart.unit[0];
   const near = [];
   for (const { curve, s } of chart.drawn) {
     let at = search(s.x, cursor);
     if (at > 0 && (at === s.x.length || place(cursor) - place(s.x[at - 1]) < place(s.x[at]) - place(cursor))) at--;
     const value = s.mean[at];
     const shown = curve.smoothed && settings.smoothing ? curve.smoothed[at] : value;
-    near.push({ curve, s, at, far: isFinite(value) ? Math.abs(log(shown) - height) : Infinity });
+    if (Math.abs(place(s.x[at]) - linear) > room && (at === 0 || at === s.x.length - 1)) continue; // it ends elsewhere
+    const far = isFinite(value) ? Math.abs(log(shown) - height) : NaN;
+    near.push({ curve, s, at, far: isNaN(far) ? Number.MAX_VALUE : far });
   }
   near.sort((one, other) => one.far - other.far);
   const tip = id("tip");
