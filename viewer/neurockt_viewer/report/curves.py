@@ -142,7 +142,7 @@ def _stored(series: Series, axis: Axis, arrays: Arrays, *, odd: bool) -> dict[st
         "high": high,
         "mean": low if low == high else arrays.rounded(series.mean),
         "count": NONE if series.count is None or low == high else arrays.exact(series.count),
-        "above": NONE if low == high or above is series.low else arrays.exact(above),
+        "above": NONE if low == high or above is series.low else arrays.rounded(above),
         "first": arrays.exact(series.first) if odd else NONE,
         "gaps": NONE if series.gaps is None else arrays.exact(np.flatnonzero(series.gaps)),
     }
