@@ -115,7 +115,7 @@ function traces(chart, curves, whole) {
     const pale = scale > 0;
     if (!pale || s.single)
       found.push({ ...about, x, y: line.mean, mode: at <= 40 && !pale ? "lines+markers" : "lines", opacity: pale ? 0.35 : 1, line: { ...style, width: pale ? 1 : 1.6 }, marker: { size: 5, color: style.color } });
-    if (pale) found.push({ ...about, x, y: line.smoothed, mode: "lines", line: { ...style, width: 2 } });
+    if (pale) found.push({ ...about, x, y: line.smoothed, mode: at === 1 ? "markers" : "lines", line: { ...style, width: 2 }, marker: { color: style.color } });
   }
   return { found: [...areas, ...found], lines };
 }
