@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
 import signal
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -158,3 +162,27 @@ def test_the_size_is_that_of_the_terminal(home: Path) -> None:
         terminal.wait_for(lambda _: "q Quit" in terminal.lines[29] and "q Quit" in terminal.lines[29][60:])
         terminal.press("q")
         assert terminal.wait() == 0
+
+
+def test_a_terminal_that_vanishes_while_it_is_drawn_on(home: Path) -> None:
+    """As when a connection is lost: the viewer ends, though nothing takes what it still has to write."""
+    master, slave = os.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 48, 160, 0, 0))
+    adopt = 'exec 3<>"$0"; exec "$@" 3<&-'  # a session's leader gets the first terminal that it opens
+    viewer = subprocess.Popen(
+        ["sh", "-c", adopt, os.ttyname(slave), *NEUROCKT, "view", str(SAMPLES)],
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        env={**os.environ, "TERM": "xterm-256color", "LANG": "C.UTF-8"},
+        start_new_session=True,
+    )
+    os.close(slave)
+    seen = b""
+    while b"adamw-0.003" not in seen:
+        seen += os.read(master, 65_536)
+    os.write(master, b" j" * 100)  # it draws more than the terminal holds, and waits for room
+    for _ in range(3):
+        os.read(master, 1000)
+    os.close(master)
+    assert viewer.wait(60) in (1, 128 + signal.SIGHUP)

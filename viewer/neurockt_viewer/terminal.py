@@ -9,6 +9,7 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -17,14 +18,31 @@ from pathlib import Path
 from typing import Final
 
 ENDING_SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP)
+LONGEST_END: Final = 3.0
+"""Seconds that the viewer may take to end once its terminal is gone."""
 
 
 def on_signals(leave: Callable[[int], None]) -> None:
-    """Have the running loop call ``leave`` with an exit code when a signal asks the program to end."""
+    """Have the running loop call ``leave`` with an exit code when a signal asks the program to end.
+
+    Where the terminal is gone, what has not ended after ``LONGEST_END`` ends at once: Textual's thread that writes to
+    the terminal may have died, and then its loop waits for ever for room in the queue to it.
+    """
     loop = asyncio.get_running_loop()
+
+    def ask(number: int, frame: object) -> None:
+        if number == signal.SIGHUP:
+            threading.Thread(target=_end_at_last, args=(128 + number,), daemon=True).start()
+        loop.call_soon_threadsafe(leave, 128 + number)
+
     for number in ENDING_SIGNALS:
-        with suppress(NotImplementedError, RuntimeError, ValueError):
-            loop.add_signal_handler(number, leave, 128 + number)
+        with suppress(ValueError):  # only the main thread may
+            signal.signal(number, ask)
+
+
+def _end_at_last(code: int) -> None:
+    time.sleep(LONGEST_END)
+    os._exit(code)
 
 
 def takes_unicode() -> bool:
