@@ -149,9 +149,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _path(text: str) -> Path:
     """A directory, or that of the run of this name; as it is where there is neither, which the sync reports."""
-    if os.path.isdir(expanded(text)):  # noqa: PTH112  (never raises)
-        return Path(text)
     try:
+        if os.path.isdir(expanded(text)):  # noqa: PTH112  (never raises)
+            return Path(text)
         return find_run(text).path
     except NeurocktError as error:
         if os.sep not in text:  # it may be a name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import signal
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,7 +44,8 @@ class Watcher:
         self._run = open_run(path)
         self._catalogue = RunWatcher(path.parent)
         self._seen: dict[TableName, dict[str, npt.NDArray[np.uint64]]] = {"steps": {}, "epochs": {}}
-        self._counted: dict[TableName, int] = {"steps": 0, "epochs": 0}
+        self._counted: Counter[tuple[str, TableName]] = Counter()
+        """Rows by who counted them: a list goes by ``run.json``, a watcher by the newest rows too."""
         self.followed: dict[TableName, list[pa.Table]] = {"steps": [], "epochs": []}
         """The rows that ``follow`` gave."""
 
@@ -57,11 +59,12 @@ class Watcher:
         self.followed["epochs"].append(new.epochs)
         (listed,) = list_runs(self._run.path.parent)
         list(self._catalogue.look())
-        for info in (listed, *self._catalogue.runs):
+        counted = [("listed", listed), *(("watched", info) for info in self._catalogue.runs)]
+        for who, info in counted:
             self.states.add(info.state)
             for table, summary in (("steps", info.steps), ("epochs", info.epochs)):
-                assert summary.rows >= self._counted[table]
-                self._counted[table] = summary.rows
+                assert summary.rows >= self._counted[who, table]
+                self._counted[who, table] = summary.rows
 
     def _look_at(self, table: TableName, rows: pa.Table) -> None:
         before, self._seen[table] = self._seen[table], bits(rows)

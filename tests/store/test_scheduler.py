@@ -197,7 +197,7 @@ def test_the_commands_ask_and_do_not_wait(tmp_path: Path, programs: Path) -> Non
     runs = tmp_path / "runs"
     silent_run(runs / "one")
     calls = install(programs, "sacct", "4711|OUT_OF_MEMORY")
-    assert "lost" in neurockt("ls", runs)
+    assert "lost" in neurockt("ls", runs, "--columns", "name,cause")
     assert not calls.exists()
     assert "killed (out of memory)" in neurockt("show", runs / "one")
     install(programs, "sacct", before="sleep 30")
@@ -206,4 +206,4 @@ def test_the_commands_ask_and_do_not_wait(tmp_path: Path, programs: Path) -> Non
     assert time.monotonic() - began < 10
     install(programs, "sacct", "4711|OUT_OF_MEMORY")
     neurockt("seal", runs)
-    assert "out of memory" in neurockt("ls", runs)
+    assert "out of memory" in neurockt("ls", runs, "--columns", "name,cause")
