@@ -13,6 +13,7 @@ import torch
 from ignite.engine import Engine, Events
 from ignite.handlers import global_step_from_engine
 from ignite.metrics import Average
+from monitor.launching import forked_ranks
 
 from neurockt import list_runs, open_run
 from neurockt.integrations.ignite import NeurocktLogger
@@ -154,3 +155,32 @@ def test_attaching_records_nothing(tmp_path: Path) -> None:
     with NeurocktLogger(root=tmp_path / "runs") as logger:
         make_engines(logger)
     assert not (tmp_path / "runs").exists()
+
+
+def test_of_two_ranks_the_first_records(tmp_path: Path) -> None:
+    """One run, with the rows of rank 0; a metric of Ignite is computed over the ranks, as Ignite does."""
+    (tmp_path / "script.py").write_text(
+        "import sys\n"
+        "from torch import distributed\n"
+        "from ignite.engine import Engine, Events\n"
+        "from ignite.metrics import Average\n"
+        "from neurockt.integrations.ignite import NeurocktLogger\n"
+        "distributed.init_process_group('gloo')\n"
+        "rank = distributed.get_rank()\n"
+        "trainer = Engine(lambda engine, batch: {'loss': batch + 100.0 * rank})\n"
+        "evaluator = Engine(lambda engine, batch: batch)\n"
+        "Average().attach(evaluator, 'acc')\n"
+        "with NeurocktLogger(root=sys.argv[1], run_id='toy') as logger:\n"
+        "    logger.attach_output_handler(\n"
+        "        trainer, Events.ITERATION_COMPLETED, 'train', output_transform=lambda output: output)\n"
+        "    logger.attach_output_handler(evaluator, Events.EPOCH_COMPLETED, 'valid', 'all')\n"
+        "    trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: evaluator.run([1.0 + rank, 2.0 + rank]))\n"
+        "    trainer.run([1.0, 2.0, 3.0], max_epochs=2)\n"
+        "distributed.destroy_process_group()\n"
+    )
+    done = forked_ranks(2, tmp_path / "script.py", tmp_path / "runs", preload="ignite")
+    assert done.returncode == 0, done.stderr
+    (run,) = list_runs(tmp_path / "runs")
+    opened = open_run(run.path)
+    assert opened.steps()["train/loss"].to_pylist() == [1.0, 2.0, 3.0] * 2
+    assert opened.epochs()["valid/acc"].to_pylist() == [2.0, 2.0]
