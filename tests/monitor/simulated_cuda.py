@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -126,7 +125,7 @@ def simulate(monkeypatch: pytest.MonkeyPatch) -> SimulatedDevice:
     device = SimulatedDevice()
 
     class Event:
-        def record(self) -> None:
+        def record(self, stream: Stream) -> None:
             self.at = device.enqueued
 
         def query(self) -> bool:
@@ -140,7 +139,6 @@ def simulate(monkeypatch: pytest.MonkeyPatch) -> SimulatedDevice:
     stream, empty = Stream(DEVICE), torch.empty
     monkeypatch.setattr(tensors, "_landings", tensors._Landings())  # nothing of another device's pinned memory
     monkeypatch.setattr(torch.cuda, "current_stream", lambda of: stream)
-    monkeypatch.setattr(torch.cuda, "device", lambda of: nullcontext())
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: device.capturing)
     monkeypatch.setattr(torch.cuda, "Event", Event)
     monkeypatch.setattr(torch, "empty", lambda *sizes, pin_memory=False, **options: empty(*sizes, **options))

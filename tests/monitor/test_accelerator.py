@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neurockt import open_run
-from neurockt.monitor import Recorder, torch_mean
-from neurockt.monitor.capture import tensors
+from neurockt.errors import NeurocktWarning
+from neurockt.monitor import Recorder
 from neurockt.monitor.capture.tensors import detached
+from neurockt.store.journal.records import NULL
 
 
 class SlowNumber:
@@ -22,6 +23,7 @@ class SlowNumber:
         self.value = value
         self.arrived = False
         self.waited_for = False
+        self.error: Exception | None = None
 
     def ready(self) -> bool:
         return self.arrived
@@ -124,6 +126,17 @@ def test_a_row_tells_the_epoch_it_ended_in(recorder: Recorder, collector: SlowCo
     assert run.epochs()["step"].to_pylist() == [1]
 
 
+def test_a_device_that_fails_costs_its_own_numbers_alone(recorder: Recorder, collector: SlowCollector) -> None:
+    """The rows stay, with nulls for what did not arrive, and one warning says so."""
+    train(recorder, 2)
+    collector.sent[0].arrived = True
+    collector.sent[1].value, collector.sent[1].error = NULL, RuntimeError("CUDA error: device-side assert triggered")
+    with pytest.warns(NeurocktWarning, match="a device has failed.*device-side assert") as told:
+        recorder.finish()
+    assert len(told) == 1
+    assert rows(recorder) == [0.0, None]
+
+
 @pytest.mark.slow
 @given(delays=st.lists(st.integers(0, 12), min_size=1, max_size=40), bound=st.integers(1, 8))
 def test_numbers_that_arrive_in_any_order_are_stored_in_order(delays: list[int], bound: int) -> None:
@@ -152,111 +165,3 @@ def test_what_is_kept_of_a_tensor_is_a_copy(dtype: str) -> None:
     kept = tensor.sum(dtype=torch.float64), detached(tensor)  # the first as on an accelerator
     tensor.zero_()
     assert [float(value) for value in kept] == [1.0, 1.0]
-
-
-@pytest.fixture
-def cuda() -> Any:
-    """torch, where there is a CUDA device."""
-    torch = pytest.importorskip("torch")
-    if not torch.cuda.is_available():
-        pytest.skip("needs a CUDA device")
-    yield torch
-    torch.cuda.set_sync_debug_mode("default")
-
-
-@pytest.mark.gpu
-def test_a_cuda_tensor_is_not_waited_for(recorder: Recorder, cuda: Any) -> None:
-    """No synchronisation on the recording path with the built-in mean; the numbers are right at the end."""
-    loss = recorder.track_scalar("loss")(lambda value: value)
-    batch = recorder.track_scalar("batch", torch_mean)(lambda value: value)
-    own = recorder.track_scalar("own", lambda values: cuda.stack(values).max())(lambda value: value)
-    buffer, many = cuda.zeros((), device="cuda"), cuda.arange(10, device="cuda")
-    cuda.cuda.set_sync_debug_mode("error")
-    for _ in range(1000):
-        buffer += 1
-        with recorder(train=True):
-            loss(buffer)
-            batch(many)
-            batch(many[:5])
-            own(buffer)
-            own(buffer - 1)
-    cuda.cuda.set_sync_debug_mode("default")
-    recorder.finish()
-    steps = open_run(recorder.run_dir).steps()
-    assert steps["loss"].to_pylist() == steps["own"].to_pylist() == [float(step) for step in range(1, 1001)]
-    assert steps["batch"].to_pylist() == [55 / 15] * 1000
-
-
-@pytest.mark.gpu
-def test_a_cuda_tensor_that_is_logged_is_not_waited_for(recorder: Recorder, cuda: Any) -> None:
-    buffer, norms = cuda.zeros((), device="cuda"), cuda.arange(3.0, device="cuda")
-    cuda.cuda.set_sync_debug_mode("error")
-    for step in range(1000):
-        buffer += 1
-        recorder.log({"loss": buffer, "norms": norms}, step=step)
-    cuda.cuda.set_sync_debug_mode("default")
-    recorder.finish()
-    steps = open_run(recorder.run_dir).steps()
-    assert steps["loss"].to_pylist() == [step + 1.0 for step in range(1000)]
-    assert steps["norms/2"].to_pylist() == [2.0] * 1000
-
-
-@pytest.mark.gpu
-def test_a_number_on_its_way_lands_in_memory_that_is_used_again(recorder: Recorder, cuda: Any) -> None:
-    """A thousand steps need no thousand pieces of pinned memory."""
-    loss = recorder.track_scalar("loss")(lambda value: value)
-    for step in range(1000):
-        with recorder(train=True):
-            loss(cuda.full((), step, device="cuda"))
-        if step % 10 == 0:
-            cuda.cuda.synchronize()
-    recorder.finish()
-    assert open_run(recorder.run_dir).steps()["loss"].to_pylist() == [float(step) for step in range(1000)]
-    assert len(tensors._landings._free) <= 2 * tensors._Landings.SLOTS
-
-
-@pytest.mark.gpu
-def test_the_output_of_a_replayed_graph_is_recorded_as_it_was(recorder: Recorder, cuda: Any) -> None:
-    """A call during the capture records nothing; one after each replay records what that replay computed."""
-    loss = recorder.track_scalar("loss")(lambda value: value)
-    buffer = cuda.zeros((), device="cuda")
-    graph = cuda.cuda.CUDAGraph()
-    with recorder(train=True), cuda.cuda.graph(graph):
-        buffer += 1
-        loss(buffer)
-    buffer.zero_()
-    for _ in range(100):
-        with recorder(train=True):
-            graph.replay()
-            loss(buffer)
-    recorder.finish()
-    steps = open_run(recorder.run_dir).steps()["loss"].to_pylist()
-    assert steps == [None, *(float(step) for step in range(1, 101))]
-
-
-@pytest.mark.gpu
-def test_a_value_of_another_stream_is_waited_for_by_the_device(recorder: Recorder, cuda: Any) -> None:
-    """The call is made where the value is computed, and the block ends on the stream it began on."""
-    loss = recorder.track_scalar("loss")(lambda value: value)
-    side = cuda.cuda.Stream()
-    with cuda.cuda.stream(side):
-        ones = cuda.ones(2000, 2000, device="cuda")
-    for _ in range(50):
-        with recorder(train=True), cuda.cuda.stream(side):
-            loss((ones @ ones).mean())
-    recorder.finish()
-    assert open_run(recorder.run_dir).steps()["loss"].to_pylist() == [2000.0] * 50
-
-
-@pytest.mark.gpu
-def test_values_of_several_devices_make_one_mean(recorder: Recorder, cuda: Any) -> None:
-    """Of the devices there are, and of the CPU."""
-    devices = ["cpu", *(f"cuda:{index}" for index in range(cuda.cuda.device_count()))]
-    loss = recorder.track_scalar("loss")(lambda value: value)
-    for _ in range(50):
-        with recorder(train=True):
-            for index, device in enumerate(devices):
-                loss(cuda.full((3,), float(index), device=device))
-    recorder.finish()
-    mean = sum(range(len(devices))) / len(devices)
-    assert open_run(recorder.run_dir).steps()["loss"].to_pylist() == pytest.approx([mean] * 50)

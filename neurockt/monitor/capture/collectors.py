@@ -11,6 +11,7 @@ from neurockt.monitor.capture.mean import Aggregator, check_aggregator, mean, su
 from neurockt.monitor.capture.tensors import (
     Arrival,
     Partial,
+    captured,
     current_stream,
     detached,
     error_line,
@@ -19,7 +20,6 @@ from neurockt.monitor.capture.tensors import (
     is_tensor,
     join_streams,
     number,
-    partial,
 )
 from neurockt.store.journal.records import NULL
 
@@ -56,7 +56,7 @@ class ValueCollector:
         self.columns: tuple[str, ...] = (name,)
         self.handles: list[Any] = []
         self.values: list[Any] = []
-        self._streams: set[Any] = set()  # those on which values are computed
+        self._streams: set[Any] = set()  # those on which values are computed that the user's aggregator takes
         self.set_aggregator(aggregator)
 
     def set_aggregator(self, aggregator: Aggregator | None) -> None:
@@ -64,7 +64,7 @@ class ValueCollector:
         check_aggregator(self.columns[0], aggregator)
         self.means = aggregator is None or aggregator is torch_mean
         self._aggregate: Aggregator = mean if aggregator is None or self.means else aggregator
-        self._capture = partial if self.means else detached
+        self._capture = captured if self.means else detached
 
     def begin(self) -> None:
         self.values.clear()
@@ -75,7 +75,8 @@ class ValueCollector:
         if is_on_cuda(value):
             if is_capturing():
                 return  # a captured graph computes its values when it is replayed
-            self._streams.add(current_stream(value))
+            if not self.means:
+                self._streams.add(current_stream(value))
         self.values.append(self._capture(value))
 
     def take(self, row: list[Cell]) -> UsageError | None:
@@ -110,6 +111,8 @@ class ValueCollector:
         if over_all and self.means:
             with naming(self.columns[0]):
                 total, elements = summed(values)
+                if isinstance(total, Arrival):
+                    total = total.wait()
                 return Partial(total if is_tensor(total) else float(total), elements)
         cell = aggregated(self.columns[0], self._aggregate, values)
         return Partial(cell if isinstance(cell, float) else cell.wait(), 1)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from neurockt.errors import UsageError
-from neurockt.monitor.capture.tensors import NotNumeric, Partial, is_tensor, partial
+from neurockt.monitor.capture.tensors import Arrival, NotNumeric, Partial, Sum, is_tensor, partial
 
 Aggregator = Callable[[list[Any]], Any]
 """Takes the values that a block collected, returns one number: an int, a float, a bool, a 0-d tensor or array."""
@@ -57,12 +57,16 @@ def summed(values: Sequence[float | Partial | NotNumeric]) -> Partial:
     """The sum and the number of elements of values that ``partial`` has prepared. Raises UsageError if not numeric."""
     total: Any = 0.0
     count = 0
+    arrivals: list[Arrival] = []
     for value in values:
         if isinstance(value, Partial):
+            count += value.elements
+            if isinstance(value.total, Arrival):
+                arrivals.append(value.total)
+                continue
             if is_tensor(total) and is_tensor(value.total) and total.device != value.total.device:
                 total = total.to(value.total.device, non_blocking=True)
             total = total + value.total
-            count += value.elements
         elif isinstance(value, NotNumeric):
             raise UsageError(
                 f"expected numbers or tensors, got {value.description}. Return one number from the recorded function, "
@@ -71,4 +75,4 @@ def summed(values: Sequence[float | Partial | NotNumeric]) -> Partial:
         else:
             total += value
             count += 1
-    return Partial(total, count)
+    return Partial(Sum(total, arrivals) if arrivals else total, count)

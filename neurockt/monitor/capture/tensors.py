@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from neurockt.errors import UsageError
 from neurockt.formatting import clean
+from neurockt.store.journal.records import NULL
 
 NUMERIC_KINDS: Final = "biuf"
 """Of numpy's kinds of types, those of real numbers."""
@@ -21,7 +22,7 @@ class Partial(NamedTuple):
     """Part of a mean: the sum of some elements, and their number."""
 
     total: Any
-    """A float, or a 0-d tensor on an accelerator."""
+    """A float, one on its way, or a 0-d tensor on an accelerator."""
     elements: int
 
 
@@ -49,7 +50,7 @@ def is_capturing() -> bool:
 
 
 def current_stream(tensor: Any) -> Any:
-    return sys.modules["torch"].cuda.current_stream(tensor.device)
+    return sys.modules["torch"].cuda.current_stream(tensor.get_device())  # by its number, which is looked up faster
 
 
 def join_streams(streams: Iterable[Any], values: Iterable[Any]) -> None:
@@ -74,6 +75,28 @@ def unwrapped(tensor: Any) -> Any:
     while functorch is not None and functorch.is_functorch_wrapped_tensor(tensor):
         tensor = functorch.get_unwrapped(tensor)
     return tensor
+
+
+def captured(value: Any) -> float | Partial | NotNumeric:
+    """``partial`` of a value that may change in place: what a CUDA device has computed is on its way. Never raises."""
+    part: float | Partial | NotNumeric
+    if not is_on_cuda(value):
+        return partial(value)
+    try:
+        if (one := single(value)) is not None:
+            return Partial(arrivals([one])[0], 1)
+        part = partial(value)
+        return Partial(arrivals([part.total])[0], part.elements) if isinstance(part, Partial) else part
+    except Exception as error:
+        return NotNumeric(f"{describe(value)} ({error_line(error)})")
+
+
+def single(tensor: Any) -> Any:
+    """A tensor of one real number without its graph, 0-d; None for any other."""
+    tensor = unwrapped(tensor.detach())
+    if tensor.is_nested or tensor.is_complex() or tensor.is_quantized or tensor.numel() != 1:
+        return None
+    return tensor.reshape(()) if tensor.dim() else tensor
 
 
 def partial(value: Any) -> float | Partial | NotNumeric:
@@ -119,6 +142,10 @@ def _partial_of_tensor(tensor: Any) -> float | Partial | NotNumeric:
 
 def number(value: Any) -> float | Arrival:
     """A result as a float, or as one on its way. Raises UsageError if it is not one real number."""
+    if isinstance(value, Arrival):
+        return value
+    if is_on_cuda(value) and (one := single(value)) is not None:
+        return arrivals([one])[0]
     part = partial(value)
     if isinstance(part, NotNumeric):
         raise UsageError(f"expected one number, got {part.description}")
@@ -126,8 +153,6 @@ def number(value: Any) -> float | Arrival:
         return part
     if part.elements != 1:
         raise UsageError(f"expected one number, got {describe(value)}; reduce it, with .mean() for example")
-    if is_on_cuda(part.total):
-        return arrivals([part.total])[0]
     return float(part.total)  # other devices have no asynchronous copy: torch waits for them
 
 
@@ -152,83 +177,144 @@ def error_line(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
 
 
+class _Landing(NamedTuple):
+    """Pinned memory for one number, and the event of its arrival."""
+
+    target: Any
+    event: Any
+
+
 class _Landings:
-    """Pinned memory for arriving numbers: one float64 each, reused."""
+    """Landings that are reused: of each device, and for numbers of each type."""
 
     SLOTS: Final = 256
-    """Number of slots to make at once; a step needs a few."""
+    """Number of landings to make at once; a step needs a few."""
 
     def __init__(self) -> None:
-        self._free: list[Any] = []
+        self._free: dict[tuple[int, Any], list[_Landing]] = {}
 
-    def take(self) -> Any:
+    def take(self, device: int, dtype: Any) -> _Landing:
         try:
-            return self._free.pop()
-        except IndexError:
+            return self._free[device, dtype].pop()
+        except LookupError:
             torch = sys.modules["torch"]
-            slots = torch.empty(self.SLOTS, dtype=torch.float64, pin_memory=True).unbind()
-            self._free.extend(slots[1:])
-            return slots[0]
+            targets = torch.empty(self.SLOTS, dtype=dtype, pin_memory=True).unbind()
+            made = [_Landing(target, torch.cuda.Event()) for target in targets]
+            self._free[device, dtype] = made[1:]
+            return made[0]
 
-    def give_back(self, slot: Any) -> None:
-        self._free.append(slot)
+    def give_back(self, device: int, landing: _Landing) -> None:
+        self._free[device, landing.target.dtype].append(landing)
 
 
 _landings: Final = _Landings()
 
 
-class _Copy:
-    """Numbers of one CUDA device, copied into pinned memory together, after the work that computes them."""
-
-    def __init__(self, numbers: Sequence[Any]) -> None:
-        """``numbers`` are 0-d tensors."""
-        torch = sys.modules["torch"]
-        cuda = torch.cuda
-        self._is_one = len(numbers) == 1
-        self._target = (
-            _landings.take() if self._is_one else torch.empty(len(numbers), dtype=torch.float64, pin_memory=True)
-        )
-        self._values: list[float] = []
-        with cuda.device(numbers[0].device):
-            wide = [number.double().reshape(()) for number in numbers]
-            self._source = wide[0] if self._is_one else torch.stack(wide)  # kept until it has been copied
-            self._target.copy_(self._source, non_blocking=True)
-            self._event = cuda.Event()
-            self._event.record()
-
-    def is_done(self) -> bool:
-        return not is_capturing() and bool(self._event.query())  # a query would break the capture
-
-    def wait(self) -> list[float]:
-        if self._source is not None:
-            self._event.synchronize()
-            self._values = self._target.reshape(-1).tolist()
-            if self._is_one:
-                _landings.give_back(self._target)
-            self._target = self._source = None
-        return self._values
-
-
 class Arrival:
     """A number on its way from a CUDA device."""
 
-    def __init__(self, copy: _Copy, index: int) -> None:
+    @property
+    def error(self) -> Exception | None:
+        """Why the number is lost, where the device has failed."""
+        raise NotImplementedError
+
+    def ready(self) -> bool:
+        """Whether it has arrived; never waits."""
+        raise NotImplementedError
+
+    def wait(self) -> float:
+        """The number; ``NULL`` where it is lost."""
+        raise NotImplementedError
+
+
+class _Copy:
+    """Numbers of one CUDA device, copied into pinned memory together, after the work that computes them."""
+
+    def __init__(self, numbers: Any) -> None:
+        """``numbers`` is a 0-d tensor, or a vector that nobody changes."""
+        self._device = numbers.get_device()
+        if numbers.dim():
+            torch = sys.modules["torch"]
+            target = torch.empty(len(numbers), dtype=numbers.dtype, pin_memory=True)
+            self._landing: _Landing | None = _Landing(target, torch.cuda.Event())
+        else:
+            self._landing = _landings.take(self._device, numbers.dtype)
+        self._values: list[float] = []
+        self.error: Exception | None = None
+        self._landing.target.copy_(numbers, non_blocking=True)
+        self._landing.event.record(current_stream(numbers))
+
+    def is_done(self) -> bool:
+        if self._landing is None:
+            return True
+        try:
+            return not is_capturing() and bool(self._landing.event.query())  # a query would break the capture
+        except RuntimeError:
+            return True  # the device has failed, and nothing will arrive any more
+
+    def wait(self) -> list[float]:
+        if (landing := self._landing) is not None:
+            target = landing.target
+            try:
+                landing.event.synchronize()
+                self._values = [float(number) for number in (target.tolist() if target.dim() else [target.item()])]
+                if not target.dim():
+                    _landings.give_back(self._device, landing)
+            except RuntimeError as error:
+                self._values = [NULL] * target.numel()
+                self.error = error
+            self._landing = None
+        return self._values
+
+
+class _Copied(Arrival):
+    def __init__(self, copy: _Copy, index: int = 0) -> None:
         self._copy = copy
         self._index = index
 
+    @property
+    def error(self) -> Exception | None:
+        return self._copy.error
+
     def ready(self) -> bool:
-        """Whether the number has arrived; never waits."""
         return self._copy.is_done()
 
     def wait(self) -> float:
         return self._copy.wait()[self._index]
 
 
+class Sum(Arrival):
+    """The sum of a number and of some that are on their way, or a fraction of it."""
+
+    def __init__(self, number: Any, arrivals: Sequence[Arrival], divisor: int = 1) -> None:
+        self._number = number
+        self._arrivals = arrivals
+        self._divisor = divisor
+
+    def __truediv__(self, divisor: int) -> Sum:
+        return Sum(self._number, self._arrivals, self._divisor * divisor)
+
+    @property
+    def error(self) -> Exception | None:
+        return next((each.error for each in self._arrivals if each.error is not None), None)
+
+    def ready(self) -> bool:
+        return all(each.ready() for each in self._arrivals)
+
+    def wait(self) -> float:
+        total = float(self._number) + sum(each.wait() for each in self._arrivals)
+        return NULL if self.error is not None else total / self._divisor
+
+
 def arrivals(numbers: Sequence[Any]) -> list[Arrival]:
-    """The numbers of 0-d tensors on CUDA devices, on their way in one copy for each device."""
+    """The numbers of 0-d tensors on CUDA devices, on their way in one copy for each device and type."""
+    if len(numbers) == 1:
+        return [_Copied(_Copy(numbers[0]))]
+    groups: dict[tuple[Any, Any], list[int]] = {}
+    for position, number in enumerate(numbers):
+        groups.setdefault((number.device, number.dtype), []).append(position)
     found: dict[int, Arrival] = {}
-    for device in {number.device for number in numbers}:
-        positions = [position for position, number in enumerate(numbers) if number.device == device]
-        copy = _Copy([numbers[position] for position in positions])
-        found.update((position, Arrival(copy, index)) for index, position in enumerate(positions))
+    for positions in groups.values():
+        copy = _Copy(sys.modules["torch"].stack([numbers[position] for position in positions]))
+        found.update((position, _Copied(copy, index)) for index, position in enumerate(positions))
     return [found[position] for position in range(len(numbers))]

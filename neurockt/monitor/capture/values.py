@@ -8,14 +8,13 @@ from typing import Any, Final
 from neurockt.errors import InvalidName, UsageError
 from neurockt.monitor.capture.collectors import Cell
 from neurockt.monitor.capture.tensors import (
-    Partial,
     arrivals,
     describe,
     is_capturing,
     is_on_cuda,
     is_tensor,
     number,
-    partial,
+    single,
 )
 from neurockt.monitor.names import check_metric_name
 from neurockt.store.base.layout import AXES, KEY
@@ -35,8 +34,8 @@ Warn = Callable[[str, str], None]
 def cells(values: Mapping[Any, Any], known: Container[str], warn: Warn) -> dict[str, Cell]:
     """The numbers in ``values`` by the name of their column; what is not a number is left out with a warning.
 
-    Names that are not ``known`` are checked. Numbers on a CUDA device are not waited for: those of each device are
-    copied together.
+    Names that are not ``known`` are checked. Numbers on a CUDA device are not waited for: those of each device
+    and type are copied together.
     """
     found: dict[str, Cell] = {}
     on_device: dict[str, Any] = {}
@@ -46,9 +45,8 @@ def cells(values: Mapping[Any, Any], known: Container[str], warn: Warn) -> dict[
         found.pop(name, None)
         on_device.pop(name, None)
         try:
-            part = partial(value) if is_on_cuda(value) else None
-            if isinstance(part, Partial) and part.elements == 1 and is_on_cuda(part.total):
-                on_device[name] = part.total
+            if is_on_cuda(value) and (one := single(value)) is not None:
+                on_device[name] = one
             else:
                 found[name] = number(value)
         except UsageError as error:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from neurockt.monitor.capture.collectors import Cell
+from neurockt.monitor.capture.tensors import Arrival, error_line
 from neurockt.monitor.lifetime.interruptions import Interruptions
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class RowQueue:
         table: TableName,
         interruptions: Interruptions,
         open_table: Callable[[TableName], TableWriter | None],
+        warn_once: Callable[[str, str], None],
         *,
         has_fast_path: bool,
     ) -> None:
@@ -53,6 +55,7 @@ class RowQueue:
         """Columns whose values only a module's hook gives."""
         self._interruptions = interruptions
         self._open_table = open_table
+        self._warn_once = warn_once
         self._writer: TableWriter | None = None
         self._added = -1
         self._counted = 0
@@ -131,7 +134,7 @@ class RowQueue:
             writer = self._writer = self._writer or self._open_table(self.table)
             if not wait and not all(isinstance(cell, float) or cell.ready() for cell in row.cells):
                 return
-            values = [cell if isinstance(cell, float) else cell.wait() for cell in row.cells]
+            values = [cell if isinstance(cell, float) else self._arrived(cell) for cell in row.cells]
             if writer is None:
                 return
             if self._tried == row.number:
@@ -151,6 +154,13 @@ class RowQueue:
                 self._fit(self._writer, self.columns)
                 if self.has_fast_path:
                     self.fast_append = self._writer.append
+
+    def _arrived(self, cell: Arrival) -> float:
+        value = cell.wait()
+        if cell.error is not None:
+            lost = f"{self.table}: a device has failed, and the numbers on their way from it are lost"
+            self._warn_once("device", f"{lost} ({error_line(cell.error)})")
+        return value
 
     def _fit(self, writer: TableWriter, columns: tuple[str, ...]) -> None:
         if writer.columns != columns:

@@ -71,9 +71,10 @@ class Session:
         self.life = Life.UNOPENED
         self.faults = Faults()
         self.interruptions = Interruptions(self._wake)
-        self.steps = RowQueue("steps", self.interruptions, self._open_table, has_fast_path=True)
-        self.epochs = RowQueue("epochs", self.interruptions, self._open_table, has_fast_path=False)
-        self.late = RowQueue("late", self.interruptions, self._open_table, has_fast_path=False)
+        parts = self.interruptions, self._open_table, self.faults.warn_once
+        self.steps = RowQueue("steps", *parts, has_fast_path=True)
+        self.epochs = RowQueue("epochs", *parts, has_fast_path=False)
+        self.late = RowQueue("late", *parts, has_fast_path=False)
         self.log = Log(self)
         self.over_ranks: OverRanks | None = None
         self.writer: RunWriter | None = None
