@@ -17,7 +17,7 @@ import pytest
 import torch
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from neurockt.monitor.capture import tensors
+from neurockt.monitor.capture import arrivals
 
 DEVICE = torch.device("cuda", 0)
 
@@ -42,6 +42,8 @@ class SimulatedDevice:
         self.waits = 0
         """How often an event was waited for that had not come."""
         self.capturing = False
+        self.has_failed = False
+        """Whether every question about its work is answered with an error, as after a failed assertion in a kernel."""
         self._queue: deque[Callable[[], None]] = deque()
 
     def enqueue(self, work: Callable[[], None]) -> None:
@@ -130,6 +132,8 @@ def simulate(monkeypatch: pytest.MonkeyPatch) -> SimulatedDevice:
 
         def query(self) -> bool:
             assert not device.capturing, "asking for an event breaks a capture"
+            if device.has_failed:
+                raise RuntimeError("CUDA error: device-side assert triggered")
             return device.done >= self.at
 
         def synchronize(self) -> None:
@@ -137,7 +141,7 @@ def simulate(monkeypatch: pytest.MonkeyPatch) -> SimulatedDevice:
             device.go_on(self.at)
 
     stream, empty = Stream(DEVICE), torch.empty
-    monkeypatch.setattr(tensors, "_landings", tensors._Landings())  # nothing of another device's pinned memory
+    monkeypatch.setattr(arrivals, "_landings", arrivals._Landings())  # nothing of another device's pinned memory
     monkeypatch.setattr(torch.cuda, "current_stream", lambda of: stream)
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: device.capturing)
     monkeypatch.setattr(torch.cuda, "Event", Event)

@@ -13,7 +13,7 @@ from monitor.scripts import Script
 
 from neurockt import open_run
 from neurockt.monitor import Recorder, RecorderHelper, torch_mean
-from neurockt.monitor.capture import tensors
+from neurockt.monitor.capture import arrivals
 from neurockt.monitor.context.gpus import Gpus, import_nvml
 
 pytestmark = [pytest.mark.gpu, pytest.mark.slow, pytest.mark.usefixtures("cuda")]
@@ -94,7 +94,7 @@ def test_a_number_on_its_way_lands_in_memory_that_is_used_again(recorder: Record
             cuda.cuda.synchronize()
     recorder.finish()
     assert open_run(recorder.run_dir).steps()["loss"].to_pylist() == [float(step) for step in range(1000)]
-    assert sum(map(len, tensors._landings._free.values())) <= 2 * tensors._Landings.SLOTS
+    assert sum(map(len, arrivals._landings._free.values())) <= 2 * arrivals._Landings.SLOTS
 
 
 def test_the_output_of_a_replayed_graph_is_recorded_as_it_was(recorder: Recorder, cuda: Any) -> None:

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from monitor.simulated_cuda import SimulatedDevice, Synchronised, simulate
 
 from neurockt import open_run
+from neurockt.errors import NeurocktWarning
 from neurockt.monitor import Recorder, torch_mean
-from neurockt.monitor.capture import tensors
+from neurockt.monitor.capture import arrivals
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def test_recording_never_waits_and_every_row_has_its_own_numbers(paces: list[int
         assert stored == list(range(1, len(paces) + 1))
         recorder.finish()
         assert not any(
-            len(free) % tensors._Landings.SLOTS for free in tensors._landings._free.values()
+            len(free) % arrivals._Landings.SLOTS for free in arrivals._landings._free.values()
         )  # each was given back
         steps = range(1, len(paces) + 1)
         assert column(recorder, "loss") == [2 * step - 0.5 for step in steps]
@@ -93,6 +94,22 @@ def test_a_device_far_behind_is_waited_for_in_the_end(
             loss(value)
     assert column(recorder, "loss") == [float(step) for step in range(1, 11)]
     assert device.waits > 0
+
+
+def test_a_device_that_fails_costs_what_was_on_its_way_alone(recorder: Recorder, device: SimulatedDevice) -> None:
+    loss, values = recorder.track_scalar("loss")(identity), device.tensor([1.0, 2.0])
+    for step in range(3):
+        with recorder(train=True):
+            loss(values)
+            loss(4.0)
+        if step < 2:
+            device.go_on(device.enqueued)
+    device.has_failed = True
+    with pytest.warns(NeurocktWarning, match="a device has failed.*device-side assert") as warned:
+        recorder.finish()
+    assert len(warned) == 1
+    assert open_run(recorder.run_dir).state == "finished"
+    assert column(recorder, "loss") == [7 / 3, 7 / 3, None]
 
 
 def test_a_captured_graph_records_what_each_replay_computed(recorder: Recorder, device: SimulatedDevice) -> None:
@@ -144,12 +161,12 @@ def test_log_copies_the_numbers_of_a_call_at_once(
 ) -> None:
     copied: list[int] = []
 
-    class Counted(tensors._Copy):
+    class Counted(arrivals._Copy):
         def __init__(self, numbers: Any) -> None:
             copied.append(numbers.numel())
             super().__init__(numbers)
 
-    monkeypatch.setattr(tensors, "_Copy", Counted)
+    monkeypatch.setattr(arrivals, "_Copy", Counted)
     recorder.log({f"value {index}": device.tensor(float(index)) for index in range(50)} | {"plain": 1.0})
     recorder.finish()
     assert copied == [50]

@@ -7,15 +7,13 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from neurockt.errors import UsageError
+from neurockt.monitor.capture.arrivals import Arrival, current_stream, is_capturing
 from neurockt.monitor.capture.mean import Aggregator, check_aggregator, mean, summed, torch_mean
 from neurockt.monitor.capture.tensors import (
-    Arrival,
     Partial,
     captured,
-    current_stream,
     detached,
     error_line,
-    is_capturing,
     is_on_cuda,
     is_tensor,
     join_streams,

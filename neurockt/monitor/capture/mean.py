@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from neurockt.errors import UsageError
-from neurockt.monitor.capture.tensors import Arrival, NotNumeric, Partial, Sum, is_tensor, partial
+from neurockt.monitor.capture.arrivals import Arrival, Sum
+from neurockt.monitor.capture.tensors import NotNumeric, Partial, is_tensor, partial
 
 Aggregator = Callable[[list[Any]], Any]
 """Takes the values that a block collected, returns one number: an int, a float, a bool, a 0-d tensor or array."""

@@ -6,16 +6,9 @@ from collections.abc import Callable, Container, Iterator, Mapping
 from typing import Any, Final
 
 from neurockt.errors import InvalidName, UsageError
+from neurockt.monitor.capture.arrivals import arrivals, is_capturing
 from neurockt.monitor.capture.collectors import Cell
-from neurockt.monitor.capture.tensors import (
-    arrivals,
-    describe,
-    is_capturing,
-    is_on_cuda,
-    is_tensor,
-    number,
-    single,
-)
+from neurockt.monitor.capture.tensors import describe, is_on_cuda, is_tensor, number, single
 from neurockt.monitor.names import check_metric_name
 from neurockt.store.base.layout import AXES, KEY
 

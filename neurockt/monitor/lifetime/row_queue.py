@@ -6,8 +6,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from neurockt.monitor.capture.arrivals import Arrival
 from neurockt.monitor.capture.collectors import Cell
-from neurockt.monitor.capture.tensors import Arrival, error_line
+from neurockt.monitor.capture.tensors import error_line
 from neurockt.monitor.lifetime.interruptions import Interruptions
 
 if TYPE_CHECKING:
