@@ -6,9 +6,11 @@ import os
 import signal
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from monitor.launching import forked_ranks
 from monitor.scripts import Script
 
 from neurockt import open_run
@@ -246,6 +248,42 @@ def test_a_device_that_fails_ends_the_run_as_failed(script: Script) -> None:
     assert state == "failed"
     assert failure is not None
     assert script.is_sealed
+
+
+RANKS = """
+import os, sys
+import torch
+from torch import distributed
+from neurockt.monitor import Recorder
+
+rank = int(os.environ["RANK"])
+distributed.init_process_group("gloo", rank=rank, world_size=2)
+recorder = Recorder(sys.argv[1], run_id="both", reduce="mean", quiet=True)
+loss = recorder.track_scalar("loss")(lambda value: value)
+largest = recorder.track_scalar("largest", lambda values: torch.stack(values).max())(lambda value: value)
+buffer, batch = torch.zeros((), device="cuda"), torch.arange(4.0, device="cuda")
+for step in range(20):
+    buffer += 1
+    with recorder(train=True):
+        loss(buffer + rank)
+        loss(batch[: 1 + rank])
+        largest(buffer)
+        largest(buffer * rank)
+recorder.finish()
+distributed.destroy_process_group()
+"""
+
+
+def test_two_ranks_record_their_mean(tmp_path: Path) -> None:
+    """Over a backend of the CPU, both on the first device: what is on its way there is waited for."""
+    script = tmp_path / "ranks.py"
+    script.write_text(RANKS)
+    done = forked_ranks(2, script, tmp_path / "runs")
+    assert done.returncode == 0, done.stderr
+    steps = open_run(tmp_path / "runs" / "both").steps()
+    numbers = [float(step) for step in range(1, 21)]
+    assert steps["loss"].to_pylist() == [(2 * number + 2) / 5 for number in numbers]
+    assert steps["largest"].to_pylist() == numbers
 
 
 def test_a_fork_leaves_what_is_on_its_way_to_its_parent(recorder: Recorder, cuda: Any) -> None:
