@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from neurockt.catalogue import list_runs
 from neurockt.errors import MissingExtra
-from neurockt.run_info import RunInfo, TableSummary
+from neurockt.run_info import RunInfo
 from neurockt.store import KEY, RANK, TABLES, TableName, default_root, layout, open_run, plain
-from neurockt.store.tables import parts
 
 if TYPE_CHECKING:
     import duckdb
@@ -24,6 +23,19 @@ if TYPE_CHECKING:
 _NO_TYPE: Final = re.compile('"NULL"(?!:)')
 """The type of a key that is null everywhere."""
 _GLOB: Final = str.maketrans({character: f"[{character}]" for character in "*?["})
+_RUNS: Final[dict[str, Any]] = {
+    **dict.fromkeys(("id", "name", "project", "group", "state", "cause", "host"), "VARCHAR"),
+    "tags": ["VARCHAR"],
+    "notes": "VARCHAR",
+    **dict.fromkeys(("started", "ended"), "TIMESTAMPTZ"),
+    "seconds": "DOUBLE",
+    **dict.fromkeys(("steps", "epochs"), "BIGINT"),
+    "path": "VARCHAR",
+    "config": "JSON",
+}
+_SUMMARY: Final = dict.fromkeys(("last", "min", "max"), "DOUBLE")
+_PATH: Final = "_neurockt_path"
+"""The column that has the path of a row's file, for as long as a query takes."""
 
 
 def connect(root: str | os.PathLike[str] | None = None) -> duckdb.DuckDBPyConnection:
@@ -33,7 +45,8 @@ def connect(root: str | os.PathLike[str] | None = None) -> duckdb.DuckDBPyConnec
     steps, epochs (the number of the last row), path, and the structures ``config`` and ``metrics``, as in ``config.lr``
     and ``metrics.acc.max`` (last, min and max of each); what cannot be a structure is JSON. The views ``steps``,
     ``epochs``, ``late`` and ``system`` have the rows of all runs, with a column ``run`` and, where ranks keep their own
-    rows, ``rank``. Rows that are not in Parquet yet are those of the moment of this call.
+    rows, ``rank``; metrics of these names are ``metric_run`` and ``metric_rank``. Rows that are not in Parquet yet are
+    those of the moment of this call.
 
     Args:
         root: a directory of runs, or one run; default ``$NEUROCKT_DIR``, else ``runs``.
@@ -48,153 +61,186 @@ def connect(root: str | os.PathLike[str] | None = None) -> duckdb.DuckDBPyConnec
         raise MissingExtra("SQL needs DuckDB: pip install 'neurockt[sql]'") from error
     runs = list_runs(default_root() if root is None else root)
     connection = duckdb.connect()
-    connection.register("_runs", _describe(runs))
-    connection.execute(f"CREATE TABLE runs AS SELECT * REPLACE ({_structure(connection)} AS config) FROM _runs")
-    for table in TABLES:
-        _add_table(connection, table, runs)
+    _add_runs(connection, runs)
+    found = {table: _Files(table) for table in TABLES}
+    for info in runs:
+        paths: dict[int | None, Path] = {None: info.path}
+        if info.ranks is not None:
+            paths = dict(layout.rank_paths(info.path).items())
+        for rank, path in paths.items():
+            names: frozenset[str] = frozenset()
+            with suppress(OSError):  # it has been removed
+                names = frozenset(os.listdir(path))
+            for files in found.values():
+                files.add(info, rank, path, names)
+    for files in found.values():
+        files.make_view(connection)
     return connection
+
+
+def _add_runs(connection: duckdb.DuckDBPyConnection, runs: Sequence[RunInfo]) -> None:
+    """Make the table of the runs. DuckDB reads them as JSON, which needs neither pyarrow nor numpy."""
+    rows = [_describe(info) for info in runs]
+    metrics = list(dict.fromkeys(name for row in rows for name in row["metrics"]))
+    kinds = {**_RUNS, "metrics": dict.fromkeys(metrics, _SUMMARY) if metrics and _are_distinct(metrics) else "JSON"}
+    texts = [json.dumps(plain(row) if kinds["metrics"] == "JSON" else row, ensure_ascii=False) for row in rows]
+    connection.execute(
+        "CREATE TEMP TABLE _runs AS SELECT run.* FROM (SELECT from_json(unnest($1::VARCHAR[]), $2) AS run)",
+        [[text.encode(errors="replace").decode() for text in texts], json.dumps(kinds)],
+    )
+    connection.execute(f"CREATE TABLE runs AS SELECT * REPLACE ({_structure(connection)} AS config) FROM _runs")
 
 
 def _structure(connection: duckdb.DuckDBPyConnection) -> str:
     """An expression for the configs as a STRUCT; as JSON where they cannot be one, as with the keys `a` and `A`."""
     import duckdb
 
-    as_json = "CAST(config AS JSON)"
     try:
-        (found,) = connection.execute(f"SELECT json_group_structure({as_json}) FROM _runs").fetchone() or ("",)
+        (found,) = connection.execute("SELECT json_group_structure(config) FROM _runs").fetchone() or ("",)
         structure = _NO_TYPE.sub('"VARCHAR"', str(found))
-        expression = f"from_json({as_json}, {_quoted(structure)})"
+        expression = f"from_json(config, {_text(structure)})"
         connection.execute(f"SELECT {expression} FROM _runs")
     except duckdb.Error:
-        return as_json
-    return expression if structure.startswith("{") and structure != "{}" else as_json
+        return "config"
+    return expression if structure.startswith("{") and structure != "{}" else "config"
 
 
 @dataclass
 class _Files:
     """The files of one table, of all runs."""
 
+    table: TableName
+    columns: dict[str, None] = field(default_factory=dict)
+    """The metrics that the files have."""
     named: list[str] = field(default_factory=list)
     """Those whose path names their run, and all of whose rows count."""
-    others: list[dict[str, Any]] = field(default_factory=list)
+    others: list[tuple[str, str, int | None, int | None]] = field(default_factory=list)
     """Path, run and rank of the others, and the number of their last row that counts; later ones are unsealed."""
-    unsealed: list[pa.Table] = field(default_factory=list)
-    """Rows that are not in Parquet yet."""
+    unsealed: list[tuple[str, int | None, pa.Table]] = field(default_factory=list)
+    """Run and rank of rows that are not in Parquet yet, and these rows."""
 
-    def add(self, run_dir: Path, table: TableName, run: str, rank: int | None) -> None:
-        import pyarrow as pa
-
-        found, key = layout.part_paths(run_dir, table), KEY[table]
-        until: int | None = None
-        if _has_unsealed_rows(run_dir, table):
-            until = -1
-            if found:
-                with suppress(pa.ArrowException, OSError), parts.open_part(found[-1], key) as part:
-                    until = parts.footer_last(part.metadata, key)
-            rows = open_run(run_dir).window(table, after=until)
-            if len(rows):
-                rows = rows.add_column(0, "run", pa.array([run] * len(rows), pa.string()))
-                self.unsealed.append(rows.append_column(RANK, pa.array([rank] * len(rows), pa.int64())))
-        if until is None and rank is None and run_dir.name == run:
+    def add(self, info: RunInfo, rank: int | None, run_dir: Path, names: frozenset[str]) -> None:
+        """Add those of a run, or of one of its ranks; ``names`` are what its directory holds."""
+        found = layout.part_paths(run_dir, self.table) if self.table in names else []
+        known, until = getattr(info, self.table).columns, None
+        is_unsealed = any(path(run_dir, self.table).name in names for path in _UNSEALED)
+        if found and (is_unsealed or rank is not None or info.ended is None or not known):
+            known, until = self._read_footer(found[-1])  # run.json may be older
+        if found:
+            self.columns.update(dict.fromkeys(known))
+        if is_unsealed:
+            rows = open_run(run_dir).window(self.table, after=-1 if until is None else until)
+            self.unsealed += [(info.id, rank, rows)] if len(rows) else []
+        if not is_unsealed and rank is None and run_dir.name == info.id:
             self.named += map(str, found)
         else:
-            self.others += [{"filename": str(path), "run": run, RANK: rank, "until": until} for path in found]
+            self.others += [(str(path), info.id, rank, until if is_unsealed else None) for path in found]
 
-    @property
-    def have_ranks(self) -> bool:
-        return any(other[RANK] is not None for other in self.others) or any(
-            rows[RANK].null_count < len(rows) for rows in self.unsealed
-        )
+    def _read_footer(self, path: Path) -> tuple[Iterable[str], int]:
+        """The metrics of a part, and the number of its last row; -1 where it cannot be read, which a query reports."""
+        import pyarrow as pa
+
+        from neurockt.store.tables import parts
+
+        with suppress(pa.ArrowException, OSError), parts.open_part(path, KEY[self.table]) as part:
+            return parts.metric_columns(part.schema_arrow), parts.footer_last(part.metadata, KEY[self.table])
+        return (), -1
+
+    def make_view(self, connection: duckdb.DuckDBPyConnection) -> None:
+        key = KEY[self.table]
+        axes = {name: "TIMESTAMPTZ" if name == "time" else "BIGINT" for name in layout.axes(key)}
+        have_ranks = any(rank is not None for *_, rank, _ in (*self.others, *self.unsealed))
+        about = {"run": "VARCHAR", **({RANK: "BIGINT"} if have_ranks else {})}
+        empty = ", ".join(f"NULL::{kind} AS {name}" for name, kind in {**about, **axes}.items())
+        pieces = [f"SELECT {empty} WHERE false"]
+        for index, (run, rank, rows) in enumerate(self.unsealed):
+            connection.register(f"_unsealed_{self.table}_{index}", rows)
+            rows_of = f"(SELECT *, NULL AS {_PATH} FROM _unsealed_{self.table}_{index})"
+            rank_of = f", {_number(rank)} AS {RANK}" if have_ranks else ""
+            pieces.append(f"SELECT {_text(run)} AS run{rank_of}, {_others(about, rows.column_names)} FROM {rows_of}")
+        if not self._are_distinct(axes):
+            self.others += [(path, Path(path).parts[-3], None, None) for path in self.named]
+            self.named.clear()
+        if self.named:  # of each file its path is one value, and so is what is made of it: nothing is joined
+            parquet = self._parquet(self.named, axes)
+            pieces.append(f"SELECT parse_path({_PATH})[-3] AS run, {_others(about, self.columns)} FROM {parquet}")
+        if self.others:
+            parquet = self._parquet((path for path, *_ in self.others), axes)
+            rows_of = ", ".join(
+                f"({_text(path)}, {_text(run)}, {_number(rank)}, {_number(until)})"
+                for path, run, rank, until in self.others
+            )
+            rank_of = f", of_rank AS {RANK}" if have_ranks else ""
+            pieces.append(
+                f"SELECT of_run AS run{rank_of}, p.{_others(about, self.columns)} FROM {parquet} p "
+                f"JOIN (VALUES {rows_of}) f ({_PATH}, of_run, of_rank, until) "
+                f"ON p.{_PATH} = f.{_PATH} WHERE f.until IS NULL OR p.{key} <= f.until"
+            )
+        connection.execute(f"CREATE VIEW {self.table} AS {' UNION ALL BY NAME '.join(pieces)}")
+
+    def _are_distinct(self, axes: Iterable[str]) -> bool:
+        """Whether a name finds one column of a file. If not, DuckDB has to read all files and to name the columns."""
+        return _are_distinct([*axes, *self.columns])
+
+    def _parquet(self, paths: Iterable[str], axes: dict[str, str]) -> str:
+        """The rows of files. With their schema, no footer is read before a query asks for rows."""
+        schema = "union_by_name = true"
+        if self._are_distinct(axes):
+            kinds = {**axes, **dict.fromkeys(self.columns, "DOUBLE")}
+            fields = (
+                f"{_text(name)}: {{name: {_text(name)}, type: '{kind}', default_value: NULL}}"
+                for name, kind in kinds.items()
+            )
+            schema = f"schema = MAP {{{', '.join(fields)}}}"
+        listed = ", ".join(_text(path.translate(_GLOB)) for path in paths)
+        return f"read_parquet([{listed}], filename = '{_PATH}', {schema})"
 
 
-def _has_unsealed_rows(run_dir: Path, table: TableName) -> bool:
-    paths = (layout.journal_path, layout.next_journal_path, layout.open_row_path)
-    return any(os.path.exists(path(run_dir, table)) for path in paths)
+_UNSEALED: Final = (layout.journal_path, layout.next_journal_path, layout.open_row_path)
 
 
-def _add_table(connection: duckdb.DuckDBPyConnection, table: TableName, runs: Iterable[RunInfo]) -> None:
-    """Make the view of a table."""
-    import pyarrow as pa
-
-    found = _Files()
-    for info in runs:
-        ranks: list[tuple[int | None, Path]] = [(None, info.path)]
-        if info.ranks is not None:
-            ranks = [*layout.rank_paths(info.path).items()]
-        for rank, path in ranks:
-            found.add(path, table, info.id, rank)
-    empty = parts.empty_table(parts.table_schema((), KEY[table]))
-    unsealed = empty.add_column(0, "run", pa.array([], pa.string())).append_column(RANK, pa.array([], pa.int64()))
-    if found.unsealed:
-        unsealed = pa.concat_tables([unsealed, *found.unsealed], promote_options="default")
-    connection.register(f"_unsealed_{table}", unsealed)
-    schema = pa.schema([("filename", pa.string()), ("run", pa.string()), (RANK, pa.int64()), ("until", pa.int64())])
-    connection.register(f"_files_{table}", pa.Table.from_pylist(found.others, schema=schema))
-    pieces = [f"SELECT * FROM _unsealed_{table}"]
-    if found.named:  # of each file its path is one value, and so is what is made of it: nothing is joined
-        pieces.append(f"SELECT parse_path(filename)[-3] AS run, * EXCLUDE (filename) FROM {_parquet(found.named)}")
-    if found.others:
-        others = _parquet(other["filename"] for other in found.others)
-        pieces.append(
-            f"SELECT f.run, p.* EXCLUDE (filename), f.{RANK} FROM {others} p JOIN _files_{table} f "
-            f"ON p.filename = f.filename WHERE f.until IS NULL OR p.{KEY[table]} <= f.until"
-        )
-    dropped = "" if found.have_ranks else f" EXCLUDE ({RANK})"
-    connection.execute(f"CREATE VIEW {table} AS SELECT *{dropped} FROM ({' UNION ALL BY NAME '.join(pieces)})")
+def _are_distinct(names: Sequence[str]) -> bool:
+    """Whether DuckDB takes none of them for the same as another: it ignores case."""
+    return len({name.casefold() for name in names}) == len(names)
 
 
-def _parquet(paths: Iterable[str]) -> str:
-    listed = ", ".join(_quoted(path.translate(_GLOB)) for path in paths)
-    return f"read_parquet([{listed}], union_by_name = true, filename = true)"
+def _others(about: Iterable[str], columns: Iterable[str]) -> str:
+    """The columns of the rows themselves; those that are named as one of ``about`` get another name."""
+    clashing = {name.lower() for name in columns} & {*about}
+    renamed = ", ".join(f"{name} AS metric_{name}" for name in clashing)
+    return f"* EXCLUDE ({_PATH})" + (f" RENAME ({renamed})" if renamed else "")
 
 
-def _quoted(text: str) -> str:
+def _text(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _describe(runs: Iterable[RunInfo]) -> pa.Table:
-    import pyarrow as pa
-
-    moment = pa.timestamp("us", tz="UTC")
-    columns: dict[str, tuple[pa.DataType, Any]] = {
-        "id": (pa.string(), lambda info: info.id),
-        "name": (pa.string(), lambda info: info.label),
-        "project": (pa.string(), lambda info: info.project),
-        "group": (pa.string(), lambda info: info.group),
-        "state": (pa.string(), lambda info: info.state),
-        "cause": (pa.string(), lambda info: info.cause),
-        "host": (pa.string(), lambda info: info.attempt.host if info.attempt else None),
-        "tags": (pa.list_(pa.string()), lambda info: list(info.tags)),
-        "notes": (pa.string(), lambda info: info.notes),
-        "started": (moment, lambda info: info.created),
-        "ended": (moment, lambda info: info.ended),
-        "seconds": (pa.float64(), lambda info: info.seconds),
-        "steps": (pa.int64(), lambda info: info.steps.number),
-        "epochs": (pa.int64(), lambda info: info.epochs.number),
-        "path": (pa.string(), lambda info: str(info.path)),
-        "config": (pa.string(), lambda info: json.dumps(info.config)),
-    }
-    runs = list(runs)
-    metrics = [_metrics([info.steps, info.epochs]) for info in runs]
-    arrays = [pa.array([value(info) for info in runs], kind) for kind, value in columns.values()]
-    return pa.table([*arrays, _structures(metrics)], names=[*columns, "metrics"])
+def _number(value: int | None) -> str:
+    return "NULL::BIGINT" if value is None else f"{value}::BIGINT"
 
 
-def _structures(metrics: list[dict[str, dict[str, float | None]]]) -> pa.Array:
-    """The summaries as structures; as JSON where names differ in nothing but case, which DuckDB takes for one."""
-    import pyarrow as pa
-
-    names = list(dict.fromkeys(name for each in metrics for name in each))
-    if not names or len({name.casefold() for name in names}) < len(names):
-        return pa.array([json.dumps(plain(each)) for each in metrics], pa.string())
-    summary = pa.struct([(which, pa.float64()) for which in ("last", "min", "max")])
-    return pa.array(metrics, pa.struct([(name, summary) for name in names]))
-
-
-def _metrics(tables: Iterable[TableSummary]) -> dict[str, dict[str, float | None]]:
+def _describe(info: RunInfo) -> dict[str, Any]:
     return {
-        name: {"last": each.last, "min": each.min, "max": each.max}
-        for table in tables
-        for name, each in table.columns.items()
-        if each.count
+        "id": info.id,
+        "name": info.label,
+        "project": info.project,
+        "group": info.group,
+        "state": info.state,
+        "cause": info.cause,
+        "host": info.attempt.host if info.attempt else None,
+        "tags": info.tags,
+        "notes": info.notes,
+        "started": info.created.isoformat(),
+        "ended": info.ended.isoformat() if info.ended else None,
+        "seconds": info.seconds,
+        "steps": info.steps.number,
+        "epochs": info.epochs.number,
+        "path": str(info.path),
+        "config": info.config,
+        "metrics": {
+            name: {"last": each.last, "min": each.min, "max": each.max}
+            for table in (info.steps, info.epochs)
+            for name, each in table.columns.items()
+            if each.count
+        },
     }

@@ -153,3 +153,49 @@ def test_queries_from_a_pipe(root: Path, neurockt: Command, monkeypatch: pytest.
     done = neurockt("sql", "--root", root)
     assert (done.status, done.out.split()) == (1, ["one", "1", "two", "2"])
     assert 'column "nope" was not found' in done.err
+
+
+def test_columns_that_run_json_does_not_have_yet(root: Path, live: Written) -> None:
+    """It is replaced every few seconds; the Parquet files may be newer."""
+    for step in range(9, 12):
+        live.add("steps", step, {"new": float(step)})
+    live.writer.tables["steps"].seal()
+    assert "new" not in (root / "live" / "run.json").read_text()
+    finished(root, "a", {1: 1.0})
+    assert ask(root, "SELECT sum(new), count(*) FROM steps") == [(30.0, 12)]
+
+
+def test_metrics_that_differ_in_case_only(root: Path) -> None:
+    with Recorder(root, run_id="a", quiet=True, system_seconds=None) as recorder:
+        recorder.log({"x": 1.0, "X": 2.0, "filename": 3.0, "it's": float("nan")})
+    assert ask(root, """SELECT run, step, x, "X_1", "it's" > 9 FROM steps""") == [("a", 1, 1.0, 2.0, True)]
+
+
+@pytest.mark.parametrize("other", ["loss", "RUN", "x"])
+def test_metrics_that_are_named_as_columns_of_a_view(root: Path, live: Written, other: str) -> None:
+    """Of sealed and of other rows, of one run or several, with and without names that differ in case."""
+    with Recorder(root, run_id="a", quiet=True, system_seconds=None) as recorder:
+        recorder.log({"run": 1.0, "rank": 2.0, "filename": 3.0, "X": 1.0, other: 4.0}, step=9)
+    assert ask(root, "SELECT run, step, metric_run, rank, filename FROM steps WHERE step >= 8 ORDER BY run") == [
+        ("a", 9, 1.0, 2.0, 3.0),
+        ("live", 8, None, None, None),
+    ]
+    live.add("steps", 9, {"run": 7.0})
+    assert ask(root, "SELECT run, metric_run FROM steps WHERE step = 9 ORDER BY run") == [("a", 1.0), ("live", 7.0)]
+
+
+def test_texts_that_are_not_utf_8(root: Path) -> None:
+    finished(root, "a", {1: 1.0}, name="half \ud83d", notes="nul \0", config={"\udc80": "\udc80", "tab\t": 1})
+    assert ask(root, "SELECT name, notes, config->>'?' FROM runs") == [("half ?", "nul \0", "?")]
+
+
+def test_a_part_that_cannot_be_read(root: Path, neurockt: Command) -> None:
+    """It spoils the queries that read it alone, in a sentence."""
+    finished(root, "a", {1: 1.0})
+    finished(root, "b", {1: 1.0})
+    (part,) = root.glob("a/steps/*")
+    part.write_bytes(b"PAR1")
+    assert neurockt("sql", "SELECT id FROM runs", "--root", root, "--csv").out == "id\na\nb\n"
+    assert neurockt("sql", "SELECT count(acc) FROM epochs", "--root", root, "--csv").status == 0
+    done = neurockt("sql", "SELECT loss FROM steps", "--root", root)
+    assert (done.status, str(part) in done.err) == (2, True)

@@ -152,15 +152,12 @@ def part_path(run_dir: Path, table: TableName, number: int) -> Path:
 
 
 def part_paths(run_dir: Path, table: TableName) -> list[Path]:
+    directory = run_dir / table
     try:
-        names = sorted(
-            entry.name
-            for entry in (run_dir / table).iterdir()
-            if entry.name.startswith("part-") and entry.name.endswith(".parquet")
-        )
+        names = os.listdir(directory)
     except FileNotFoundError:
         return []
-    return [run_dir / table / name for name in names]
+    return [directory / name for name in sorted(names) if name.startswith("part-") and name.endswith(".parquet")]
 
 
 def moving_path(run_dir: Path, attempt: int) -> Path:
