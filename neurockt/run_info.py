@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 State = Literal["running", "finished", "failed", "preempted", "killed"]
 """The state of a run. The file of a dead run may still have *running*; ``neurockt.catalogue`` infers *killed*."""
 
 
-@dataclass(frozen=True)
-class ColumnSummary:
+class ColumnSummary(Struct, frozen=True, gc=False):
     """The summary of one metric. The ``*_at`` fields are the number of the value's row: its step in `steps`."""
 
     count: int = 0
@@ -28,8 +29,7 @@ class ColumnSummary:
     max_at: int | None = None
 
 
-@dataclass(frozen=True)
-class TableSummary:
+class TableSummary(Struct, frozen=True):
     """How many rows a table has, and a summary of each of its metrics, in the order of the columns."""
 
     rows: int = 0
@@ -52,8 +52,7 @@ class TableSummary:
         return self.rows if self.last is None else self.last
 
 
-@dataclass(frozen=True)
-class Attempt:
+class Attempt(Struct, frozen=True, gc=False):
     """One process's part of a run; a requeued job adds another."""
 
     number: int
@@ -98,15 +97,13 @@ class Attempt:
     """How many processes of the group the kernel had killed for lack of memory when the attempt began."""
 
 
-@dataclass(frozen=True)
-class Failure:
+class Failure(Struct, frozen=True, gc=False):
     type: str
     message: str
     traceback: str
 
 
-@dataclass(frozen=True)
-class RunInfo:
+class RunInfo(Struct, frozen=True):
     path: Path
     id: str
     created: datetime

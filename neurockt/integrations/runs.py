@@ -5,9 +5,10 @@ from __future__ import annotations
 import inspect
 import math
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from neurockt.errors import UsageError
 from neurockt.monitor.lifetime.session import Life

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from msgspec.structs import replace
 
 from neurockt import testing
 from neurockt.monitor import Recorder

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Final
 from zlib import crc32
 
 import pyarrow as pa
+from msgspec.structs import replace
 
 from neurockt.run_info import RunInfo, State
 from neurockt.store.base import layout

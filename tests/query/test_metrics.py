@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import math
 import random
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from neurockt import open_run
 from neurockt.catalogue import list_runs

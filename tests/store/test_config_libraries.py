@@ -6,6 +6,7 @@ import dataclasses
 import subprocess
 import sys
 
+import msgspec
 import pytest
 
 from neurockt.store.base.json_values import mapping_of, plain
@@ -48,6 +49,13 @@ def test_pydantic_and_attrs() -> None:
     inner = {"lr": 0.1, "token": "**********"}
     assert plain(mapping_of(Outer(more=[1]))) == {"inner": inner, "more": [1]}
     assert plain({"grid": Grid()}) == {"grid": {"width": 3, "inner": inner}}
+
+
+def test_msgspec() -> None:
+    """A Struct has fields, whether it is the config or a value in it."""
+    Inner = msgspec.defstruct("Inner", [("lr", float, 0.1)], frozen=True)
+    Outer = msgspec.defstruct("Outer", [("width", int, 3), ("inner", Inner, Inner())])
+    assert plain(mapping_of(Outer())) == plain({"a": Outer()})["a"] == {"width": 3, "inner": {"lr": 0.1}}
 
 
 def test_nothing_is_imported_for_it() -> None:

@@ -9,7 +9,6 @@ import tempfile
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from live_run import bits, numbers, same
 from live_run.by_hand import Recording, flip
+from msgspec.structs import replace
 
 from neurockt import list_runs, open_run
 from neurockt.errors import CorruptRun, FormatTooNew, NeurocktWarning, RunNotFound

@@ -10,12 +10,12 @@ import sys
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 from live_run import wait_until
+from msgspec.structs import replace
 
 from neurockt import open_run, testing
 from neurockt.errors import RunInUse, RunNotFound

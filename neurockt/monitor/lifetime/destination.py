@@ -7,10 +7,11 @@ import shutil
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from neurockt.errors import NeurocktError, RunInUse, UsageError
 from neurockt.monitor.names import new_run_id

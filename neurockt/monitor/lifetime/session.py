@@ -13,11 +13,12 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from enum import Enum, auto
 from pathlib import Path
 from types import CodeType
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec.structs import replace
 
 from neurockt.errors import RunInUse, UsageError
 from neurockt.monitor.capture.block import CLOSED, LOGGED, Block, Gate

@@ -10,9 +10,11 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from neurockt.errors import CorruptRun, NeurocktError, NeurocktWarning
 from neurockt.run_info import RunInfo
@@ -55,7 +57,8 @@ def read_edited(run_dir: Path) -> RunInfo:
 
 def _with_edits(info: RunInfo) -> RunInfo:
     try:
-        return _edited(info, edits_of(info))
+        document = edits_of(info)
+        return _edited(info, document) if document else info
     except CorruptRun as error:
         warnings.warn(f"{error}; the run is shown without its edits", NeurocktWarning, stacklevel=4)
         return info

@@ -111,8 +111,13 @@ def read(path: str | Path) -> bytes:
             raise OSError(errno.EINVAL, "not a regular file")
         if status.st_size > READ_LIMIT:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
-        with os.fdopen(descriptor, "rb", buffering=0, closefd=False) as file:
-            return file.readall()
+        data = os.read(descriptor, status.st_size + 1)
+        if len(data) == status.st_size:
+            return data
+        pieces = [data]
+        while piece := os.read(descriptor, 2**20):  # the file grows, or the system reads less than it is asked for
+            pieces.append(piece)
+        return b"".join(pieces)
     finally:
         os.close(descriptor)
 
@@ -126,9 +131,13 @@ def read_if_there(path: Path) -> bytes | None:
 
 def read_json(path: str | Path) -> Any:
     """The document in a file; raises OSError as ``read``, and ValueError where it is not JSON."""
+    return decode_json(read(path))
+
+
+def decode_json(data: bytes) -> Any:
+    """The document in a file's content; raises ValueError where it is not JSON."""
     import msgspec
 
-    data = read(path)
     try:
         return msgspec.json.decode(data)
     except (msgspec.MsgspecError, RecursionError) as error:

@@ -37,9 +37,9 @@ _NAMED: Final = (type, types.FunctionType, types.BuiltinFunctionType, types.Meth
 def plain(value: Any) -> Any:
     """``value`` in JSON types; never raises. Numbers, mappings, sequences and objects with fields keep their structure.
 
-    Objects with fields are dataclasses, named tuples, namespaces, and the models of attrs, pydantic and OmegaConf. An
-    enum becomes its name, a class or function its dotted name, a date ISO 8601, everything else its text. NaN and the
-    infinities become the strings ``NaN``, ``Infinity`` and ``-Infinity``, since JSON has no such numbers.
+    Objects with fields are dataclasses, named tuples, namespaces, and the models of attrs, msgspec, pydantic and
+    OmegaConf. An enum becomes its name, a class or function its dotted name, a date ISO 8601, everything else its text.
+    NaN and the infinities become the strings ``NaN``, ``Infinity`` and ``-Infinity``: JSON has no such numbers.
     """
     return _Plain().convert(value, ())
 
@@ -176,6 +176,8 @@ def _fields(value: Any) -> Mapping[Any, Any] | list[Any] | None:
     names: Any = None
     if dataclasses.is_dataclass(value):
         names = [field.name for field in dataclasses.fields(value)]
+    elif hasattr(kind, "__struct_fields__"):
+        names = kind.__struct_fields__
     elif isinstance(value, tuple) and hasattr(kind, "_fields"):
         names = kind._fields
     elif hasattr(kind, "__attrs_attrs__"):

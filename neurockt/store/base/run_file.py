@@ -4,16 +4,38 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+import msgspec
+from msgspec.structs import asdict, astuple, fields, replace
 
 from neurockt.errors import CorruptRun, FormatTooNew, RunNotFound
 from neurockt.run_info import RunInfo, TableSummary
 from neurockt.store.base import files, layout
 from neurockt.store.base.json_values import number, plain, text_of, texts_of
 from neurockt.store.base.layout import TABLES
+
+_ELSEWHERE: Final = ("path", "attached", "archived")
+"""What ``RunInfo`` has that is not in the file; its other fields are, in the same order, after the format."""
+
+_EMPTY: Final = RunInfo(Path(), "", datetime.min)
+_decoder: Final = msgspec.json.Decoder(
+    msgspec.defstruct(
+        "RunFile",
+        [
+            ("format", int),
+            *(
+                (each.name, each.type, msgspec.NODEFAULT if each.required else getattr(_EMPTY, each.name))
+                for each in fields(RunInfo)
+                if each.name not in _ELSEWHERE
+            ),
+        ],
+    ),
+    strict=False,
+)
+"""Reads a file without an object for each of its values, which takes a quarter of the time."""
 
 
 def write_info(info: RunInfo) -> None:
@@ -29,10 +51,9 @@ def _publish(info: RunInfo) -> None:
 
 def read_info(run_dir: Path) -> RunInfo:
     """The run's description; a field that cannot be read has its default. Raises as ``open_run``."""
-    path = run_dir / layout.RUN_FILE
+    path = f"{run_dir}/{layout.RUN_FILE}"  # a Path takes longer, and a list reads ten thousand runs
     try:
-        document = files.read_json(path)
-        return from_json(run_dir, document)
+        return from_json(run_dir, files.read(path))
     except (FileNotFoundError, NotADirectoryError):
         what = "is not a run: it has no run.json" if os.path.isdir(run_dir) else "does not exist"  # noqa: PTH112
         raise RunNotFound(f"{run_dir} {what}; 'neurockt ls DIRECTORY' lists the runs in a directory") from None
@@ -46,8 +67,8 @@ def read_info(run_dir: Path) -> RunInfo:
 
 def to_json(info: RunInfo) -> dict[str, Any]:
     """The document that ``run.json`` holds: whatever was given as a name, a tag or a setting, in types of JSON."""
-    left_out = ("path", "config", "attached", "archived", *TABLES)
-    document = {name: value for name, value in vars(info).items() if name not in left_out}
+    left_out = (*_ELSEWHERE, "config", *TABLES)
+    document = {name: value for name, value in asdict(info).items() if name not in left_out}
     return {
         "format": layout.FORMAT_VERSION,
         **plain(document),
@@ -69,7 +90,7 @@ def _table_to_json(table: TableSummary) -> dict[str, Any]:
         "last_time": plain(table.last_time),
         "speed": number(table.speed),
         "columns": {
-            name: {**vars(column), "last": number(column.last), "min": number(column.min), "max": number(column.max)}
+            name: {**asdict(column), "last": number(column.last), "min": number(column.min), "max": number(column.max)}
             for name, column in table.columns.items()
         },
         **(
@@ -80,23 +101,22 @@ def _table_to_json(table: TableSummary) -> dict[str, Any]:
     }
 
 
-def from_json(run_dir: Path, document: Any) -> RunInfo:
-    """The run that a document describes; raises ValueError where it describes none, or FormatTooNew."""
-    version = document.get("format") if isinstance(document, dict) else None
-    if not isinstance(version, int):
-        raise ValueError("it does not have the fields of a run")
-    if version > layout.FORMAT_VERSION:
-        raise FormatTooNew(
-            f"{run_dir} has format {version}, this neurockt reads {layout.FORMAT_VERSION}: pip install -U neurockt"
-        )
-    info = files.from_json(RunInfo, {**document, "path": run_dir, "attached": {}, "archived": False}, strict=False)
+def from_json(run_dir: Path, data: bytes) -> RunInfo:
+    """The run that a file describes; raises ValueError where it describes none, or FormatTooNew."""
+    try:
+        version, *known = astuple(_decoder.decode(data))
+        info = RunInfo(run_dir, *known)
+    except (msgspec.MsgspecError, RecursionError):
+        document = files.decode_json(data)
+        version = document.get("format") if isinstance(document, dict) else None
+        if not isinstance(version, int):
+            raise ValueError("it does not have the fields of a run") from None
+        _check_version(run_dir, version)
+        info = files.from_json(RunInfo, {**document, "path": run_dir, "attached": {}, "archived": False}, strict=False)
+    _check_version(run_dir, version)
     if not _is_moment(info.created):
         raise ValueError("`created` is not a time with a time zone")
-    tables = {table: getattr(info, table) for table in TABLES}
-    moments = [info.updated, info.ended, *(table.last_time for table in tables.values())]
-    for each in info.attempts:
-        moments += (each.started, each.ended, each.job_end)
-    if all(found is None or _is_moment(found) for found in moments):
+    if all(map(_is_moment, filter(None, _moments(info)))):
         return info
     attempts = tuple(
         replace(each, job_end=_sound(each.job_end))
@@ -104,15 +124,33 @@ def from_json(run_dir: Path, document: Any) -> RunInfo:
         if _is_moment(each.started) and (each.ended is None or _is_moment(each.ended))
     )
     info = replace(info, updated=_sound(info.updated), ended=_sound(info.ended), attempts=attempts)
-    return info.with_tables({name: replace(each, last_time=_sound(each.last_time)) for name, each in tables.items()})
+    return info.with_tables(
+        {name: replace(each, last_time=_sound(each.last_time)) for name in TABLES for each in [getattr(info, name)]}
+    )
+
+
+def _moments(info: RunInfo) -> list[datetime | None]:
+    """Those that may be missing, and those of the attempts."""
+    tables = info.steps, info.epochs, info.system, info.late
+    moments = [info.updated, info.ended, *[table.last_time for table in tables]]
+    for each in info.attempts:
+        moments += (each.started, each.ended, each.job_end)
+    return moments
+
+
+def _check_version(run_dir: Path, version: int) -> None:
+    if version > layout.FORMAT_VERSION:
+        raise FormatTooNew(
+            f"{run_dir} has format {version}, this neurockt reads {layout.FORMAT_VERSION}: pip install -U neurockt"
+        )
 
 
 def _sound(found: datetime | None) -> datetime | None:
-    return found if _is_moment(found) else None
+    return found if found is not None and _is_moment(found) else None
 
 
-def _is_moment(found: datetime | None) -> bool:
-    return found is not None and found.tzinfo is not None and 1970 <= found.year < 9999
+def _is_moment(found: datetime) -> bool:
+    return found.tzinfo is not None and 1970 <= found.year < 9999
 
 
 def now() -> datetime:

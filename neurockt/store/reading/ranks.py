@@ -6,12 +6,12 @@ Nothing is averaged and nothing withheld: each rank's directory is read as a run
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from msgspec.structs import replace
 
 from neurockt.errors import NeurocktError
 from neurockt.run_info import ColumnSummary, RunInfo, TableSummary

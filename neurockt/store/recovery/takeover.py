@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
+
+from msgspec.structs import replace
 
 from neurockt.errors import MissingExtra, RunInUse
 from neurockt.run_info import RunInfo, TableSummary
