@@ -6,7 +6,7 @@ import errno
 import os
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -38,16 +38,22 @@ def list_runs(
     """
     liveness = liveness or Liveness()
     root = layout.default_root() if root is None else layout.expanded(root)
-    runs = []
-    for path in run_paths(root):
+    runs: list[RunInfo] = []
+
+    def is_run(entry: str | Path) -> bool:
+        path = Path(entry)
         try:
             info = read_listed(path)
-            if archived or not info.archived or path == root:
-                runs.append(liveness.infer(info))
         except RunNotFound:
-            continue  # removed since the directory was listed
+            return False
         except NeurocktError as error:
-            warnings.warn(str(error), NeurocktWarning, stacklevel=2)
+            warnings.warn(str(error), NeurocktWarning, stacklevel=4)
+            return True
+        if archived or not info.archived or path == root:
+            runs.append(liveness.infer(info))
+        return True
+
+    _visit(root, is_run)
     return sorted(runs, key=lambda info: (info.created, info.id))
 
 
@@ -56,9 +62,21 @@ def run_paths(root: str | os.PathLike[str]) -> list[Path]:
 
     What may be a run, but cannot be looked into, is among them. ``RunNotFound``: the directory cannot be listed.
     """
-    directory = layout.expanded(root)
-    if _may_be_run(directory):
-        return [directory]
+    paths: list[Path] = []
+
+    def is_run(path: str | Path) -> bool:
+        if found := _may_be_run(path):
+            paths.append(Path(path))
+        return found
+
+    _visit(layout.expanded(root), is_run)
+    return paths
+
+
+def _visit(directory: Path, is_run: Callable[[str | Path], bool]) -> None:
+    """Ask whether a directory is a run; of one that is not, ask the same of all directories in it, and within those."""
+    if is_run(directory):
+        return
     try:
         entries = _directories(directory)
     except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -67,14 +85,11 @@ def run_paths(root: str | os.PathLike[str]) -> list[Path]:
         ) from None
     except OSError as error:
         raise RunNotFound(f"cannot list {directory}: {error.strerror}") from error
-    paths: list[Path] = []
     for entry in entries:
-        if _may_be_run(entry):
-            paths.append(Path(entry))
-        else:
+        if not is_run(entry):
             with suppress(OSError):  # it has been removed, or is not ours to list
-                paths += [Path(inner) for inner in _directories(entry) if _may_be_run(inner)]
-    return paths
+                for inner in _directories(entry):
+                    is_run(inner)
 
 
 def _directories(path: str | Path) -> list[str]:
