@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
+from operator import sub
 from typing import Any, Final
 
 COLUMN_WIDTH: Final = 14
@@ -58,6 +59,14 @@ def pad(text: str, width: int) -> str:
     return text + " " * max(0, width - display_width(text))
 
 
+def pad_all(texts: Sequence[str], width: int, *, to_right: bool = False) -> list[str]:
+    """The texts filled with spaces to ``width`` cells, at their end or, ``to_right``, at their beginning."""
+    if "".join(texts).isascii():
+        return [text.rjust(width) if to_right else text.ljust(width) for text in texts]
+    spaces = [" " * (width - cells) for cells in display_widths(texts)]
+    return [space + text if to_right else text + space for text, space in zip(texts, spaces, strict=True)]
+
+
 def clip(text: str, width: int) -> str:
     """``text`` cut to ``width`` cells, with an ellipsis if something is missing."""
     if display_width(text) <= width:
@@ -94,22 +103,27 @@ def utc_now() -> datetime:
 def format_elapsed(moment: datetime, now: datetime | None = None) -> str:
     """How long ago ``moment`` was, as ``12 min ago``; empty if the clock says that it has not come yet."""
     seconds = ((now or utc_now()) - moment).total_seconds()
-    if seconds < 60:
-        return "just now" if seconds >= 0 else ""
-    unit, size = next((unit, size) for unit, size in _ELAPSED if seconds >= size)
-    return f"{seconds // size:.0f} {unit} ago"
+    return _elapsed(seconds) if seconds >= 0 else ""
+
+
+def _elapsed(seconds: float) -> str:
+    for unit, size in _ELAPSED:
+        if seconds >= size:
+            return f"{seconds // size:.0f} {unit} ago"
+    return "just now"
 
 
 def format_ago(moment: datetime | None, now: datetime | None = None) -> str:
     """How long ago, and when by the local clock: ``2 h ago, 08:15``, ``3 d ago, Nov 20 10:15``; ``-`` for no moment."""
     if moment is None:
         return "-"
-    now, local = now or utc_now(), moment.astimezone()
-    ago, days = format_elapsed(moment, now), (now - moment).total_seconds() / 86_400
-    if not ago:
-        return f"{local:%Y-%m-%d %H:%M}"
-    when = f"{local:%H:%M}" if days < 1 else f"{local:%b %d %H:%M}" if days < 365 else f"{local:%Y-%m-%d}"
-    return f"{ago}, {when}"
+    local, seconds = moment.astimezone(), ((now or utc_now()) - moment).total_seconds()
+    if seconds < 0:
+        return str(local)[:16]
+    clock = local.ctime()  # `Mon Nov  2 09:35:02 2026`; strftime takes a list of ten thousand runs longer
+    days = seconds / 86_400
+    when = clock[11:16] if days < 1 else clock[4:16].replace("  ", " 0") if days < 365 else str(local.date())
+    return f"{_elapsed(seconds)}, {when}"
 
 
 def format_share(share: float | None) -> str:
@@ -129,9 +143,8 @@ def format_number(value: float | None, width: int = NUMBER_WIDTH) -> str:
         return f"{value:,}"
     if not math.isfinite(value):
         return str(float(value))
-    scientific = f"{value:.5g}"
     fixed = f"{value:,.0f}" if abs(value) >= 10_000 else f"{value + 0.0:,.5g}"
-    return min(fixed, scientific, key=len) if len(fixed) > width else fixed
+    return min(fixed, f"{value:.5g}", key=len) if len(fixed) > width else fixed
 
 
 def align_numbers(texts: Sequence[str]) -> list[str]:
@@ -140,21 +153,16 @@ def align_numbers(texts: Sequence[str]) -> list[str]:
     What is not a number, such as ``-`` or ``nan``, ends where the integers end.
     """
     tails = list(map(width_after_point, texts))
-    heads = [width - tail for width, tail in zip(display_widths(texts), tails, strict=True)]
-    before, after = max(heads, default=0), max(tails, default=0)
-    return [
-        f"{' ' * (before - head)}{text}{' ' * (after - tail)}"
-        for text, head, tail in zip(texts, heads, tails, strict=True)
-    ]
+    if after := max(tails, default=0):
+        texts = [text + " " * (after - tail) for text, tail in zip(texts, tails, strict=True)]
+    return pad_all(texts, max(display_widths(texts), default=0), to_right=True)
 
 
 def number_widths(texts: Iterable[str]) -> tuple[int, int]:
     """The cells that a column of numbers needs before the decimal point, and from it on."""
-    before = after = 0
-    for text in texts:
-        tail = width_after_point(text)
-        before, after = max(before, display_width(text) - tail), max(after, tail)
-    return before, after
+    texts = list(texts)
+    tails = list(map(width_after_point, texts))
+    return max(map(sub, display_widths(texts), tails), default=0), max(tails, default=0)
 
 
 def width_after_point(text: str) -> int:

@@ -14,7 +14,7 @@ from itertools import accumulate, chain
 from types import MappingProxyType
 from typing import Any, Final, TextIO
 
-from neurockt.formatting import align_numbers, clean, display_width, display_widths, format_exact, format_value
+from neurockt.formatting import align_numbers, clean, display_width, display_widths, format_exact, format_value, pad_all
 from neurockt.query.fields import Kind
 from neurockt.run_info import RunInfo
 from neurockt.shortening import shorten
@@ -135,7 +135,7 @@ def table_lines(
         for column, cells, width, number in zip(columns, widest_cells, widths, right, strict=False)
     ]
     filled = [
-        _filled((title, *column), width, to_right=number)
+        pad_all((title, *column), width, to_right=number)
         for title, column, width, number in zip(header, columns, widths, right, strict=False)
     ]
     if is_coloured(sys.stdout):
@@ -202,13 +202,6 @@ def _titles(header: Sequence[str], widths: Sequence[int]) -> list[str]:
         is_short = display_width(name) <= width or not name.startswith("cfg.") or names[last] > 1
         titles.append(name if is_short else f"…{last}")
     return shorten(titles, list(widths)[: len(titles)])
-
-
-def _filled(texts: Sequence[str], width: int, *, to_right: bool) -> list[str]:
-    spaces = [" " * (width - cells) for cells in display_widths(texts)]
-    if to_right:
-        return [space + text for text, space in zip(texts, spaces, strict=True)]
-    return [text + space for text, space in zip(texts, spaces, strict=True)]
 
 
 def _fit(widths: Sequence[int], smallest: Sequence[int], room: int) -> list[int]:
