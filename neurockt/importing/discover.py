@@ -18,12 +18,18 @@ from neurockt.store.base import layout
 
 SKIPPED: Final = frozenset((".git", "node_modules", "media", "__pycache__", ".venv", "site-packages"))
 CSV_NAMES: Final = ("metrics.csv", "progress.csv", "results.csv", "history.csv")
+UNNUMBERED: Final = ("progress.csv",)
+"""Tables that loggers of reinforcement learning write, some of them without a column that numbers the rows."""
 JSONL_NAMES: Final = ("metrics.json", "metrics.jsonl", "scalars.json", "log.jsonl")
 STEPS: Final = (
-    *("step", "global_step", "_step", "trainer/global_step", "iteration", "iter"),
-    *("time/total_timesteps", "total_timesteps", "timesteps_total", "epoch"),
+    *("step", "global_step", "_step", "trainer/global_step", "iteration", "iter", "itr"),
+    *("time/total_timesteps", "misc/total_timesteps", "total_timesteps", "timesteps_total", "timesteps"),
+    *("timestepssofar", "totalenvinteracts", "training_iteration", "epoch"),
 )
-"""Columns that number the rows; the first that there is counts."""
+"""Columns that number the rows, in lower case; the first that there is counts."""
+COUNTS: Final = ("steps", "total_steps", "frame", "frames", "episode", "episodes", "generation")
+"""Columns that number the rows where there is none of the former: the first that rises. They may also count
+something of each row."""
 PARTS: Final = frozenset("train training validation valid val eval test".split())
 """Directories beside each other that are parts of one run: Keras and TensorFlow's Object Detection make them."""
 WANDB_MAGIC: Final = b":W&B\xe1\xbe\x00"
@@ -137,7 +143,7 @@ def detect(path: Path, *, named: bool = False) -> str | None:
     if name.endswith((".csv", ".tsv", ".log")):
         usual = name in CSV_NAMES or (name.startswith("training") and name.endswith((".csv", ".log")))
         is_table = (named and not name.endswith(".log")) or usual or _dvclive(path) is not None
-        return "csv" if is_table and _has_step(path) else None
+        return "csv" if is_table and _has_step(path, needed=name not in UNNUMBERED) else None
     may_be_state = name == "trainer_state.json" or (named and name.endswith(".json"))
     if may_be_state and '"log_history"' in _head(path, 2**20):
         return "trainer-state"
@@ -171,20 +177,39 @@ def _head(path: Path, size: int) -> str:
         return file.read(size).decode("utf-8", "replace")
 
 
-def _has_step(path: Path) -> bool:
-    first = next(iter(_head(path, 65_536).splitlines()), "")
-    delimiter = max(",\t;", key=first.count)
-    return bool({cell.strip().strip('"') for cell in first.split(delimiter)} & {*STEPS})
+def _has_step(path: Path, *, needed: bool) -> bool:
+    """Whether a column of a table numbers its rows; where that is not ``needed``, numbers in the first row will do."""
+    lines = [line for line in _head(path, 65_536).splitlines() if line.strip()][:2]
+    header = lines[0] if lines else ""
+    delimiter = max(",\t;", key=header.count)
+    first, *rows = ([cell.strip().strip('"') for cell in line.split(delimiter)] for line in lines or [""])
+    if {cell.lower() for cell in first} & {*STEPS, *COUNTS}:
+        return True
+    return not needed and any(len(row) == len(first) > 1 and all(map(_is_number, filter(None, row))) for row in rows)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
 
 
 def _has_objects(path: Path) -> bool:
-    """Whether the first line is an object, most of whose values are numbers."""
-    first = next((line for line in _head(path, 65_536).splitlines() if line.strip()), "")
+    """Whether the first line is an object, most of whose values are numbers, or one after it that also has a step."""
+    lines = (line for line in _head(path, 65_536).splitlines() if line.strip())
+    return any(_is_row(line, numbered=index > 0) for index, line in enumerate(lines))
+
+
+def _is_row(line: str, *, numbered: bool) -> bool:
     try:
-        document = json.loads(first)
+        document = json.loads(line)
     except (ValueError, RecursionError):
         return False
     if not isinstance(document, dict) or not document:
+        return False
+    if numbered and not {name.lower() for name in document} & {*STEPS}:
         return False
     values = [value for value in document.values() if not isinstance(value, dict)]
     numbers = sum(isinstance(value, (int, float)) and math.isfinite(value) for value in values)

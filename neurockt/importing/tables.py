@@ -5,19 +5,20 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
 from neurockt.errors import UsageError
 from neurockt.importing import hparams
-from neurockt.importing.discover import STEPS
+from neurockt.importing.discover import COUNTS, STEPS
 from neurockt.importing.points import Collector, Found, Process
 from neurockt.store.base import files
 
-TIMES: Final = ("timestamp", "_timestamp", "wall_time", "time/time_elapsed", "time")
-"""Columns with the time of a row: seconds since 1970, or since the run began."""
+TIMES: Final = ("timestamp", "_timestamp", "wall_time", "wall time", "time/time_elapsed", "time")
+"""Columns with the time of a row, in lower case: seconds since 1970, or since the run began, or a date."""
 GENERIC: Final = frozenset("metrics progress results history log scalars training training_log trainer_state".split())
 """Names of files that do not name a run: their directory does."""
 EPOCH: Final = "epoch"
@@ -66,43 +67,90 @@ def _collect(found: Found, tables: Sequence[Iterator[dict[str, Any]]], step: str
     names = dict.fromkeys(name for row in rows for name in row)
     if step is not None and step not in names:
         raise UsageError(f"{found.files[0]} has no column {step!r}; it has {', '.join(list(names)[:8]) or 'none'}")
-    step = step or next((name for name in STEPS if name in names), None)
-    clock = next((name for name in TIMES if name in names and _is_clock(name, rows)), None)
-    moments = [_number(row.get(clock)) for row in rows] if clock else []
+    step = step or _step_column(names, rows)
+    clock = next((name for name in _known(TIMES, names) if _is_clock(name, rows)), None)
+    moments = [_moment(row.get(clock)) for row in rows] if clock else []
     last = max((moment for moment in moments if moment == moment), default=0.0)
     begin = 0.0 if last >= LONG_AGO else file_time - last
     collector = Collector()
+    at: int | None = None
+    last_step: int | None = None
+    without = 0
     for index, row in enumerate(rows):
-        at = index + 1 if step is None else _step_in(row.get(step))
+        if step is None:
+            at = index + 1
+        elif not _is_blank(row.get(step)):
+            last_step = at = _step_in(row[step])
+        else:
+            at, without = last_step, without + (last_step is not None)
         if at is None:
             found.left_out["rows without a step"] += 1
             continue
         time = begin + moments[index] if clock else math.nan
         for name, value in row.items():
-            if (name == step and step != EPOCH) or name == clock:
+            if name in (step, clock):
                 continue
-            if (name != step and (number := _number(value)) == number) or _is_nan(value):
-                collector.add(name, at, time, _number(value), index)
-            elif value not in (None, "") and name != step:
+            if (number := _number(value)) == number or _is_nan(value):
+                collector.add(name, at, time, number, index)
+            elif value not in (None, ""):
                 found.left_out["texts"] += 1
     points = collector.points()
     found.processes = [Process(points)]
-    if step == EPOCH:
+    if step is not None and step.lower() == EPOCH:
         found.by_epoch = frozenset(points)
+    if without:
+        found.remarks.append(f"{without:,} rows have no step: they are at that of the row before them")
+    if step is None and rows:
+        found.remarks.append("no column numbers its rows: they are numbered from 1")
     if not clock and rows:
         found.remarks.append("its rows have no times: they have that of the file")
 
 
+def _known(wanted: Iterable[str], names: Iterable[str]) -> Iterator[str]:
+    """The columns with these names, in whatever case, in the order of ``wanted``."""
+    lower: dict[str, str] = {}
+    for name in names:
+        lower.setdefault(name.lower(), name)
+    return (lower[name] for name in wanted if name in lower)
+
+
+def _step_column(names: Iterable[str], rows: Sequence[Mapping[str, Any]]) -> str | None:
+    """The column that numbers the rows: most of its values are whole. None where there is none."""
+    names = list(names)
+    for name in _known((*STEPS, *COUNTS), names):
+        cells = [row.get(name) for row in rows if not _is_blank(row.get(name))]
+        whole = sum(_step_in(cell) is not None for cell in cells)
+        if whole * 2 > len(cells) and (name.lower() in STEPS or _rises(map(_number, cells))):
+            return name
+    return None
+
+
+def _rises(numbers: Iterable[float]) -> bool:
+    """Whether numbers never fall, and do not stay the same."""
+    known = list(numbers)
+    return all(one <= two for one, two in pairwise(known)) and (len(known) == 1 or known[:1] < known[-1:])
+
+
+def _is_blank(cell: Any) -> bool:
+    return cell is None or _is_nan(cell) or cell == ""
+
+
 def _is_clock(name: str, rows: Sequence[Mapping[str, Any]]) -> bool:
     """Whether a column is a time that never goes back, and not a duration of each row."""
-    moments = [number for row in rows if (number := _number(row.get(name))) == number]
-    rises = all(one <= two for one, two in pairwise(moments))
-    return (
-        bool(moments)
-        and rises
-        and moments[-1] < 1e11
-        and (name != "time" or len(moments) == 1 or moments[0] < moments[-1])
-    )
+    moments = [moment for row in rows if (moment := _moment(row.get(name))) == moment]
+    never_falls = all(one <= two for one, two in pairwise(moments))
+    return bool(moments) and moments[-1] < 1e11 and (_rises(moments) if name.lower() == "time" else never_falls)
+
+
+def _moment(value: Any) -> float:
+    """The time that a cell is: seconds, or a date as ISO 8601 has it; NaN where it is none."""
+    number = _number(value)
+    if number == number or not isinstance(value, str):
+        return number
+    try:
+        return datetime.fromisoformat(value.strip().replace("Z", "+00:00")).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return math.nan
 
 
 def _step_in(value: Any) -> int | None:
@@ -139,15 +187,24 @@ def _csv_rows(path: Path, found: Found) -> Iterator[dict[str, Any]]:
         first = head.splitlines()[0] if head.strip() else ""
         delimiter = max(",\t;", key=first.count)
         header: list[str] = []
-        lines = (line.replace("\0", "") for line in file)
+        ended = True
+
+        def lines() -> Iterator[str]:
+            nonlocal ended
+            for line in file:
+                ended = line.endswith(("\n", "\r"))
+                yield line.replace("\0", "")
+
         try:
-            for cells in csv.reader(lines, delimiter=delimiter):
+            for cells in csv.reader(lines(), delimiter=delimiter):
                 names = [cell.strip() for cell in cells]
                 if not any(names):
                     continue
                 if not header or _is_header(names, header):
                     header = names
                     continue
+                if not ended and len(cells) < len(header):
+                    del cells[-1]  # it may have been cut off
                 if len(cells) > len(header):
                     found.left_out["cells without a column"] += len(cells) - len(header)
                 yield {name: cell for name, cell in zip(header, cells, strict=False) if name and cell.strip()}

@@ -132,3 +132,96 @@ def test_damaged_tables_end_in_a_sentence(tmp_path: Path, importing: Import, dat
     (tmp_path / "metrics.csv").write_bytes(data)
     outcomes = importing(tmp_path)
     assert [outcome.done for outcome in outcomes] in (["imported"], ["left out"])
+
+
+def test_rows_without_a_step_are_at_the_step_before_them(tmp_path: Path, root: Path, importing: Import) -> None:
+    """A logger that evaluates writes such rows; before the first step there is none to give them."""
+    (tmp_path / "progress.csv").write_text("loss,step,eval_loss\n,,9.0\n2.5,0,\n,,0.75\n1.5,20,\n,,0.5\n")
+    (outcome,) = importing(tmp_path)
+    run = only(root)
+    assert rows(run.steps()) == [{"step": 0, "loss": 2.5}, {"step": 20, "loss": 1.5}]
+    assert rows(run.epochs()) == [{"step": 0, "eval_loss": 0.75}, {"step": 20, "eval_loss": 0.5}]
+    assert outcome.left_out == {"rows without a step": 1}
+    assert "2 rows have no step: they are at that of the row before them" in outcome.remarks
+
+
+@pytest.mark.parametrize(
+    ("header", "step"),
+    [
+        ("Step,Loss", "Step"),
+        ("loss,TotalEnvInteracts", "TotalEnvInteracts"),
+        ("% time spent exploring,episodes,steps", "steps"),
+        ("episode_reward,frame", "frame"),
+        ("Episode,steps,reward", "Episode"),
+    ],
+)
+def test_columns_that_number_rows(tmp_path: Path, root: Path, importing: Import, header: str, step: str) -> None:
+    """Whatever their case, and only where they rise: steps of each episode do not."""
+    names = header.split(",")
+    lines = [",".join(str(number * 100 if name == step else 0.5) for name in names) for number in (1, 2)]
+    (tmp_path / "progress.csv").write_text("\n".join([header, *lines]) + "\n")
+    importing(tmp_path)
+    metrics = {name: 0.5 for name in names if name != step}
+    assert rows(only(root).steps()) == [{"step": 100, **metrics}, {"step": 200, **metrics}]
+
+
+def test_progress_that_nothing_numbers(tmp_path: Path, root: Path, importing: Import) -> None:
+    """Baselines writes it: its rows are numbered in their order. It is a run by its name alone."""
+    for name in ("progress.csv", "results.csv"):
+        (tmp_path / name).write_text("kl,num episodes\n0.25,4\n0.125,4\n")
+    (outcome,) = importing(tmp_path)
+    assert rows(only(root).steps()) == [
+        {"step": 1, "kl": 0.25, "num episodes": 4.0},
+        {"step": 2, "kl": 0.125, "num episodes": 4.0},
+    ]
+    assert "no column numbers its rows: they are numbered from 1" in outcome.remarks
+
+
+def test_epochs_whatever_their_case(tmp_path: Path, root: Path, importing: Import) -> None:
+    (tmp_path / "training_log.csv").write_text("Epoch,Train Loss\n1,0.5\n2,0.25\n")
+    importing(tmp_path)
+    assert [(row["epoch"], row["Train Loss"]) for row in only(root).epochs().to_pylist()] == [(1, 0.5), (2, 0.25)]
+
+
+@pytest.mark.parametrize("tail", ["3,0.", "3,0.5"])
+def test_a_row_that_is_cut_off(tmp_path: Path, root: Path, importing: Import, tail: str) -> None:
+    """Its last number may have lost digits."""
+    (tmp_path / "metrics.csv").write_text(f"step,loss,acc\n1,0.5,0.25\n2,0.5,0.5\n{tail}")
+    importing(tmp_path)
+    assert [row["step"] for row in rows(only(root).steps())] == [1, 2]
+
+
+def test_json_lines_that_begin_with_other_events(tmp_path: Path, root: Path, importing: Import) -> None:
+    lines = [
+        {"timestamp": 1.7e9, "event": "start", "device": "cuda", "git": "ab"},
+        {"timestamp": 1.7e9 + 1, "event": "config", "config": {"lr": 0.1}},
+        {"timestamp": 1.7e9 + 2, "event": "train", "iter": 0, "loss": 2.5},
+        {"timestamp": 1.7e9 + 3, "event": "train", "iter": 1, "loss": 1.5},
+    ]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    importing(tmp_path)
+    run = only(root)
+    assert rows(run.steps()) == [{"step": 0, "loss": 2.5}, {"step": 1, "loss": 1.5}]
+    assert run.steps()["time"].to_pylist()[1].timestamp() == 1.7e9 + 3
+
+
+@pytest.mark.parametrize("name", ["timestamp", "Timestamp", "Wall time"])
+def test_dates_are_the_times_of_rows(tmp_path: Path, root: Path, importing: Import, name: str) -> None:
+    """As ISO 8601 has them."""
+    (tmp_path / "metrics.csv").write_text(
+        f"{name},step,loss\n2026-02-20T14:04:46.307432+00:00,0,0.5\n2026-02-20 14:04:52Z,1,0.25\n"
+    )
+    (outcome,) = importing(tmp_path)
+    moments = [moment.isoformat() for moment in only(root).steps()["time"].to_pylist()]
+    assert moments == ["2026-02-20T14:04:46.307432+00:00", "2026-02-20T14:04:52+00:00"]
+    assert outcome.left_out == {}
+
+
+def test_epochs_that_are_not_whole_number_no_rows(tmp_path: Path, root: Path, importing: Import) -> None:
+    (tmp_path / "training_log.csv").write_text("epoch,loss\n0.5,2.0\n1.0,1.5\n1.5,1.0\n")
+    importing(tmp_path)
+    assert [(row["step"], row["epoch_"], row["loss"]) for row in rows(only(root).steps())] == [
+        (1, 0.5, 2.0),
+        (2, 1.0, 1.5),
+        (3, 1.5, 1.0),
+    ]
