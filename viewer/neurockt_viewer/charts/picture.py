@@ -11,20 +11,22 @@ Nothing here knows of Textual: the widget, the export and the tests all draw thr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 import numpy as np
 
 from neurockt.formatting import clip
 from neurockt_viewer.charts import raster, ticks, time_ticks
-from neurockt_viewer.charts.bounds import NOTHING, OffScale, off_scale, x_bounds, y_bounds
+from neurockt_viewer.charts.bounds import NOTHING, OffScale, Range, off_scale, x_bounds, y_bounds
 from neurockt_viewer.charts.legend import legend_rows, short_labels
 from neurockt_viewer.charts.pieces import Piece, Smoothed
 from neurockt_viewer.charts.plot import Found, Plot, marked_cells
 from neurockt_viewer.charts.raster import CELL_HEIGHT, CELL_WIDTH
-from neurockt_viewer.charts.scale import Scale
+from neurockt_viewer.charts.scale import Scale, around
 from neurockt_viewer.charts.series import ChartSettings, Series
 
 T = TypeVar("T")
@@ -88,8 +90,10 @@ def draw(
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """What of the lines is within the window."""
+    """What of the lines is within the window, and in which column of a plot that is so wide."""
 
+    width: int
+    found: Found
     y_range: tuple[float, float]
     off: list[OffScale]
 
@@ -139,7 +143,8 @@ class Drawer:
             return Picture([])
         bare = width < LEAST_WIDTH or height < LEAST_HEIGHT
         x_range = x_bounds([line.line.series for line in lines], settings)
-        seen = x_range and self._once("seen", lambda: _seen(lines, settings, x_range, width))
+        likely = -1 if bare else self._once("likely", lambda: _likely_gutter(lines, settings, x_range, height), height)
+        seen = x_range and self._once("seen", lambda: _seen(lines, settings, x_range, width - likely - 1), likely)
         off = seen.off if seen else [NOTHING] * len(lines)
         labels = self._once("labels", lambda: short_labels(lines, width))
         more: dict[str, Any] = {"title": title, "cross": cross, "named": named, "off": off, "labels": labels}
@@ -148,16 +153,14 @@ class Drawer:
             return _empty(heading, lines, width, height)
         plot_height = height - len(heading) - (0 if bare else 2)
         y = Scale(*seen.y_range, plot_height * CELL_HEIGHT, settings.log_y)
-        gutter, y_ticks = -1, []
-        if not bare:
-            make = ticks.log_ticks if settings.log_y else ticks.linear_ticks
-            y_ticks = make(y.low, y.high, max(2, min(plot_height // 2, max(4, plot_height // 3))))
-            gutter = max((len(tick.label) for tick in y_ticks), default=0) + 1
+        y_ticks = [] if bare else _y_ticks(y, plot_height)
+        gutter = -1 if bare else _gutter(y_ticks)
         plot_width = width - gutter - 1
         x = Scale(*x_range, plot_width * CELL_WIDTH, settings.is_log_x)
+        found = seen.found if plot_width == seen.width else self._once("found", lambda: _columns(lines, settings, x), x)
         plot = self._once(
             "plot",
-            lambda: Plot(lines, _columns(lines, settings, x), plot_width, plot_height, x, y, settings.plain),
+            lambda: Plot(lines, found, plot_width, plot_height, x, y, settings.plain),
             (plot_width, plot_height),
         )
         rows = plot.rows(letters=settings.letters, cross=cross, named=named)
@@ -168,17 +171,43 @@ class Drawer:
         return Picture((heading + rows)[:height], plot, left, top, plot_width, plot_height, sum(off, NOTHING))
 
 
-def _seen(lines: Sequence[Smoothed], settings: ChartSettings, x_range: tuple[float, float], width: int) -> _Seen | None:
-    found = _columns(lines, settings, Scale(*x_range, width * CELL_WIDTH, settings.is_log_x)).raw
-    y_range = settings.y_window or y_bounds(found, settings)
+def _seen(lines: Sequence[Smoothed], settings: ChartSettings, x_range: Range, width: int) -> _Seen | None:
+    found = _columns(lines, settings, Scale(*x_range, width * CELL_WIDTH, settings.is_log_x))
+    y_range = settings.y_window or y_bounds(found.raw, settings)
     if y_range is None:
         return None
-    scale = Scale(*y_range, 1, settings.log_y)
-    return _Seen(y_range, off_scale([_drawn(line.line.series, settings) for line in lines], found, scale))
+    off = off_scale(_raw(lines, settings), found.raw, Scale(*y_range, 1, settings.log_y))
+    return _Seen(width, found, y_range, off)
+
+
+def _likely_gutter(lines: Sequence[Smoothed], settings: ChartSettings, x_range: Range | None, height: int) -> int:
+    """The gutter where the chart shows all values within the window, below a legend of one row."""
+    low, high = settings.y_window or (math.inf, -math.inf)
+    if x_range is not None and settings.y_window is None:
+        for series in _raw(lines, settings):
+            cut = slice(int(np.searchsorted(series.x, x_range[0])), int(np.searchsorted(series.x, x_range[1], "right")))
+            low = min(low, float(np.fmin.reduce(series.low[cut], initial=math.inf)))
+            high = max(high, float(np.fmax.reduce(series.high[cut], initial=-math.inf)))
+    if low > high:
+        return 0
+    return _gutter(_y_ticks(Scale(*around(low, high, log=settings.log_y), 1, settings.log_y), height - 3))
+
+
+def _y_ticks(y: Scale, height: int) -> list[ticks.Tick]:
+    make = ticks.log_ticks if y.log else ticks.linear_ticks
+    return make(y.low, y.high, max(2, min(height // 2, max(4, height // 3))))
+
+
+def _gutter(y_ticks: Sequence[ticks.Tick]) -> int:
+    return max((len(tick.label) for tick in y_ticks), default=0) + 1
+
+
+def _raw(lines: Sequence[Smoothed], settings: ChartSettings) -> list[Series]:
+    return [_drawn(line.line.series, settings) for line in lines]
 
 
 def _columns(lines: Sequence[Smoothed], settings: ChartSettings, x: Scale) -> Found:
-    raw = [_drawn(line.line.series, settings) for line in lines]
+    raw = _raw(lines, settings)
     bright = [_drawn(line.bright, settings) for line in lines if line.bright is not None]
     has_bright = np.array([line.bright is not None for line in lines], np.bool_)
     return Found(raster.columns(raw, x), raster.columns(bright, x) if bright else None, has_bright)
@@ -243,6 +272,7 @@ def _x_axis(
     return [pieces, labels]
 
 
+@lru_cache(maxsize=64)
 def x_labels(x: Scale, settings: ChartSettings, width: int) -> list[tuple[int, int, str]]:
     """The ticks of x: the cell of each, where its label begins, and the label; as many as fit with room between."""
     for most in range(max(2, width // 8), 0, -1):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 _SUFFIXES: Final = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
@@ -19,6 +20,7 @@ class Tick:
     label: str
 
 
+@lru_cache(maxsize=64)
 def linear_ticks(low: float, high: float, most: int) -> list[Tick]:
     """At distances of 1, 2 or 5 times a power of ten; where that gives fewer than three, also of 2.5, 3 or 4 times.
 
