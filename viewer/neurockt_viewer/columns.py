@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -40,6 +41,8 @@ WIDTH_SAMPLE: Final = 500
 """Rows that are looked at to find out how wide a column is."""
 MOST_KEPT: Final = 20_000
 """Cells that are kept."""
+TIMES_KEPT: Final = 1.0
+"""Seconds for which a column of times, such as `3 min ago`, keeps its width."""
 TEXT_LIMIT: Final = 120
 """Characters of a value in the table."""
 
@@ -121,7 +124,7 @@ class RunCells:
         self._runs: Sequence[RunInfo] | None = None
         self._basis: list[object] = []
         self._defaults: list[Field] = []
-        self._columns: dict[tuple[str, str], tuple[Sequence[RunInfo], frozenset[int], Column]] = {}
+        self._columns: dict[tuple[str, str], tuple[Sequence[RunInfo], frozenset[int], float, Column]] = {}
         self._both: tuple[Sequence[RunInfo], set[str]] = (), set()
         self._shortened: dict[str, tuple[Sequence[RunInfo], int, dict[str, str]]] = {}
 
@@ -147,14 +150,15 @@ class RunCells:
         """The columns as wide as what they hold."""
         sample = runs if len(runs) <= WIDTH_SAMPLE else [*runs[: WIDTH_SAMPLE // 2], *runs[-WIDTH_SAMPLE // 2 :]]
         steady = all(info.state != "running" for info in sample)
-        which = frozenset(map(id, sample))
+        which, now = frozenset(map(id, sample)), time.monotonic()
         columns = []
         for field, title in zip(fields, titles, strict=True):
             known = self._columns.get((field.name, title))
-            if known is None or known[1] != which or not steady or field.kind == "time":
-                known = sample, which, self._column(field, sample, title)
+            until = TIMES_KEPT if field.kind == "time" else math.inf
+            if known is None or known[1] != which or not steady or now - known[2] > until:
+                known = sample, which, now, self._column(field, sample, title)
                 self._columns[field.name, title] = known
-            columns.append(known[2])
+            columns.append(known[3])
         return columns
 
     def _column(self, field: Field, runs: Sequence[RunInfo], title: str) -> Column:
