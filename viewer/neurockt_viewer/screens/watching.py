@@ -15,9 +15,11 @@ from neurockt.catalogue import RunWatcher
 from neurockt.run_info import RunInfo
 from neurockt_viewer import background
 
-POLL_SECONDS: Final = 1.0
+POLL_SECONDS: Final = 1.5
 HIDDEN_SECONDS: Final = 10.0
 """How often to look at the directory while its list is on the screen, and while it is not."""
+RUNNING_SECONDS: Final = 1.0
+"""How often to look at the runs in it that are running."""
 ARRANGE_REST: Final = 8.0
 """While runs are being read: the shortest time between two reports, as a multiple of what drawing one takes."""
 POLL_SHARE: Final = 0.02
@@ -84,7 +86,7 @@ class DirectoryWatch:
             self._next_whole = now + max(HIDDEN_SECONDS if self.hidden else POLL_SECONDS, cost / POLL_SHARE)
         rest = self._next_whole - now
         if self._watcher.running and not self.hidden:
-            rest = min(rest, max(POLL_SECONDS, cost / POLL_SHARE * (not whole), self.drawing / DRAWING_SHARE))
+            rest = min(rest, max(RUNNING_SECONDS, cost / POLL_SHARE * (not whole), self.drawing / DRAWING_SHARE))
         return max(0.0, rest)
 
     def _report(self, *, whole: bool) -> None:
