@@ -10,6 +10,7 @@ from textual.pilot import Pilot
 from viewing import rows, text, until
 
 from neurockt_viewer.app import ViewerApp
+from neurockt_viewer.screens.runs import RunsScreen
 from neurockt_viewer.settings import load_settings
 from neurockt_viewer.widgets.chart import Chart
 from neurockt_viewer.widgets.details import Details
@@ -128,3 +129,32 @@ async def test_a_small_screen_has_fewer_panels(size: tuple[int, int], charts: bo
             assert (shown.charts.region.x > 0) == (size[0] >= 100)
             await pilot.press("p")
             await until(lambda: bool(shown.details.size) and not shown.charts.size)
+
+
+async def test_a_panel_appears_and_goes_with_one_layout() -> None:
+    """No panel has another size after it, nor is one drawn for a size that it does not keep."""
+    app = ViewerApp(SAMPLES)
+    async with app.run_test(size=(160, 48)) as pilot:
+        await listed(app)
+        await until(lambda: ["train_loss"] in drawn(app))
+        await pilot.pause()
+        layouts: list[object] = []
+        app.screen.screen_layout_refresh_signal.subscribe(panels(app), layouts.append, immediate=True)
+        for shown in (False, True, False, True):
+            await pilot.press("p")
+            await until(lambda shown=shown: bool(panels(app).charts.size) == shown)
+            await pilot.pause()
+        assert len(layouts) == 4
+
+
+async def test_what_is_chosen_last_is_remembered_where_the_viewer_is_left_at_once() -> None:
+    """Also where nothing has been drawn since."""
+    app = ViewerApp(SAMPLES)
+    async with app.run_test(size=(160, 48)) as pilot:
+        await listed(app)
+        screen = app.screen
+        assert isinstance(screen, RunsScreen)
+        screen.action_panel("details")
+        app.exit()
+        await pilot.pause()
+    assert load_settings(SAMPLES).details is False

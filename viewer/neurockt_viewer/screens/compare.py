@@ -30,6 +30,7 @@ from neurockt_viewer.text import styled
 from neurockt_viewer.widgets.chart_grid import ChartGrid
 from neurockt_viewer.widgets.config_table import ConfigTable
 from neurockt_viewer.widgets.key_line import KeyLine
+from neurockt_viewer.widgets.lines import TextLine
 from neurockt_viewer.widgets.row_grid import RowGrid
 from neurockt_viewer.widgets.row_source import Cell, CellRows
 from neurockt_viewer.widgets.tab_bar import TabBar
@@ -85,7 +86,7 @@ class CompareScreen(Screen[None]):
         self._latest: dict[Path, RunInfo] = {}
 
     def compose(self) -> ComposeResult:
-        yield Static(id="title")
+        yield TextLine(id="title")
         yield TabBar(TABS)
         with Container(id="tab"):
             with Vertical():
@@ -137,7 +138,7 @@ class CompareScreen(Screen[None]):
         for path, slot in self._slots.items():
             name = f"{palette.letter(slot)} {self._labels.get(path) or clean(path.name, LABEL_WIDTH)}"
             pieces.append(Content.styled(f"  {name}", palette.colour(slot, dark=dark)))
-        self.query_one("#title", Static).update(Content("").join(pieces))
+        self.query_one("#title", TextLine).show(Content("").join(pieces))
 
     # Metrics
 
@@ -177,7 +178,7 @@ class CompareScreen(Screen[None]):
 
     def action_tab(self, index: int) -> None:
         self._current = index
-        self.query_one(TabBar).show(index)
+        self.query_one(TabBar).pick(index)
         for at, tab in enumerate(self.query_one("#tab").children):
             tab.display = at == index
         shown = self.query_one("#tab").children[index]

@@ -27,6 +27,7 @@ from neurockt_viewer.columns import state_text
 from neurockt_viewer.keys import key
 from neurockt_viewer.text import MUTED, TONES, full_path, styled
 from neurockt_viewer.widgets.key_line import KeyLine
+from neurockt_viewer.widgets.lines import TextLine
 from neurockt_viewer.widgets.tab_bar import TabBar
 
 LIVE_SECONDS: Final = 1.0
@@ -89,7 +90,7 @@ class RunScreen(Screen[None]):
         """Whether the summaries of the columns are shown, so that the latest rows have to be counted in."""
 
     def compose(self) -> ComposeResult:
-        yield Static(id="title")
+        yield TextLine(id="title")
         yield TabBar(TABS)
         yield Static(id="problem")
         yield Container(id="tab")
@@ -175,7 +176,7 @@ class RunScreen(Screen[None]):
             if facts := progress_facts(info):
                 pieces += [styled(" · ".join(facts), TONES["warn"] if is_short_of_time(info) else ""), Content("  ")]
             pieces.append(styled(" · ".join(about), MUTED))
-        self.query_one("#title", Static).update(Content("").join(pieces), layout=False)
+        self.query_one("#title", TextLine).show(Content("").join(pieces))
 
     def _about_ranks(self, info: RunInfo) -> list[str]:
         if info.path != self._path and info.rank is None:
@@ -230,7 +231,7 @@ class RunScreen(Screen[None]):
         if not container.is_attached or index >= bar.count:
             return  # the viewer is on its way out, or there are no late rows
         self._current = index
-        bar.show(index)
+        bar.pick(index)
         if index not in self._tabs:
             self._tabs[index] = self._make(index)
             await container.mount(self._tabs[index])

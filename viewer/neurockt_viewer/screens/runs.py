@@ -33,6 +33,7 @@ from neurockt_viewer.settings import Settings
 from neurockt_viewer.text import full_path
 from neurockt_viewer.widgets.filter_line import FilterLine
 from neurockt_viewer.widgets.key_line import KeyLine
+from neurockt_viewer.widgets.lines import TextLine
 from neurockt_viewer.widgets.panels import Panels
 from neurockt_viewer.widgets.prompts import Choose, Show
 from neurockt_viewer.widgets.row_grid import RowGrid
@@ -74,6 +75,7 @@ class RunsScreen(Screen[None]):
             lambda why: self.call_later(self._show_error, why),
         )
         self._settings = settings
+        self._unsaved = False
         self._runs: list[RunInfo] = []
         self._listing: Listing | None = None
         self._error = ""
@@ -89,7 +91,7 @@ class RunsScreen(Screen[None]):
         """The marked runs for the charts; None where there are none."""
 
     def compose(self) -> ComposeResult:
-        yield Static(id="title")
+        yield TextLine(id="title")
         yield FilterLine(lambda: self._runs)
         yield Static(id="problem")
         yield Panels(self._settings)
@@ -109,6 +111,17 @@ class RunsScreen(Screen[None]):
 
     def on_unmount(self) -> None:
         self._watch.wake.set()
+        self._save_now()
+
+    def _save(self) -> None:
+        """Remember the settings once they have had their effect on the screen: a home may be slow to write to."""
+        self._unsaved = True
+        background.after_refresh(self, self._save_now)
+
+    def _save_now(self) -> None:
+        if self._unsaved:
+            self._unsaved = False
+            self._settings.save()
 
     def on_screen_suspend(self) -> None:
         self._watch.hidden = True
@@ -170,22 +183,31 @@ class RunsScreen(Screen[None]):
     def _show_title(self) -> None:
         read, shown, group = self._listing, len(self._rows.shown), self._settings.group or ""
         title = list_texts.title(self._root, read, self._runs, shown, len(self._marks), group)
-        self.query_one("#title", Static).update(title, layout=False)
+        self.query_one("#title", TextLine).show(title)
         _put(self.query_one("#problem", Static), self._error)
         empty = list_texts.reason_for_none(self._root, read, self._runs) if read is not None and not shown else ""
         _put(self.query_one("#empty", Static), empty)
 
     def _show_beside(self) -> None:
-        """The details of what is under the cursor, and the charts of the marked runs, else of what is under it."""
+        """The details of what is under the cursor, and the charts."""
         row = self._rows.row(self._grid.cursor_row)
         if isinstance(row, Group):
             self._panels.details.show_group(row.label, row.runs)
+        else:
+            self._panels.details.show(row)
+        self._show_charts()
+
+    def _show_charts(self) -> None:
+        """Those of the marked runs, else of what is under the cursor."""
+        row = self._rows.row(self._grid.cursor_row)
+        if self._marked is not None:
+            drawn = self._marked
+        elif isinstance(row, Group):
             paths = tuple(info.path for info in row.runs)
             drawn = Drawn(row.label, paths, groups=self._rows.groups_of(paths))
         else:
-            self._panels.details.show(row)
             drawn = Drawn(row.label, (row.path,)) if row else Drawn("", ())
-        self._panels.charts.show(self._marked or drawn, at_once=self._marked is not None)
+        self._panels.charts.show(drawn, at_once=self._marked is not None)
 
     @property
     def _current(self) -> RunInfo | None:
@@ -273,8 +295,8 @@ class RunsScreen(Screen[None]):
             self._marks.toggle(row.path)
         elif row is not None:
             self._marks.toggle_all([info.path for info in row.runs])
-        self._grid.action_move(1)
         self._redraw()
+        self._grid.action_move(1)
 
     def action_mark_all(self) -> None:
         """Mark all shown runs; if they are marked already, unmark them."""
@@ -284,15 +306,16 @@ class RunsScreen(Screen[None]):
     def _redraw(self) -> None:
         self._marks_changed()
         self._grid.redraw_changed()
-        self.refresh_bindings()
         self._show_title()
 
     def _marks_changed(self) -> None:
         paths = tuple(self._marks.in_order())
+        if (len(paths) > 1) != (self._marked is not None and len(self._marked.paths) > 1):
+            self.refresh_bindings()  # comparing takes two
         title = f"{len(paths):,} marked run{'s' * (len(paths) != 1)}"
         slots = tuple(self._marks[path] for path in paths)
         self._marked = Drawn(title, paths, slots, self._rows.groups_of(paths)) if paths else None
-        self._show_beside()
+        self._show_charts()
 
     def action_compare(self) -> None:
         from neurockt_viewer.screens.compare import CompareScreen
@@ -331,7 +354,7 @@ class RunsScreen(Screen[None]):
         current = settings.sort or "started"
         settings.reverse = not settings.reverse if key == current else parse_field(key).kind == "time"
         settings.sort = None if key == "started" else key
-        settings.save()
+        self._save()
         self._arrange()
 
     @on(RowGrid.HeaderClicked)
@@ -352,7 +375,7 @@ class RunsScreen(Screen[None]):
         def choose(answer: list[str] | None) -> None:
             show(before if answer is None else answer or None)
             if answer is not None:
-                self._settings.save()
+                self._save()
 
         question = Choose(
             "columns", possible, chosen, several=True, titles=titles, check=self._check_known, changed=show
@@ -373,7 +396,7 @@ class RunsScreen(Screen[None]):
             meaning = {NO_GROUPS: None, SETTINGS: setting_fields(self._runs)}
             self._settings.group = meaning.get(answer[0], answer[0])
             self._folded = set()
-            self._settings.save()
+            self._save()
             self._arrange()
             self._marks_changed()
 
@@ -391,12 +414,12 @@ class RunsScreen(Screen[None]):
     def action_panel(self, name: str) -> None:
         """Show a panel, or hide it."""
         setattr(self._settings, name, not getattr(self._settings, name))
-        self._settings.save()
+        self._save()
         self._panels.divide()
 
     def action_resize(self, panel: str, steps: int) -> None:
         self._panels.resize(panel, steps * RESIZE_STEP)
-        self._settings.save()
+        self._save()
 
     def action_full(self) -> None:
         """Give the charts all of the screen, or the list its place again."""

@@ -9,7 +9,7 @@ for them (another axis, or more detail of a window).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final
 
@@ -18,9 +18,8 @@ from rich.segment import Segment
 from textual import events
 from textual.actions import SkipAction
 from textual.binding import BindingType
+from textual.geometry import Size
 from textual.message import Message
-from textual.strip import Strip
-from textual.widget import Widget
 
 from neurockt_viewer.charts import palette, window
 from neurockt_viewer.charts.bounds import smoothing_scale, x_bounds
@@ -31,6 +30,7 @@ from neurockt_viewer.charts.scale import Scale
 from neurockt_viewer.charts.series import AXES, Y_RANGES, ChartSettings, Line
 from neurockt_viewer.terminal import takes_unicode
 from neurockt_viewer.widgets.chart_keys import CHART_KEYS
+from neurockt_viewer.widgets.lines import Lines
 from neurockt_viewer.widgets.piece_styles import piece_styles
 
 SMOOTHINGS: Final = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
@@ -44,7 +44,7 @@ LineKey = tuple[str, int]
 """The label and the colour of a line."""
 
 
-class Chart(Widget, can_focus=True):
+class Chart(Lines, can_focus=True):
     DEFAULT_CSS = """
     Chart { width: 1fr; height: 1fr; min-height: 1; }
     """
@@ -97,7 +97,7 @@ class Chart(Widget, can_focus=True):
         self._named: LineKey | None = None
         self._drawer = Drawer()
         self._picture: Picture | None = None
-        self._strips: list[Strip] = []
+        self._drawn_size = Size(0, 0)
         self._dragged_from: tuple[int, tuple[float, float]] | None = None
         self._set_lines(lines)
 
@@ -129,16 +129,17 @@ class Chart(Widget, can_focus=True):
 
     @property
     def picture(self) -> Picture:
-        if self._picture is None:
+        if self._picture is None or self._drawn_size != self.size:
+            self._drawn_size = self.size
             settings, count = self._settings, len(self._lines)
             colours = {line.colour % palette.COLOURS for line in self.lines}
             crowded = 1 < count <= len(palette.LETTERS) and (self.app.no_color or len(colours) < count)
             settings = replace(
                 settings, letters=settings.letters or crowded, plain=settings.plain or not takes_unicode()
             )
-            size, title = self.size, self.heading
+            named = self._named_index
             self._picture = self._drawer.draw(
-                self._lines, settings, *size, title=title, cross=self._cross, named=self._named_index
+                self._lines, settings, *self.size, title=self.heading, cross=self._cross, named=named
             )
         return self._picture
 
@@ -184,7 +185,6 @@ class Chart(Widget, can_focus=True):
 
     def _redraw(self) -> None:
         self._picture = None
-        self._strips = []
         self.refresh()
 
     # Keys
@@ -350,30 +350,10 @@ class Chart(Widget, can_focus=True):
 
     # Drawing
 
-    def on_resize(self) -> None:
-        self._redraw()
-
-    def notify_style_update(self) -> None:
-        super().notify_style_update()
-        self._strips = []
-
-    def render_line(self, y: int) -> Strip:
-        if not self._strips:
-            self._strips = self._to_strips(self.picture)
-        width = self.size.width
-        if y >= len(self._strips):
-            return Strip.blank(width, self.rich_style)
-        return self._strips[y]
-
-    def _to_strips(self, picture: Picture) -> list[Strip]:
-        base, width = self.rich_style, self.size.width
-        styles = piece_styles(base, self.background_colors[1], self.app.current_theme.dark)
-        return [
-            Strip([Segment(piece.text, styles[piece]) for piece in row if piece.text])
-            .adjust_cell_length(width, base)
-            .crop(0, width)
-            for row in picture.rows
-        ]
+    def segments(self, y: int) -> Iterable[Segment]:
+        rows = self.picture.rows
+        styles = piece_styles(*self.ground[:2], self.app.current_theme.dark)
+        return [Segment(piece.text, styles[piece]) for piece in rows[y] if piece.text] if y < len(rows) else ()
 
 
 def _key_of(line: Line) -> LineKey:

@@ -16,8 +16,7 @@ from textual.binding import BindingType
 from textual.containers import Grid
 from textual.content import Content
 from textual.message import Message
-from textual.widget import Widget
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
 from neurockt.formatting import clean
 from neurockt_viewer import background
@@ -30,6 +29,7 @@ from neurockt_viewer.widgets.chart import Chart
 from neurockt_viewer.widgets.chart_keys import GRID_KEYS, OWN
 from neurockt_viewer.widgets.chart_reader import ChartReader
 from neurockt_viewer.widgets.line_input import LineInput
+from neurockt_viewer.widgets.lines import Lines, TextLine
 
 if TYPE_CHECKING:
     from neurockt.store import Damage
@@ -45,7 +45,11 @@ AXIS_NAMES: Final[dict[Axis, str]] = {
 }
 
 
-class ChartGrid(Widget):
+class _Page(Lines, Grid):
+    """The charts that are shown."""
+
+
+class ChartGrid(Lines):
     """Every metric of a run as a chart; of several runs, each a line in it."""
 
     HELP = """
@@ -56,9 +60,9 @@ class ChartGrid(Widget):
 
     DEFAULT_CSS = """
     ChartGrid { layout: vertical; height: 1fr; width: 1fr; }
-    ChartGrid > Grid { height: 1fr; grid-gutter: 1 2; padding: 0 1; }
+    ChartGrid > _Page { layout: grid; height: 1fr; grid-gutter: 1 2; padding: 0 1; }
     ChartGrid Chart:focus { background: $foreground 5%; }
-    ChartGrid > .status { height: 1; padding: 0 1; color: $text-muted; }
+    ChartGrid > .status { color: $text-muted; }
     ChartGrid > Input { height: 1; border: none; padding: 0 1; display: none; }
     """
 
@@ -107,8 +111,8 @@ class ChartGrid(Widget):
         """The lines of each chart that is shown."""
 
     def compose(self) -> ComposeResult:
-        yield Grid()
-        yield Static(classes="status")
+        yield _Page()
+        yield TextLine(classes="status")
         yield LineInput(placeholder="part of a metric's name", compact=True, disabled=True)
 
     def on_mount(self) -> None:
@@ -167,7 +171,7 @@ class ChartGrid(Widget):
         pages = max(1, -(-len(self._groups) // size))
         self._page = min(self._page, pages - 1)
         shown = [self._large] if self._large else self._groups[self._page * size : (self._page + 1) * size]
-        grid = self.query_one(Grid)
+        grid = self.query_one(_Page)
         while len(self._charts) < len(shown):
             chart = Chart()
             self._charts.append(chart)
@@ -248,7 +252,7 @@ class ChartGrid(Widget):
                 notes.append("x keys: all charts, y keys: this one")
             if damaged := lines.damaged:
                 notes.insert(0, f"not all can be read: {clean(damaged[0])}")
-        self.query_one(".status", Static).update(Content(" · ".join(filter(None, notes))), layout=False)
+        self.query_one(TextLine).show(Content(" · ".join(filter(None, notes))))
 
     # Keys and changes
 

@@ -8,12 +8,11 @@ from typing import ClassVar, Final
 
 from rich.segment import Segment
 from rich.style import Style
-from textual.geometry import Region
-from textual.strip import Strip
-from textual.widget import Widget
+from textual.geometry import Region, Size
 
 from neurockt.run_info import RunInfo
 from neurockt_viewer.detail_lines import BLANK, Line, facts, group_lines, measurements, side_by_side
+from neurockt_viewer.widgets.lines import MARGIN, Lines
 
 TWO_COLUMNS: Final = 68
 """Cells from which the metrics and the facts are side by side."""
@@ -25,12 +24,12 @@ Parts = Callable[[int], tuple[Iterable[Line], Iterable[Line]]]
 """Gives the lines of the metrics and those of the facts, in columns of a width."""
 
 
-class Details(Widget):
+class Details(Lines):
     """As many lines as there is room for: nothing is laid out again, and only lines that change are drawn again."""
 
     DEFAULT_CSS = """
     Details {
-        width: 1fr; padding: 0 1;
+        width: 1fr;
         & > .details--muted { color: $text-muted; }
         & > .details--good { color: $text-success; }
         & > .details--bad { color: $text-error; }
@@ -51,6 +50,7 @@ class Details(Widget):
         self._parts: Parts = lambda _: ((), ())
         self._columns = 2
         self._first = 0
+        self._made_for = Size(0, 0)
         self._styles_seen: dict[str, Style] = {}
 
     def show(self, info: RunInfo | None) -> None:
@@ -71,24 +71,30 @@ class Details(Widget):
 
     def redraw(self) -> None:
         """Draw what has changed: times, such as `3 min ago`, do by themselves."""
-        width, height = self.size
+        before = self.lines
+        self._make()
+        for y in range(self.outer_size.height):
+            if before[y : y + 1] != self.lines[y : y + 1]:
+                self.refresh(Region(0, y, self.outer_size.width, 1))
+
+    def _make(self) -> None:
+        self._made_for = self.outer_size
+        width, height = self._made_for.width - 2 * MARGIN, self._made_for.height
         if width >= TWO_COLUMNS and self._columns > 1:
             half = (width - GAP) // 2
             lines = side_by_side(*self._parts(half), half, GAP)
         else:
             left, right = self._parts(width)
             lines = chain(left, (BLANK,), right)
-        before, self.lines = self.lines, list(islice(lines, self._first, self._first + height))
-        for y in range(height):
-            if before[y : y + 1] != self.lines[y : y + 1]:
-                self.refresh(Region(0, y, self.size.width, 1))
+        self.lines = list(islice(lines, self._first, self._first + height))
 
-    def render_line(self, y: int) -> Strip:
-        width = self.size.width
-        if y >= len(self.lines):
-            return Strip.blank(width, self._style(""))
-        segments = [Segment(piece.text, self._style(piece.tone)) for piece in self.lines[y]]
-        return Strip(segments).adjust_cell_length(width, self._style(""))
+    def segments(self, y: int) -> Iterable[Segment]:
+        if self._made_for != self.outer_size:
+            self._make()
+        pieces = self.lines[y] if y < len(self.lines) else BLANK
+        if pieces:
+            yield Segment(" " * MARGIN, self._style(""))
+            yield from (Segment(piece.text, self._style(piece.tone)) for piece in pieces)
 
     def _style(self, tone: str) -> Style:
         if tone not in self._styles_seen:
@@ -98,11 +104,6 @@ class Details(Widget):
     def notify_style_update(self) -> None:
         super().notify_style_update()
         self._styles_seen.clear()
-
-    def on_resize(self) -> None:
-        self.lines = []
-        self.redraw()
-        self.refresh()
 
     def on_mouse_scroll_down(self) -> None:
         if len(self.lines) == self.size.height:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from rich.segment import Segment
 from textual import events
 from textual.message import Message
 
-from neurockt_viewer.widgets.plain import Plain
+from neurockt_viewer.widgets.lines import Lines
 
 
-class Divider(Plain):
+class Divider(Lines):
     DEFAULT_CSS = """
     Divider { color: $foreground 20%; width: 1; height: 1fr; }
     Divider.-lying { width: 1fr; height: 1; }
@@ -40,8 +42,8 @@ class Divider(Plain):
         """Whether it is between an upper and a lower panel."""
         return self.has_class("-lying")
 
-    def line_of(self, width: int) -> str:
-        return "─" * width if self.lying else "│"
+    def segments(self, y: int) -> Iterable[Segment]:
+        return [Segment("─" * self.size.width if self.lying else "│", self.ground.style)]
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
         event.stop()

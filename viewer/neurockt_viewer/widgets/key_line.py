@@ -9,7 +9,8 @@ from textual import events
 from textual.app import App, RenderResult
 from textual.content import Content
 from textual.screen import Screen
-from textual.widget import Widget
+
+from neurockt_viewer.widgets.lines import MARGIN, TextLine
 
 WIDE_GAP: Final = 2
 """Cells between two keys where there is room for all."""
@@ -20,11 +21,11 @@ class _Key(NamedTuple):
     shown: Content
 
 
-class KeyLine(Widget):
+class KeyLine(TextLine):
     """The keys of the focused widget, then of the screen; to the right those of every screen."""
 
     DEFAULT_CSS = """
-    KeyLine { dock: bottom; height: 1; width: 1fr; padding: 0 1; background: $surface; }
+    KeyLine { dock: bottom; background: $surface; }
     """
 
     def __init__(self) -> None:
@@ -54,7 +55,7 @@ class KeyLine(Widget):
 
     def _placed(self) -> list[tuple[int, _Key]]:
         """The keys that fit, the first ones first, and where they begin."""
-        width, left, right = self.content_size.width, self._left, self._right
+        width, left, right = self.size.width - 2 * MARGIN, self._left, self._right
         gap = WIDE_GAP if _width([*left, *right], WIDE_GAP) <= width else 1
         while right and _width(right, gap) > width:
             right = right[:-1]
@@ -77,7 +78,7 @@ class KeyLine(Widget):
         return line
 
     async def on_click(self, event: events.Click) -> None:
-        x = event.x - self.gutter.left
+        x = event.x - MARGIN
         for start, key in self._placed():
             if start <= x < start + key.shown.cell_length:
                 self.app.simulate_key(key.key)

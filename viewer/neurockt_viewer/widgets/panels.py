@@ -14,6 +14,7 @@ from textual.containers import Container, Vertical
 from neurockt_viewer.settings import Settings
 from neurockt_viewer.widgets.details import Details
 from neurockt_viewer.widgets.divider import Divider
+from neurockt_viewer.widgets.lines import Lines
 from neurockt_viewer.widgets.row_grid import RowGrid
 from neurockt_viewer.widgets.run_charts import RunCharts
 
@@ -27,8 +28,8 @@ LEAST_SHARE: Final = 0.15
 """A panel keeps at least this much of what it shares with another."""
 
 
-class _Left(Vertical):
-    BLANK = True
+class _Left(Lines, Vertical):
+    """The list and the details."""
 
 
 class Panels(Container):
@@ -81,6 +82,7 @@ class Panels(Container):
         beside.display = charts and not self.full
         left.styles.width = f"{settings.list_share:.2%}" if charts and wide else "1fr"
         left.styles.height = f"{settings.list_share:.2%}" if charts and not wide else "1fr"
+        self.list.expect_width(int(width * settings.list_share) if charts and wide else width)
         self.query_one("#above-details").display = self.details.display = details
         self.details.styles.height = f"{settings.details_share:.2%}"
 

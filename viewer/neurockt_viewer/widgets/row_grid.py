@@ -15,15 +15,15 @@ from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
-from textual.color import Color
 from textual.geometry import Region, Size
 from textual.message import Message
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from neurockt_viewer.charts import palette
 from neurockt_viewer.widgets.drawn_cells import GAP, Drawn, fill, joined
+from neurockt_viewer.widgets.lines import Ground
 from neurockt_viewer.widgets.row_source import Cell, CellRows, RowSource
+from neurockt_viewer.widgets.scroll_bars import BarredView
 
 
 class Seen(NamedTuple):
@@ -34,10 +34,10 @@ class Seen(NamedTuple):
     width: int
     columns: list[int]
     has_focus: bool
-    background: Color
+    ground: Ground
 
 
-class RowGrid(ScrollView, can_focus=True):
+class RowGrid(BarredView, can_focus=True):
     DEFAULT_CSS = """
     RowGrid {
         scrollbar-size: 1 1; height: 1fr; background: $background; overflow-x: auto; overflow-y: auto;
@@ -117,7 +117,7 @@ class RowGrid(ScrollView, can_focus=True):
         self._cells_drawn: dict[int, tuple[range, Sequence[Cell] | None]] = {}
         """The cells of the rows drawn last, and their columns."""
         self._inks: dict[tuple[Style, str], Style] = {}
-        self._seen = Seen(0, 0, [], False, Color(0, 0, 0))
+        self._drawn_width = 0
         self._strips: dict[tuple[object, ...], Strip] = {}
         """The lines drawn last, by row and by all that makes a row look otherwise."""
 
@@ -260,7 +260,13 @@ class RowGrid(ScrollView, can_focus=True):
 
     def on_resize(self) -> None:
         self._reveal()
-        self.redraw()
+        self.source.want(self.visible_rows, self._visible_columns())
+
+    def expect_width(self, width: int) -> None:
+        """Show the scroll bar that it needs in this width now, so that all is laid out once."""
+        shown = self._starts[-1] > width - self.scrollbar_size_vertical
+        if shown != self.show_horizontal_scrollbar:
+            self.show_horizontal_scrollbar = self.horizontal_scrollbar.display = shown
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
@@ -300,16 +306,18 @@ class RowGrid(ScrollView, can_focus=True):
             self._style("grid--header")
         except KeyError:  # it has just been mounted: it is drawn again once the style sheet has been applied
             return [Strip.blank(crop.width)] * crop.height
-        self._seen = Seen(offset.x, width, self._shown_columns(), self.has_focus, self.background_colors[1])
-        strips = [self._strip(offset.y + y - 1 if y else None) for y in crop.line_range]
+        if width != self._drawn_width:
+            self._forget_drawn()
+            self._drawn_width = width
+        seen = Seen(offset.x, width, self._shown_columns(), self.has_focus, Ground.of(self))
+        strips = [self._strip(offset.y + y - 1 if y else None, seen) for y in crop.line_range]
         begin, end = crop.column_span
         if begin > 0 or end < width:
             strips = [strip.crop(begin, end) for strip in strips]
         return strips
 
-    def _strip(self, row: int | None) -> Strip:
+    def _strip(self, row: int | None, seen: Seen) -> Strip:
         """The line of a row, of the titles for None, or of what is below the last row."""
-        seen = self._seen
         if row is None:
             key: tuple[object, ...] = None, self.cursor_column, seen.left, seen.width
         else:
@@ -318,10 +326,7 @@ class RowGrid(ScrollView, can_focus=True):
             key = row, at_cursor, seen.left, seen.width
         strip = self._strips.get(key)
         if strip is None:
-            segments = list(self._draw(row, seen))
-            for line_filter in self.get_line_filters():
-                segments = line_filter.apply(segments, seen.background)
-            strip = self._strips[key] = Strip(segments, seen.width)
+            strip = self._strips[key] = seen.ground.line(list(self._draw(row, seen)), seen.width)
         return strip
 
     def _draw(self, row: int | None, seen: Seen) -> Iterable[Segment]:
@@ -387,8 +392,8 @@ class RowGrid(ScrollView, can_focus=True):
             return Strip(joined(kept, style)).crop(0, width).adjust_cell_length(width, style)
         cut = seen.left + begin - self._starts[moving[0].column]
         end = self._starts[moving[-1].column + 1] - self._starts[moving[0].column]
-        if cut == 0 and end <= room:
-            return joined(cells, style, width - begin - end)
+        if cut == 0:
+            return joined(cells, style, max(0, room - end))
         strip = Strip(joined(moving, style), end).crop(cut, cut + room)
         rest = width - begin - strip.cell_length
         return [*joined(kept, style), *strip, *([Segment(" " * rest, style)] if rest else ())]

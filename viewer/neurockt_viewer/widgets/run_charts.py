@@ -13,10 +13,9 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.timer import Timer
 from textual.widget import Widget
-from textual.widgets import Static
 
 from neurockt_viewer.text import label
-from neurockt_viewer.widgets.plain import Plain
+from neurockt_viewer.widgets.lines import Lines, TextLine
 
 if TYPE_CHECKING:
     from neurockt_viewer.widgets.chart_grid import ChartGrid
@@ -44,10 +43,10 @@ class Drawn(NamedTuple):
         return Drawn(self.title, self.paths[:most], self.slots[:most], self.groups[:most])
 
 
-class RunCharts(Plain, Vertical):
+class RunCharts(Lines, Vertical):
     DEFAULT_CSS = """
     RunCharts { width: 1fr; height: 1fr; }
-    RunCharts > Static { height: 1; padding: 0 1; text-style: bold; text-wrap: nowrap; text-overflow: ellipsis; }
+    RunCharts > TextLine { text-style: bold; }
     """
 
     def __init__(self) -> None:
@@ -57,7 +56,7 @@ class RunCharts(Plain, Vertical):
         self._loading = False
 
     def compose(self) -> ComposeResult:
-        yield Static()
+        yield TextLine()
 
     @property
     def grid(self) -> ChartGrid | None:
@@ -91,7 +90,7 @@ class RunCharts(Plain, Vertical):
         title, paths, slots, groups = self._wanted.first(MOST_DRAWN)
         if len(paths) < len(self._wanted.paths):
             title = f"{title}, {MOST_DRAWN} of them drawn"
-        self.query_one(Static).update(label(title), layout=False)
+        self.query_children(TextLine).only_one().show(label(title))
         grid = self.grid
         if grid is not None:
             grid.display = bool(paths)

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from textual import events
 from textual.content import Content
 from textual.message import Message
-from textual.widget import Widget
+
+from neurockt_viewer.widgets.lines import MARGIN, TextLine
 
 
-class TabBar(Widget):
+class TabBar(TextLine):
     """Tabs to click; ``show`` sets the current one."""
 
     DEFAULT_CSS = """
-    TabBar { height: 1; width: 1fr; padding: 0 1; background: $surface; text-wrap: nowrap; text-overflow: ellipsis; }
+    TabBar { background: $surface; }
     """
 
     @dataclass
@@ -39,7 +40,7 @@ class TabBar(Widget):
         self._notes.append("")
         self.refresh()
 
-    def show(self, current: int) -> None:
+    def pick(self, current: int) -> None:
         self._current = current
         self.refresh()
 
@@ -61,7 +62,7 @@ class TabBar(Widget):
         return Content(" ").join(self._pieces())
 
     def on_click(self, event: events.Click) -> None:
-        x = event.x - 1
+        x = event.x - MARGIN
         for index, piece in enumerate(self._pieces()):
             if 0 <= x < piece.cell_length:
                 self.post_message(self.Picked(index))

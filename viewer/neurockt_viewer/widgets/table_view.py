@@ -15,13 +15,13 @@ from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
-from textual.widgets import Static
 
 from neurockt.formatting import clean
 from neurockt.store import KEY, layout
 from neurockt_viewer import background
 from neurockt_viewer.text import styled
 from neurockt_viewer.widgets.jobs import Find, Job, Report
+from neurockt_viewer.widgets.lines import TextLine
 from neurockt_viewer.widgets.prompts import Ask
 from neurockt_viewer.widgets.row_grid import RowGrid
 from neurockt_viewer.widgets.table_keys import TABLE_KEYS
@@ -41,7 +41,7 @@ FIRST_COLUMNS: Final = range(40)
 class TableView(Vertical):
     DEFAULT_CSS = """
     TableView { height: 1fr; }
-    TableView > .status { height: 1; padding: 0 1; background: $surface; text-wrap: nowrap; text-overflow: ellipsis; }
+    TableView > .status { background: $surface; }
     """
     HELP = """
     The rows as they were recorded, and below them all digits of the value under the cursor. New rows of a live run
@@ -73,7 +73,7 @@ class TableView(Vertical):
 
     def compose(self) -> ComposeResult:
         yield RowGrid(cell_cursor=True)
-        yield Static(classes="status")
+        yield TextLine(classes="status")
 
     def on_mount(self) -> None:
         self.grid.on_move = self._moved
@@ -186,7 +186,7 @@ class TableView(Vertical):
             pieces.append(Content(f"no {self._table} recorded yet"))
         elif rows is not None:
             pieces += about_cursor(rows, grid, self._key, following=self.following, unseen=self._unseen)
-        self.query_one(".status", Static).update(Content(" · ").join(pieces), layout=False)
+        self.query_one(TextLine).show(Content(" · ").join(pieces))
 
     # Sorting and searching
 

@@ -1,0 +1,102 @@
+"""Lines that stay as they are until they change, and the scroll bars of a grid."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from rich.segment import Segment
+from textual.app import App, ComposeResult
+from textual.content import Content
+from textual.geometry import Region
+
+from neurockt_viewer.widgets.lines import Lines, TextLine
+from neurockt_viewer.widgets.row_grid import RowGrid
+from neurockt_viewer.widgets.row_source import Cell, CellRows
+
+
+class Numbered(Lines):
+    """Counts how often each of its lines is made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made: Counter[int] = Counter()
+
+    def segments(self, y: int) -> Iterable[Segment]:
+        self.made[y] += 1
+        return [Segment(f"line {y}, {self.size.width} wide, made {self.made[y]} times")]
+
+
+class Screen(App[None]):
+    """Lines, a text, and a grid of 100 rows that is wider than the screen."""
+
+    CSS = "Numbered { height: 5; } RowGrid { height: 12; }"
+
+    def compose(self) -> ComposeResult:
+        yield Numbered()
+        yield TextLine()
+        yield RowGrid()
+
+    def on_mount(self) -> None:
+        rows = [[Cell(f"{row}.{column}".ljust(40, "x")) for column in range(4)] for row in range(100)]
+        self.query_one(RowGrid).show(CellRows(["a", "b", "c", "d"], rows))
+        self.query_one(RowGrid).focus()
+
+
+async def test_a_line_is_made_once_until_it_is_refreshed() -> None:
+    """Refreshing a region makes its lines again and no other."""
+    async with Screen().run_test() as pilot:
+        lines = pilot.app.query_one(Numbered)
+        before = lines.made.copy()
+        for _ in range(3):
+            lines.render_lines(lines.size.region)
+        assert lines.made == before
+        lines.refresh(Region(0, 2, 80, 1))
+        shown = [strip.text.rstrip() for strip in lines.render_lines(lines.size.region)]
+        assert shown[2] == f"line 2, 80 wide, made {before[2] + 1} times"
+        assert shown[3] == f"line 3, 80 wide, made {before[3]} times"
+
+
+async def test_lines_fill_another_size() -> None:
+    async with Screen().run_test() as pilot:
+        await pilot.resize_terminal(60, 30)
+        lines = pilot.app.query_one(Numbered)
+        (first, *_) = lines.render_lines(lines.size.region)
+        assert (first.cell_length, first.text[:16]) == (60, "line 0, 60 wide,")
+
+
+async def test_a_text_too_long_for_its_line_ends_in_an_ellipsis() -> None:
+    async with Screen().run_test(size=(20, 30)) as pilot:
+        line = pilot.app.query_one(TextLine)
+        line.show(Content("a text of many words, in [brackets]"))
+        assert line.render_line(0).text == " a text of many wo… "
+        line.show(Content("[short]"))
+        assert line.render_line(0).text == " [short]            "
+
+
+def thumb(grid: RowGrid) -> tuple[list[int], list[int]]:
+    """Where the thumbs of the vertical and of the horizontal bar are."""
+    bars = grid.vertical_scrollbar, grid.horizontal_scrollbar
+    styles = [[s.style for strip in bar.render_lines(bar.size.region) for s in strip] for bar in bars]
+    down, across = ([at for at, style in enumerate(each) if style and style.meta == GRABBED] for each in styles)
+    return down, across
+
+
+GRABBED = {"@mouse.down": "grab"}
+
+
+async def test_scroll_bars_show_what_part_of_the_rows_is_seen() -> None:
+    """They move with the rows, and a click beside a thumb scrolls."""
+    async with Screen().run_test() as pilot:
+        grid = pilot.app.query_one(RowGrid)
+        down, across = thumb(grid)
+        assert (down[0], across[0]) == (0, 0)
+        assert len(down) < 8
+        await pilot.press("G", "dollar_sign")
+        down, across = thumb(grid)
+        assert (down[-1], across[-1]) == (grid.vertical_scrollbar.size.height - 1, len(across) + across[0] - 1)
+        assert (down[0], across[0]) > (8, 8)
+        await pilot.click(grid.vertical_scrollbar, offset=(0, 1))
+        await pilot.pause()
+        assert grid.scroll_offset.y < 80
+        assert thumb(grid)[0][0] < down[0]
