@@ -27,6 +27,8 @@ MOST_VALIDATIONS: Final = 10_000
 RESTART_LIMIT: Final = 0.9
 """A process that begins so early that it would replace this share of the rows is a run of its own."""
 NAME_LIMIT: Final = 200
+NAMED: Final = 3
+"""How many metrics a remark names."""
 _VALIDATION: Final = re.compile(r"(?:^|[/_.\- ])(?:val|valid|validation|eval|test|dev)(?:$|[/_.\- ])", re.IGNORECASE)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -192,13 +194,14 @@ def _cleaned(points: Mapping[str, Points], found: Found) -> dict[str, Points]:
     """The points by names that columns can have, at steps that rows can have, one for each step."""
     cleaned: dict[str, Points] = {}
     counts: Counter[str] = Counter()
+    without: list[str] = []
     for name, each in points.items():
         sound = (each.steps >= 0) & (each.steps <= LARGEST_STEP)
         if not sound.all():
             counts["values at steps below 0 or above 2^62"] += int((~sound).sum())
             each = each.select(sound)
         if len(each.steps) > 1 and (each.steps == each.steps[0]).all() and each.steps[0] == 0:
-            found.remarks.append(f"{name}: all {len(each.steps):,} values are at step 0; they are numbered from 1")
+            without.append(name)
             each = each._replace(steps=np.arange(1, len(each.steps) + 1))
         each = each.select(np.argsort(each.steps, kind="stable"))
         is_last = np.append(each.steps[1:] != each.steps[:-1], True) if len(each.steps) else np.zeros(0, np.bool_)
@@ -207,6 +210,9 @@ def _cleaned(points: Mapping[str, Points], found: Found) -> dict[str, Points]:
             each = each.select(is_last)
         if len(each.steps) and not _is_axis(name, each):
             cleaned[column_name(name, cleaned)] = each
+    if without:
+        names = ", ".join(without[:NAMED]) + (f" and {len(without) - NAMED:,} more" if len(without) > NAMED else "")
+        found.remarks.append(f"all values of {names} are at step 0; they are numbered from 1")
     found.left_out.update(counts)
     return cleaned
 

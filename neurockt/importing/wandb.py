@@ -116,7 +116,10 @@ def _process(read: WandbFile, found: Found) -> Process:
         steps = own[at]
         step_metric = _step_metric(name, read.step_metrics)
         if step_metric in read.columns:
-            steps = _steps_by(read.columns[step_metric], at, steps)
+            by_metric = _steps_by(read.columns[step_metric], at, steps)
+            if len(at) > 1 and by_metric[0] == by_metric[-1] and (by_metric == by_metric[0]).all():
+                by_metric = steps  # a step that stays would leave the last value alone
+            steps = by_metric
             if step_metric == "epoch":
                 found.by_epoch |= {name}
         points[name] = Points(steps, times[at], np.array(values, float), at)

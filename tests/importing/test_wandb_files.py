@@ -112,6 +112,15 @@ def test_a_metric_is_at_its_own_step(tmp_path: Path, root: Path, importing: Impo
     assert column(only(root), "eval/loss") == {7: 2.0, 9: 3.0, 500: 1.0}
 
 
+def test_a_step_metric_that_stays_numbers_nothing(tmp_path: Path, root: Path, importing: Import) -> None:
+    """Repeated evaluations of one model: each is at W&B's step, and none replaces another."""
+    rows = [made.row({"train/global_step": 0, "test/loss": value}, step) for step, value in enumerate((3.0, 2.0, 1.0))]
+    made.write(tmp_path, "a", [made.run("a"), made.metric("*", "train/global_step"), *rows, made.end(0)])
+    (outcome,) = importing(tmp_path)
+    assert column(only(root), "test/loss") == {0: 3.0, 1: 2.0, 2: 1.0}
+    assert outcome.left_out == {}
+
+
 @pytest.mark.parametrize("early", [False, True])
 def test_records_across_blocks(tmp_path: Path, root: Path, importing: Import, early: bool) -> None:
     rows = [made.row({"loss": step / 3, "pad" * 20: 1.0}, step, nested=step % 2 == 0) for step in range(600)]
