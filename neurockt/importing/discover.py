@@ -147,7 +147,7 @@ def detect(path: Path, *, named: bool = False) -> str | None:
     may_be_state = name == "trainer_state.json" or (named and name.endswith(".json"))
     if may_be_state and '"log_history"' in _head(path, 2**20):
         return "trainer-state"
-    if name in JSONL_NAMES or (named and name.endswith((".jsonl", ".json"))):
+    if name in JSONL_NAMES or name.endswith(".log.json") or (named and name.endswith((".jsonl", ".json"))):
         return "jsonl" if _has_objects(path) else None
     return None
 

@@ -62,17 +62,18 @@ def _renamed(rows: Iterator[dict[str, Any]], old: str, new: str) -> Iterator[dic
 
 
 def _collect(found: Found, tables: Sequence[Iterator[dict[str, Any]]], step: str | None, file_time: float) -> None:
-    """The rows as the points of one process."""
+    """The rows as the points of a process, or of several: where the steps of a metric go back, it was restarted."""
     rows = [row for table in tables for row in table]
     names = dict.fromkeys(name for row in rows for name in row)
     if step is not None and step not in names:
         raise UsageError(f"{found.files[0]} has no column {step!r}; it has {', '.join(list(names)[:8]) or 'none'}")
-    step = step or _step_column(names, rows)
+    step = step or _step_column(names, rows, found)
     clock = next((name for name in _known(TIMES, names) if _is_clock(name, rows)), None)
     moments = [_moment(row.get(clock)) for row in rows] if clock else []
     last = max((moment for moment in moments if moment == moment), default=0.0)
     begin = 0.0 if last >= LONG_AGO else file_time - last
-    collector = Collector()
+    collectors = [Collector()]
+    reached: dict[str, int] = {}
     at: int | None = None
     last_step: int | None = None
     without = 0
@@ -87,21 +88,25 @@ def _collect(found: Found, tables: Sequence[Iterator[dict[str, Any]]], step: str
             found.left_out["rows without a step"] += 1
             continue
         time = begin + moments[index] if clock else math.nan
+        values: dict[str, float] = {}
         for name, value in row.items():
             if name in (step, clock):
                 continue
             if (number := _number(value)) == number or _is_nan(value):
-                collector.add(name, at, time, number, index)
+                values[name] = number
             elif value not in (None, ""):
                 found.left_out["texts"] += 1
-    points = collector.points()
-    found.processes = [Process(points)]
+        if any(reached.get(name, at) > at for name in values):
+            collectors.append(Collector())
+            reached = {}
+        for name, number in values.items():
+            collectors[-1].add(name, at, time, number, index)
+            reached[name] = at
+    found.processes = [Process(collector.points()) for collector in collectors]
     if step is not None and step.lower() == EPOCH:
-        found.by_epoch = frozenset(points)
+        found.by_epoch = frozenset(name for process in found.processes for name in process.points)
     if without:
         found.remarks.append(f"{without:,} rows have no step: they are at that of the row before them")
-    if step is None and rows:
-        found.remarks.append("no column numbers its rows: they are numbered from 1")
     if not clock and rows:
         found.remarks.append("its rows have no times: they have that of the file")
 
@@ -114,14 +119,27 @@ def _known(wanted: Iterable[str], names: Iterable[str]) -> Iterator[str]:
     return (lower[name] for name in wanted if name in lower)
 
 
-def _step_column(names: Iterable[str], rows: Sequence[Mapping[str, Any]]) -> str | None:
+def _step_column(names: Iterable[str], rows: Sequence[Mapping[str, Any]], found: Found) -> str | None:
     """The column that numbers the rows: most of its values are whole. None where there is none."""
     names = list(names)
+    epochs = [_number(row.get(name)) for name in _known((EPOCH,), names) for row in rows]
+    why = "no column numbers its rows"
     for name in _known((*STEPS, *COUNTS), names):
         cells = [row.get(name) for row in rows if not _is_blank(row.get(name))]
         whole = sum(_step_in(cell) is not None for cell in cells)
-        if whole * 2 > len(cells) and (name.lower() in STEPS or _rises(map(_number, cells))):
-            return name
+        if whole * 2 <= len(cells) or (name.lower() not in STEPS and not _rises(map(_number, cells))):
+            continue
+        numbers = [_number(row.get(name)) for row in rows]
+        pairs = [*pairwise(zip(numbers, epochs, strict=False))]
+        falls = [one[1] < two[1] for one, two in pairs if one[0] > two[0]]
+        if falls and all(falls):
+            why = f"{name} begins again with each epoch"
+            break
+        if pairs and all(one[0] == two[0] and one[1] < two[1] for one, two in pairs):
+            continue  # how many steps each epoch has
+        return name
+    if rows:
+        found.remarks.append(f"{why}: the rows are numbered from 1")
     return None
 
 

@@ -174,7 +174,7 @@ def test_progress_that_nothing_numbers(tmp_path: Path, root: Path, importing: Im
         {"step": 1, "kl": 0.25, "num episodes": 4.0},
         {"step": 2, "kl": 0.125, "num episodes": 4.0},
     ]
-    assert "no column numbers its rows: they are numbered from 1" in outcome.remarks
+    assert "no column numbers its rows: the rows are numbered from 1" in outcome.remarks
 
 
 def test_epochs_whatever_their_case(tmp_path: Path, root: Path, importing: Import) -> None:
@@ -225,3 +225,62 @@ def test_epochs_that_are_not_whole_number_no_rows(tmp_path: Path, root: Path, im
         (2, 1.0, 1.5),
         (3, 1.5, 1.0),
     ]
+
+
+@pytest.mark.parametrize("name", ["metrics.csv", "metrics.jsonl"])
+def test_a_file_that_a_restart_goes_on_with(tmp_path: Path, root: Path, importing: Import, name: str) -> None:
+    """Rows that are done again are superseded, not lost."""
+    steps = [0, 1, 2, 3, 2, 3, 4]
+    if name.endswith("csv"):
+        text = "step,loss\n" + "".join(f"{step},{index}\n" for index, step in enumerate(steps))
+    else:
+        text = "".join(json.dumps({"step": step, "loss": index}) + "\n" for index, step in enumerate(steps))
+    (tmp_path / name).write_text(text)
+    importing(tmp_path)
+    run = only(root)
+    assert run.steps()["loss"].to_pylist() == [0, 1, 4, 5, 6]
+    assert [attempt.first_step for attempt in run.info.attempts] == [0, 2]
+    assert len(list(run.info.path.glob("superseded/*/steps/*.parquet"))) == 1
+
+
+def test_runs_that_were_appended_to_one_file(tmp_path: Path, root: Path, importing: Import) -> None:
+    (tmp_path / "metrics.csv").write_text("step,loss\n0,1\n1,2\nstep,loss\n0,3\n1,4\n")
+    importing(tmp_path)
+    assert [open_run(info.path).steps()["loss"].to_pylist() for info in list_runs(root)] in (
+        [[1, 2], [3, 4]],
+        [[3, 4], [1, 2]],
+    )
+
+
+def test_a_validation_that_is_late_is_no_restart(tmp_path: Path, root: Path, importing: Import) -> None:
+    (tmp_path / "metrics.csv").write_text("step,loss,val\n0,1,\n1,2,\n2,3,\n1,,9\n3,4,\n2,,8\n")
+    importing(tmp_path)
+    run = only(root)
+    assert run.steps()["loss"].to_pylist() == [1, 2, 3, 4]
+    assert run.epochs()["val"].to_pylist() == [9, 8]
+    assert len(run.info.attempts) == 1
+
+
+def test_a_step_that_begins_again_with_each_epoch(tmp_path: Path, root: Path, importing: Import) -> None:
+    """It numbers no rows: all but the last epoch would be lost."""
+    text = "".join(f"{epoch},{step},{epoch * 1000 + step}\n" for epoch in (1, 2, 3) for step in range(epoch))
+    (tmp_path / "metrics.csv").write_text("epoch,iter,loss\n" + text)
+    (outcome,) = importing(tmp_path)
+    found = rows(only(root).steps())
+    assert [row["step"] for row in found] == [1, 2, 3, 4, 5, 6]
+    assert [row["loss"] for row in found] == [float(line.rsplit(",", 1)[1]) for line in text.split()]
+    assert "iter begins again with each epoch: the rows are numbered from 1" in outcome.remarks
+
+
+def test_a_step_that_stays_beside_epochs(tmp_path: Path, root: Path, importing: Import) -> None:
+    (tmp_path / "training_log.csv").write_text("epoch,step,loss\n1,299,3\n2,299,2\n3,299,1\n")
+    importing(tmp_path)
+    assert [(row["epoch"], row["loss"]) for row in only(root).epochs().to_pylist()] == [(1, 3), (2, 2), (3, 1)]
+
+
+def test_the_log_of_openmmlab(tmp_path: Path, root: Path, importing: Import) -> None:
+    lines = [{"env_info": "x", "seed": None}]
+    lines += [{"mode": "train", "epoch": epoch, "iter": at, "loss": at / epoch} for epoch in (1, 2) for at in (50, 100)]
+    (tmp_path / "20230101_000000.log.json").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    importing(tmp_path)
+    assert [row["loss"] for row in rows(only(root).steps())] == [50, 100, 25, 50]
