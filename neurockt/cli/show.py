@@ -19,7 +19,7 @@ from neurockt.formatting import (
 from neurockt.progress import progress_facts
 from neurockt.query.fields import flat_config
 from neurockt.run_info import Attempt, RunInfo, TableSummary
-from neurockt.store import AXES, KEY, Origin, Run, ask_scheduler, facts, plain, scheduler
+from neurockt.store import AXES, KEY, Origin, Run, arrays, ask_scheduler, facts, plain, scheduler
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -93,7 +93,7 @@ def _rows(run: Run, steps: int | None) -> dict[str, pa.Table]:
 
 def _rows_to_json(rows: dict[str, pa.Table]) -> dict[str, Any]:
     return {
-        table: [{name: output.value_to_json(value) for name, value in row.items()} for row in some.to_pylist()]
+        table: [{name: output.value_to_json(value) for name, value in row.items()} for row in arrays.rows(some)]
         for table, some in rows.items()
     }
 

@@ -29,7 +29,7 @@ from neurockt.formatting import (
 from neurockt.progress import progress_facts
 from neurockt.query.fields import split_names, unquoted
 from neurockt.run_info import RunInfo
-from neurockt.store import AXES, KEY, RANK, TABLES
+from neurockt.store import AXES, KEY, RANK, TABLES, arrays
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -155,8 +155,7 @@ class _Feed:
         axes = [name for name in dict.fromkeys([KEY[table], *AXES, RANK]) if name in rows.column_names]
         wanted = rows.column_names if self._columns is None else self._columns
         metrics = [name for name in wanted if name in rows.column_names and name not in axes]
-        chosen: list[Row] = rows.select([*axes, *metrics]).to_pylist()
-        return chosen
+        return [*arrays.rows(rows.select([*axes, *metrics]))]
 
 
 def _column(run: Run, tables: Sequence[TableName], name: str) -> str:

@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from neurockt.errors import NeurocktWarning, SyncFailed
 from neurockt.run_info import RunInfo
-from neurockt.store import KEY, Run, TableName
+from neurockt.store import KEY, Run, TableName, arrays
 from neurockt.sync.compare import same_values
 from neurockt.sync.order import BASE, Order, Span, joined
 from neurockt.sync.rows import RESERVED, START, Lines, Place, Row, RunRows, encode
@@ -55,7 +55,7 @@ class Stream:
         """The rows numbered above ``after`` and up to ``until``."""
         _, batches = self._run.batches(self.table, columns, after=after, until=until, final=True)
         for batch in batches:
-            yield from batch.to_pylist()
+            yield from arrays.rows(batch)
 
     def lines(self, after: int, until: int, skip: int, position: int) -> Iterator[list[str]]:
         """The lines of the rows up to number ``until``, after the first ``skip``; the first is at ``position``."""

@@ -331,7 +331,7 @@ class SystemLines:
     def _lines(self, after: int) -> Iterator[str]:
         _, batches = self._run.batches("system", after=after)
         for batch in batches:
-            for row in mean_of_ranks(batch, KEY["system"]).to_pylist():
+            for row in arrays.rows(mean_of_ranks(batch, KEY["system"])):
                 if row.pop(KEY["system"]) <= self._last:
                     yield self._line(row)
 

@@ -182,6 +182,30 @@ print(*sorted(set(sys.modules) & {{"numpy", "pyarrow", "pandas", "torch", "textu
     assert done.stdout.splitlines()[-1] == ""
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "words",
+    [
+        "show r0 --json --steps 5",
+        "tail r0",
+        "export r0 -o {runs}/r0.csv",
+        "plot r0 --metric train_loss --x time -o {runs}/r0.svg",
+        "report -o {runs}/r0.html",
+        "sql FROM\tsteps",
+    ],
+)
+def test_reading_rows_loads_no_pandas(runs: Path, words: str) -> None:
+    """Where it is installed, Arrow would load it for a moment, and for half a second."""
+    code = f"""
+import os, sys
+from neurockt.cli import main
+os.environ["NEUROCKT_DIR"] = {str(runs)!r}
+assert main({words.format(runs=runs).split(" ")!r}) == 0
+print("pandas" in sys.modules)
+"""
+    assert process(code=code).stdout.splitlines()[-1] == "False"
+
+
 def test_only_the_command_in_use_is_imported(runs: Path) -> None:
     """Others cost nothing."""
     code = f"""

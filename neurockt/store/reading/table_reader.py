@@ -10,9 +10,9 @@ import difflib
 import errno
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,7 +22,7 @@ from neurockt.store.base import files, layout
 from neurockt.store.base.layout import TableName
 from neurockt.store.journal.open_row import read_open_row
 from neurockt.store.journal.records import JournalDecoder, Rows, rows_after
-from neurockt.store.tables import parts
+from neurockt.store.tables import arrays, parts
 from neurockt.store.tables.outline import Outline, outline_of
 
 _LASTING: Final = (errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL)
@@ -157,12 +157,12 @@ class TableReader:
     def last_time(self) -> datetime | None:
         snapshot = self.snapshot()
         if snapshot.rows:
-            return datetime.fromtimestamp(int(snapshot.rows[-1].data["time"][-1]) / 1e9, timezone.utc)
+            return arrays.moment(int(snapshot.rows[-1].data["time"][-1]) // 1000)
         for _, part in reversed(snapshot.parts):
             metadata = part.metadata
             if metadata.num_rows:
                 last = metadata.row_group(metadata.num_row_groups - 1).column(layout.axes(self._key).index("time"))
-                return cast("datetime", last.statistics.max)
+                return arrays.moment(last.statistics.max_raw)
         return None
 
     def snapshot(self) -> Snapshot:

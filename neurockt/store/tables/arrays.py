@@ -1,11 +1,13 @@
 """Columns as numpy arrays and lists, and numpy arrays as columns.
 
-pyarrow's own ``to_numpy`` and ``pa.array`` would import pandas where it is installed, and hold up the training loop.
+pyarrow's own ``to_numpy``, ``pa.array``, and every value of time it gives would import pandas where it is installed:
+half a second, in which the training loop is held up.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Bools = npt.NDArray[np.bool_]
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 def to_array(values: npt.NDArray[Any], kind: pa.DataType, missing: Bools | None = None) -> pa.Array:
@@ -62,3 +66,17 @@ def values(column: pa.ChunkedArray) -> list[Any]:
     for index in () if nulls is None else np.flatnonzero(nulls).tolist():
         found[index] = None
     return found
+
+
+def moment(microseconds: int) -> datetime:
+    """A value of a column of times, as ``numbers`` gives it."""
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def rows(table: pa.Table) -> list[dict[str, Any]]:
+    """The rows of a table as ``to_pylist`` gives them."""
+    columns = [values(column) for column in table.columns]
+    for index, kind in enumerate(table.schema.types):
+        if str(kind).startswith("timestamp"):
+            columns[index] = [None if value is None else moment(value) for value in columns[index]]
+    return [dict(zip(table.column_names, row, strict=True)) for row in zip(*columns, strict=True)]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import numpy as np
@@ -20,9 +19,6 @@ from neurockt.store.journal.records import NULL_BITS, Rows
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
@@ -78,8 +74,8 @@ def _of_group(footer: pq.FileMetaData, index: int, key: str) -> dict[str, tuple[
         name, statistics = column.path_in_schema, column.statistics
         if statistics is None or not statistics.has_min_max:
             found.setdefault(name, (np.nan, np.nan) if name not in axes else (0, 0))
-        elif name == "time":
-            found[name] = _microseconds(statistics.min), _microseconds(statistics.max)
+        elif name == "time":  # as numbers: a moment would import pandas
+            found[name] = statistics.min_raw, statistics.max_raw
         else:
             found[name] = statistics.min, statistics.max
     return found
@@ -95,7 +91,3 @@ def _of_rows(batch: Rows, key: str) -> dict[str, tuple[Any, Any]]:
         real = values[(values == values) & (values.view(np.uint64) != NULL_BITS)]
         found[name] = (real.min(), real.max()) if len(real) else (np.nan, np.nan)
     return found
-
-
-def _microseconds(moment: datetime) -> int:
-    return (moment - _EPOCH) // _MICROSECOND
