@@ -57,7 +57,7 @@ def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
         "--watch",
         metavar="SECONDS",
         nargs="?",
-        type=float,
+        type=parsing.seconds,
         const=PAUSE,
         help=f"import again and again, every {PAUSE:.0f} seconds at most",
     )

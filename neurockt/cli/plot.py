@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from neurockt.catalogue import find_run
 from neurockt.cli import FAILED, WrongUsage, completers, output, parsing, selecting
+from neurockt.cli.export import check_target
 from neurockt.query.fields import split_names, unquoted
 from neurockt.store import expanded
 
@@ -41,15 +42,15 @@ def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
     parser.add_argument("-o", "--output", metavar="FILE", required=True, help="the figure: .png, .svg or .pdf")
     parser.add_argument("--force", action="store_true", help="replace FILE if it exists")
     data = parser.add_argument_group("curves")
-    data.add_argument("-x", choices=AXES, default="step", help="what runs along x (default: step)")
+    data.add_argument("-x", "--x", choices=AXES, default="step", help="what runs along x (default: step)")
     data.add_argument(
         "--smooth", metavar="SHARE", type=_share, default=0.0, help="average over this share of x, as 0.05"
     )
     data.add_argument("--seeds", action="store_true", help="draw runs that differ only in the seed as mean and band")
     data.add_argument("--log-x", action="store_true", help="logarithmic x axis")
     data.add_argument("--log-y", action="store_true", help="logarithmic y axis")
-    data.add_argument("--xlim", metavar=("LOW", "HIGH"), nargs=2, type=float, help="the part of x to draw")
-    data.add_argument("--ylim", metavar=("LOW", "HIGH"), nargs=2, type=float, help="the part of y to draw")
+    data.add_argument("--xlim", metavar=("LOW", "HIGH"), nargs=2, type=parsing.number, help="the part of x to draw")
+    data.add_argument("--ylim", metavar=("LOW", "HIGH"), nargs=2, type=parsing.number, help="the part of y to draw")
     look = parser.add_argument_group("look")
     look.add_argument("--title", metavar="TEXT", default="", help="above the figure")
     look.add_argument("--label", metavar="TEXT", action="append", default=[], help="name of a curve, in their order")
@@ -58,7 +59,7 @@ def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
     look.add_argument("--no-legend", action="store_true", help="without a legend")
     look.add_argument("--size", metavar=("WIDTH", "HEIGHT"), nargs=2, type=_inches, help="inches (default: 4 3 a plot)")
     look.add_argument("--font", metavar="NAME", default="", help="such as 'Times New Roman'")
-    look.add_argument("--font-size", metavar="POINTS", type=_inches, default=9.0, help="default: 9")
+    look.add_argument("--font-size", metavar="POINTS", type=_inches, help="default: 9, or the style's")
     look.add_argument(
         "--dpi", metavar="N", type=parsing.count, default=200, help="dots an inch of a PNG (default: 200)"
     )
@@ -72,8 +73,10 @@ def run(arguments: argparse.Namespace) -> int:
     target = expanded(arguments.output)
     if target.suffix.lower() not in ENDINGS:
         raise WrongUsage(f"{arguments.output}: end the name in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}")
-    if target.exists() and not arguments.force:
-        raise WrongUsage(f"{target} exists; --force replaces it")
+    check_target(target, force=arguments.force)
+    for name, limits in (("x", arguments.log_x and arguments.xlim), ("y", arguments.log_y and arguments.ylim)):
+        if limits and min(limits) <= 0:
+            raise WrongUsage(f"--{name}lim: a logarithmic axis has no room for 0 and below")
     paths = _paths(arguments)
     if not paths:
         return FAILED
@@ -145,14 +148,14 @@ def _unknown(name: str, known: Sequence[str]) -> str:
 
 
 def _share(text: str) -> float:
-    share = float(text)
+    share = parsing.number(text)
     if not 0 <= share < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a share of x, from 0 to below 1")
     return share
 
 
 def _inches(text: str) -> float:
-    size = float(text)
+    size = parsing.number(text)
     if not 0 < size <= 100:
         raise argparse.ArgumentTypeError(f"{text} is not above 0, and 100 at most")
     return size

@@ -57,7 +57,7 @@ def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
         "--watch",
         metavar="SECONDS",
         nargs="?",
-        type=_seconds,
+        type=parsing.seconds,
         const=WATCH_SECONDS,
         help=f"repeat every SECONDS (default: {WATCH_SECONDS:.0f}) until interrupted; each line is about one pass",
     )
@@ -80,20 +80,10 @@ def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--patience",
         metavar="SECONDS",
-        type=_seconds,
+        type=parsing.seconds,
         help="how long to repeat a request while the server does not answer (default: 120)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < 1e6:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
-    return seconds
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -109,3 +109,11 @@ def test_figures_load_no_user_interface() -> None:
     code = "import sys, neurockt_viewer.figures, neurockt_viewer.charts.lines; print('textual' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_a_size_of_font_that_is_wanted_counts_more_than_the_style(tmp_path: Path) -> None:
+    style = tmp_path / "small.mplstyle"
+    style.write_text("font.size: 5\n")
+    for size, scale in ((None, "scale(0.05 "), (20.0, "scale(0.2 ")):
+        save(tmp_path / "x.svg", [Chart("loss", [line()])], Look(style=str(style), font_size=size))
+        assert scale in (tmp_path / "x.svg").read_text()

@@ -65,8 +65,8 @@ class Look:
     size: tuple[float, float] | None = None
     """Width and height in inches; default 4 by 3 for each plot."""
     font: str = ""
-    font_size: float = 9.0
-    """In points."""
+    font_size: float | None = None
+    """In points; default: that of the style, else 9."""
     style: str = ""
     """The name or the file of a style of matplotlib."""
     dots: int = 200
@@ -95,7 +95,8 @@ def save(path: Path, charts: Sequence[Chart], look: Look) -> None:
 
     Raises:
         MissingExtra: matplotlib is not installed.
-        UsageError: there is no such style, or the name has another ending.
+        UsageError: there is no such style or font, the figure is too small or too large, or the name has another
+            ending.
         OSError: the file cannot be written.
     """
     ending = path.suffix.lower()
@@ -103,28 +104,36 @@ def save(path: Path, charts: Sequence[Chart], look: Look) -> None:
         raise UsageError(f"{path.name}: end the name of a figure in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}")
     try:
         import matplotlib as mpl
-        from matplotlib import style
+        from matplotlib import font_manager, style
     except ImportError as error:
         raise MissingExtra("figures need matplotlib: pip install 'neurockt[plot]'") from error
-    settings: Any = {
-        "font.size": look.font_size,
+    usual: Any = {
+        "font.size": 9.0,
         "pdf.fonttype": 42,  # text that journals can search
         "svg.hashsalt": "neurockt",  # the same figure gives the same file
         "axes.spines.top": False,
         "axes.spines.right": False,
     }
-    if look.font:
-        settings["font.family"] = look.font
+    wanted: Any = {"font.family": look.font, "font.size": look.font_size}
+    metadata = {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}[ending]
+    kind = ending.removeprefix(".")
     try:
-        with mpl.rc_context(settings), style.context(look.style or []), warnings.catch_warnings():
+        with mpl.rc_context(usual), style.context(look.style or []), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Glyph")  # one that the font lacks is a box
+            warnings.filterwarnings("error", "constrained_layout not applied")
+            mpl.rcParams |= {name: value for name, value in wanted.items() if value}
+            if look.font:
+                font_manager.findfont(look.font, fallback_to_default=False)
             figure = _draw(charts, look)
-            metadata = {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}[ending]
-            kind = ending.removeprefix(".")
             files.publish(
                 path,
                 lambda file: figure.savefig(file, format=kind, dpi=look.dots, metadata=metadata, bbox_inches="tight"),
             )
+    except UserWarning:
+        width, height = _size(charts, look)
+        raise UsageError(f"a figure of {width:g} by {height:g} inches has no room for its axes") from None
+    except ValueError as error:  # of matplotlib: a font that there is not, or too many pixels
+        raise UsageError(f"matplotlib cannot draw this: {error}") from None
     except OSError as error:
         if look.style and error.filename is None:
             raise UsageError(f"matplotlib has no style {look.style!r}, and there is no such file") from None
@@ -134,7 +143,7 @@ def save(path: Path, charts: Sequence[Chart], look: Look) -> None:
 def _draw(charts: Sequence[Chart], look: Look) -> Figure:
     from matplotlib.figure import Figure
 
-    width, height = look.size or (4.0 * len(charts), 3.0)
+    width, height = _size(charts, look)
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots(1, len(charts), squeeze=False)[0]
     columns = min(COLUMNS, max(100, int(width / len(charts) * look.dots)))
@@ -143,6 +152,10 @@ def _draw(charts: Sequence[Chart], look: Look) -> Figure:
     if look.title:
         figure.suptitle(clean(look.title)).set_parse_math(False)
     return figure
+
+
+def _size(charts: Sequence[Chart], look: Look) -> tuple[float, float]:
+    return look.size or (4.0 * len(charts), 3.0)
 
 
 def _draw_chart(plot: Axes, chart: Chart, look: Look, columns: int) -> None:

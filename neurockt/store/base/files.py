@@ -53,6 +53,10 @@ def _put(path: Path, write: Callable[[Path], object], temporary: Path, move: Cal
         finally:
             os.close(descriptor)
         move(temporary, path)
+    except OSError as error:
+        if error.filename == str(temporary):
+            error.filename = str(path)
+        raise
     finally:
         with suppress(OSError):  # where it was moved, it is gone
             temporary.unlink()
