@@ -45,6 +45,10 @@ _NOT_FOR_PYTE: Final = re.compile(
     rb"\x1b\[[<>=?][\d;]*[a-gi-ku-z]|\x1b\[\?[\d;]*\$p|\x1bP.*?\x1b\\|\x1b\](.*?)(?:\x07|\x1b\\)", re.DOTALL
 )
 _CURSOR, _WRAP, _ALTERNATE = 25, 7, 1049
+_FRAMES: Final = b"\x1b[?2026$p", b"\x1b[?2026;2$y"
+"""The question whether a frame can be shown as a whole, and the answer that it can."""
+_FRAME_BEGINS: Final = b"\x1b[?2026h"
+_FRAME_ENDS: Final = b"\x1b[?2026l"
 
 
 class _Screen(pyte.Screen):
@@ -112,13 +116,24 @@ class RealTerminal:
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
 
     def _listen(self) -> None:
+        """Show what is written, a frame of the program's once all of it is there: nobody sees a row half drawn."""
+        question, answer = _FRAMES
+        hidden = b""
         while self.process.poll() is None or select.select([self._master], [], [], 0)[0]:
             if not select.select([self._master], [], [], 0.05)[0]:
                 continue
+            data = os.read(self._master, 65536)
+            if question in data:
+                os.write(self._master, answer)
             with self._lock:
-                data = os.read(self._master, 65536)
                 self.written += data
-                self._stream.feed(_NOT_FOR_PYTE.sub(b"", data))
+                hidden += data
+                begin = hidden.rfind(_FRAME_BEGINS)
+                end = begin if begin > hidden.rfind(_FRAME_ENDS) else len(hidden)
+                self._stream.feed(_NOT_FOR_PYTE.sub(b"", hidden[:end]))
+                hidden = hidden[end:]
+        with self._lock:
+            self._stream.feed(_NOT_FOR_PYTE.sub(b"", hidden))
 
     # What a person does
 

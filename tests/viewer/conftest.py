@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from real_tmux import Tmux
+from textual import app, pilot
+from viewing import idle
 
 
 @pytest.fixture(autouse=True)
@@ -17,6 +19,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(directory / "config"))
     monkeypatch.setenv("XDG_STATE_HOME", str(directory / "state"))
     return directory
+
+
+@pytest.fixture(autouse=True)
+def _patient_pilot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys have done what they do before a test goes on, also on a machine that is busy with something else."""
+    for module in (app, pilot):
+        monkeypatch.setattr(module, "wait_for_idle", idle)
 
 
 @pytest.fixture

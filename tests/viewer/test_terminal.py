@@ -124,11 +124,11 @@ def test_a_terminal_that_takes_ascii_alone(home: Path) -> None:
     """Where the stream is not UTF-8 nothing but ASCII is written, and the columns stay straight."""
     ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     with RealTerminal(*NEUROCKT, "view", SAMPLES, env=ascii_only) as terminal:
-        text = terminal.wait_for("12 runs")
-        text = terminal.wait_for("sgd-0.1-s0")
-        finished = [line for line in text.splitlines() if " finished " in line]
-        assert len({line.index("finished") for line in finished}) == 1
-        assert "v finished" in text
+        text = terminal.wait_for(lambda text: "12 runs" in text and "sgd-0.1-s0" in text and "v finished 1.6s" in text)
+        _, header, *runs = text.splitlines()[:14]
+        divider, state = header.index("|"), header.index("state")
+        assert {line.find("|") for line in runs} == {divider}, "also beside a name of other characters"
+        assert {line[state:].split()[1] for line in runs} == {"finished", "failed", "killed"}
         terminal.press("enter")
         terminal.wait_for("5 charts")
         terminal.press("q")
