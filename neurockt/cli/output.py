@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,6 +14,8 @@ from datetime import datetime
 from itertools import accumulate, chain
 from types import MappingProxyType
 from typing import Any, Final, TextIO
+
+import msgspec
 
 from neurockt.formatting import align_numbers, clean, display_width, display_widths, format_exact, format_value, pad_all
 from neurockt.query.fields import Kind
@@ -69,8 +72,9 @@ def note(message: str) -> None:
 
 def print_json(document: Any) -> None:
     """Print a document in ASCII: it holds text from runs, and a terminal may show it."""
-    json.dump(plain(document), sys.stdout, indent=2, allow_nan=False)
-    sys.stdout.write("\n")
+    text = json.dumps(document, default=plain, ensure_ascii=False, allow_nan=False)
+    sound = msgspec.json.format(text.encode("utf-8", "replace"), indent=2).decode()
+    sys.stdout.write(re.sub(r"[^\x00-\x7f]", lambda found: json.dumps(found[0])[1:-1], sound) + "\n")
 
 
 def run_to_json(info: RunInfo) -> dict[str, Any]:
@@ -106,6 +110,27 @@ def table_lines(
         right: which columns are numbers, aligned on their decimal points; of those only the name is cut.
         least: the width that a column keeps, by its name, where that is another than ``SMALLEST_WIDTH``.
     """
+    lines, hidden = _laid_out(header, rows, right, least)
+    yield from lines
+    _note_hidden(hidden)
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[bool]) -> None:
+    lines, hidden = _laid_out(header, rows, right, LEAST_WIDTHS)
+    sys.stdout.write("".join(f"{line}\n" for line in lines))  # at once: a terminal gets each `print` by itself
+    _note_hidden(hidden)
+
+
+def _note_hidden(names: Sequence[str]) -> None:
+    if names:
+        more = f" and {len(names) - NAMED_IN_A_NOTE:,} more" if len(names) > NAMED_IN_A_NOTE else ""
+        note(f"too narrow for {', '.join(names[:NAMED_IN_A_NOTE])}{more}; a wider terminal or a pipe shows all")
+
+
+def _laid_out(
+    header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool], least: Mapping[str, int]
+) -> tuple[list[str], list[str]]:
+    """The lines of a table, and the names of the columns that there is no room for."""
     header = [clean(name, WHOLE) for name in header]
     columns = [
         align_numbers(column) if number else column
@@ -143,15 +168,7 @@ def table_lines(
             [_paint(cells[0], BOLD), *(map(paint_state, cells[1:]) if title == "state" else cells[1:])]
             for title, cells in zip(header, filled, strict=True)
         ]
-    yield from (GAP.join(row).rstrip() for row in zip(*filled, strict=True))
-    if hidden:
-        more = f" and {len(hidden) - NAMED_IN_A_NOTE:,} more" if len(hidden) > NAMED_IN_A_NOTE else ""
-        note(f"too narrow for {', '.join(hidden[:NAMED_IN_A_NOTE])}{more}; a wider terminal or a pipe shows all")
-
-
-def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[bool]) -> None:
-    for line in table_lines(header, rows, right=right, least=LEAST_WIDTHS):
-        print(line)
+    return [GAP.join(row).rstrip() for row in zip(*filled, strict=True)], hidden
 
 
 def print_csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from neurockt.formatting import display_width
@@ -208,6 +210,22 @@ def test_json_holds_everything_or_the_columns(neurockt: Command, runs: Path) -> 
     assert whole["created"].endswith("+00:00")
     columns = neurockt("ls", runs, "--json", "--columns", "name,valid_loss,started,tags", "-n", "1").json
     assert columns == [{"name": "diverged", "valid_loss": "NaN", "started": whole["created"], "tags": ["paper"]}]
+
+
+def test_json_is_whole_however_much_it_is(neurockt: Command, runs: Path) -> None:
+    """All values, where there are hundreds of thousands; and strict UTF-8 JSON in ASCII, also of odd names."""
+    document = json.loads((runs / "r0" / "run.json").read_bytes())
+    document["steps"]["columns"] = {f"metric/{number}": {"count": 1, "last": 0.5} for number in range(20_000)}
+    (runs / "r0" / "run.json").write_text(json.dumps({**document, "name": "é😀\x7f"}))
+    (runs / "r1").rename(runs / os.fsdecode(b"r1\xff"))
+    done = neurockt("ls", runs, "--json")
+    found = msgspec.json.decode(done.out)
+    assert done.out.isascii()
+    assert [len(run["steps"]["columns"]) for run in found] == [20_000, 1, 1]
+    assert all(
+        run["steps"]["columns"][f"metric/{number}"]["last"] == 0.5 for number in (0, 19_999) for run in found[:1]
+    )
+    assert (found[0]["name"], Path(found[1]["path"]).name) == ("é😀\x7f", "r1?")
 
 
 def test_a_misspelt_metric_is_told(neurockt: Command, runs: Path) -> None:

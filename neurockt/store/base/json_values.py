@@ -30,6 +30,8 @@ INTEGER_BITS: Final = 2048
 ELLIPSIS: Final = "…"
 
 _ADDRESS: Final = re.compile(r" at 0x[0-9a-fA-F]+")
+_CONTAINERS: Final = (dict, list, tuple)
+"""The types of most containers; these are not examined."""
 _TEXTS: Final = (str, bytes, bytearray, memoryview, range)
 _NAMED: Final = (type, types.FunctionType, types.BuiltinFunctionType, types.MethodType)
 
@@ -55,14 +57,21 @@ class _Plain:
         self._left -= 1
         if self._left < 0:
             return ELLIPSIS
+        kind = type(value)
+        if value is None or kind is bool:  # what nearly all values are comes first
+            return value
+        if kind is str:
+            return self._text(value)
+        if kind is float:
+            return number(value)
+        if kind is int and value.bit_length() <= INTEGER_BITS:
+            return value
         try:
-            return self._convert(value, within)
+            return self._nested(value, within) if kind in _CONTAINERS else self._convert(value, within)
         except Exception as error:  # a user's class may do anything
             return self._text(_refusal(value, error), TEXT_LIMIT)
 
     def _convert(self, value: Any, within: tuple[int, ...]) -> Any:
-        if value is None or isinstance(value, bool):
-            return value
         if isinstance(value, str):
             return self._text(value)
         if isinstance(value, (int, numbers.Integral)):
@@ -70,12 +79,15 @@ class _Plain:
             return whole if whole.bit_length() <= INTEGER_BITS else self._text(hex(whole), TEXT_LIMIT)
         if isinstance(value, (float, numbers.Real)) and (real := _as_float(value)) is not None:
             return number(real)
+        return self._nested(value, within)
+
+    def _nested(self, value: Any, within: tuple[int, ...]) -> Any:
         if id(value) in within or len(within) >= DEPTH_LIMIT:
             return ELLIPSIS
-        parts = _parts(value)
+        parts = value if type(value) in _CONTAINERS else _parts(value)
         inside = (*within, id(value))
         if isinstance(parts, Mapping):
-            return {name: self.convert(item, inside) for name, item in self._first(_with_text_keys(parts.items()))}
+            return {name: self.convert(item, inside) for name, item in self._first(_with_text_keys(parts))}
         if isinstance(parts, str):
             return self._text(parts, TEXT_LIMIT)
         if isinstance(parts, Sequence) and not isinstance(parts, _TEXTS):
@@ -90,7 +102,7 @@ class _Plain:
                 return
 
     def _text(self, text: str, limit: int | None = None) -> str:
-        sound = str.encode(text, "utf-8", "replace").decode()
+        sound = _sound(text)
         limit = 100 * self._left + TEXT_LIMIT if limit is None else limit
         self._left -= min(len(sound), limit) // 100
         return sound[:limit]
@@ -111,12 +123,26 @@ def _as_float(value: Any) -> float | None:
     return None
 
 
-def _with_text_keys(items: Iterable[tuple[Any, Any]]) -> Iterator[tuple[str, Any]]:
-    """Keys as text that UTF-8 can hold; where several have one text, the later ones are numbered."""
+def _sound(text: str) -> str:
+    """The text as UTF-8 can hold it, a plain ``str``."""
+    if type(text) is str and text.isascii():
+        return text
+    return str.encode(text, "utf-8", "replace").decode()
+
+
+def _with_text_keys(mapping: Mapping[Any, Any]) -> Iterable[tuple[str, Any]]:
+    """Keys as text; where several have one text, the later ones are numbered."""
+    is_small = type(mapping) is dict and len(mapping) <= SIZE_LIMIT
+    if is_small and all(type(key) is str and key.isascii() and len(key) <= TEXT_LIMIT for key in mapping):
+        return mapping.items()
+    return _with_distinct_keys(mapping)
+
+
+def _with_distinct_keys(mapping: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
     counts: dict[str, int] = {}
-    for key, item in items:
+    for key, item in mapping.items():
         text = key.name if isinstance(key, enum.Enum) and not isinstance(key, str) else str(key)
-        name = text = str.encode(text[:TEXT_LIMIT], "utf-8", "replace").decode()
+        name = text = _sound(text[:TEXT_LIMIT])
         while name in counts:
             counts[text] += 1
             name = f"{text} ({counts[text]})"
@@ -228,7 +254,7 @@ def mapping_of(config: Any) -> dict[str, Any]:
         if fields is None and not isinstance(config, (*_TEXTS, Set, Sequence)) and hasattr(config, "__dict__"):
             fields = {key: item for key, item in vars(config).items() if not str(key).startswith("_")}
         if isinstance(fields, Mapping):
-            return dict(islice(_with_text_keys(fields.items()), SIZE_LIMIT))
+            return dict(islice(_with_text_keys(fields), SIZE_LIMIT))
     except Exception as error:
         raise UsageError(f"the config cannot be read: {_refusal(config, error)}") from error
     known = "a mapping, a dataclass, an argparse.Namespace or an object with attributes"
