@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
+from functools import lru_cache
 from operator import sub
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ _NUMBER: Final = re.compile(r"[-+]?[\d,]+((?:\.\d+)?(?:e[+-]\d+)?(?: [±(].*)?)"
 _ELAPSED: Final = (("d", 86_400), ("h", 3600), ("min", 60))
 _BYTES: Final = ("B", "kB", "MB", "GB", "TB", "PB")
 
+_BEYOND_ASCII: Final = re.compile(r"[^\x00-\x7f]")
 _REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 _HARMFUL: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 """Control characters, surrogates, and invisible marks that reorder or break a line."""
@@ -46,7 +48,13 @@ def display_width(text: str) -> int:
     """Width of ``text`` on a terminal, in cells: wide characters take two, combining marks none."""
     if text.isascii():
         return len(text)
-    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+    return len(text) + sum(map(_cells_more, _BEYOND_ASCII.findall(text)))
+
+
+@lru_cache(maxsize=4096)
+def _cells_more(character: str) -> int:
+    """By how many cells its width differs from one."""
+    return -1 if unicodedata.combining(character) else int(unicodedata.east_asian_width(character) in "WF")
 
 
 def display_widths(texts: Sequence[str]) -> list[int]:
@@ -180,6 +188,9 @@ def format_bytes(count: float) -> str:
     return f"{scaled:.3g} {_BYTES[exponent]}" if scaled < 999.5 else f"{scaled:,.0f} {_BYTES[exponent]}"
 
 
+_OF_KIND: Final = {"duration": format_duration, "share": format_share}
+
+
 def format_value(value: Any, kind: str = "any", limit: int = LABEL_LIMIT) -> str:
     """Any value for a person: times and durations in words, floats by their significant digits.
 
@@ -188,7 +199,7 @@ def format_value(value: Any, kind: str = "any", limit: int = LABEL_LIMIT) -> str
     if isinstance(value, str):
         return clean(value, limit) if value else "-"
     if isinstance(value, float):
-        return {"duration": format_duration, "share": format_share}.get(kind, format_number)(value)
+        return _OF_KIND.get(kind, format_number)(value)
     if value is None or value == ():
         return "-"
     if isinstance(value, bool):

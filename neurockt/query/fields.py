@@ -22,6 +22,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import lru_cache
+from itertools import chain
 from typing import Any, Final, Literal
 
 from neurockt.errors import QueryError
@@ -177,10 +178,11 @@ def config_value(config: Any, path: str) -> Any:
 def flat_config(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """A nested config as dotted paths and their values."""
     for key, value in config.items():
+        path = f"{prefix}{key}" if prefix else key
         if isinstance(value, dict) and value:  # the abstract Mapping takes ten thousand runs a tenth of a second
-            yield from flat_config(value, f"{prefix}{key}.")
+            yield from flat_config(value, f"{path}.")
         else:
-            yield f"{prefix}{key}", value
+            yield path, value
 
 
 def sort_runs(runs: Iterable[RunInfo], field: str, *, reverse: bool = False) -> list[RunInfo]:
@@ -238,9 +240,10 @@ def _with_table(field: Field) -> str:
 
 def usual_metrics(runs: Sequence[RunInfo], count: int) -> list[str]:
     """The fields of the metrics that most runs have: of `epochs` and what is attached, else of `steps` and `late`."""
-    epochs = Counter(name for info in runs for name in info.epochs.columns)
+    epochs = Counter(chain.from_iterable(info.epochs.columns for info in runs))
     attached = Counter(name for info in runs if info.attached for name in info.attached_metrics)
-    steps = Counter(name for info in runs for name in {**info.steps.columns, **info.late.columns})
+    late = (name for info in runs if info.late.columns for name in info.late.columns if name not in info.steps.columns)
+    steps = Counter(chain(chain.from_iterable(info.steps.columns for info in runs), late))
     common = epochs + attached if epochs else attached or steps
     names = [name for name, _ in common.most_common(count)]
     if not epochs and attached:

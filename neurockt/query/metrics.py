@@ -40,6 +40,9 @@ class Found(NamedTuple):
 
 def metric_summary(info: RunInfo, metric: str) -> ColumnSummary | None:
     """The summary of a metric; of one in `steps`, with its late values."""
+    first = info.epochs.columns.get(metric)
+    if first is not None and first.count:  # where `find_metric` finds it too: a list asks this for each of its cells
+        return first
     found = find_metric(info, metric)
     if found is None:
         return None
