@@ -32,8 +32,13 @@ _HISTORY: Final = 2
 _NUMBER: Final = b"\x08"
 """The key of a record's number, which most records begin with."""
 _SUMMARY: Final = b"\x1a"
+_ROW: Final = b"\x12"
 _SKIPPED: Final = {6: "files", 7: "system metrics", 8: "artifacts", 10: "alerts", 25: "artifacts"}
 """Records that are counted, and not imported."""
+
+
+_Column = tuple[list[int], list[float]]
+_OWN: Final = ("_step", "_timestamp", "_runtime")
 
 
 @dataclass
@@ -55,13 +60,15 @@ class WandbFile:
     """W&B's own step of each row."""
     times: list[float] = field(default_factory=list)
     """When each row was logged, in seconds since 1970."""
-    columns: dict[str, tuple[list[int], list[float]]] = field(default_factory=dict)
+    columns: dict[str, _Column] = field(default_factory=dict)
     """For each metric the rows that have a value, from 0, and the values."""
     step_metrics: dict[str, str] = field(default_factory=dict)
     """The metric that is the step of another, by its name; `*` for all."""
     left_out: Counter[str] = field(default_factory=Counter)
-    names: dict[bytes, str] = field(default_factory=dict)
-    """The names of items, by the bytes before their JSON."""
+    media: set[str] = field(default_factory=set)
+    """Names of media whose fields are items of their own."""
+    known: dict[bytes, _Column] = field(default_factory=dict)
+    """The columns of items, by the bytes before their JSON."""
     lost: int = 0
     """Places where records are damaged."""
     environment: dict[str, Any] = field(default_factory=dict)
@@ -76,7 +83,21 @@ def read_wandb(path: Path) -> WandbFile:
             _add(found, record)
         except (protobuf.Malformed, IndexError, UnicodeDecodeError):
             found.lost += 1
+    _finish(found)
     return found
+
+
+def _finish(found: WandbFile) -> None:
+    """Make W&B's own columns the step and the time of the rows, and leave out what is no metric."""
+    step, time, _ = (found.columns.pop(name, ([], [])) for name in _OWN)
+    for row, value in zip(*step, strict=True):
+        if math.isfinite(value):
+            found.steps[row] = int(value)
+    found.times = [math.nan] * len(found.steps)
+    for row, value in zip(*time, strict=True):
+        found.times[row] = value
+    media = tuple(f"{name}." for name in found.media)
+    found.columns = {name: column for name, column in found.columns.items() if column[0] and not name.startswith(media)}
 
 
 def _records(path: Path, found: WandbFile) -> Iterator[bytes]:
@@ -111,19 +132,19 @@ def _sound_chunks(head: bytes, shift: int) -> int:
 
 def _chunks(block: bytes) -> Iterator[tuple[int, Any]]:
     """The chunks of a block: their type and data. Type 0: the rest is damaged or, where the data is None, cut off."""
-    at = 0
-    while at + _CHUNK.size <= len(block):
-        crc, length, kind = _CHUNK.unpack_from(block, at)
-        begin, at = at, at + _CHUNK.size + length
+    at, end, unpack, header = 0, len(block), _CHUNK.unpack_from, _CHUNK.size
+    while at + header <= end:
+        crc, length, kind = unpack(block, at)
+        begin, at = at, at + header + length
         if not (crc or length or kind):
             return  # padding
-        if at > len(block):
+        if at > end:
             yield 0, None
             return
         if crc32(block[begin + 6 : at]) != crc or not _FULL <= kind <= _LAST:
             yield 0, b""
             return
-        yield kind, block[begin + _CHUNK.size : at]
+        yield kind, block[begin + header : at]
 
 
 def _add(found: WandbFile, record: bytes) -> None:
@@ -131,13 +152,18 @@ def _add(found: WandbFile, record: bytes) -> None:
     if record[:1] == _NUMBER:
         while record[at : at + 1] >= b"\x80":
             at += 1
-        if record[at + 1 : at + 2] == _SUMMARY:  # two thirds of the bytes
+        key = record[at + 1 : at + 2]
+        if key == _SUMMARY:  # two thirds of the bytes
+            return
+        if key == _ROW:
+            size, begin = protobuf.varint(record, at + 2, len(record))
+            _add_history(found, record, begin, begin + size)
             return
     for number, kind, span in protobuf.fields(record):
         if kind != protobuf.BYTES:
             continue
         if number == _HISTORY:
-            _add_history(found, record, span)
+            _add_history(found, record, *span)
         elif number == 5:
             _add_config(found.config, record, span)
         elif number == 12:
@@ -159,12 +185,10 @@ def _add(found: WandbFile, record: bytes) -> None:
             found.left_out[_SKIPPED[number]] += 1
 
 
-def _add_history(found: WandbFile, record: bytes, span: tuple[int, int]) -> None:
+def _add_history(found: WandbFile, record: bytes, at: int, end: int) -> None:
     """A row. There are millions of items: those like one before are taken apart by hand, `_item` does it in general."""
-    own = {"_step": math.nan, "_timestamp": math.nan, "_runtime": math.nan}
-    step: int | None = None
-    at, end = span
-    names, columns, row = found.names, found.columns, len(found.steps)
+    known, row = found.known, len(found.steps)
+    found.steps.append(row)
     while at < end:
         begin = at + 2
         size = record[at + 1]
@@ -172,9 +196,7 @@ def _add_history(found: WandbFile, record: bytes, span: tuple[int, int]) -> None
             number, at = protobuf.varint(record, at, end)
             size, begin = protobuf.varint(record, at, end)
             if number == 0x12:
-                step = next(
-                    (protobuf.signed(v) for n, w, v in protobuf.fields(record, begin, begin + size) if n == 1), 0
-                )
+                found.steps[row] = _step(record, begin, begin + size)
             if number != 0x0A:
                 at = begin + size
                 continue
@@ -183,39 +205,32 @@ def _add_history(found: WandbFile, record: bytes, span: tuple[int, int]) -> None
             raise protobuf.Malformed("an item that ends after its record")
         # most items are one key of up to 127 bytes, then the JSON
         split = begin + 2 + record[begin + 1]
-        name = names.get(record[begin : split + 2])
-        if name is None or at - split - 3 != record[split + 2]:
+        column = known.get(record[begin : split + 2])
+        if column is None or at - split - 3 != record[split + 2]:
             name, text = _item(record, begin, at)
+            column = found.columns.setdefault(name, ([], []))
             if record[begin] in (0x0A, 0x12) and record[split : split + 2] == b"\x82\x01" and split < at:
-                names[record[begin : split + 2]] = name
+                known[record[begin : split + 2]] = column
+            try:
+                value = float(text)
+            except ValueError:
+                _add_other(found, row, name, text)
+                continue
         else:
-            text = record[split + 3 : at]
-        try:
-            value = float(text)
-        except ValueError:
-            values: dict[str, float] = {}
-            _add_other(found, values, name, text)
-            for inner, each in values.items():
-                _put(found, inner, row, each)
-            continue
-        if name in own:
-            own[name] = value
-        elif name in columns:
-            rows, numbers = columns[name]
-            rows.append(row)
-            numbers.append(value)
-        else:
-            columns[name] = [row], [value]
-    if own["_step"] == own["_step"]:
-        step = int(own["_step"])
-    found.steps.append(row if step is None else step)
-    found.times.append(own["_timestamp"])
+            try:
+                value = float(record[split + 3 : at])
+            except ValueError:
+                _add_other(found, row, *_item(record, begin, at))
+                continue
+        column[0].append(row)
+        column[1].append(value)
 
 
-def _put(found: WandbFile, name: str, row: int, value: float) -> None:
-    rows, values = found.columns.setdefault(name, ([], []))
-    rows.append(row)
-    values.append(value)
+def _step(record: bytes, begin: int, end: int) -> int:
+    """The number in a HistoryStep."""
+    if record[begin : begin + 1] == b"\x08":
+        return protobuf.signed(protobuf.varint(record, begin + 1, end)[0])
+    return next((protobuf.signed(value) for number, _, value in protobuf.fields(record, begin, end) if number == 1), 0)
 
 
 def _item(record: bytes, begin: int, end: int) -> tuple[str, bytes]:
@@ -231,35 +246,42 @@ def _item(record: bytes, begin: int, end: int) -> tuple[str, bytes]:
     return ".".join(names), text
 
 
-def _add_other(found: WandbFile, values: dict[str, float], name: str, text: bytes) -> None:
+def _add_other(found: WandbFile, row: int, name: str, text: bytes) -> None:
     """A value that is not a plain number: truth values are 0 and 1, mappings are taken apart, the rest is counted."""
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):
         found.left_out["values that are not JSON"] += 1
         return
-    _spread(found, values, name, document, 0)
+    _spread(found, row, name, document, 0)
 
 
-def _spread(found: WandbFile, values: dict[str, float], name: str, value: Any, depth: int) -> None:
+def _spread(found: WandbFile, row: int, name: str, value: Any, depth: int) -> None:
     if isinstance(value, (bool, int, float)):
         try:
-            values[name] = float(value)
+            number = float(value)
         except OverflowError:
             found.left_out["numbers that are too large"] += 1
+            return
+        rows, values = found.columns.setdefault(name, ([], []))
+        rows.append(row)
+        values.append(number)
     elif isinstance(value, dict) and "_type" in value:
-        found.left_out[str(value["_type"]).removesuffix("-file") + "s"] += 1
+        found.left_out[_kind(value["_type"])] += 1
     elif isinstance(value, dict) and depth < 16:
         for key, inner in value.items():
-            _spread(found, values, f"{name}.{key}", inner, depth + 1)
+            _spread(found, row, f"{name}.{key}", inner, depth + 1)
+    elif isinstance(value, str) and name.endswith("._type"):  # newer versions write each field as an item of its own
+        found.left_out[_kind(value)] += 1
+        found.media.add(name.removesuffix("._type"))
     elif value is not None:
-        # of a medium, newer versions write each field as an item of its own
-        is_medium = isinstance(value, str) and name.endswith("._type")
-        found.left_out[f"{value.removesuffix('-file')}s" if is_medium else f"{_kind(value)}s"] += 1
+        found.left_out[
+            "texts" if isinstance(value, str) else "lists" if isinstance(value, list) else "nested values"
+        ] += 1
 
 
-def _kind(value: Any) -> str:
-    return "text" if isinstance(value, str) else "list" if isinstance(value, list) else "nested value"
+def _kind(name: object) -> str:
+    return str(name).removesuffix("-file") + "s"
 
 
 def _add_config(config: dict[str, Any], record: bytes, span: tuple[int, int]) -> None:

@@ -160,6 +160,15 @@ def test_damage_costs_a_block(tmp_path: Path, root: Path, importing: Import) -> 
     assert all(found[step] == step for step in found)
 
 
+def test_a_row_that_is_no_message_costs_what_follows_in_it(tmp_path: Path, root: Path, importing: Import) -> None:
+    row = made.row({"loss": 2.0}, 5)
+    rows = [made.row({"loss": 1.0}, 0), row[:1] + bytes([row[1] + 2]) + row[2:] + b"\x0a\x7f", made.end(0)]
+    made.write(tmp_path, "a", [made.run("a"), *rows])
+    (outcome,) = importing(tmp_path)
+    assert outcome.damaged
+    assert column(only(root), "loss") == {0: 1.0, 5: 2.0}
+
+
 def test_values_that_are_no_numbers(tmp_path: Path, root: Path, importing: Import) -> None:
     image: dict[str, Any] = {"_type": "image-file", "path": "x.png"}
     values = {"ok": True, "none": None, "list": [1], "nested": {"a": {"b": 2}}, "img": image}
@@ -168,6 +177,15 @@ def test_values_that_are_no_numbers(tmp_path: Path, root: Path, importing: Impor
     run = only(root)
     assert (column(run, "ok"), column(run, "nested.a.b")) == ({3: 1.0}, {3: 2.0})
     assert outcome.left_out == {"images": 1, "lists": 1}
+
+
+def test_media_whose_fields_are_items(tmp_path: Path, root: Path, importing: Import) -> None:
+    """The width of an image is no metric."""
+    values = {"loss": 1.0, ("img", "_type"): "image-file", ("img", "width"): 28, ("net", "norm"): 0.5}
+    made.write(tmp_path, "a", [made.run("a"), *(made.row(values, step) for step in (3, 4)), made.end(0)])
+    (outcome,) = importing(tmp_path)
+    assert only(root).steps().column_names == ["step", "epoch", "time", "loss", "net.norm"]
+    assert outcome.left_out == {"images": 2}
 
 
 def test_where_older_versions_ran(tmp_path: Path, root: Path, importing: Import) -> None:

@@ -22,12 +22,15 @@ def run(run_id: str, *, started: int = 1_700_000_000, config: Mapping[str, Any] 
     return block(17, block(1, run_id) + fields + block(4, updates) + block(17, number(1, started)))
 
 
-def row(values: Mapping[str, Any], step: int, time: float = 1.7e9, *, nested: bool = True) -> bytes:
+def row(values: Mapping[Any, Any], step: int, time: float = 1.7e9, *, nested: bool = True) -> bytes:
+    """A key may be a tuple: newer versions write each value of a mapping as an item of its own."""
     whole = {**values, "_step": step, "_timestamp": time, "_runtime": 1}
-    items = b"".join(
-        block(1, block(2 if nested else 1, key) + block(16, json.dumps(value))) for key, value in whole.items()
-    )
+    items = b"".join(block(1, _key(key, nested=nested) + block(16, json.dumps(value))) for key, value in whole.items())
     return block(2, items + block(2, number(1, step)))
+
+
+def _key(key: str | tuple[str, ...], *, nested: bool) -> bytes:
+    return b"".join(block(2, each) for each in key) if isinstance(key, tuple) else block(2 if nested else 1, key)
 
 
 def metric(name: str, step_metric: str) -> bytes:
