@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,8 @@ from neurockt.formatting import (
 )
 from neurockt.progress import progress_facts
 from neurockt.query.fields import flat_config
-from neurockt.run_info import Attempt, RunInfo, TableSummary
-from neurockt.store import AXES, KEY, Origin, Run, arrays, ask_scheduler, facts, plain, scheduler
+from neurockt.run_info import Attempt, ColumnSummary, RunInfo, TableSummary
+from neurockt.store import AXES, KEY, Origin, Run, TableName, arrays, ask_scheduler, facts, plain, scheduler
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -215,22 +216,23 @@ def _summary(info: RunInfo) -> Iterator[str]:
 
 def summary_rows(info: RunInfo) -> list[tuple[str, ...]]:
     """Of each metric what is under the titles ``SUMMARY``, as text."""
-    rows = [
-        *_summary_rows("epoch", info.epochs),
-        *_summary_rows("step", info.steps),
-        *_summary_rows("arrival", info.late),
-        *_summary_rows("sample", info.system),
-    ]
+    tables: dict[TableName, TableSummary] = {"epochs": info.epochs, "steps": info.steps, "late": info.late}
+    number = Counter(name for table in tables.values() for name in table.columns)
+    rows: list[tuple[str, ...]] = []
+    for table, summary in tables.items():
+        columns = summary.columns.items()
+        named = {f"{name}@{table}" if number[name] > 1 else name: column for name, column in columns}
+        rows += _summary_rows(KEY[table], named)
+    rows += _summary_rows("sample", info.system.columns)
     shown = {whose: name for name, whose in info.attached_metrics.items()}
     for name, each in info.attached.items():
-        for key, table in (("row", each.epochs), ("step", each.steps), ("arrival", each.late)):
-            columns = {shown[name, metric]: column for metric, column in table.columns.items()}
-            rows += _summary_rows(key, TableSummary(columns=columns))
+        for key, summary in (("row", each.epochs), ("step", each.steps), ("arrival", each.late)):
+            rows += _summary_rows(key, {shown[name, metric]: column for metric, column in summary.columns.items()})
     return rows
 
 
-def _summary_rows(key: str, table: TableSummary) -> Iterator[tuple[str, ...]]:
-    for name, column in table.columns.items():
+def _summary_rows(key: str, columns: Mapping[str, ColumnSummary]) -> Iterator[tuple[str, ...]]:
+    for name, column in columns.items():
         yield (
             clean(name, output.WHOLE),
             f"{column.count:,}",

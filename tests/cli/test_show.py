@@ -114,6 +114,16 @@ def test_a_damaged_part_is_named_and_the_rest_is_shown(neurockt: Command, runs: 
     assert "epochs/part-00000.parquet: not a readable Parquet file" in done.err
 
 
+def test_a_metric_of_several_tables_is_named_with_each(neurockt: Command, tmp_path: Path) -> None:
+    """As the fields are that show it, so that the two lines can be told apart; one of a single table is not."""
+    recorder = record(tmp_path / "runs", {"acc": [0.5], "loss": [2.0]}, {"acc": [0.7]}, finish=False)
+    recorder.log({"loss": 3.0}, step=0)
+    recorder.finish()
+    lines = neurockt("show").out.partition("\nmetric ")[2].partition("\n\n")[0].splitlines()
+    assert [line.split()[0] for line in lines[1:]] == ["acc@epochs", "acc@steps", "loss@steps", "loss@late"]
+    assert neurockt("ls", "--csv", "--columns", "acc@steps,loss@late").out.splitlines()[1] == "0.5,3.0"
+
+
 def test_hostile_text_is_made_harmless(neurockt: Command, hostile: Path) -> None:
     """Nothing from the run reaches the terminal as a control character."""
     for words in ([], ["--traceback", "--steps"], ["--json"]):
