@@ -240,9 +240,10 @@ def _only_latest_states(found: Sources) -> None:
 
 def _prefer_events(found: Sources) -> None:
     """Where event files are beside a table, they are the run: they have times."""
+    homes = {home: each for each in reversed(found.events) for home in (each, *each.parents)}
     kept = []
     for kind, path in found.files:
-        inside = next((each for each in found.events if each == path.parent or path.parent in each.parents), None)
+        inside = homes.get(path.parent)
         if inside is None:
             kept.append((kind, path))
         else:

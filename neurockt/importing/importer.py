@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 LIVE_SECONDS: Final = 300.0
 """Files that were changed within this time may still be written: torch flushes every two minutes."""
 ID_LIMIT: Final = 100
+_Before = dict[Any, tuple[dict[str, object], list["RunInfo"]]]
 _NOT_IN_ID: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -112,8 +113,9 @@ class Importer:
         if not self._options.dry:
             recover(self._root)
         known = _imported(self._root)
+        before = _by_file(known)
         for unit in self._units():
-            yield from self._import(unit, known)
+            yield from self._import(unit, known, before)
             progress(unit.size)
 
     def _units(self) -> Iterator[_Unit]:
@@ -130,10 +132,10 @@ class Importer:
         for kind, path in sources.files:
             yield _Unit([path], partial(_read_table, path, kind, self._options.step))
 
-    def _import(self, unit: _Unit, known: dict[str, list[RunInfo]]) -> Iterator[Outcome]:
+    def _import(self, unit: _Unit, known: dict[str, list[RunInfo]], before: _Before) -> Iterator[Outcome]:
         try:
             marks = fingerprints(unit.files)
-            runs = _unchanged(marks, known)
+            runs = _unchanged(marks, before)
             if runs is not None and not self._options.again:
                 for info in runs:
                     yield _outcome(info, "unchanged")
@@ -282,21 +284,25 @@ def _imported(root: Path) -> dict[str, list[RunInfo]]:
     return found
 
 
-def _unchanged(marks: Iterable[dict[str, object]], known: dict[str, list[RunInfo]]) -> list[RunInfo] | None:
+def _by_file(known: dict[str, list[RunInfo]]) -> _Before:
+    """The files that runs were imported from: the fingerprint of each, and its runs."""
+    found: _Before = {}
+    for info in (info for runs in known.values() for info in runs):
+        files = (info.imported or {}).get("files")
+        for mark in files if isinstance(files, list) else ():
+            if isinstance(mark, dict) and info.state != "running":
+                found.setdefault(mark.get("path"), (mark, []))[1].append(info)
+    return found
+
+
+def _unchanged(marks: Iterable[dict[str, object]], before: _Before) -> list[RunInfo] | None:
     """The runs that were imported from these files as they are; None where there are none, or a file has changed."""
-    by_path: dict[Any, tuple[dict[str, object], list[RunInfo]]] = {}
-    for runs in known.values():
-        for info in runs:
-            files = (info.imported or {}).get("files")
-            for mark in files if isinstance(files, list) else ():
-                if isinstance(mark, dict) and info.state != "running":
-                    by_path.setdefault(mark.get("path"), (mark, []))[1].append(info)
     found: dict[str, RunInfo] = {}
     for mark in marks:
-        before = by_path.get(mark["path"])
-        if before is None or before[0] != mark:
+        earlier = before.get(mark["path"])
+        if earlier is None or earlier[0] != mark:
             return None
-        found.update({info.id: info for info in before[1]})
+        found.update({info.id: info for info in earlier[1]})
     return list(found.values()) or None
 
 
