@@ -35,6 +35,8 @@ PARTS: Final = frozenset("train training validation valid val eval test".split()
 WANDB_MAGIC: Final = b":W&B\xe1\xbe\x00"
 HINT_FILES: Final = 10_000
 """Files that are looked at for a hint."""
+STATE: Final = "trainer_state.json"
+GZIP: Final = b"\x1f\x8b"
 LFS_POINTER: Final = b"version https://git-lfs"
 
 
@@ -117,9 +119,11 @@ def _walk(root: Path, found: Sources) -> Iterator[Path]:
 
 def _add(found: Sources, path: Path, format: str | None, *, named: bool) -> None:
     kind = format if named and format else detect(path, named=named)
-    if kind is None or (format and kind != format):
+    if (kind is None or named) and (fault := _hidden(path, named=named)):
+        found.faults.append(fault)
+    elif kind is None or (format and kind != format):
         return
-    if kind == "tensorboard":
+    elif kind == "tensorboard":
         found.events.setdefault(path.parent, []).append(path)
     elif kind == "wandb":
         found.wandb.append(path)
@@ -129,27 +133,44 @@ def _add(found: Sources, path: Path, format: str | None, *, named: bool) -> None
         found.files.append((kind, path))
 
 
+def _hidden(path: Path, *, named: bool) -> str:
+    """Why the content of a file, which may be a run by its name, is not there to be read; empty where it is."""
+    if not named and _by_name(path, named=False) is None:
+        return ""
+    with path.open("rb") as file:
+        head = file.read(len(LFS_POINTER))
+    if head == LFS_POINTER:
+        return f"{path} is a Git LFS pointer: git lfs pull"
+    return f"{path} is compressed: gunzip it" if head.startswith(GZIP) else ""
+
+
 def detect(path: Path, *, named: bool = False) -> str | None:
     """The format of a file; None for what is not a run. ``named``: the user has named this file. Raises OSError."""
-    name = path.name.lower()
+    kind = _by_name(path, named=named)
+    if kind == "tensorboard":
+        return kind if path.stat().st_size == 0 or _is_event_file(path) else None
+    if kind == "wandb":
+        return kind if _is_wandb_file(path) else None
+    if kind == "csv":
+        return kind if _has_step(path, needed=path.name.lower() not in UNNUMBERED) else None
+    if kind == "jsonl" and (named or path.name == STATE) and '"log_history"' in _head(path, 2**20):
+        return "trainer-state"
+    return kind if kind == "jsonl" and (named or path.name != STATE) and _has_objects(path) else None
+
+
+def _by_name(path: Path, *, named: bool) -> str | None:
+    """The format that a file may have by its name, compressed or not."""
+    name = path.name.lower().removesuffix(".gz")
     if "tfevents" in name:
-        if name.endswith(".profile-empty"):
-            return None
-        with path.open("rb") as file:
-            head = file.read(len(LFS_POINTER))
-        return "tensorboard" if not head or head == LFS_POINTER or _is_event_file(path) else None
+        return None if name.endswith(".profile-empty") else "tensorboard"
     if name.endswith(".wandb"):
-        return "wandb" if _is_wandb_file(path) else None
+        return "wandb"
     if name.endswith((".csv", ".tsv", ".log")):
         usual = name in CSV_NAMES or (name.startswith("training") and name.endswith((".csv", ".log")))
         is_table = (named and not name.endswith(".log")) or usual or _dvclive(path) is not None
-        return "csv" if is_table and _has_step(path, needed=name not in UNNUMBERED) else None
-    may_be_state = name == "trainer_state.json" or (named and name.endswith(".json"))
-    if may_be_state and '"log_history"' in _head(path, 2**20):
-        return "trainer-state"
-    if name in JSONL_NAMES or name.endswith(".log.json") or (named and name.endswith((".jsonl", ".json"))):
-        return "jsonl" if _has_objects(path) else None
-    return None
+        return "csv" if is_table else None
+    usual = name in (STATE, *JSONL_NAMES) or name.endswith(".log.json")
+    return "jsonl" if usual or (named and name.endswith((".jsonl", ".json"))) else None
 
 
 def _is_event_file(path: Path) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from neurockt.importing import hparams
-from neurockt.importing.discover import LFS_POINTER, PARTS
+from neurockt.importing.discover import PARTS
 from neurockt.importing.points import Found, Process, joined
 from neurockt.importing.summaries import config_in
 from neurockt.importing.tfevents import Events, read_events
@@ -47,11 +47,6 @@ class EventDirectory:
         lost = events.lost
         try:
             if file.stat().st_size == 0:
-                return
-            with file.open("rb") as opened:
-                head = opened.read(len(LFS_POINTER))
-            if head == LFS_POINTER:
-                self._complain(f"{file} is a Git LFS pointer: git lfs pull")
                 return
             read_events(file, events)
         except OSError as error:

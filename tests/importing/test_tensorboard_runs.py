@@ -174,22 +174,12 @@ def test_names_that_no_column_can_have(tmp_path: Path, root: Path, importing: Im
     assert names[6] == "rank_"
 
 
-def test_files_without_metrics_and_pointers_hide_no_other(tmp_path: Path, root: Path, importing: Import) -> None:
+def test_files_without_metrics_hide_no_other(tmp_path: Path, root: Path, importing: Import) -> None:
     made.write(tmp_path / "logs" / "good", made.scalars("loss", {1: 1.0}))
     made.write(tmp_path / "logs" / "empty", [])
     made.write(tmp_path / "logs" / "none", []).write_bytes(b"")
-    made.write(tmp_path / "logs" / "lfs", []).write_bytes(
-        b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 9\n"
-    )
-    outcomes = {outcome.id: outcome for outcome in importing(tmp_path / "logs")}
-    assert {name: outcome.done for name, outcome in outcomes.items()} == {
-        "logs-good": "imported",
-        "logs-empty": "left out",
-        "logs-none": "left out",
-        "logs-lfs": "left out",
-    }
-    assert [name for name, outcome in outcomes.items() if outcome.damaged] == ["logs-lfs"]
-    assert "git lfs pull" in outcomes["logs-lfs"].remarks[0]
+    outcomes = {outcome.id: outcome.done for outcome in importing(tmp_path / "logs")}
+    assert outcomes == {"logs-good": "imported", "logs-empty": "left out", "logs-none": "left out"}
     assert list(runs(root)) == ["logs-good"]
 
 

@@ -1,0 +1,51 @@
+"""Which files are runs of other trackers."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from neurockt.importing.discover import find_sources
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 9\n"
+NAMES = [
+    *("events.out.tfevents.1.h.2.0", "run-x.wandb", "metrics.csv", "progress.csv", "training.log"),
+    *("trainer_state.json", "metrics.jsonl", "dvclive/plots/metrics/loss.tsv"),
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("named", [False, True])
+def test_a_pointer_of_git_lfs_is_named(tmp_path: Path, name: str, named: bool) -> None:
+    """In the place of any file that may be a run; no other file hides."""
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(POINTER)
+    (tmp_path / "results.csv").write_text("epoch,loss\n1,2\n")
+    found = find_sources([path, tmp_path / "results.csv"] if named else [tmp_path])
+    assert found.faults == [f"{path} is a Git LFS pointer: git lfs pull"]
+    assert found.files == [("csv", tmp_path / "results.csv")]
+    assert (found.events, found.wandb, found.dvclive) == ({}, [], {})
+
+
+@pytest.mark.parametrize("name", NAMES[:-1])
+def test_what_is_compressed_is_named(tmp_path: Path, name: str) -> None:
+    path = tmp_path / f"{name}.gz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress(b"step,loss\n1,2\n"))
+    assert find_sources([tmp_path]).faults == [f"{path} is compressed: gunzip it"]
+
+
+@pytest.mark.parametrize("format", ["csv", "tensorboard", "wandb", "jsonl", "trainer-state"])
+def test_a_pointer_is_one_whatever_the_user_says(tmp_path: Path, format: str) -> None:
+    path = tmp_path / "mine"
+    path.write_bytes(POINTER)
+    assert find_sources([path], format).faults == [f"{path} is a Git LFS pointer: git lfs pull"]
+
+
+def test_other_pointers_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "model.bin").write_bytes(POINTER)
+    (tmp_path / "data.csv").write_bytes(POINTER)
+    assert find_sources([tmp_path]).faults == []
