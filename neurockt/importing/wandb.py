@@ -49,7 +49,7 @@ def _began(read: WandbFile) -> float:
 
 
 def _run(run_id: str, group: list[WandbFile]) -> Found:
-    last = group[-1]
+    last = next((read for read in reversed(group) if read.id), group[-1])  # not one that ended before its first record
     found = Found("wandb", last.path.parent, [read.path for read in group], id=run_id)
     for read in group:
         found.name = read.name or found.name

@@ -86,6 +86,17 @@ def test_directories_of_one_id_are_one_run(tmp_path: Path, root: Path, importing
     )
 
 
+@pytest.mark.parametrize("at", [2, 4])
+def test_a_restart_that_crashed_at_once_changes_nothing(tmp_path: Path, root: Path, importing: Import, at: int) -> None:
+    """`wandb sync` uploads nothing of several directories where one has an empty file."""
+    made.write(tmp_path, "a", [made.run("a"), made.row({"loss": 1.0}, 0)], at=1)
+    made.write(tmp_path, "a", [], at=at).write_bytes(b"")
+    made.write(tmp_path, "a", [made.run("a", started=1_700_000_100), made.row({"loss": 2.0}, 1), made.end(0)], at=3)
+    importing(tmp_path)
+    run = only(root)
+    assert (run.info.state, column(run, "loss")) == ("finished", {0: 1.0, 1: 2.0})
+
+
 @pytest.mark.parametrize(
     ("code", "state", "cause"),
     [(0, "finished", None), (1, "failed", "exit code 1"), (255, "failed", "KeyboardInterrupt"), (None, "killed", None)],
