@@ -191,3 +191,19 @@ def test_no_line_changes_whatever_comes(seed: int, root: Path) -> None:
         before = lines
     recorder.finish()
     assert len(before) > 10
+
+
+def test_lines_are_json_whatever_the_names_and_values(tmp_path: Path) -> None:
+    """Rows in which each metric has a finite value, and others."""
+    names = ["50%", 'a "quoted" %r', "损失", "back\\slash"]
+    numbers = [1e-300, -0.0, 1e16, 1 / 3]
+    odd = [float("inf"), float("-inf"), 0.1, 5.0]
+    for values in ([numbers], [numbers, odd], [numbers, numbers[:3]]):
+        with Recorder(tmp_path, quiet=True, system_seconds=None) as recorder:
+            for step, each in enumerate(values):
+                recorder.log(dict(zip(names, each, strict=False)), step=step)
+        run = open_run(recorder.run_dir)
+        lines = [line for batch in RunRows(run, run.info).after(START) for line in batch.lines]
+        rows = [{name: value for name, value in json.loads(line).items() if name in names} for line in lines]
+        assert rows == [dict(zip(names, each, strict=False)) for each in values]
+        assert all(line == json.dumps(json.loads(line), ensure_ascii=False, separators=(",", ":")) for line in lines)
