@@ -11,7 +11,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TypedDict
@@ -124,43 +124,55 @@ def unchanged(effort: Effort) -> Iterator[Figure]:
     yield Figure("import of 100 runs that have not changed", f"{again.text()} s", "< 0.3", again.median < 0.3)
 
 
+def write_resumed(directory: Path, left: str) -> None:
+    """Five runs of three offline directories each, as a cluster may leave them."""
+    for run in range(5):
+        for at in range(1, RESUMES + 1):
+            steps = range((at - 1) * RESUMED_ROWS, at * RESUMED_ROWS)
+            rows = [wandb_files.row({"loss": step / 3, "acc": 0.5}, step) for step in steps]
+            start = wandb_files.run(f"run{run}", project="bench", started=1_700_000_000 + at)
+            path = wandb_files.write(directory / "wandb", f"run{run}", [start, *rows, wandb_files.end(0)], at=at)
+            if left == "cut" and at == 1:
+                path.write_bytes(path.read_bytes()[:-40])
+    if left == "empty":
+        wandb_files.write(directory / "wandb", "run0", [], at=RESUMES + 1).write_bytes(b"")
+
+
+def import_and_sync(directory: Path, environment: dict[str, str]) -> float:
+    command = [sys.executable, "-m", "neurockt"]
+    return seconds([*command, "import", "wandb", "--into", "runs"], directory, environment) + seconds(
+        [*command, "sync", "runs"], directory, environment
+    )
+
+
+def wandb_sync(directory: Path, environment: dict[str, str]) -> float:
+    paths = [str(path) for path in sorted((directory / "wandb").iterdir())]
+    return seconds([sys.executable, "-m", "wandb", "sync", *paths], directory, environment)
+
+
 def whole_way(effort: Effort) -> Iterator[Figure]:
     """Runs that were resumed offline: what arrives at the server, and how long it takes."""
 
-    def write(directory: Path) -> None:
-        for run in range(5):
-            for at in range(RESUMES):
-                steps = range(at * RESUMED_ROWS, (at + 1) * RESUMED_ROWS)
-                rows = [wandb_files.row({"loss": step / 3, "acc": 0.5}, step) for step in steps]
-                start = wandb_files.run(f"run{run}", project="bench", started=1_700_000_000 + at)
-                wandb_files.write(directory / "wandb", f"run{run}", [start, *rows, wandb_files.end(0)], at=at + 1)
-
-    def ours(directory: Path, environment: dict[str, str]) -> float:
-        command = [sys.executable, "-m", "neurockt"]
-        return seconds([*command, "import", "wandb", "--into", "runs"], directory, environment) + seconds(
-            [*command, "sync", "runs"], directory, environment
-        )
-
-    def theirs(directory: Path, environment: dict[str, str]) -> float:
-        paths = [str(path) for path in sorted((directory / "wandb").iterdir())]
-        return seconds([sys.executable, "-m", "wandb", "sync", *paths], directory, environment)
-
-    def once(way) -> tuple[float, int]:
+    def once(way: Callable[[Path, dict[str, str]], float], left: str = "whole") -> tuple[float, int]:
         with scratch() as directory, served(directory) as environment:
-            write(directory)
+            write_resumed(directory, left)
             taken = way(directory, environment)
             counted = subprocess.run(
                 [sys.executable, "-c", COUNT], cwd=directory, env=environment, stdout=subprocess.PIPE, check=True
             )
             return taken, int(json.loads(counted.stdout))
 
-    mine, wandbs = alternate(effort, "import-sync", lambda: once(ours), lambda: once(theirs))
-    times = spread(one[0] / other[0] for one, other in zip(mine, wandbs, strict=True))
-    rows = [spread(each[1] for each in side) for side in (mine, wandbs)]
-    total = 5 * RESUMES * RESUMED_ROWS
+    mine, theirs = alternate(effort, "import-sync", partial(once, import_and_sync), partial(once, wandb_sync))
+    times = spread(one[0] / other[0] for one, other in zip(mine, theirs, strict=True))
     yield Figure("import and sync of resumed offline runs, of wandb sync", times.text(), "< 1", times.median < 1)
-    beside = f"of {total:,}; wandb sync {rows[1].text(0)}"
-    yield Figure("  rows that arrive", rows[0].text(0), f"{total:,}", rows[0].low == total, beside)
+    total = 5 * RESUMES * RESUMED_ROWS
+    for what, left, rows, counts in (
+        ("  rows that arrive", "whole", total, (mine[0][1], theirs[0][1])),
+        ("  rows where SIGKILL cut the last record of each first directory", "cut", total - 5, None),
+        ("  rows where one directory has an empty file", "empty", total, None),
+    ):
+        ours, of_wandb = counts or (once(import_and_sync, left)[1], once(wandb_sync, left)[1])
+        yield Figure(what, f"{ours:,}", f"{rows:,}", ours == rows, f"wandb sync {of_wandb:,}")
 
 
 MEASURES = [

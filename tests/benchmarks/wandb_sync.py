@@ -50,8 +50,8 @@ from neurockt.sync.account import find_account
 from neurockt.sync.client import Client
 client = Client(find_account())
 query = 'query All { project(name: "bench", entityName: "tester") { runs { edges { node { historyLineCount } } } } }'
-edges = client.graphql(query, {})["project"]["runs"]["edges"]
-print(sum(edge["node"]["historyLineCount"] for edge in edges))
+project = client.graphql(query, {})["project"]  # none where nothing has arrived
+print(sum(edge["node"]["historyLineCount"] for edge in project["runs"]["edges"]) if project else 0)
 """
 
 
