@@ -40,6 +40,8 @@ REPORT_SECONDS: Final = 0.2
 """How often a long read reports how far it is."""
 RETRY_SECONDS: Final = 5.0
 """How soon to read again what the file system refused."""
+ENDS: Final = ""
+"""Stands, among the metrics of the epochs, for where each epoch ends, which places the steps between the epochs."""
 LEAST_ENTRIES: Final = 1024
 """Entries that are kept of a metric, however many metrics there are."""
 
@@ -138,7 +140,6 @@ class RunSeries:
         if self.run.rewind_token != self._rewinds or time.monotonic() >= self._retry_at:
             self._begin()
             self.outline()
-        self._read_ends()
         wanted = [metric for metric in wanted if self.has(metric)]
         found = False
         for table in ("epochs", "steps", "system"):
@@ -146,13 +147,15 @@ class RunSeries:
             if table == "steps":
                 found |= self._late.read(names)
                 names = [name for name in names if name not in self._only_late]
+            elif table == "epochs":
+                names.append(ENDS)
             names = [name for name in names if name not in self._tables[table].complete]
             while names:
                 # metrics whose read was stopped at the same row are read on together
                 until = self._tables[table].read_until
                 begin = min(until.get(name, -1) for name in names)
                 together = [name for name in names if until.get(name, -1) == begin]
-                found = True
+                found |= together != [ENDS]
                 if not self._read(table, together, begin, go_on):
                     return found
                 names = [name for name in names if name not in together]
@@ -164,11 +167,12 @@ class RunSeries:
         table = self._tables[name]
         room = self._entries // max(1, sum(metric.table == name for metric in self._names))
         for metric in metrics:
-            if metric not in table.pyramids:
+            if metric not in table.pyramids and metric != ENDS:
                 stretch = stretch_for(max(table.rows, 1), max(1, room))
                 table.pyramids[metric] = Pyramid(stretch, table.rows, limit=max(room, LEAST_ENTRIES))
             table.read_until.setdefault(metric, -1)
-        _, batches = self.run.batches(name, [*layout.axes(KEY[name]), *metrics], after=after, final=True)
+        columns = [*layout.axes(KEY[name]), *(metric for metric in metrics if metric != ENDS)]
+        _, batches = self.run.batches(name, columns, after=after, final=True)
         reported = time.monotonic()
         for batch in batches:
             self._add_rows(name, batch, metrics)
@@ -190,20 +194,14 @@ class RunSeries:
         for metric in metrics:
             known = table.read_until[metric]
             begin = int(np.searchsorted(axes.number, known, side="right"))
-            if metric in indices and begin < len(axes):
+            if metric == ENDS:
+                self.places.add_epochs(rows)
+            elif metric in indices and begin < len(axes):
                 position = table.rows_read.get(metric, 0) - begin
                 new = values_of(axes, rows.column(indices[metric]), begin)
                 table.pyramids[metric].append(replace(new, row=new.row + position))
             table.rows_read[metric] = table.rows_read.get(metric, 0) + len(axes) - begin
             table.read_until[metric] = max(known, last)
-
-    def _read_ends(self) -> None:
-        """Where each epoch ends, which places the steps between the epochs."""
-        if "" in self._tables["epochs"].complete:
-            return
-        self.places.add_epochs(self.run.window("epochs", ["step", "epoch"]))
-        self._tables["epochs"].complete.add("")
-        self._tables["epochs"].read_until[""] = self.places.epochs
 
     def detail(self, wanted: Sequence[Metric], axis: Axis, window: tuple[float, float] | None, dots: int) -> bool:
         """Read single values where a window shows too few entries; False where there was no need."""
@@ -259,7 +257,7 @@ class RunSeries:
         """Read what a live run has recorded since; False where that is nothing."""
         found = False
         for name, table in self._tables.items():
-            names = [metric for metric in table.complete if metric]
+            names = [metric for metric in table.complete if metric != ENDS]
             if table.follower is None:
                 reached = [table.read_until[metric] for metric in table.complete]
                 if not reached and table.rows:
@@ -288,6 +286,8 @@ class RunSeries:
             return False
         rows = table.follower.open_rows
         table.open_rows, table.open_content = rows, content
+        if name == "epochs" and len(rows):
+            self.places.add_epochs(rows)
         self._know(name, [column for column in rows.schema.names if column not in layout.axes(KEY[name])])
         return True
 
