@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import sys
 import time
 import warnings
 from collections import deque
@@ -36,6 +37,9 @@ GARBAGE_THRESHOLD: Final = 20_000
 collection, 100 ms, falls into every few redraws."""
 FREEZE_SECONDS: Final = (0.5, 2.0, 10.0)
 """When, after the start, the objects loaded so far are excluded from garbage collection: they stay anyway."""
+SWITCH_SECONDS: Final = 0.001
+"""How soon a thread that has something to do gets its turn: Python's own 5 ms would be waited for by each key twice,
+for the thread that reads runs and for the one that writes to the terminal."""
 INTERRUPTING_KEYS: Final = ("ctrl+c", "ctrl+q", "ctrl+z")
 """Keys that wait for no other key."""
 ROUNDS: Final = 2
@@ -129,6 +133,7 @@ class ViewerApp(App[None]):
         if not self.is_headless:
             terminal.on_signals(lambda code: self.exit(return_code=code))
             gc.set_threshold(GARBAGE_THRESHOLD, 10, 10)
+            sys.setswitchinterval(SWITCH_SECONDS)
             for seconds in FREEZE_SECONDS:
                 self.set_timer(seconds, gc.freeze)
         if self._one_run:
