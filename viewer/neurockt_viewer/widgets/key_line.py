@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from textual import events
@@ -46,8 +47,8 @@ class KeyLine(TextLine):
             binding = active.binding
             if binding.show and binding.description and active.enabled:
                 keys = right if isinstance(active.node, App) else left
-                name = Content.styled(self.app.get_key_display(binding), "bold $text-accent")
-                keys.setdefault(binding.action, _Key(binding.key, Content.assemble(name, " ", binding.description)))
+                shown = _shown(self.app.get_key_display(binding), binding.description)
+                keys.setdefault(binding.action, _Key(binding.key, shown))
         before = self._left, self._right
         self._left, self._right = list(left.values()), list(right.values())
         if before != (self._left, self._right):
@@ -72,16 +73,23 @@ class KeyLine(TextLine):
         return placed
 
     def render(self) -> RenderResult:
-        line = Content("")
+        pieces: list[Content | str] = []
+        end = 0
         for x, key in self._placed():
-            line = line.pad_right(x - line.cell_length) + key.shown
-        return line
+            pieces += [" " * (x - end), key.shown]
+            end = x + key.shown.cell_length
+        return Content.assemble(*pieces)
 
     async def on_click(self, event: events.Click) -> None:
         x = event.x - MARGIN
         for start, key in self._placed():
             if start <= x < start + key.shown.cell_length:
                 self.app.simulate_key(key.key)
+
+
+@lru_cache(maxsize=128)
+def _shown(key: str, title: str) -> Content:
+    return Content.assemble((key, "bold $text-accent"), " ", title)
 
 
 def _width(keys: Sequence[_Key], gap: int) -> int:
