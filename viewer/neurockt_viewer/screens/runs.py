@@ -12,8 +12,10 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.content import Content
+from textual.geometry import Region
 from textual.message import Message
 from textual.screen import Screen
+from textual.strip import Strip
 from textual.widgets import Static
 
 from neurockt.errors import UsageError
@@ -33,7 +35,7 @@ from neurockt_viewer.settings import Settings
 from neurockt_viewer.text import full_path
 from neurockt_viewer.widgets.filter_line import FilterLine
 from neurockt_viewer.widgets.key_line import KeyLine
-from neurockt_viewer.widgets.lines import TextLine
+from neurockt_viewer.widgets.lines import Ground, TextLine
 from neurockt_viewer.widgets.panels import Panels
 from neurockt_viewer.widgets.prompts import Choose, Show
 from neurockt_viewer.widgets.row_grid import RowGrid
@@ -55,7 +57,6 @@ class RunsScreen(Screen[None]):
     while none is marked. A filter has words of the name, state:running, tag:x, cfg.lr>=1e-3, best(acc)>0.95 and the
     like, joined by and, or, not and parentheses. Columns, order, groups and panels are remembered for each directory.
     """
-    BLANK = True
     AUTO_FOCUS = ""  # Textual would give the first keys to the line of the filter
     BINDINGS: ClassVar[list[BindingType]] = [*RUNS_KEYS]
 
@@ -143,6 +144,10 @@ class RunsScreen(Screen[None]):
     @property
     def _grid(self) -> RowGrid:
         return self._panels.list
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """What is behind the panels: lines that are all the same."""
+        return [Ground.of(self).line([], crop.width)] * crop.height
 
     # What is found
 

@@ -31,7 +31,7 @@ from neurockt_viewer.charts.series import AXES, Y_RANGES, ChartSettings, Line
 from neurockt_viewer.terminal import takes_unicode
 from neurockt_viewer.widgets.chart_keys import CHART_KEYS
 from neurockt_viewer.widgets.lines import Lines
-from neurockt_viewer.widgets.piece_styles import piece_styles
+from neurockt_viewer.widgets.piece_styles import PieceStyles, piece_styles
 
 SMOOTHINGS: Final = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 """What the keys step through: the parts of x over which lines are smoothed."""
@@ -98,6 +98,7 @@ class Chart(Lines, can_focus=True):
         self._drawer = Drawer()
         self._picture: Picture | None = None
         self._drawn_size = Size(0, 0)
+        self._inks: PieceStyles | None = None
         self._dragged_from: tuple[int, tuple[float, float]] | None = None
         self._set_lines(lines)
 
@@ -129,8 +130,8 @@ class Chart(Lines, can_focus=True):
 
     @property
     def picture(self) -> Picture:
-        if self._picture is None or self._drawn_size != self.size:
-            self._drawn_size = self.size
+        if self._picture is None or self._drawn_size != self.outer_size:
+            self._drawn_size = self.outer_size
             settings, count = self._settings, len(self._lines)
             colours = {line.colour % palette.COLOURS for line in self.lines}
             crowded = 1 < count <= len(palette.LETTERS) and (self.app.no_color or len(colours) < count)
@@ -139,7 +140,7 @@ class Chart(Lines, can_focus=True):
             )
             named = self._named_index
             self._picture = self._drawer.draw(
-                self._lines, settings, *self.size, title=self.heading, cross=self._cross, named=named
+                self._lines, settings, *self.outer_size, title=self.heading, cross=self._cross, named=named
             )
         return self._picture
 
@@ -352,8 +353,14 @@ class Chart(Lines, can_focus=True):
 
     def segments(self, y: int) -> Iterable[Segment]:
         rows = self.picture.rows
-        styles = piece_styles(*self.ground[:2], self.app.current_theme.dark)
-        return [Segment(piece.text, styles[piece]) for piece in rows[y] if piece.text] if y < len(rows) else ()
+        if self._inks is None:
+            self._inks = piece_styles(*self.ground[:2], self.app.current_theme.dark)
+        inks = self._inks
+        return [Segment(piece.text, inks[piece]) for piece in rows[y] if piece.text] if y < len(rows) else ()
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._inks = None
 
 
 def _key_of(line: Line) -> LineKey:

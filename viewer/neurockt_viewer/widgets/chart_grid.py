@@ -29,7 +29,7 @@ from neurockt_viewer.widgets.chart import Chart
 from neurockt_viewer.widgets.chart_keys import GRID_KEYS, OWN
 from neurockt_viewer.widgets.chart_reader import ChartReader
 from neurockt_viewer.widgets.line_input import LineInput
-from neurockt_viewer.widgets.lines import Lines, TextLine
+from neurockt_viewer.widgets.lines import Clear, TextLine
 
 if TYPE_CHECKING:
     from neurockt.store import Damage
@@ -45,11 +45,11 @@ AXIS_NAMES: Final[dict[Axis, str]] = {
 }
 
 
-class _Page(Lines, Grid):
+class _Page(Clear, Grid):
     """The charts that are shown."""
 
 
-class ChartGrid(Lines):
+class ChartGrid(Clear):
     """Every metric of a run as a chart; of several runs, each a line in it."""
 
     HELP = """

@@ -115,6 +115,13 @@ class Lines(Widget):
         self._kept, self._ground, self._last = {}, None, None
 
 
+class Clear(Lines):
+    """A container of which nothing is drawn: between its children the screen is seen."""
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        return []
+
+
 class TextLine(Lines, Static):
     """One line of text with a cell of room on either side; what does not fit is cut off."""
 

@@ -14,7 +14,7 @@ from textual.containers import Container, Vertical
 from neurockt_viewer.settings import Settings
 from neurockt_viewer.widgets.details import Details
 from neurockt_viewer.widgets.divider import Divider
-from neurockt_viewer.widgets.lines import Lines
+from neurockt_viewer.widgets.lines import Clear
 from neurockt_viewer.widgets.row_grid import RowGrid
 from neurockt_viewer.widgets.run_charts import RunCharts
 
@@ -28,13 +28,11 @@ LEAST_SHARE: Final = 0.15
 """A panel keeps at least this much of what it shares with another."""
 
 
-class _Left(Lines, Vertical):
+class _Left(Clear, Vertical):
     """The list and the details."""
 
 
-class Panels(Container):
-    BLANK = True
-    """Its children cover it: nothing of its own is drawn."""
+class Panels(Clear, Container):
     DEFAULT_CSS = """
     Panels { layout: horizontal; height: 1fr; }
     Panels.-stacked { layout: vertical; }

@@ -15,7 +15,7 @@ from textual.timer import Timer
 from textual.widget import Widget
 
 from neurockt_viewer.text import label
-from neurockt_viewer.widgets.lines import Lines, TextLine
+from neurockt_viewer.widgets.lines import Clear, TextLine
 
 if TYPE_CHECKING:
     from neurockt_viewer.widgets.chart_grid import ChartGrid
@@ -43,7 +43,7 @@ class Drawn(NamedTuple):
         return Drawn(self.title, self.paths[:most], self.slots[:most], self.groups[:most])
 
 
-class RunCharts(Lines, Vertical):
+class RunCharts(Clear, Vertical):
     DEFAULT_CSS = """
     RunCharts { width: 1fr; height: 1fr; }
     RunCharts > TextLine { text-style: bold; }
@@ -93,7 +93,8 @@ class RunCharts(Lines, Vertical):
         self.query_children(TextLine).only_one().show(label(title))
         grid = self.grid
         if grid is not None:
-            grid.display = bool(paths)
+            if grid.display != bool(paths):  # setting what it is already has the screen laid out
+                grid.display = bool(paths)
             if paths:
                 grid.show_runs(paths, slots, groups)
         elif paths and not self._loading:

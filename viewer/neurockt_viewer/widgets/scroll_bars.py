@@ -66,8 +66,9 @@ class BarredView(ScrollView):
 
     def _size_updated(self, size: Size, virtual_size: Size, container_size: Size, layout: bool = True) -> bool:
         changed = super()._size_updated(size, virtual_size, container_size, layout)
-        if changed:
-            self._exchange_repaint_regions()
+        for drawn in (self, self._vertical_scrollbar, self._horizontal_scrollbar) if changed else ():
+            if drawn is not None:
+                drawn._exchange_repaint_regions()  # they are drawn with the layout
         return changed
 
     @property
