@@ -53,7 +53,8 @@ def list_runs(
             runs.append(liveness.infer(info))
         return True
 
-    _visit(root, is_run)
+    for _ in _visit(root, is_run):
+        pass
     return sorted(runs, key=lambda info: (info.created, info.id))
 
 
@@ -62,20 +63,18 @@ def run_paths(root: str | os.PathLike[str]) -> list[Path]:
 
     What may be a run, but cannot be looked into, is among them. ``RunNotFound``: the directory cannot be listed.
     """
-    paths: list[Path] = []
-
-    def is_run(path: str | Path) -> bool:
-        if found := _may_be_run(path):
-            paths.append(Path(path))
-        return found
-
-    _visit(layout.expanded(root), is_run)
-    return paths
+    return [Path(path) for path in _visit(layout.expanded(root), _may_be_run)]
 
 
-def _visit(directory: Path, is_run: Callable[[str | Path], bool]) -> None:
-    """Ask whether a directory is a run; of one that is not, ask the same of all directories in it, and within those."""
+def has_runs(root: str | os.PathLike[str]) -> bool:
+    """Whether ``run_paths`` gives any; it looks no further than the first."""
+    return any(True for _ in _visit(layout.expanded(root), _may_be_run))
+
+
+def _visit(directory: Path, is_run: Callable[[str | Path], bool]) -> Iterator[str | Path]:
+    """The directory if it is a run; else those in it that are, and of the others those within them."""
     if is_run(directory):
+        yield directory
         return
     try:
         entries = _directories(directory)
@@ -86,10 +85,13 @@ def _visit(directory: Path, is_run: Callable[[str | Path], bool]) -> None:
     except OSError as error:
         raise RunNotFound(f"cannot list {directory}: {error.strerror}") from error
     for entry in entries:
-        if not is_run(entry):
-            with suppress(OSError):  # it has been removed, or is not ours to list
-                for inner in _directories(entry):
-                    is_run(inner)
+        if is_run(entry):
+            yield entry
+            continue
+        within: list[str] = []
+        with suppress(OSError):  # it has been removed, or is not ours to list
+            within = _directories(entry)
+        yield from filter(is_run, within)
 
 
 def _directories(path: str | Path) -> list[str]:
@@ -203,7 +205,7 @@ class RunWatcher:
     def running(self) -> list[Path]:
         return [path for path, info in self._seen.items() if info.state == "running"]
 
-    def look(self, pause: float = 0.1, *, at_running: bool = False) -> Iterator[bool]:
+    def look(self, pause: float = 0.05, *, at_running: bool = False) -> Iterator[bool]:
         """Read what has changed, the latest names first.
 
         Yields every ``pause`` seconds, and at the end, whether the runs have changed since the last time.

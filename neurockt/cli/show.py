@@ -20,7 +20,7 @@ from neurockt.formatting import (
 from neurockt.progress import progress_facts
 from neurockt.query.fields import flat_config
 from neurockt.run_info import Attempt, ColumnSummary, RunInfo, TableSummary
-from neurockt.store import AXES, KEY, Origin, Run, TableName, arrays, ask_scheduler, facts, plain, scheduler
+from neurockt.store import AXES, KEY, Origin, Run, TableName, ask_scheduler, facts, plain, scheduler
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -93,6 +93,8 @@ def _rows(run: Run, steps: int | None) -> dict[str, pa.Table]:
 
 
 def _rows_to_json(rows: dict[str, pa.Table]) -> dict[str, Any]:
+    from neurockt.store import arrays  # loads numpy
+
     return {
         table: [{name: output.value_to_json(value) for name, value in row.items()} for row in arrays.rows(some)]
         for table, some in rows.items()

@@ -29,7 +29,7 @@ from neurockt.formatting import (
 from neurockt.progress import progress_facts
 from neurockt.query.fields import split_names, unquoted
 from neurockt.run_info import RunInfo
-from neurockt.store import AXES, KEY, RANK, TABLES, arrays
+from neurockt.store import AXES, KEY, RANK, TABLES
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -152,6 +152,8 @@ class _Feed:
         return look
 
     def _rows(self, rows: pa.Table, table: TableName) -> list[Row]:
+        from neurockt.store import arrays  # loads numpy
+
         axes = [name for name in dict.fromkeys([KEY[table], *AXES, RANK]) if name in rows.column_names]
         wanted = rows.column_names if self._columns is None else self._columns
         metrics = [name for name in wanted if name in rows.column_names and name not in axes]

@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from neurockt.catalogue import find_run, run_paths
+from neurockt.catalogue import find_run, has_runs
 from neurockt.cli import completers, main, output, parsing
 from neurockt.cli.ls import no_runs
 from neurockt.errors import MissingExtra, RunNotFound
@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
         if not arguments.path or os.sep in arguments.path:
             raise RunNotFound(f"no directory {path}; name one that holds runs, or a run")
         path = find_run(arguments.path, root).path
-    if not run_paths(path) and ", but " in (nothing := no_runs(path)):
+    if not has_runs(path) and ", but " in (nothing := no_runs(path)):
         raise RunNotFound(nothing)
     if why := _why_not_interactive():
         output.note(f"{why}: printing the plain list")
