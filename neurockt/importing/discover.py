@@ -30,8 +30,8 @@ STEPS: Final = (
 COUNTS: Final = ("steps", "total_steps", "frame", "frames", "episode", "episodes", "generation")
 """Columns that number the rows where there is none of the former: the first that rises. They may also count
 something of each row."""
-PARTS: Final = frozenset("train training validation valid val eval test".split())
-"""Directories beside each other that are parts of one run: Keras and TensorFlow's Object Detection make them."""
+PARTS: Final = frozenset("train training learn validation valid val eval test".split())
+"""Directories beside each other that are parts of one run: Keras, CatBoost and others make them."""
 WANDB_MAGIC: Final = b":W&B\xe1\xbe\x00"
 HINT_FILES: Final = 10_000
 """Files that are looked at for a hint."""

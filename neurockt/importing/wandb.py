@@ -35,7 +35,17 @@ def find_runs(files: Iterable[Path]) -> list[Found]:
             failed.append(Found("wandb", path, [path], damaged=True, remarks=[remark]))
             continue
         by_id[read.id or _id_in_name(path)].append(read)
-    return [_run(run_id, sorted(group, key=_began)) for run_id, group in by_id.items()] + failed
+    return [_run(run_id, group) for run_id, group in by_id.items()] + failed
+
+
+def _without_copies(group: list[WandbFile]) -> list[WandbFile]:
+    """The files without those whose rows are the first of another's: `latest-run` may be a copy, not a link."""
+    kept: list[WandbFile] = []
+    for read in sorted(group, key=lambda read: (len(read.times), read.exit_code is not None), reverse=True):
+        rows = len(read.times)
+        if not rows or all(each.times[:rows] != read.times or each.steps[:rows] != read.steps for each in kept):
+            kept.append(read)
+    return kept
 
 
 def _id_in_name(path: Path) -> str:
@@ -48,9 +58,10 @@ def _began(read: WandbFile) -> float:
     return read.started if read.started == read.started else first if first == first else math.inf
 
 
-def _run(run_id: str, group: list[WandbFile]) -> Found:
+def _run(run_id: str, copies: list[WandbFile]) -> Found:
+    group = sorted(_without_copies(copies), key=_began)
     last = next((read for read in reversed(group) if read.id), group[-1])  # not one that ended before its first record
-    found = Found("wandb", last.path.parent, [read.path for read in group], id=run_id)
+    found = Found("wandb", last.path.parent, [read.path for read in copies], id=run_id)
     for read in group:
         found.name = read.name or found.name
         found.project, found.group = read.project or found.project, read.group or found.group
@@ -117,9 +128,8 @@ def _process(read: WandbFile, found: Found) -> Process:
         step_metric = _step_metric(name, read.step_metrics)
         if step_metric in read.columns:
             by_metric = _steps_by(read.columns[step_metric], at, steps)
-            if len(at) > 1 and by_metric[0] == by_metric[-1] and (by_metric == by_metric[0]).all():
-                by_metric = steps  # a step that stays would leave the last value alone
-            steps = by_metric
+            if len(at) == 1 or by_metric.any():  # a step that stays 0 would leave the last value alone
+                steps = by_metric
             if step_metric == "epoch":
                 found.by_epoch |= {name}
         points[name] = Points(steps, times[at], np.array(values, float), at)

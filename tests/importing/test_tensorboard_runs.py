@@ -90,6 +90,17 @@ def test_train_and_validation_of_keras_are_one_run_by_epoch(tmp_path: Path, root
     assert "validation/evaluation_loss_vs_iterations" in run.steps().column_names
 
 
+def test_learn_and_test_of_catboost_are_one_run(tmp_path: Path, root: Path, importing: Import) -> None:
+    """Its files are named by nothing else."""
+    for part, value in (("learn", 1.0), ("test", 2.0)):
+        path = made.write(tmp_path / "catboost_info" / part, made.scalars("RMSE", {0: value, 1: value / 2}))
+        path.rename(path.with_name("events.out.tfevents"))
+    importing(tmp_path)
+    (run,) = runs(root).values()
+    assert column(run, "learn/RMSE") == {0: 1.0, 1: 0.5}
+    assert column(run, "test/RMSE") == {0: 2.0, 1: 1.0}
+
+
 def test_epochs_that_are_done_again_are_superseded(tmp_path: Path, root: Path, importing: Import) -> None:
     """They are counted from 0 in the source, also by the process that goes on."""
     for at, steps in ((1, range(6)), (2, range(4, 8))):

@@ -97,6 +97,21 @@ def test_a_restart_that_crashed_at_once_changes_nothing(tmp_path: Path, root: Pa
     assert (run.info.state, column(run, "loss")) == ("finished", {0: 1.0, 1: 2.0})
 
 
+@pytest.mark.parametrize("rows", [3, 5])
+def test_a_copy_of_a_directory_is_no_other_run(tmp_path: Path, root: Path, importing: Import, rows: int) -> None:
+    """`latest-run` becomes one where links are followed; it may have been made while the run went on."""
+    records = [made.run("a"), *(made.row({"loss": float(step)}, step, 1.7e9 + step) for step in range(5))]
+    made.write(tmp_path, "a", [*records, made.end(0)])
+    copy = tmp_path / "latest-run" / "run-a.wandb"
+    copy.parent.mkdir()
+    copy.write_bytes(made.framed(records[: rows + 1]))
+    (outcome,) = importing(tmp_path)
+    run = only(root)
+    assert column(run, "loss") == {step: float(step) for step in range(5)}
+    assert (len(run.info.attempts), run.info.state, outcome.left_out) == (1, "finished", {})
+    assert importing(tmp_path)[0].done == "unchanged"
+
+
 @pytest.mark.parametrize(
     ("code", "state", "cause"),
     [(0, "finished", None), (1, "failed", "exit code 1"), (255, "failed", "KeyboardInterrupt"), (None, "killed", None)],
@@ -123,7 +138,7 @@ def test_a_metric_is_at_its_own_step(tmp_path: Path, root: Path, importing: Impo
     assert column(only(root), "eval/loss") == {7: 2.0, 9: 3.0, 500: 1.0}
 
 
-def test_a_step_metric_that_stays_numbers_nothing(tmp_path: Path, root: Path, importing: Import) -> None:
+def test_a_step_metric_that_stays_0_numbers_nothing(tmp_path: Path, root: Path, importing: Import) -> None:
     """Repeated evaluations of one model: each is at W&B's step, and none replaces another."""
     rows = [made.row({"train/global_step": 0, "test/loss": value}, step) for step, value in enumerate((3.0, 2.0, 1.0))]
     made.write(tmp_path, "a", [made.run("a"), made.metric("*", "train/global_step"), *rows, made.end(0)])
