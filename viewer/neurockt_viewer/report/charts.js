@@ -4,7 +4,7 @@ const AXES = { step: "step", epoch: "epoch", relative: "time since begin", wall:
 const touched = matchMedia("(pointer: coarse)");
 const isStill = (chart) => touched.matches && !chart.figure.classList.contains("large"); // a drag scrolls the page
 const DASHES = ["solid", "dash", "dot"];
-const settings = { axis: "step", smoothing: 0, logx: false, logy: false, all: false, linked: false };
+const settings = { axis: "step", smoothing: 0, logx: false, logy: false, all: false, linked: false, seeds: false };
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const colour = (run) => data.colours[dark.matches ? 1 : 0][run % data.colours[0].length];
 const dash = (run) => Math.floor(run / data.colours[0].length) % DASHES.length;
@@ -34,13 +34,29 @@ function name(x) {
   return `${settings.axis} ${Number.isInteger(x) ? x.toLocaleString("en") : digits(x)}`;
 }
 
+const label = (curve) => curve.setting ?? data.runs[curve.run].name;
+
+/** The curves with those of runs that differ only in the seed as one. */
+function bySetting(curves) {
+  const groups = new Map();
+  for (const each of curves) {
+    const key = data.runs[each.curve.run].setting ?? each;
+    groups.set(key, [...(groups.get(key) ?? []), each]);
+  }
+  return [...groups].map(([key, some]) => {
+    if (some.length === 1) return some[0];
+    return { curve: { run: some[0].curve.run, setting: data.settings[key] }, s: joined(some.map(({ s }) => s), settings.logy) };
+  });
+}
+
 /** The curves that are drawn, and the range of x of all of them. */
 function drawn(chart) {
-  const curves = [];
+  let curves = [];
   for (const curve of chart.curves) {
     const s = isShown(curve.run) ? series(curve, settings.axis) : null;
     if (s?.x.length) curves.push({ curve, s });
   }
+  if (settings.seeds) curves = bySetting(curves);
   let low = Infinity, high = -Infinity;
   for (const { s } of curves) {
     const first = isLogX() ? search(s.x, Number.MIN_VALUE) : 0;
@@ -128,8 +144,9 @@ function draw(chart) {
   chart.note.textContent = whole ? odd(curves) : "nothing to draw here";
   const css = getComputedStyle(document.documentElement);
   const [text, line, ground] = ["--muted", "--line", "--ground"].map((name) => css.getPropertyValue(name));
-  const common = { gridcolor: line, linecolor: line, zerolinecolor: line, color: text, automargin: true };
   chart.unit = settings.axis === "relative" && whole ? unit(whole[1]) : [1, ""];
+  const marks = curves.flatMap(({ curve, s }) => s.restarts.map((x) => ({ x: x / (settings.axis === "relative" ? chart.unit[0] : 1), run: curve.run })));
+  const common = { gridcolor: line, linecolor: line, zerolinecolor: line, color: text, automargin: true };
   const { found, lines } = whole ? traces(chart, curves, whole) : { found: [], lines: [] };
   const shown = chart.x ?? whole ?? [0, 1];
   const room = chart.x ? 0 : (place(shown[1]) - place(shown[0])) * 0.02 || 1;
@@ -146,13 +163,15 @@ function draw(chart) {
       ...common, type: settings.axis === "wall" ? "date" : isLogX() ? "log" : "linear", range: ends,
       title: { text: settings.axis === "relative" ? `${chart.unit[1]} since begin` : settings.axis === "wall" ? "UTC" : settings.axis, standoff: 6 },
     },
+    shapes: marks.filter(({ x }) => !isLogX() || x > 0).map(({ x, run }) => ({ type: "line", x0: x, x1: x, y0: 0, y1: 1, yref: "paper", layer: "below", line: { color: colour(run), width: 1, dash: "dot" } })),
     yaxis: { ...common, type: settings.logy ? "log" : "linear", ...(y ? { range: y } : { autorange: true }), exponentformat: "power" },
   };
   const config = { displaylogo: false, responsive: true, modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]], toImageButtonOptions: { scale: 2 }, doubleClick: false, showTips: false };
   Plotly.react(chart.plot, found, layout, config);
   if (!chart.bound) bind(chart);
   const outside = (line) => line.high.some((high) => high > y[1]) || line.low.some((low) => low < y[0]);
-  const off = y && !chart.y ? curves.filter((_, at) => outside(lines[at])).map(({ curve }) => data.runs[curve.run].name) : [];
+  const off = y && !chart.y ? curves.filter((_, at) => outside(lines[at])).map(({ curve }) => label(curve)) : [];
+  if (marks.length) chart.note.textContent += `${chart.note.textContent && " · "}dotted: restarts`;
   if (off.length) chart.note.textContent += `${chart.note.textContent && " · "}off the scale: ${off.join(", ")}`;
 }
 

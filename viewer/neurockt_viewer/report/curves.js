@@ -54,7 +54,30 @@ function series(curve, axis) {
     x: wall ? array(on.x).map((x) => (x + data.runs[curve.run].begin) * 1000) : array(on.x),
     low: array(on.low), high: array(on.high), mean: array(on.mean), single: on.low === on.high,
     count: array(on.count), above: array(on.above), first: array(on.first), gaps: new Set(array(on.gaps) ?? []),
+    restarts: (on.restarts ?? []).map((x) => (wall ? (x + data.runs[curve.run].begin) * 1000 : x)),
   });
+}
+
+/** Several series as one: at each place of the longest, the mean, lowest and highest of what each had by then. */
+function joined(several, positive) {
+  const x = several.map((s) => s.x).reduce((one, other) => (other.length > one.length ? other : one));
+  const found = { x, low: [], high: [], mean: [], gaps: new Set(), restarts: [] };
+  const indices = several.map(() => -1);
+  for (const place of x) {
+    let low = NaN, high = NaN, sum = 0, number = 0;
+    several.forEach((s, of) => {
+      const last = s.x.length - 1;
+      while (indices[of] < last && s.x[indices[of] + 1] <= place) indices[of]++;
+      const at = indices[of];
+      if (at < 0 || (place > s.x[last] && place >= s.x[last] + (s.x[last] - s.x[0]) / Math.max(1, last))) return;
+      const least = positive ? (s.above ?? s.low)[at] : s.low[at];
+      if (!(low <= least) && !(positive && least <= 0) && !isNaN(least)) low = least;
+      if (!(high >= s.high[at]) && !isNaN(s.high[at])) high = s.high[at];
+      if (isFinite(s.mean[at])) [sum, number] = [sum + s.mean[at], number + 1];
+    });
+    found.low.push(low), found.high.push(high), found.mean.push(number ? sum / number : NaN);
+  }
+  return found;
 }
 
 /** The average of all before each place, that of ``scale`` before it counting for 1/e, along straight lines. */

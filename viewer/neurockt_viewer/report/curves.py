@@ -10,7 +10,7 @@ import numpy as np
 
 from neurockt.run_info import RunInfo
 from neurockt_viewer.charts.lines import RunLines
-from neurockt_viewer.charts.series import Axis, Series
+from neurockt_viewer.charts.series import Axis, Line, Series
 from neurockt_viewer.charts.source import Metric
 from neurockt_viewer.report.arrays import NONE, Arrays
 
@@ -55,9 +55,9 @@ def read(
         if any(metric.table == "epochs" for metric in lines.metrics):
             axes.append("epoch")
         for metric in metrics:
-            known = {axis: reduced(line.series, most) for axis in axes for line in lines.lines([metric], axis)}
-            if len(known.get("step", ())):
-                curves.charts.setdefault(metric, []).append(_curve(index, known, curves.arrays))
+            known = {axis: line for axis in axes for line in lines.lines([metric], axis)}
+            if "step" in known and len(known["step"].series):
+                curves.charts.setdefault(metric, []).append(_curve(index, known, most, curves.arrays))
         curves.problems += [*lines.errors.values(), *map(str, lines.damaged)]
         progress()
     return curves
@@ -119,9 +119,13 @@ def reduced(series: Series, most: int) -> Series:
     )
 
 
-def _curve(run: int, known: dict[Axis, Series], arrays: Arrays) -> dict[str, Any]:
-    odd = [int(values.sum()) if values is not None else 0 for values in _odd(known["step"])]
-    on = {axis: _stored(series, axis, arrays, odd=any(odd)) for axis, series in known.items()}
+def _curve(run: int, known: dict[Axis, Line], most: int, arrays: Arrays) -> dict[str, Any]:
+    odd = [int(values.sum()) if values is not None else 0 for values in _odd(known["step"].series)]
+    on: dict[str, Any] = {}
+    for axis, line in known.items():
+        on[axis] = _stored(reduced(line.series, most), axis, arrays, odd=any(odd))
+        if line.begins:
+            on[axis]["restarts"] = line.begins
     return {"run": run, "axes": on, **({"odd": odd} if any(odd) else {})}
 
 

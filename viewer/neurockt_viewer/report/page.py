@@ -26,6 +26,7 @@ from neurockt.query.fields import Field, sort_key
 from neurockt.run_info import RunInfo
 from neurockt.shortening import shorten
 from neurockt_viewer.charts import palette
+from neurockt_viewer.charts.seeds import settings_of
 from neurockt_viewer.charts.series import AXES
 from neurockt_viewer.comparison import compare_configs
 from neurockt_viewer.report.arrays import pack
@@ -138,11 +139,15 @@ def _curves(infos: Sequence[RunInfo], curves: Curves) -> dict[str, Any]:
         name for table, name in curves.charts if table == "epochs"
     }
     axes = {axis for each in curves.charts.values() for curve in each for axis in curve["axes"]}
+    names = _names(infos)
+    several = [each for each in settings_of(infos, names, range(len(infos))) if len(each.runs) > 1]
+    of_run = {run: index for index, each in enumerate(several) for run in each.runs}
     return {
         "runs": [
-            {"name": name, "begin": info.created.timestamp()}
-            for name, info in zip(shorten(_names(infos), NAME_WIDTH), infos, strict=True)
+            {"name": name, "begin": info.created.timestamp(), **({"setting": of_run[at]} if at in of_run else {})}
+            for at, (name, info) in enumerate(zip(shorten(names, NAME_WIDTH), infos, strict=True))
         ],
+        "settings": [clean(each.name) for each in several],
         "colours": [palette.ON_LIGHT, palette.ON_DARK],
         "axes": [axis for axis in AXES if axis in axes or (axis == "wall" and axes)],
         "charts": [

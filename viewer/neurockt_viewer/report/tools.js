@@ -39,7 +39,7 @@ function point(chart, { clientX, clientY }) {
     const row = make("div");
     const key = make("i", "", `key d${dash(curve.run)}`);
     key.style.setProperty("--c", colour(curve.run));
-    row.append(key, make(index ? "span" : "b", data.runs[curve.run].name), make("span", value(s, at, !index)));
+    row.append(key, make(index ? "span" : "b", label(curve)), make("span", value(s, at, !index)));
     tip.append(row);
     if (!index && s.low[at] < s.high[at]) tip.append(make("div", `lowest ${s.low[at]}, highest ${s.high[at]}`, "muted"));
     if (!index && settings.smoothing) tip.append(make("div", `smoothed ${digits(curve.smoothed[at])}`, "muted"));
@@ -134,7 +134,7 @@ function build() {
     };
   };
   change("axis", (field) => field.value);
-  for (const name of ["logx", "logy", "all", "linked"]) change(name, (field) => field.checked);
+  for (const name of ["logx", "logy", "all", "linked", "seeds"]) change(name, (field) => field.checked);
   id("smooth").oninput = () => {
     settings.smoothing = Number(id("smooth").value);
     id("smoothed").textContent = settings.smoothing ? `${100 * SMOOTHINGS[settings.smoothing]}%` : "off";
@@ -146,6 +146,7 @@ function build() {
     for (const chart of charts) chart.figure.hidden = !words.every((word) => chart.name.toLowerCase().includes(word));
   };
   id("metric").hidden = charts.length < 5;
+  id("seeds").parentElement.hidden = !data.settings.length;
   id("find").oninput = () => {
     filter();
     legend();
