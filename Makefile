@@ -52,7 +52,7 @@ bench: $(READY)
 samples: $(READY)
 	$(BIN)/python sample_runs/make.py
 
-# The pictures of the viewer in the README.
+# The pictures of the README.
 pictures: $(READY)
 	$(BIN)/python viewer/screenshot.py
 

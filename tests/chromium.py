@@ -21,14 +21,16 @@ NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-
 SECONDS: Final = 60.0
 
 
-def command() -> list[str]:
-    """How it is started; skips the test where there is none."""
+def find() -> list[str]:
+    """How it is started; empty where there is none."""
     if named := os.environ.get("NEUROCKT_CHROMIUM"):
         return shlex.split(named)
-    found = next(filter(None, map(shutil.which, NAMES)), None)
-    if found is None:
-        pytest.skip("no Chromium: name one in NEUROCKT_CHROMIUM")
-    return [found]
+    return [*filter(None, map(shutil.which, NAMES))][:1]
+
+
+def command() -> list[str]:
+    """How it is started; skips the test where there is none."""
+    return find() or pytest.skip("no Chromium: name one in NEUROCKT_CHROMIUM")
 
 
 class Chromium:

@@ -1,4 +1,4 @@
-"""The page of ``neurockt report``: runs that differ only in the seed as a mean with a band, and where runs restarted."""
+"""The page of ``neurockt report``: runs that differ only in the seed as a mean with a band, and restarts."""
 
 from __future__ import annotations
 
@@ -57,7 +57,9 @@ def test_seeds_are_a_mean_with_a_band_as_in_the_viewer(page: Chromium) -> None:
 
 
 def test_a_restart_is_a_dotted_line(page: Chromium) -> None:
-    shapes = json.loads(page.run("JSON.stringify(charts[0].plot.layout.shapes.map(({ x0, line }) => [x0, line.color]))"))
+    shapes = json.loads(
+        page.run("JSON.stringify(charts[0].plot.layout.shapes.map(({ x0, line }) => [x0, line.color]))")
+    )
     assert shapes == [[2, page.run("colour(0)")]]
     assert "dotted: restarts" in page.run("charts[0].note.textContent")
     assert page.complaints == []
