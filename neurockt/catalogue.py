@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from neurockt.errors import NeurocktError, NeurocktWarning, RunNotFound
-from neurockt.formatting import clean
+from neurockt.formatting import clean, nearest
 from neurockt.run_info import RunInfo
 from neurockt.store import Liveness, NewestRows, Run, ask_scheduler, layout, open_run, read_listed
 
@@ -152,11 +152,9 @@ def find_run(reference: str | None = None, root: str | os.PathLike[str] | None =
         raise RunNotFound(
             f"{len(fitting):,} runs in {root} match {reference!r}: {', '.join(shown)}; use more of the name, or the id"
         )
-    import difflib  # only needed for a mistake
-
     names = [name for run in runs for name in (run.id, run.name) if name]
-    close = difflib.get_close_matches(reference, names, 1, 0.4)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
+    close = nearest(reference, names, 0.4)
+    hint = f"; did you mean {close!r}?" if close else ""
     raise RunNotFound(f"no run {reference!r} in {root}{hint} ('neurockt ls {root}' lists them)")
 
 

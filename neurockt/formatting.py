@@ -220,6 +220,13 @@ def format_exact(value: Any, limit: int = LABEL_LIMIT) -> str:
     return repr(value) if isinstance(value, float) else format_value(value, limit=limit)
 
 
+def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """The word that a misspelt one is most like; empty where none is, by ``cutoff`` from 0 to 1."""
+    import difflib  # only needed for a mistake
+
+    return next(iter(difflib.get_close_matches(word, list(known), 1, cutoff)), "")
+
+
 def table_header(names: Sequence[str]) -> str:
     """The header line of the printed table."""
     return _line([(clean(name), _width(name)) for name in names])

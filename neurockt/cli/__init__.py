@@ -15,7 +15,7 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from keyword import iskeyword
 from typing import Any, Final, TextIO, cast
@@ -23,7 +23,7 @@ from typing import Any, Final, TextIO, cast
 from neurockt import __version__
 from neurockt.cli import parsing
 from neurockt.errors import NeurocktError, NeurocktWarning, QueryError
-from neurockt.formatting import clean, clean_block
+from neurockt.formatting import clean, clean_block, nearest
 
 COMMANDS: Final = (
     "demo",
@@ -162,7 +162,7 @@ def _complete(words: Sequence[str]) -> None:
 
 def _no_command(word: str) -> str:
     near = f"view {word}" if os.path.isdir(word) else ""  # noqa: PTH112  (never raises)
-    if not near and (found := _near(word.lower(), [*COMMANDS, *OTHER_WORDS])):
+    if not near and (found := nearest(word.lower(), [*COMMANDS, *OTHER_WORDS])):
         near = OTHER_WORDS.get(found, found)
     return f"no command {word!r}{_hint(near and f'neurockt {near}')} ('neurockt --help' lists the commands)"
 
@@ -170,18 +170,12 @@ def _no_command(word: str) -> str:
 def _no_argument(command: str, word: str, options: Sequence[str]) -> str:
     if not word.startswith("-"):
         return f"{command} does not take {word!r} ('neurockt {command} --help' shows how it is called)"
-    near = _hint(_near(word.partition("=")[0], options))
+    near = _hint(nearest(word.partition("=")[0], options))
     return f"{command} has no option {word!r}{near} ('neurockt {command} --help' lists the options)"
 
 
 def _hint(near: str) -> str:
     return f"; did you mean {near!r}?" if near else ""
-
-
-def _near(word: str, known: Iterable[str]) -> str:
-    import difflib  # only needed for a mistake
-
-    return next(iter(difflib.get_close_matches(word, list(known), 1)), "")
 
 
 def _parser(words: Sequence[str]) -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentParser]]:

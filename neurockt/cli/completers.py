@@ -12,7 +12,6 @@ from neurockt.catalogue import run_paths
 from neurockt.errors import NeurocktError
 from neurockt.formatting import clean
 from neurockt.query.comparing import as_texts
-from neurockt.query.completing import Vocabulary
 from neurockt.query.fields import AGGREGATES, FIELD_NAMES, parse_field, quoted
 from neurockt.query.known import KnownFields
 from neurockt.run_info import RunInfo
@@ -66,6 +65,8 @@ def field_lists(prefix: str, **about: Any) -> Iterator[str]:
 
 def filters(prefix: str, parsed_args: argparse.Namespace, **_: Any) -> Iterator[str]:
     """The field or the value at the end of a filter."""
+    from neurockt.query.completing import Vocabulary
+
     infos = _infos(parsed_args)
     found = Vocabulary(infos, fields("", parsed_args)).complete(prefix, len(prefix))
     return (f"{prefix[: found.start]}{word}" for word in found.words)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from neurockt.catalogue import find_run
 from neurockt.cli import FAILED, WrongUsage, completers, output, parsing, selecting
 from neurockt.cli.export import check_target
+from neurockt.formatting import nearest
 from neurockt.query.fields import split_names, unquoted
 from neurockt.store import expanded
 
@@ -140,10 +141,8 @@ def _metrics(lines: RunLines, text: str) -> list[Metric]:
 
 
 def _unknown(name: str, known: Sequence[str]) -> str:
-    import difflib
-
-    near = difflib.get_close_matches(name, known, 1, 0.4)
-    there = f"did you mean {near[0]}?" if near else f"there are {', '.join(dict.fromkeys(known)) or 'none'}"
+    near = nearest(name, known, 0.4)
+    there = f"did you mean {near}?" if near else f"there are {', '.join(dict.fromkeys(known)) or 'none'}"
     return f"no run has the metric {name!r}; {there}"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
 import sys
 from datetime import datetime
@@ -11,12 +10,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tqdm import tqdm
-
 from neurockt.catalogue import find_run, list_runs
 from neurockt.cli import FAILED, WrongUsage, completers, ls, output, parsing, show
 from neurockt.cli.export import check_target
-from neurockt.formatting import format_bytes
+from neurockt.formatting import format_bytes, nearest
 from neurockt.query.fields import flat_config, parse_field, split_names, titles, unquoted
 from neurockt.query.filter import parse
 from neurockt.query.known import KnownFields
@@ -87,6 +84,8 @@ def run(arguments: argparse.Namespace) -> int:
     target = expanded(arguments.output) if arguments.output != "-" else None
     if target is not None:
         check_target(target, force=arguments.force)
+    from tqdm import tqdm
+
     infos = _selected(arguments)
     if not infos:
         return FAILED
@@ -162,8 +161,8 @@ class _Wanted:
         """Raise WrongUsage where a name is that of no metric that was seen."""
         for name in self._names or ():
             if name not in self._used:
-                near = difflib.get_close_matches(name, self._seen, 1, 0.4)
-                there = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(self._seen) or 'none'}"
+                near = nearest(name, self._seen, 0.4)
+                there = f"did you mean {near!r}?" if near else f"there are {', '.join(self._seen) or 'none'}"
                 raise WrongUsage(f"no run has the metric {name!r}; {there}")
 
 

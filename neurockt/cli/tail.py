@@ -22,6 +22,7 @@ from neurockt.formatting import (
     display_width,
     format_duration,
     format_number,
+    nearest,
     number_widths,
     utc_now,
     width_after_point,
@@ -165,11 +166,9 @@ def _column(run: Run, tables: Sequence[TableName], name: str) -> str:
     for table in tables:
         with suppress(ColumnNotFound):
             return str(run.batches(table, [name])[0].names[0])
-    import difflib  # only needed for a mistake
-
     there = [column for table in tables for column in run.batches(table)[0].names]
-    close = difflib.get_close_matches(name, there, 1)
-    hint = f"did you mean {close[0]!r}?" if close else f"there is {', '.join(dict.fromkeys(there))}"
+    close = nearest(name, there)
+    hint = f"did you mean {close!r}?" if close else f"there is {', '.join(dict.fromkeys(there))}"
     raise ColumnNotFound(f"no column {name!r} in {' or '.join(tables)} of {run.path}; {hint}")
 
 

@@ -14,7 +14,6 @@ Upper and lower case are the same in texts. A run without a value does not match
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 import operator
 import re
@@ -25,7 +24,7 @@ from datetime import datetime
 from typing import Final, get_args
 
 from neurockt.errors import QueryError
-from neurockt.formatting import clean, display_width
+from neurockt.formatting import clean, display_width, nearest
 from neurockt.query.comparing import (
     COMPARISONS,
     PARSERS,
@@ -199,8 +198,8 @@ class _Parser:
 
     def _qualified(self, word: str, start: int) -> Test:
         if word not in QUALIFIERS and not word.startswith(CONFIG_PREFIXES):
-            close = difflib.get_close_matches(word, QUALIFIERS, 1)
-            hint = f"did you mean {close[0]}:" if close else f"there are {': '.join(QUALIFIERS)}: and cfg.KEY:"
+            close = nearest(word, QUALIFIERS)
+            hint = f"did you mean {close}:" if close else f"there are {': '.join(QUALIFIERS)}: and cfg.KEY:"
             raise self._error(f"no qualifier {word}: ({hint}; a text with a colon goes in quotes)", start)
         self._at += 1
         at = self._at
@@ -256,8 +255,8 @@ class _Parser:
     def _check_state(self, matches: Matcher, start: int) -> None:
         if not any(map(matches, STATES)):
             written = self._text[start : self._at]
-            close = difflib.get_close_matches(unquoted(written).casefold(), STATES, 1)
-            hint = f"did you mean {close[0]}? " if close else ""
+            close = nearest(unquoted(written).casefold(), STATES)
+            hint = f"did you mean {close}? " if close else ""
             raise self._error(f"no state is {clean(written)}; {hint}there are {', '.join(STATES)}", start)
 
     def _time_test(self, field: Field, sign: str, written: str, start: int) -> Test:
@@ -324,8 +323,8 @@ def _other_meaning(field: Field) -> str:
     """What a metric that is compared with a text was probably meant to be."""
     if not field.metric or field.name != field.metric:
         return ""
-    close = difflib.get_close_matches(field.name, FIELD_NAMES, 1)
-    return f"; did you mean {close[0]}?" if close else f"; for a config's key, write cfg.{field.name}"
+    close = nearest(field.name, FIELD_NAMES)
+    return f"; did you mean {close}?" if close else f"; for a config's key, write cfg.{field.name}"
 
 
 def _label_test(matches: Matcher) -> Test:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 import re
 from collections.abc import Iterable, Sequence
@@ -11,7 +10,7 @@ from itertools import islice
 from typing import Final
 
 from neurockt.errors import QueryError
-from neurockt.formatting import clean
+from neurockt.formatting import clean, nearest
 from neurockt.query.fields import AGGREGATES, FIELD_NAMES, Field, flat_config, parse_field, quoted
 from neurockt.query.metrics import AXES
 from neurockt.run_info import RunInfo
@@ -91,7 +90,7 @@ class KnownFields:
         if not same:
             last = {_LAST_PART.split(name.casefold())[-1]: name for name in reversed(names)}
             spelt = last | {name.removeprefix("cfg.").casefold(): name for name in reversed(names)}
-            same = [spelt[found] for found in difflib.get_close_matches(bare, spelt, 1)]
+            same = [spelt[found] for found in filter(None, [nearest(bare, spelt)])]
         return [clean(name) for name in same[:SUGGESTED]]
 
 

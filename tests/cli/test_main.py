@@ -176,7 +176,7 @@ def test_listing_imports_nothing_heavy(runs: Path, words: str) -> None:
 import sys
 from neurockt.cli import main
 main({words.format(runs=runs).split()!r})
-print(*sorted(set(sys.modules) & {{"numpy", "pyarrow", "pandas", "torch", "textual", "wandb"}}))
+print(*sorted(set(sys.modules) & {{"numpy", "pyarrow", "pandas", "torch", "textual", "wandb", "tqdm", "difflib"}}))
 """
     done = process(code=code)
     assert done.stdout.splitlines()[-1] == ""
