@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import chain, count
 from typing import TYPE_CHECKING, Any, Final
 
 from neurockt.cli import WrongUsage, output, parsing
@@ -51,6 +53,9 @@ def run(arguments: argparse.Namespace) -> int:
     if output.is_terminal(sys.stdin):
         with suppress(ImportError):
             import readline  # noqa: F401  (input() edits lines with it)
+        output.note(
+            "the views are runs, steps, epochs, late and system; a query ends with ;, and the prompt with Ctrl-D"
+        )
     failed = False
     for query in _queries():
         try:
@@ -58,6 +63,10 @@ def run(arguments: argparse.Namespace) -> int:
         except WrongUsage as error:
             print(error, file=sys.stderr)
             failed = True
+        except KeyboardInterrupt:
+            if not output.is_terminal(sys.stdin):
+                raise
+            print("interrupted", file=sys.stderr)
     return int(failed and not output.is_terminal(sys.stdin))
 
 
@@ -77,6 +86,8 @@ def _queries() -> Iterator[str]:
             query = ""
             print()
             continue
+        if is_asked and not query and line.strip().rstrip(";").lower() in ("exit", "quit"):
+            return
         query += line + "\n"
         if query.rstrip().endswith(";"):
             yield query
@@ -87,15 +98,21 @@ def _answer(connection: duckdb.DuckDBPyConnection, query: str, arguments: argpar
     """Print the result of a query. Raises WrongUsage where DuckDB refuses it."""
     import duckdb
 
-    try:
-        found = connection.execute(query)
-        names = [column[0] for column in found.description]
-        kinds = [str(column[1]) for column in found.description]
-        shortened = not (arguments.csv or arguments.json) and output.is_terminal(sys.stdout)
-        rows = found.fetchmany(ROWS_SHOWN + 1) if shortened else found.fetchall()
-    except duckdb.Error as error:
-        raise WrongUsage(clean_block(str(error))) from None
+    shortened = not (arguments.csv or arguments.json) and output.is_terminal(sys.stdout)
+    with ThreadPoolExecutor(1) as thread:  # in this one, Ctrl-C would be seen when the query has ended
+        asked = thread.submit(_execute, connection, query, ROWS_SHOWN + 1 if shortened else None)
+        try:
+            columns, rows = asked.result()
+        except KeyboardInterrupt:
+            connection.interrupt()
+            raise
+        except duckdb.Error as error:
+            raise WrongUsage(clean_block(str(error))) from None
+    if not columns:  # there is only a comment, or nothing
+        return
+    names, kinds = [column[0] for column in columns], [str(column[1]) for column in columns]
     if arguments.json:
+        names = _distinct(names)
         output.print_json([dict(zip(names, map(output.value_to_json, row), strict=True)) for row in rows])
     elif arguments.csv:
         output.print_csv(names, rows)
@@ -108,6 +125,25 @@ def _answer(connection: duckdb.DuckDBPyConnection, query: str, arguments: argpar
         output.print_table(names, shown, right=numbers)
         if len(rows) > ROWS_SHOWN and shortened:
             output.note(f"the first {ROWS_SHOWN:,} rows; --csv and --json print all")
+
+
+def _execute(
+    connection: duckdb.DuckDBPyConnection, query: str, most: int | None
+) -> tuple[Sequence[tuple[Any, ...]], list[tuple[Any, ...]]]:
+    """The columns of the result, each with its name and type, and all rows, or so many."""
+    found = connection.execute(query)
+    if found is None or found.description is None:
+        return [], []
+    return found.description, found.fetchall() if most is None else found.fetchmany(most)
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """Names of columns as keys: those that are there already are followed by a number, as in DuckDB's own tables."""
+    found: dict[str, None] = {}
+    for name in names:
+        numbered = (f"{name}_{number}" for number in count(1))
+        found[next(each for each in chain([name], numbered) if each not in found)] = None
+    return [*found]
 
 
 _NUMBERS: Final = ("DOUBLE", "FLOAT", "BIGINT", "INTEGER", "HUGEINT", "UBIGINT", "SMALLINT", "TINYINT", "UINTEGER")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from real_terminal import NEUROCKT, RealTerminal
 from written import Written
 
 import neurockt
@@ -131,6 +132,10 @@ def test_the_command(root: Path, neurockt: Command) -> None:
     assert neurockt("sql", query, "--root", root, "--json").json == [{"run": "a", "step": 1, "loss": 1.5}]
     shown = neurockt("sql", "SELECT name FROM runs", "--root", root)
     assert (shown.status, [line.isprintable() for line in shown.out.splitlines()]) == (0, [True, True])
+    twice = neurockt("sql", "SELECT 1 AS a, 2 AS a, 3 AS a_1, 4 AS a", "--root", root, "--json").json
+    assert twice == [{"a": 1, "a_1": 2, "a_1_1": 3, "a_2": 4}]
+    for nothing in ("", ";", " -- nothing", ";;"):
+        assert neurockt("sql", nothing, "--root", root) == Done(0, "", "")
     done = neurockt("sql", "SELEC 1", "--root", root)
     assert (done.status, done.out) == (2, "")
     assert "syntax error" in done.err
@@ -199,3 +204,27 @@ def test_a_part_that_cannot_be_read(root: Path, neurockt: Command) -> None:
     assert neurockt("sql", "SELECT count(acc) FROM epochs", "--root", root, "--csv").status == 0
     done = neurockt("sql", "SELECT loss FROM steps", "--root", root)
     assert (done.status, str(part) in done.err) == (2, True)
+
+
+@pytest.mark.slow
+def test_the_prompt(root: Path) -> None:
+    """It answers each query, lives on after a wrong one and an interrupted one, and ends with Ctrl-D."""
+    finished(root, "a", {1: 1.5})
+    with RealTerminal(*NEUROCKT, "sql", "--root", root, width=80, height=40) as terminal:
+        terminal.wait_for("the views are runs")
+        terminal.press("SELECT loss", "enter", "FROM steps;", "enter")
+        terminal.wait_for("1.5")
+        terminal.press("SELECT nope;", "enter")
+        terminal.wait_for("Binder Error")
+        terminal.press("SELECT sum(a.range * b.range) FROM range(10000000) a, range(1000000) b;", "enter")
+
+        def is_interrupted(text: str) -> bool:
+            if "interrupted" not in text:
+                terminal.press("ctrl+c")
+            return "interrupted" in text
+
+        terminal.wait_for(is_interrupted)
+        terminal.press(";", "enter", "SELECT 41 + 1;", "enter")
+        terminal.wait_for(lambda text: "42" in text.split())
+        terminal.press("\x04")
+        assert terminal.wait() == 0
