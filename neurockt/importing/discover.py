@@ -17,10 +17,14 @@ from neurockt.errors import UsageError
 from neurockt.store.base import layout
 
 SKIPPED: Final = frozenset((".git", "node_modules", "media", "__pycache__", ".venv", "site-packages"))
-CSV_NAMES: Final = ("metrics.csv", "progress.csv", "results.csv", "history.csv")
-UNNUMBERED: Final = ("progress.csv",)
+CSV_NAMES: Final = ("metrics.csv", "progress.csv", "progress.txt", "results.csv", "history.csv")
+UNNUMBERED: Final = ("progress.csv", "progress.txt")
 """Tables that loggers of reinforcement learning write, some of them without a column that numbers the rows."""
-JSONL_NAMES: Final = ("metrics.json", "metrics.jsonl", "scalars.json", "log.jsonl")
+JSONL_NAMES: Final = (
+    *("metrics.json", "metrics.jsonl", "scalars.json", "log.jsonl", "wandb-history.jsonl", "result.json"),
+)
+NUMBERED: Final = "result.json"
+"""By RLlib; others give this name to what is no run, and has no steps."""
 STEPS: Final = (
     *("step", "global_step", "_step", "trainer/global_step", "iteration", "iter", "itr"),
     *("time/total_timesteps", "misc/total_timesteps", "total_timesteps", "timesteps_total", "timesteps"),
@@ -165,7 +169,7 @@ def _by_name(path: Path, *, named: bool) -> str | None:
         return None if name.endswith(".profile-empty") else "tensorboard"
     if name.endswith(".wandb"):
         return "wandb"
-    if name.endswith((".csv", ".tsv", ".log")):
+    if name in CSV_NAMES or name.endswith((".csv", ".tsv", ".log")):
         usual = name in CSV_NAMES or (name.startswith("training") and name.endswith((".csv", ".log")))
         is_table = (named and not name.endswith(".log")) or usual or _dvclive(path) is not None
         return "csv" if is_table else None
@@ -220,7 +224,7 @@ def _is_number(cell: str) -> bool:
 def _has_objects(path: Path) -> bool:
     """Whether the first line is an object, most of whose values are numbers, or one after it that also has a step."""
     lines = (line for line in _head(path, 65_536).splitlines() if line.strip())
-    return any(_is_row(line, numbered=index > 0) for index, line in enumerate(lines))
+    return any(_is_row(line, numbered=index > 0 or path.name == NUMBERED) for index, line in enumerate(lines))
 
 
 def _is_row(line: str, *, numbered: bool) -> bool:

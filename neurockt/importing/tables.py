@@ -19,7 +19,9 @@ from neurockt.store.base import files
 
 TIMES: Final = ("timestamp", "_timestamp", "wall_time", "wall time", "time/time_elapsed", "time")
 """Columns with the time of a row, in lower case: seconds since 1970, or since the run began, or a date."""
-GENERIC: Final = frozenset("metrics progress results history log scalars training training_log trainer_state".split())
+GENERIC: Final = frozenset(
+    "metrics progress results history log scalars training training_log trainer_state wandb-history result".split()
+)
 """Names of files that do not name a run: their directory does."""
 EPOCH: Final = "epoch"
 LONG_AGO: Final = 1e8
@@ -251,6 +253,8 @@ def _json_lines(path: Path, found: Found) -> Iterator[dict[str, Any]]:
                 bad = 1
                 continue
             if isinstance(document, dict):
+                if isinstance(document.get("config"), dict):
+                    found.config.update(document.pop("config"))
                 yield dict(_flat(document, "", 0))
 
 

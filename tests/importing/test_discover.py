@@ -45,6 +45,21 @@ def test_a_pointer_is_one_whatever_the_user_says(tmp_path: Path, format: str) ->
     assert find_sources([path], format).faults == [f"{path} is a Git LFS pointer: git lfs pull"]
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "kind"),
+    [
+        ("result.json", '{"timesteps_total": 4000, "episode_reward_mean": 1.5, "done": false}\n', "jsonl"),
+        ("result.json", '{"accuracy": 0.5, "f1": 0.25}\n', None),
+        ("wandb-history.jsonl", '{"loss": 0.5, "_step": 0, "_runtime": 1.5, "_timestamp": 1.5e9}\n', "jsonl"),
+        ("progress.txt", "Epoch\tAverageEpRet\tTotalEnvInteracts\n0\t1.5\t4000\n", "csv"),
+        ("notes.txt", "Epoch\tAverageEpRet\n0\t1.5\n", None),
+    ],
+)
+def test_what_is_a_run_in_text(tmp_path: Path, name: str, text: str, kind: str | None) -> None:
+    (tmp_path / name).write_text(text)
+    assert [found for found, _ in find_sources([tmp_path]).files] == ([kind] if kind else [])
+
+
 def test_other_pointers_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "model.bin").write_bytes(POINTER)
     (tmp_path / "data.csv").write_bytes(POINTER)

@@ -203,6 +203,7 @@ def test_json_lines_that_begin_with_other_events(tmp_path: Path, root: Path, imp
     run = only(root)
     assert rows(run.steps()) == [{"step": 0, "loss": 2.5}, {"step": 1, "loss": 1.5}]
     assert run.steps()["time"].to_pylist()[1].timestamp() == 1.7e9 + 3
+    assert run.config == {"lr": 0.1}
 
 
 @pytest.mark.parametrize("name", ["timestamp", "Timestamp", "Wall time"])
