@@ -53,6 +53,7 @@ def imports(path: Path) -> Iterator[str]:
             yield node.module.partition(".")[0]
 
 
+@pytest.mark.slow
 def test_what_is_imported_is_what_is_declared() -> None:
     """Each third-party import in the source has a requirement, maybe of an extra, and each requirement is used."""
     imported = {name for package in PACKAGES for path in package.rglob("*.py") for name in imports(path)}

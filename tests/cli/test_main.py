@@ -54,6 +54,7 @@ def test_help_fits_the_terminal(neurockt: Command, width: int) -> None:
         assert done.status == 0
 
 
+@pytest.mark.slow
 def test_a_bare_command_lists_the_commands() -> None:
     """Beside stdout, and with 2: a script that forgot the command has no result."""
     done = process()
@@ -88,12 +89,14 @@ def test_what_is_misspelt_is_named_with_what_is_near(
     assert "\x1b" not in done.err
 
 
+@pytest.mark.slow
 def test_version() -> None:
     """``neurockt --version``."""
     done = process("--version")
     assert (done.returncode, done.stdout, done.stderr) == (0, f"neurockt {package.__version__}\n", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words", [[], ["lss"], ["ls", "--nope"], ["ls", "-n", "0"], ["ls", "-n", "x"], ["ls", "-f", "("], ["diff"]]
 )
@@ -106,6 +109,7 @@ def test_wrong_usage_ends_with_2(words: list[str]) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_done_ends_with_0_and_failed_with_1(runs: Path) -> None:
     """An error is one line, said once."""
     assert process("ls", runs).returncode == 0
@@ -115,6 +119,7 @@ def test_done_ends_with_0_and_failed_with_1(runs: Path) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_warnings_are_lines_without_source(runs: Path) -> None:
     """As a user reads them."""
     (runs / "r0" / "run.json").write_text("[]")
@@ -125,6 +130,7 @@ def test_warnings_are_lines_without_source(runs: Path) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_seen_enough_is_no_error(runs: Path) -> None:
     """``neurockt ls | head -1`` is quiet."""
     command = f"{sys.executable} -m neurockt ls {runs} --json | head -c 1; echo ${{PIPESTATUS[0]}}"
@@ -133,6 +139,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(runs: Path) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_full_disk_is_an_error(runs: Path, unbuffered: str) -> None:
@@ -145,6 +152,7 @@ def test_a_full_disk_is_an_error(runs: Path, unbuffered: str) -> None:
     assert (done.returncode, done.stderr) == (1, b"neurockt: No space left on device\n")
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_with_130() -> None:
     """Quietly."""
     code = """
@@ -158,6 +166,7 @@ sys.exit(neurockt.cli.main(["ls"]))
     assert signal.SIGINT == 2
 
 
+@pytest.mark.slow
 def test_text_that_the_terminal_cannot_show_is_escaped(runs: Path) -> None:
     """A login node with an old locale lists runs with new names."""
     path = runs / "r0" / "run.json"

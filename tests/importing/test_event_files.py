@@ -48,6 +48,7 @@ values = some.floats(width=32, allow_nan=False)
 points = some.tuples(some.sampled_from(["loss", "val/acc", "é", ""]), some.sampled_from(sorted(SHAPES)), steps, values)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(some.lists(some.lists(points, min_size=1, max_size=3), max_size=30), some.integers(1, 5))
 def test_every_scalar_is_read(tmp_path_factory: pytest.TempPathFactory, records: Any, copies: int) -> None:
@@ -108,6 +109,7 @@ def test_what_is_not_a_scalar_is_counted(tmp_path: Path) -> None:
     assert events.left_out == {"images": 3, "histograms": 3, "texts": 1}
 
 
+@pytest.mark.slow
 def test_large_images_are_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tfevents, "CHUNK", 1000)
     data = [record for step in range(4) for record in (
@@ -126,6 +128,7 @@ MIXED = [
 ]
 
 
+@pytest.mark.slow
 def test_a_file_cut_anywhere_is_read_up_to_there(tmp_path: Path) -> None:
     whole = b"".join(MIXED)
     path = tmp_path / "events.out.tfevents.1.h"
@@ -139,6 +142,7 @@ def test_a_file_cut_anywhere_is_read_up_to_there(tmp_path: Path) -> None:
         assert sum(len(each.steps) for each in found.values()) == [0, 0, 1, 2, 4, 5, 6, 7][records]
 
 
+@pytest.mark.slow
 def test_a_byte_that_is_wrong_costs_its_record(tmp_path: Path) -> None:
     """Every byte in turn: whatever is read was written, and at most the record with the byte is missing."""
     path = tmp_path / "events.out.tfevents.1.h"

@@ -156,6 +156,7 @@ def test_records_across_blocks(tmp_path: Path, root: Path, importing: Import, ea
     assert not outcome.damaged
 
 
+@pytest.mark.slow
 def test_a_file_cut_anywhere_is_read_up_to_there(tmp_path: Path, importing: Import) -> None:
     """Without a complaint: its process was killed."""
     rows = [made.row({"loss": float(step)}, step) for step in range(900)]

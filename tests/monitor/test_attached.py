@@ -119,6 +119,7 @@ def test_there_has_to_be_a_run(run: Path, tmp_path: Path, monkeypatch: pytest.Mo
         neurockt.attach("run", "mmlu")
 
 
+@pytest.mark.slow
 def test_a_name_that_a_live_process_has_is_refused(run: Path) -> None:
     """Whether that is another process or this one; once it is dead or has finished, the name is free."""
     holder = Process(EVALUATE, run, "mmlu", 1)

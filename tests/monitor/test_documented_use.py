@@ -9,8 +9,6 @@ import pytest
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
-from torchmetrics import MetricCollection
-from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
 from neurockt import open_run
 from neurockt.monitor import Recorder, RecorderHelper, torch_mean
@@ -27,6 +25,8 @@ def batches(count: int = 6, size: int = 8) -> DataLoader[Any]:
 @pytest.mark.slow
 def test_the_loop_of_the_documentation(make_recorder: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """Decorators stacked on forward, both blocks, a torchmetrics metric: two tables and the printed table."""
+    from torchmetrics.classification import MulticlassAccuracy
+
     recorder = make_recorder()
 
     class TotalLoss(nn.Module):
@@ -153,8 +153,11 @@ def test_without_an_aggregator_the_mean_is_recorded(recorder: Recorder, values: 
     assert torch_mean(values) == mean
 
 
+@pytest.mark.slow
 def test_a_metric_without_aggregator_computes_over_the_block(recorder: Recorder) -> None:
     """``compute()`` over unequal batches, not the mean of batches; then ``reset()``; ``update()`` alone counts."""
+    from torchmetrics.classification import MulticlassAccuracy
+
     helper = RecorderHelper(recorder)
     accuracy = helper.metric(acc=MulticlassAccuracy(3, average="micro"))["acc"]
     target = torch.tensor([0, 1, 2])
@@ -175,8 +178,12 @@ def test_a_metric_without_aggregator_computes_over_the_block(recorder: Recorder)
     assert open_run(recorder.run_dir).epochs()["acc"].to_pylist() == [0.75, None, 1.0, 1.0]
 
 
+@pytest.mark.slow
 def test_a_metric_collection_gives_a_column_for_each_of_its_metrics(recorder: Recorder) -> None:
     """Without an aggregator ``compute()`` of each; with one, the aggregated batch values."""
+    from torchmetrics import MetricCollection
+    from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
+
     helper = RecorderHelper(recorder)
 
     def collection() -> MetricCollection:

@@ -34,6 +34,7 @@ def column(recorder: Recorder, name: str) -> list[float | None]:
     return values
 
 
+@pytest.mark.slow
 def test_reading_a_number_is_what_the_simulation_refuses(device: SimulatedDevice) -> None:
     """Else the other tests here would prove nothing."""
     tensor = device.tensor([1.0, 2.0])

@@ -194,6 +194,7 @@ def change_a_value(part: Path) -> None:
     raise AssertionError("no such byte")
 
 
+@pytest.mark.slow
 def test_rows_go_to_a_new_part_when_the_last_one_is_damaged(recording: Recording) -> None:
     """It is not rewritten: what is wrong in it would pass for right, and more might be read from it one day."""
     recording.write(3)

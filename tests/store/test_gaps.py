@@ -88,6 +88,7 @@ def test_every_way_of_reading_copes_with_a_gap(tmp_path: Path, table: TableWrite
     assert follower.new_rows()["step"].to_pylist() == [33]
 
 
+@pytest.mark.slow
 def test_skipping_while_rows_wait_for_the_disk_keeps_the_numbers(tmp_path: Path) -> None:
     """The rows before and after the gap are written once the disk works again."""
     disk = FaultyDisk(tmp_path / "runs", tmp_path / "plan")

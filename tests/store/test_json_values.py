@@ -246,6 +246,7 @@ def test_a_hostile_config_is_refused_or_kept(make: Callable[[], Any]) -> None:
         assert isinstance(mapping_of(make()), dict)
 
 
+@pytest.mark.slow
 def test_shared_values_do_not_multiply() -> None:
     """Sixty lists of two references each are more values than there are atoms."""
     doubled: Any = [1]

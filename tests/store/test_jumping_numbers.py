@@ -88,6 +88,7 @@ def check_positions(reader: RowReader, expected: list[int]) -> None:
         assert reader.position_of(expected[-1] + 1) == len(expected) - 1
 
 
+@pytest.mark.slow
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=rising(), seals=st.sets(st.integers(0, 40), max_size=4), looks=st.sets(st.integers(0, 40), max_size=6))
 def test_any_numbers_are_read_in_every_way(
@@ -120,6 +121,7 @@ def test_any_numbers_are_read_in_every_way(
     assert read_info(run.path).steps.last == steps[-1]
 
 
+@pytest.mark.slow
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=rising(), seal=st.integers(0, 40), share=st.floats(0, 1))
 def test_a_journal_cut_anywhere_leaves_a_prefix(
@@ -212,6 +214,7 @@ def test_row_0_is_a_row_of_its_own(run: Jumping) -> None:
     assert open_run(run.path).settled("steps") == 0
 
 
+@pytest.mark.slow
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=rising(), data=st.data())
 def test_a_rewind_to_any_step_keeps_the_rows_up_to_it(

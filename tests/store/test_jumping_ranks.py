@@ -60,6 +60,7 @@ def by_position(reader: RowReader) -> Pairs:
 STEPS = st.sets(st.one_of(st.integers(0, 60), st.integers(0, LARGE)), max_size=30)
 
 
+@pytest.mark.slow
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(each=st.lists(STEPS, min_size=1, max_size=3), share=st.integers(1, 5), cut=st.integers(0, LARGE))
 def test_any_steps_of_any_ranks_are_read_in_every_way(

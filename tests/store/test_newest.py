@@ -48,6 +48,7 @@ def test_rows_are_counted_before_run_json_is_written_again(tmp_path: Path) -> No
     assert looked_at(watcher) == open_run(tmp_path / "run").info
 
 
+@pytest.mark.slow
 def test_the_list_of_a_run_that_is_killed_has_all_its_rows(tmp_path: Path) -> None:
     """Each look has at least what was recorded two seconds before; after the end it is what opening the run gives."""
     with LiveRun(tmp_path, rate=3000.0) as live:

@@ -118,6 +118,7 @@ def test_the_whole_has_the_rows_of_all_ranks(ranked_run: Path) -> None:
     assert run.steps(["loss", "rank"]).slice(0, 2).to_pydict() == {"loss": [10.0, 11.0], "rank": [0, 1]}
 
 
+@pytest.mark.slow
 def test_one_rank_is_a_run_of_its_own(ranked_run: Path) -> None:
     """Its rows to the last before its death, how it stands, and which others there are."""
     run = open_run(ranked_run)
@@ -222,6 +223,7 @@ def test_the_command_line_shows_the_whole_or_one_rank(ranked_run: Path, capsys: 
     assert "no rank 4" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_live_run_is_followed_rank_by_rank(tmp_path: Path) -> None:
     """Rows of a rank that goes ahead are given at once; settled are those of the slowest that lives."""
     fast, slow = start(tmp_path, 0, "wait", job="78"), start(tmp_path, 1, "wait", job="78")

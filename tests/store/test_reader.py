@@ -185,6 +185,7 @@ def test_a_follower_is_given_each_row_once(actions: list[str], curious: list[boo
         assert numbers(run.steps()) == list(range(1, recording.recorder.step + 1))
 
 
+@pytest.mark.slow
 def test_a_reader_sees_every_row_at_every_moment_of_sealing_a_dead_run(
     crashed_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -232,6 +233,7 @@ def snapshot(root: Path) -> dict[Path, tuple[int, ...]]:
     return found
 
 
+@pytest.mark.slow
 def test_reading_changes_nothing(tiny_run: Path, crashed_run: Path, long_run: Path) -> None:
     """A finished run, one that was killed, and one that is being written."""
     before = snapshot(tiny_run.parent)
@@ -263,6 +265,7 @@ def unprivileged() -> Iterator[None]:
         os.seteuid(user)
 
 
+@pytest.mark.slow
 def test_a_run_that_may_only_be_read_is_read(tiny_run: Path, crashed_run: Path) -> None:
     """As on a file system that is mounted so, or in somebody else's directory."""
     with tempfile.TemporaryDirectory() as directory:

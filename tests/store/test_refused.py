@@ -138,6 +138,7 @@ def test_a_list_keeps_the_runs_it_knows(tiny_run: Path, refuse: Refuse, what: st
     assert (len(watcher.runs), watcher.problems) == (1, {})
 
 
+@pytest.mark.slow
 def test_a_directory_of_any_bytes_is_recorded_and_read(tmp_path: Path) -> None:
     """Also where its name is not UTF-8, for which Arrow has no path."""
     script = """

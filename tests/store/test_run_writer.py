@@ -214,6 +214,7 @@ def test_samples_past_the_checkpoint_are_superseded(tmp_path: Path) -> None:
 # Where sealing fails
 
 
+@pytest.mark.slow
 def test_a_journal_that_cannot_be_sealed_is_not_read_again_and_again(tmp_path: Path) -> None:
     """A summary reads what is new alone, and the memory does not grow with the journal."""
     path = tmp_path / "run"

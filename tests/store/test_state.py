@@ -121,6 +121,7 @@ def test_only_the_last_attempt_counts(tmp_path: Path, sleeper: subprocess.Popen[
     assert Liveness().infer(info).state == "running"
 
 
+@pytest.mark.slow
 def test_a_crashed_run_was_killed(crashed_run: Path) -> None:
     """Its own file still says running, and goes on saying so: a reader writes nothing down."""
     before = (crashed_run / layout.RUN_FILE).read_bytes()
@@ -130,6 +131,7 @@ def test_a_crashed_run_was_killed(crashed_run: Path) -> None:
     assert (crashed_run / layout.RUN_FILE).read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_process_that_ends_with_an_exception_has_failed(tmp_path: Path) -> None:
     """The exception is in ``run.json``."""
     script = """

@@ -7,9 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from neurockt import open_run
 from neurockt.store.base.run_file import read_info
 from neurockt.store.recovery.sealing import seal_run
+
+pytestmark = pytest.mark.slow
 
 WITHOUT = """
 import os, sys

@@ -167,6 +167,7 @@ class Logging:
             self._validation = None
 
 
+@pytest.mark.slow
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     calls=st.lists(st.tuples(st.sampled_from([0, 1, 5, EVERY, -1, -5]), st.booleans()), min_size=1, max_size=25),

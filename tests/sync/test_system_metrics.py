@@ -31,6 +31,7 @@ def add_samples(path: Path, count: int) -> None:
     write_info(info)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 12_001])
 def test_every_sample_arrives_once(count: int, server: WandbServer, make_run: MakeRun, sync: Sync) -> None:
     """At its place and time, null left out; a second sync sends nothing."""

@@ -25,8 +25,7 @@ def line(size: int = 50, label: str = "a", colour: int = 0) -> Line:
     return Line.of(label, np.arange(size), np.sin(np.arange(size) / 5), colour)
 
 
-@pytest.mark.parametrize("ending", ENDINGS)
-@pytest.mark.parametrize("axis", ["step", "relative", "wall"])
+@pytest.mark.parametrize(("ending", "axis"), zip(ENDINGS, ("step", "relative", "wall"), strict=True))
 def test_every_format_and_axis(tmp_path: Path, ending: str, axis: str) -> None:
     x = np.arange(1.7e9, 1.7e9 + 50)
     lines = [Line.of("a", x, np.cos(x)), Line.of("b", x, np.full(50, np.nan))]
@@ -105,6 +104,7 @@ def test_a_style_that_there_is_not(tmp_path: Path, look: Look) -> None:
         save(tmp_path / "x.jpg", [Chart("loss", [line()])], Look())
 
 
+@pytest.mark.slow
 def test_figures_load_no_user_interface() -> None:
     code = "import sys, neurockt_viewer.figures, neurockt_viewer.charts.lines; print('textual' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -217,6 +217,7 @@ def test_a_reduced_series_has_the_extremes_of_the_whole(values: list[float], mos
     assert np.all((found.mean <= found.high) | (found.count == 0) | np.isclose(found.mean, found.high))
 
 
+@pytest.mark.slow
 def test_twenty_long_runs_fit_a_mail() -> None:
     """Of five metrics each, of numbers that nothing compresses, below zero and above: with Plotly under 8 MB."""
     shuffled = np.random.default_rng(1)
