@@ -6,35 +6,23 @@ What the rows are is a ``RowSource``'s business; the grid knows where the cursor
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 from rich.segment import Segment
-from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.strip import Strip
 
-from neurockt_viewer.charts import palette
-from neurockt_viewer.widgets.drawn_cells import GAP, Drawn, fill, joined
+from neurockt_viewer.widgets.drawn_cells import GAP
 from neurockt_viewer.widgets.lines import Ground
+from neurockt_viewer.widgets.row_painter import RowPainter, Seen
 from neurockt_viewer.widgets.row_source import Cell, CellRows, RowSource
 from neurockt_viewer.widgets.scroll_bars import BarredView
-
-
-class Seen(NamedTuple):
-    """What is the same for all lines that are drawn at a time."""
-
-    left: int
-    """Cells that are scrolled away, of the columns that are not frozen."""
-    width: int
-    columns: list[int]
-    has_focus: bool
-    ground: Ground
 
 
 class RowGrid(BarredView, can_focus=True):
@@ -113,10 +101,9 @@ class RowGrid(BarredView, can_focus=True):
         """The first column that the cursor can be in."""
         self._cell_cursor = cell_cursor
         self._starts: list[int] = [0]
-        self._styles_seen: dict[str, Style] = {}
+        self._painter = RowPainter(self)
         self._cells_drawn: dict[int, tuple[range, Sequence[Cell] | None]] = {}
         """The cells of the rows drawn last, and their columns."""
-        self._inks: dict[tuple[Style, str], Style] = {}
         self._drawn_width = 0
         self._strips: dict[tuple[object, ...], Strip] = {}
         """The lines drawn last, by row and by all that makes a row look otherwise."""
@@ -284,8 +271,7 @@ class RowGrid(BarredView, can_focus=True):
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
-        self._styles_seen.clear()
-        self._inks.clear()
+        self._painter.forget()
         self._forget_drawn()
 
     # Drawing
@@ -299,17 +285,24 @@ class RowGrid(BarredView, can_focus=True):
         last = min(len(self.source.columns), bisect_right(self._starts, max(left, right - 1)))
         return range(0 if self.frozen else first, last)
 
+    def _shown_columns(self) -> list[int]:
+        visible = self._visible_columns()
+        if not self.frozen:
+            return list(visible)
+        left = self.scroll_offset.x + self._starts[self.frozen]
+        first = max(self.frozen, bisect_right(self._starts, left) - 1)
+        return [*range(self.frozen), *range(first, visible.stop)]
+
     def render_lines(self, crop: Region) -> list[Strip]:
         """The lines as they are: Textual's own way, for widgets with borders, makes each of them four times."""
         offset, width = self.scroll_offset, self.scrollable_content_region.width
-        try:
-            self._style("grid--header")
-        except KeyError:  # it has just been mounted: it is drawn again once the style sheet has been applied
+        if not self._painter.is_ready():  # it has just been mounted, and is drawn again with the style sheet
             return [Strip.blank(crop.width)] * crop.height
         if width != self._drawn_width:
             self._forget_drawn()
             self._drawn_width = width
-        seen = Seen(offset.x, width, self._shown_columns(), self.has_focus, Ground.of(self))
+        columns, shown = self.source.columns, self._shown_columns()
+        seen = Seen(columns, self._starts, self.frozen, shown, offset.x, width, self.has_focus, Ground.of(self))
         strips = [self._strip(offset.y + y - 1 if y else None, seen) for y in crop.line_range]
         begin, end = crop.column_span
         if begin > 0 or end < width:
@@ -324,89 +317,18 @@ class RowGrid(BarredView, can_focus=True):
             row = min(row, len(self.source))
             at_cursor = row == self.cursor_row and (seen.has_focus, self._cell_cursor and self.cursor_column)
             key = row, at_cursor, seen.left, seen.width
-        strip = self._strips.get(key)
-        if strip is None:
-            strip = self._strips[key] = seen.ground.line(list(self._draw(row, seen)), seen.width)
-        return strip
+        if key not in self._strips:
+            self._strips[key] = seen.ground.line(self._segments(row, seen), seen.width)
+        return self._strips[key]
 
-    def _draw(self, row: int | None, seen: Seen) -> Iterable[Segment]:
+    def _segments(self, row: int | None, seen: Seen) -> list[Segment]:
         if row is None:
-            return self._line(self._header(seen), self._style("grid--header"), seen)
+            return self._painter.titles(self.cursor_column, seen)
         if row >= len(self.source):
-            return [Segment(" " * seen.width, self._base)]
-        style = self._row_style(row)
-        return self._line(self._row(row, style, seen), style, seen)
-
-    @property
-    def _base(self) -> Style:
-        """The grid's own style, cached, since Textual computes it slowly."""
-        if "" not in self._styles_seen:
-            self._styles_seen[""] = self.rich_style
-        return self._styles_seen[""]
-
-    def _row_style(self, row: int) -> Style:
-        base = self._base
-        if row == self.cursor_row:
-            return base + self._style("grid--cursor" if self.has_focus else "grid--cursor-blurred")
-        return base + self._style("grid--odd") if row % 2 else base
-
-    def _header(self, seen: Seen) -> list[Drawn]:
-        plain, current = self._style("grid--header"), self._style("grid--header-current")
-        columns, at = self.source.columns, self.cursor_column
-        return [
-            Drawn(index, fill(columns[index], columns[index].title, title=True), current if index == at else plain)
-            for index in seen.columns
-        ]
-
-    def _row(self, row: int, base: Style, seen: Seen) -> list[Drawn]:
-        shown, columns = seen.columns, self.source.columns
-        wanted = range(shown[0], shown[-1] + 1) if shown else range(0)
+            return []
+        wanted = range(seen.shown[0], seen.shown[-1] + 1) if seen.shown else range(0)
         cells = self.source.cells(row, wanted)
         self._cells_drawn[row] = wanted, cells
-        found: list[Drawn] = []
-        for index in shown:
-            cell = cells[index - wanted.start] if cells is not None else Cell("·", "muted")
-            style = self._inked(base, cell.tone) if cell.tone else base
-            if cell.colour >= 0:
-                style += Style(color=palette.colour(cell.colour, dark=self.app.current_theme.dark), bold=True)
-            if self._cell_cursor and row == self.cursor_row and index == self.cursor_column and seen.has_focus:
-                style += self._style("grid--cell")
-            found.append(Drawn(index, fill(columns[index], cell.text), style))
-        return found
-
-    def _shown_columns(self) -> list[int]:
-        visible = self._visible_columns()
-        if not self.frozen:
-            return list(visible)
-        left = self.scroll_offset.x + self._starts[self.frozen]
-        first = max(self.frozen, bisect_right(self._starts, left) - 1)
-        return [*range(self.frozen), *range(first, visible.stop)]
-
-    def _line(self, cells: list[Drawn], style: Style, seen: Seen) -> Iterable[Segment]:
-        """The frozen columns, and to the right of them the others as far as they are scrolled."""
-        width, begin = seen.width, self._starts[self.frozen]
-        kept = [cell for cell in cells if cell.column < self.frozen]
-        moving = cells[len(kept) :]
-        room = width - begin
-        if not moving or room <= 0:
-            return Strip(joined(kept, style)).crop(0, width).adjust_cell_length(width, style)
-        cut = seen.left + begin - self._starts[moving[0].column]
-        end = self._starts[moving[-1].column + 1] - self._starts[moving[0].column]
-        if cut == 0:
-            return joined(cells, style, max(0, room - end))
-        strip = Strip(joined(moving, style), end).crop(cut, cut + room)
-        rest = width - begin - strip.cell_length
-        return [*joined(kept, style), *strip, *([Segment(" " * rest, style)] if rest else ())]
-
-    def _inked(self, base: Style, tone: str) -> Style:
-        """A row's style, with the letters of a tone."""
-        key = base, tone
-        if key not in self._inks:
-            style = self.get_component_rich_style(f"grid--{tone}")
-            self._inks[key] = base + Style(color=style.color, bold=style.bold, dim=style.dim, italic=style.italic)
-        return self._inks[key]
-
-    def _style(self, name: str) -> Style:
-        if name not in self._styles_seen:
-            self._styles_seen[name] = self.get_component_rich_style(name)
-        return self._styles_seen[name]
+        at_cursor = row == self.cursor_row
+        in_cell = self.cursor_column if self._cell_cursor and at_cursor and seen.has_focus else None
+        return self._painter.row(cells, seen, odd=row % 2 == 1, at_cursor=at_cursor, in_cell=in_cell)
