@@ -74,7 +74,9 @@ def print_json(document: Any) -> None:
     """Print a document in ASCII: it holds text from runs, and a terminal may show it."""
     text = json.dumps(document, default=plain, ensure_ascii=False, allow_nan=False)
     sound = msgspec.json.format(text.encode("utf-8", "replace"), indent=2).decode()
-    sys.stdout.write(re.sub(r"[^\x00-\x7f]", lambda found: json.dumps(found[0])[1:-1], sound) + "\n")
+    if not sound.isascii():
+        sound = re.sub(r"[^\x00-\x7f]", lambda found: json.dumps(found[0])[1:-1], sound)
+    sys.stdout.write(sound + "\n")
 
 
 def run_to_json(info: RunInfo) -> dict[str, Any]:
@@ -174,14 +176,17 @@ def _laid_out(
 def print_csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Print exact values: null is empty, moments are in ISO form, and what a text cannot hold otherwise is JSON."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    safe = (lambda text: clean(text, WHOLE)) if is_terminal(sys.stdout) else str
-    for row in chain([header], rows):
-        writer.writerow([safe(_csv_cell(value)) for value in row])
+    cells = (map(_csv_cell, row) for row in chain([header], rows))
+    writer.writerows(map(_clean_cells, cells) if is_terminal(sys.stdout) else cells)
 
 
-def _csv_cell(value: Any) -> str:
-    if value is None:
-        return ""
+def _clean_cells(cells: Iterable[Any]) -> list[str]:
+    return ["" if cell is None else clean(cell, WHOLE) for cell in cells]
+
+
+def _csv_cell(value: Any) -> Any:
+    if value is None or type(value) in (str, int, float):  # what the writer shows in the same way
+        return value
     if isinstance(value, tuple):
         return ", ".join(map(str, value))
     if isinstance(value, bool | list | dict):

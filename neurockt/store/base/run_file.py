@@ -14,7 +14,7 @@ from msgspec.structs import asdict, astuple, fields, replace
 from neurockt.errors import CorruptRun, FormatTooNew, RunNotFound
 from neurockt.run_info import RunInfo, TableSummary
 from neurockt.store.base import files, layout
-from neurockt.store.base.json_values import number, plain, text_of, texts_of
+from neurockt.store.base.json_values import number, plain, texts_of
 from neurockt.store.base.layout import TABLES
 
 _ELSEWHERE: Final = ("path", "attached", "archived")
@@ -68,11 +68,12 @@ def read_info(run_dir: Path) -> RunInfo:
 def to_json(info: RunInfo) -> dict[str, Any]:
     """The document that ``run.json`` holds: whatever was given as a name, a tag or a setting, in types of JSON."""
     left_out = (*_ELSEWHERE, "config", *TABLES)
-    document = {name: value for name, value in asdict(info).items() if name not in left_out}
+    document = plain({name: value for name, value in asdict(info).items() if name not in left_out})
+    texts = {name: document[name] for name in ("id", "name", "project", "group", "notes")}
     return {
         "format": layout.FORMAT_VERSION,
-        **plain(document),
-        **{name: text_of(document[name]) for name in ("id", "name", "project", "group", "notes")},
+        **document,
+        **{name: text if text is None else str(text) for name, text in texts.items()},
         "tags": texts_of(info.tags),
         "config": plain(info.config),
         **{
