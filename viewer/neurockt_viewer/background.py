@@ -62,3 +62,21 @@ def after_refresh(widget: Widget, callback: Callable[[], object]) -> None:
     Textual itself calls back in the queue of the screen that is seen then, which may be another one.
     """
     widget.call_after_refresh(widget.call_later, callback)
+
+
+class AfterRefresh:
+    """Does something once when the screen has been drawn again, however often it is asked for before."""
+
+    def __init__(self, widget: Widget, act: Callable[[], object]) -> None:
+        self._widget, self._act = widget, act
+        self._due = False
+
+    def __call__(self) -> None:
+        self._due = True
+        after_refresh(self._widget, self.now)
+
+    def now(self) -> None:
+        """Do what has been asked for, as where the screen is not drawn any more."""
+        if self._due:
+            self._due = False
+            self._act()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from textual.content import Content
+from textual.widgets import Static
 
 from neurockt.formatting import clean
 from neurockt.run_info import RunInfo
@@ -70,3 +71,10 @@ def problem_lines(problems: Mapping[Path, str]) -> Content:
     if len(problems) > PROBLEMS_SHOWN:
         shown.append(Content(f"and {len(problems) - PROBLEMS_SHOWN:,} more"))
     return Content("\n").join(shown)
+
+
+def put(line: Static, text: str) -> None:
+    """Show a text, or no line where there is none; lay the screen out again only if it changed."""
+    if str(line.content) != text:
+        line.update(Content(text))
+    line.display = bool(text)

@@ -5,30 +5,29 @@ from __future__ import annotations
 import time
 from collections.abc import Hashable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, Final
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.content import Content
 from textual.geometry import Region
 from textual.message import Message
 from textual.screen import Screen
 from textual.strip import Strip
 from textual.widgets import Static
 
-from neurockt.errors import UsageError
-from neurockt.query.fields import parse_field, split_names
+from neurockt.query.fields import parse_field
 from neurockt.query.filter import Query, parse
 from neurockt.query.grouping import Group
-from neurockt.query.known import KnownFields
 from neurockt.run_info import RunInfo
 from neurockt_viewer import background
-from neurockt_viewer.columns import RunCells, possible_columns
+from neurockt_viewer.columns import RunCells
 from neurockt_viewer.marks import Marks
-from neurockt_viewer.run_rows import RunRows, group_fields, setting_fields
+from neurockt_viewer.run_rows import RunRows
 from neurockt_viewer.screens import list_texts
+from neurockt_viewer.screens.list_questions import ask_columns, ask_group
 from neurockt_viewer.screens.runs_keys import RUNS_KEYS
 from neurockt_viewer.screens.watching import DirectoryWatch, Listing
 from neurockt_viewer.settings import Settings
@@ -37,7 +36,7 @@ from neurockt_viewer.widgets.filter_line import FilterLine
 from neurockt_viewer.widgets.key_line import KeyLine
 from neurockt_viewer.widgets.lines import Ground, TextLine
 from neurockt_viewer.widgets.panels import Panels
-from neurockt_viewer.widgets.prompts import Choose, Show
+from neurockt_viewer.widgets.prompts import Show
 from neurockt_viewer.widgets.row_grid import RowGrid
 from neurockt_viewer.widgets.run_charts import Drawn, RunCharts
 
@@ -46,9 +45,6 @@ STILL_TICKS: Final = 5
 """How often it is looked whether times such as `3 min ago` have changed; where nothing runs, after so many ticks."""
 RESIZE_STEP: Final = 0.05
 """How much of the screen a key gives to a panel."""
-
-NO_GROUPS: Final = "(no groups)"
-SETTINGS: Final = "(settings, with all their seeds)"
 
 
 class RunsScreen(Screen[None]):
@@ -76,7 +72,8 @@ class RunsScreen(Screen[None]):
             lambda why: self.call_later(self._show_error, why),
         )
         self._settings = settings
-        self._unsaved = False
+        self._save = background.AfterRefresh(self, settings.save)
+        """Once they have had their effect on the screen: a home may be slow to write to."""
         self._runs: list[RunInfo] = []
         self._listing: Listing | None = None
         self._error = ""
@@ -104,25 +101,13 @@ class RunsScreen(Screen[None]):
         self._grid.first_column = 1
         self._grid.on_move = self._show_beside
         self._show_title()
-        background.after_refresh(self, self._start_reading)
+        follow = partial(self.run_worker, self._watch.follow, thread=True, group="look", exit_on_error=False)
+        background.after_refresh(self, follow)
         self.set_interval(TICK_SECONDS, self._tick)
-
-    def _start_reading(self) -> None:
-        self.run_worker(self._watch.follow, thread=True, group="look", exit_on_error=False)
 
     def on_unmount(self) -> None:
         self._watch.wake.set()
-        self._save_now()
-
-    def _save(self) -> None:
-        """Remember the settings once they have had their effect on the screen: a home may be slow to write to."""
-        self._unsaved = True
-        background.after_refresh(self, self._save_now)
-
-    def _save_now(self) -> None:
-        if self._unsaved:
-            self._unsaved = False
-            self._settings.save()
+        self._save.now()
 
     def on_screen_suspend(self) -> None:
         self._watch.hidden = True
@@ -189,9 +174,9 @@ class RunsScreen(Screen[None]):
         read, shown, group = self._listing, len(self._rows.shown), self._settings.group or ""
         title = list_texts.title(self._root, read, self._runs, shown, len(self._marks), group)
         self.query_one("#title", TextLine).show(title)
-        _put(self.query_one("#problem", Static), self._error)
+        list_texts.put(self.query_one("#problem", Static), self._error)
         empty = list_texts.reason_for_none(self._root, read, self._runs) if read is not None and not shown else ""
-        _put(self.query_one("#empty", Static), empty)
+        list_texts.put(self.query_one("#empty", Static), empty)
 
     def _show_beside(self) -> None:
         """The details of what is under the cursor, and the charts."""
@@ -213,11 +198,6 @@ class RunsScreen(Screen[None]):
         else:
             drawn = Drawn(row.label, (row.path,)) if row else Drawn("", ())
         self._panels.charts.show(drawn, at_once=self._marked is not None)
-
-    @property
-    def _current(self) -> RunInfo | None:
-        row = self._rows.row(self._grid.cursor_row)
-        return row if isinstance(row, RunInfo) else None
 
     def _tick(self) -> None:
         self._ticks += 1
@@ -368,51 +348,16 @@ class RunsScreen(Screen[None]):
         self.action_sort()
 
     async def action_columns(self) -> None:
-        possible = possible_columns(self._runs)
-        chosen = [field.name for field in self._rows.fields]
-        titles = {name: parse_field(name).label for name in possible}
-        before = self._settings.columns
-
-        def show(columns: list[str] | None) -> None:
-            self._settings.columns = columns
-            self._arrange()
-
-        def choose(answer: list[str] | None) -> None:
-            show(before if answer is None else answer or None)
-            if answer is not None:
-                self._save()
-
-        question = Choose(
-            "columns", possible, chosen, several=True, titles=titles, check=self._check_known, changed=show
-        )
-        await self.app.push_screen(question, choose)
+        await ask_columns(self, self._runs, self._rows.fields, self._settings, self._arrange, self._save)
 
     async def action_group(self) -> None:
-        names = [NO_GROUPS, *group_fields(self._runs, possible_columns(self._runs))]
-        chosen = self._settings.group or NO_GROUPS
-        if settings := setting_fields(self._runs):
-            names.insert(1, SETTINGS)
-            chosen = SETTINGS if chosen == settings else chosen
-        question = Choose("group by", names, [chosen], check=self._check_grouping)
-        await self.app.push_screen(question, self._choose_group)
+        await ask_group(self, self._runs, self._settings, self._regroup)
 
-    def _choose_group(self, answer: list[str] | None) -> None:
-        if answer:
-            meaning = {NO_GROUPS: None, SETTINGS: setting_fields(self._runs)}
-            self._settings.group = meaning.get(answer[0], answer[0])
-            self._folded = set()
-            self._save()
-            self._arrange()
-            self._marks_changed()
-
-    def _check_grouping(self, names: str) -> None:
-        for name in split_names(names):
-            self._check_known(name)
-
-    def _check_known(self, name: str) -> None:
-        """What is typed names a column if one of the runs has it."""
-        if problem := KnownFields(self._runs).problem(parse_field(name)):
-            raise UsageError(problem)
+    def _regroup(self) -> None:
+        self._folded = set()
+        self._save()
+        self._arrange()
+        self._marks_changed()
 
     # Panels
 
@@ -441,8 +386,9 @@ class RunsScreen(Screen[None]):
             self.set_focus(self._panels.charts.first)
 
     def action_copy(self) -> None:
-        if self._current is not None:
-            self.app.copy_to_clipboard(full_path(self._current.path))
+        row = self._rows.row(self._grid.cursor_row)
+        if isinstance(row, RunInfo):
+            self.app.copy_to_clipboard(full_path(row.path))
             self.notify("path copied", markup=False, timeout=2)
 
     async def action_export(self) -> None:
@@ -452,10 +398,3 @@ class RunsScreen(Screen[None]):
         names, rows = self._rows.table()
         what = f"{len(rows):,} run{'s' * (len(rows) != 1)}, {len(names)} columns"
         await export(self, what, "runs", lambda: as_arrow(names, rows))
-
-
-def _put(line: Static, text: str) -> None:
-    """Show a text, or no line where there is none; lay the screen out again only if it changed."""
-    if str(line.content) != text:
-        line.update(Content(text))
-    line.display = bool(text)
