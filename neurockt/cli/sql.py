@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from itertools import chain, count
 from typing import TYPE_CHECKING, Any, Final
@@ -104,7 +104,10 @@ def _answer(connection: duckdb.DuckDBPyConnection, query: str, arguments: argpar
         try:
             columns, rows = asked.result()
         except KeyboardInterrupt:
-            connection.interrupt()
+            while not asked.done():
+                with suppress(KeyboardInterrupt):
+                    connection.interrupt()
+                    wait([asked], 0.1)
             raise
         except duckdb.Error as error:
             raise WrongUsage(clean_block(str(error))) from None
