@@ -251,28 +251,37 @@ def _dvclive(path: Path) -> Path | None:
     return None
 
 
+def home(path: Path) -> Path:
+    """The directory of the run that a table belongs to; a trainer keeps its state in checkpoints there, too."""
+    return path.parent.parent if path.name == STATE and _checkpoint(path) is not None else path.parent
+
+
+def _checkpoint(path: Path) -> int | None:
+    """The step of the checkpoint that a file is in."""
+    step = path.parent.name.removeprefix("checkpoint-")
+    return int(step) if step != path.parent.name and step.isdecimal() else None
+
+
 def _only_latest_states(found: Sources) -> None:
     """Of the states in checkpoints of one trainer, keep the highest: each is the beginning of the next."""
-    best: dict[Path, tuple[int, Path]] = {}
+    best: dict[Path, tuple[float, Path]] = {}
     for kind, path in found.files:
         if kind == "trainer-state":
-            step = path.parent.name.rpartition("checkpoint-")[2] if path.parent.name.startswith("checkpoint-") else ""
-            home = path.parent.parent if step.isdigit() else path.parent
-            best[home] = max(best.get(home, (-1, path)), (int(step) if step.isdigit() else 2**63, path))
+            step = _checkpoint(path)
+            best[home(path)] = max(best.get(home(path), (-1, path)), (math.inf if step is None else step, path))
     kept = {path for _, path in best.values()}
     found.files = [(kind, path) for kind, path in found.files if kind != "trainer-state" or path in kept]
 
 
 def _prefer_events(found: Sources) -> None:
     """Where event files are beside a table, they are the run: they have times."""
-    homes = {home: each for each in reversed(found.events) for home in (each, *each.parents)}
+    inside = {path: each for each in reversed(found.events) for path in (each, *each.parents)}
     kept = []
     for kind, path in found.files:
-        inside = homes.get(path.parent)
-        if inside is None:
+        if (events := inside.get(home(path))) is None:
             kept.append((kind, path))
         else:
             found.remarks.append(
-                f"{path} is left out: {inside} has the event files of this run (--from {kind} takes it)"
+                f"{path} is left out: {events} has the event files of this run (--from {kind} takes it)"
             )
     found.files = kept

@@ -177,7 +177,7 @@ class Importer:
                 outcome.left_out, outcome.remarks, outcome.damaged = dict(found.left_out), found.remarks, found.damaged
             if not self._options.dry:
                 self._root.mkdir(parents=True, exist_ok=True)
-                outcome.done = write_run(self._root, info, attempts, found.origin)
+                outcome.done = write_run(self._root, info, attempts, found.origin, dated=found.dated)
             yield outcome
 
     def _describe(

@@ -82,6 +82,8 @@ class Found:
     origin: Origin | None = None
     damaged: bool = False
     """Some of it cannot be read."""
+    dated: bool = True
+    """It says when its rows were written; else their times are estimated from that of the file."""
     by_epoch: frozenset[str] = frozenset()
     """Metrics whose steps are epochs. Where there are some, the table `epochs` has these and no others."""
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from neurockt.errors import UsageError
 from neurockt.importing import hparams
-from neurockt.importing.discover import COUNTS, STEPS
+from neurockt.importing.discover import COUNTS, STEPS, home
 from neurockt.importing.points import Collector, Found, Process
 from neurockt.store.base import files
 
@@ -38,7 +38,7 @@ def read_table(path: Path, format: str, step: str | None = None) -> Found:
         format: csv, jsonl or trainer-state.
         step: the column that numbers the rows.
     """
-    found = Found(format, path.parent if path.stem in GENERIC else path, [path])
+    found = Found(format, home(path) if path.stem in GENERIC else path, [path])
     reader = {"csv": _csv_rows, "jsonl": _json_lines, "trainer-state": _trainer_state}[format]
     _collect(found, [reader(path, found)], step, path.stat().st_mtime)
     config, remarks = hparams.read(path.parent)
@@ -73,7 +73,8 @@ def _collect(found: Found, tables: Sequence[Iterator[dict[str, Any]]], step: str
     clock = next((name for name in _known(TIMES, names) if _is_clock(name, rows)), None)
     moments = [_moment(row.get(clock)) for row in rows] if clock else []
     last = max((moment for moment in moments if moment == moment), default=0.0)
-    begin = 0.0 if last >= LONG_AGO else file_time - last
+    found.dated = clock is not None and last >= LONG_AGO
+    begin = 0.0 if found.dated else file_time - last
     collectors = [Collector()]
     reached: dict[str, int] = {}
     at: int | None = None

@@ -175,7 +175,7 @@ def _found(path: Path, directories: Sequence[EventDirectory]) -> Found:
     found.config = {**plugin, **files}
     for process in (process for directory in directories for process in directory.processes.values()):
         dummy = process.points.get("hp_metric")
-        if dummy is not None and dummy.values.tolist() == [-1.0] and dummy.steps.tolist() == [0]:
+        if dummy is not None and (dummy.values == -1.0).all() and not dummy.steps.any():
             del process.points["hp_metric"]
     return found
 

@@ -36,12 +36,15 @@ _OURS: Final = (layout.RUN_FILE, layout.SUPERSEDED, ORIGIN, *_TABLES)
 """What an import writes in a run; all else in it stays."""
 
 
-def write_run(root: Path, info: RunInfo, attempts: Sequence[Attempt], origin: Origin | None = None) -> str:
+def write_run(
+    root: Path, info: RunInfo, attempts: Sequence[Attempt], origin: Origin | None = None, *, dated: bool = True
+) -> str:
     """Write a run to ``root``; what was done: *imported*, *grown* or *replaced*.
 
     Args:
         info: describes it. Its path, tables, attempts and times are set here.
         origin: where its last attempt ran.
+        dated: its times are exact; else a row that the run has keeps the time that it was given.
     """
     target = root / info.id
     staging = root / f"{STAGING}{info.id}"
@@ -60,7 +63,7 @@ def write_run(root: Path, info: RunInfo, attempts: Sequence[Attempt], origin: Or
             return "imported"
         before = read_info(target)
         info = _revised(replace(info, heartbeat=before.heartbeat + 1), before.revision)
-        new = _new_rows(target, staging)
+        new = _new_rows(target, staging, dated=dated)
         if new is not None:
             for table, rows in new.items():
                 if len(rows):
@@ -141,8 +144,11 @@ def _described(info: RunInfo, attempts: Sequence[Attempt]) -> RunInfo:
     )
 
 
-def _new_rows(target: Path, staging: Path) -> dict[TableName, pa.Table] | None:
-    """The rows that the run in ``target`` lacks; None where a row that it has is another one now."""
+def _new_rows(target: Path, staging: Path, *, dated: bool) -> dict[TableName, pa.Table] | None:
+    """The rows that the run in ``target`` lacks; None where a row that it has is another one now.
+
+    Times are compared only where they are ``dated``.
+    """
     if layout.superseded_names(target) != layout.superseded_names(staging):
         return None
     new: dict[TableName, pa.Table] = {}
@@ -153,7 +159,7 @@ def _new_rows(target: Path, staging: Path) -> dict[TableName, pa.Table] | None:
         if not set(before.column_names) <= set(after.column_names):
             return None
         kept = after.slice(0, len(before)).select(before.column_names)
-        if not _equal(before, kept) or any(
+        if not _equal(before, kept, but=() if dated else ("time",)) or any(
             after[name].slice(0, len(before)).null_count < len(before)
             for name in after.column_names
             if name not in before.column_names
@@ -163,11 +169,13 @@ def _new_rows(target: Path, staging: Path) -> dict[TableName, pa.Table] | None:
     return new
 
 
-def _equal(one: pa.Table, other: pa.Table) -> bool:
-    """Whether two tables are equal to the bit."""
+def _equal(one: pa.Table, other: pa.Table, *, but: Sequence[str]) -> bool:
+    """Whether two tables are equal to the bit, ``but`` for some columns."""
     from neurockt.store.tables import arrays
 
     for name in one.column_names:
+        if name in but:
+            continue
         first, second = one[name], other[name]
         missing = arrays.missing(first), arrays.missing(second)
         valid = np.ones(len(first), np.bool_) if missing[0] is None else ~missing[0]

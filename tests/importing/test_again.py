@@ -57,6 +57,24 @@ def test_a_source_that_grows_adds_rows(tmp_path: Path, root: Path, importing: Im
     assert (info.steps.rows, info.revision) == (3, 1)
 
 
+@pytest.mark.parametrize("header", ["step,loss", "time,loss"])
+def test_a_table_without_dates_grows(tmp_path: Path, root: Path, importing: Import, header: str) -> None:
+    """Its rows keep the times that they were given when they were imported."""
+    path = tmp_path / "progress.csv"
+    path.write_text(f"{header}\n1,0.5\n2,0.25\n")
+    os.utime(path, (1.7e9, 1.7e9))
+    importing(path)
+    (info,) = list_runs(root)
+    times = open_run(info.path).steps()["time"].to_pylist()
+    with path.open("a") as file:
+        file.write("3,0.125\n")
+    assert [outcome.done for outcome in importing(path)] == ["grown"]
+    steps = open_run(info.path).steps()
+    assert steps["loss"].to_pylist() == [0.5, 0.25, 0.125]
+    assert steps["time"].to_pylist()[:2] == times
+    assert steps["time"].to_pylist()[2] > times[1]
+
+
 def test_a_source_whose_rows_change_replaces_the_run(tmp_path: Path, root: Path, importing: Import) -> None:
     """What people and sync keep beside it stays."""
     path = made.write(tmp_path / "a", made.scalars("loss", {1: 1.0, 2: 2.0}))

@@ -64,3 +64,16 @@ def test_other_pointers_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "model.bin").write_bytes(POINTER)
     (tmp_path / "data.csv").write_bytes(POINTER)
     assert find_sources([tmp_path]).faults == []
+
+
+def test_event_files_beside_a_state_in_a_checkpoint_are_the_run(tmp_path: Path) -> None:
+    """The HF Trainer writes them to `runs/` beside its checkpoints."""
+    state = tmp_path / "out" / "checkpoint-10" / "trainer_state.json"
+    state.parent.mkdir(parents=True)
+    state.write_text('{"log_history": []}')
+    runs = tmp_path / "out" / "runs" / "Jan01"
+    runs.mkdir(parents=True)
+    (runs / "events.out.tfevents.1.h.2.0").touch()
+    found = find_sources([tmp_path])
+    assert (found.files, list(found.events)) == ([], [runs])
+    assert "--from trainer-state takes it" in found.remarks[0]

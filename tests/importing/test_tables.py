@@ -90,7 +90,8 @@ def test_the_state_of_the_hf_trainer(tmp_path: Path, root: Path, importing: Impo
         home = tmp_path / "out" / f"checkpoint-{step}"
         home.mkdir(parents=True)
         (home / "trainer_state.json").write_text(json.dumps({"log_history": history[:until], "max_steps": 20}))
-    importing(tmp_path / "out")
+        (outcome,) = importing(tmp_path / "out")
+    assert (outcome.id, outcome.done) == ("out", "grown")
     run = only(root)
     assert rows(run.steps()) == [{"step": 10, "epoch_": 0.5, "loss": 1.5}, {"step": 20, "epoch_": 1.0, "loss": 1.0}]
     assert rows(run.epochs()) == [{"step": 10, "eval_loss": 1.25}]

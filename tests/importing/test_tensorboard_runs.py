@@ -206,7 +206,7 @@ def test_a_torn_file_may_be_followed_by_another(tmp_path: Path, root: Path, impo
 
 def test_the_config_of_lightning_runs_nothing(tmp_path: Path, root: Path, importing: Import) -> None:
     pytest.importorskip("yaml")
-    made.write(tmp_path / "a", [*made.scalars("loss", {1: 1.0}), *made.scalars("hp_metric", {0: -1.0})])
+    made.write(tmp_path / "a", [*made.scalars("loss", {1: 1.0}), *made.scalars("hp_metric", {0: -1.0}) * 2])
     (tmp_path / "a" / "hparams.yaml").write_text(
         f"lr: 0.1\nlayers: !!python/tuple [1, 2]\nact: !!python/name:torch.relu\n"
         f"bad: !!python/object/apply:os.system ['touch {tmp_path}/ran']\nloop: &x [*x]\n"
