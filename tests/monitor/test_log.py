@@ -12,8 +12,6 @@ import numpy as np
 import pytest
 import torch
 from monitor.conftest import MakeRecorder
-from torchmetrics import MetricCollection
-from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
 from neurockt import open_run
 from neurockt.errors import NeurocktWarning, UsageError
@@ -66,8 +64,12 @@ def test_nested_mappings_are_joined(recorder: Recorder) -> None:
     assert logged(recorder, values) == {"val/acc": 0.5, "val/by/class/0": 1, "val/by/class/1": 2, "rank/0": 7}
 
 
+@pytest.mark.slow
 def test_a_collection_of_torchmetrics(recorder: Recorder) -> None:
     """What its ``compute`` gives is a mapping."""
+    from torchmetrics import MetricCollection
+    from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
+
     metrics = MetricCollection({"acc": MulticlassAccuracy(3, average="micro"), "f1": MulticlassF1Score(3)})
     metrics.update(torch.tensor([0, 1, 2]), torch.tensor([0, 1, 2]))
     assert logged(recorder, {"val": metrics.compute()}, train=False) == {"val/acc": 1.0, "val/f1": 1.0}
