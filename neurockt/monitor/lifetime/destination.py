@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from neurockt.errors import NeurocktError, RunInUse, UsageError
 from neurockt.monitor.names import new_run_id
 from neurockt.run_info import RunInfo
+from neurockt.store.base.json_values import plain
 from neurockt.store.base.layout import TableName, rank_path
 from neurockt.store.base.run_file import read_info
 from neurockt.store.owner.process import host
@@ -47,14 +48,6 @@ class Destination:
     @property
     def run_dir(self) -> Path:
         return self._root / self.info.id
-
-    @property
-    def shown(self) -> str:
-        """The run's directory as a message shows it: relative to the working directory, where it is inside."""
-        try:
-            return str(self.run_dir.relative_to(Path.cwd()))
-        except (OSError, ValueError):
-            return str(self.run_dir)
 
     @property
     def path(self) -> Path:
@@ -111,6 +104,18 @@ class Destination:
         if self.info.rank is None:
             self.info = replace(self.info, id=takeover.info.path.name)
         return takeover.info.config
+
+    def announcement(self, config: Mapping[str, Any]) -> str:
+        """Which run is recorded; of one that is continued also after which rows, and what is new in its config."""
+        shown = self.run_dir
+        with suppress(OSError, ValueError):  # it is outside the working directory, or there is none
+            shown = shown.relative_to(Path.cwd())
+        if self.takeover is None:
+            return f"recording {shown}"
+        earlier, kept = self.takeover.info.config, self.takeover.kept
+        changed = ", ".join(key for key, value in config.items() if earlier.get(key, self) != plain(value))
+        after = f"after step {max(0, kept['steps']):,}, epoch {max(0, kept['epochs']):,}"
+        return f"continuing {shown} {after}" + (f"; changed in its config: {changed}" if changed else "")
 
     def create(
         self,

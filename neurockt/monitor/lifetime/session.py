@@ -29,7 +29,6 @@ from neurockt.monitor.lifetime.interruptions import Interruptions
 from neurockt.monitor.lifetime.log import Log
 from neurockt.monitor.lifetime.row_queue import RowQueue
 from neurockt.monitor.ranks.place import Recording, Reduction, find_place
-from neurockt.store.base.json_values import plain
 
 if TYPE_CHECKING:
     from neurockt.monitor.lifetime.ending import Ending, Watch
@@ -88,7 +87,6 @@ class Session:
         self._system_seconds = system_seconds
         self._save_diff = save_diff
         self._is_quiet = quiet
-        self._earlier_config: Mapping[str, Any] = {}
         self._retry_at = 0.0
         self._opened_at: tuple[CodeType, int] | None = None  # the ``with`` statement that opened the block
         self._watch: Watch | None = None
@@ -216,7 +214,6 @@ class Session:
             self._count_on()
 
     def _continue(self, config: Mapping[str, Any]) -> None:
-        self._earlier_config = config
         self.config.replace({**config, **self.config})
         self._count_on()
 
@@ -288,15 +285,9 @@ class Session:
             self.faults.report(f"{self.destination.run_dir}: cannot {what}", error)
 
     def _announce(self) -> None:
-        path, earlier = self.destination.shown, self._earlier_config
-        if self.destination.info.rank not in (None, 0):
-            return
-        if self.destination.takeover is not None:
-            changed = ", ".join(key for key, value in self.config.items() if earlier.get(key, self) != plain(value))
-            after = f"after step {max(0, self.steps.before):,}, epoch {self.epochs.before:,}"
-            print_to_stderr(f"continuing {path} {after}" + (f"; changed in its config: {changed}" if changed else ""))
-        elif not self._is_quiet:
-            print_to_stderr(f"recording {path}")
+        to = self.destination
+        if to.info.rank in (None, 0) and (to.takeover is not None or not self._is_quiet):
+            print_to_stderr(to.announcement(self.config))
 
     # Its end
 
