@@ -284,7 +284,7 @@ def _signature(path: Path) -> tuple[object, ...]:
 def _stamps(path: Path) -> Iterator[tuple[int, int, int] | None]:
     yield _stamp(os.stat(f"{path}/{layout.RUN_FILE}"))  # noqa: PTH116  (a Path takes longer than the call)
     try:
-        yield _stamp(os.stat(f"{path}/{layout.EDITS_FILE}"))  # noqa: PTH116
+        yield _stamp(os.stat(f"{path}/{layout.EDITS_FILE}"))  # noqa: PTH116  (the same)
     except FileNotFoundError:
         yield None
 

@@ -121,7 +121,7 @@ def _usable(stream: TextIO | None) -> TextIO:
     if stream is None or getattr(stream, "closed", False):
         return cast("TextIO", _Closed())
     with suppress(AttributeError, OSError, ValueError):  # a stream that a test or a notebook put in its place
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[attr-defined]
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[attr-defined]  # not every TextIO has it
     return stream
 
 

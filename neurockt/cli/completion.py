@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from pathlib import Path
 from typing import Final
 
 from neurockt.cli import WrongUsage, parsing
@@ -30,7 +31,7 @@ def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from argcomplete.shell_integration import shellcode
 
-    shell = arguments.shell or os.path.basename(os.environ.get("SHELL", ""))  # noqa: PTH119
+    shell = arguments.shell or Path(os.environ.get("SHELL", "")).name
     if shell not in SHELLS:
         raise WrongUsage(f"name the shell: neurockt completion {'|'.join(SHELLS)}")
     print(shellcode(["neurockt"], shell=shell))

@@ -46,7 +46,7 @@ def _load(text: str) -> Any:
     """The document in a text of YAML. A node with a tag of Python's is the value it is made of; nothing is called."""
     import yaml
 
-    class Loader(yaml.SafeLoader):  # type: ignore[misc]
+    class Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML declares no types
         pass
 
     def keep(loader: Any, suffix: str, node: Any) -> Any:

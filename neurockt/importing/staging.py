@@ -39,7 +39,6 @@ def fingerprints(paths: Iterable[Path]) -> list[dict[str, object]]:
         status = path.stat()
         with path.open("rb") as file:
             head = hashlib.sha256(file.read(HEAD)).hexdigest()[:16]
-        found.append(
-            {"path": os.path.abspath(path), "size": status.st_size, "mtime": status.st_mtime_ns, "head": head}  # noqa: PTH100
-        )
+        absolute = os.path.abspath(path)  # noqa: PTH100  (keeps links as they are)
+        found.append({"path": absolute, "size": status.st_size, "mtime": status.st_mtime_ns, "head": head})
     return found

@@ -55,7 +55,8 @@ def read_info(run_dir: Path) -> RunInfo:
     try:
         return from_json(run_dir, files.read(path))
     except (FileNotFoundError, NotADirectoryError):
-        what = "is not a run: it has no run.json" if os.path.isdir(run_dir) else "does not exist"  # noqa: PTH112
+        is_directory = os.path.isdir(run_dir)  # noqa: PTH112  (never raises)
+        what = "is not a run: it has no run.json" if is_directory else "does not exist"
         raise RunNotFound(f"{run_dir} {what}; 'neurockt ls DIRECTORY' lists the runs in a directory") from None
     except OSError as error:
         raise CorruptRun(f"cannot read {path}: {error.strerror}") from error
