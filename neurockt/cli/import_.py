@@ -15,6 +15,7 @@ from neurockt.cli import WrongUsage, output, parsing
 from neurockt.errors import UsageError
 from neurockt.formatting import clean, pad
 from neurockt.importing import FORMATS
+from neurockt.shortening import shorten
 from neurockt.store import default_root, expanded
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def _bar(size: int) -> AbstractContextManager[Any]:
 
 
 def _line(outcome: Outcome) -> str:
-    name = clean(outcome.id or outcome.path.name, 60)
+    (name,) = shorten([clean(outcome.id or outcome.path.name)], 60)
     begin = f"{pad(name, 36)}  {outcome.format:13}"
     if outcome.done in ("unchanged", "left out"):
         return f"{begin}  {outcome.done}"

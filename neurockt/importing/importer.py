@@ -225,7 +225,8 @@ class Importer:
 
     def _id(self, found: Found) -> str:
         named = found.id or self._label(found).replace(os.sep, "-")
-        return _NOT_IN_ID.sub("-", named).strip("-._")[:ID_LIMIT] or "run"
+        clean = _NOT_IN_ID.sub("-", named).strip("-._")
+        return clean[-ID_LIMIT:].lstrip("-._") or "run"  # the end of a path tells more than its beginning
 
     def _free_id(self, found: Found, source: str, index: int, known: dict[str, list[RunInfo]]) -> str:
         """The id that the run has from an earlier import; else one that no other run has."""

@@ -84,3 +84,16 @@ def test_text_of_a_source_cannot_reach_the_terminal(neurockt: Command, tmp_path:
     assert all(part.isprintable() for part in (done.out + done.err).splitlines())
     (entry,) = (tmp_path / "runs").iterdir()
     assert entry.name.isprintable()
+
+
+def test_runs_with_long_paths_can_be_told_apart(neurockt: Command, tmp_path: Path) -> None:
+    """On the terminal, and by their ids."""
+    deep = (
+        tmp_path / "a-rather-long-name-of-a-project" / "with-experiments-of-many-kinds" / "and-results-in-directories"
+    )
+    for number in (1, 2):
+        made.write(deep / "of-an-algorithm" / f"PPO_{number}", made.scalars("loss", {1: 1.0}))
+    done = neurockt("import", tmp_path, "--into", tmp_path / "runs")
+    shown = [line.split()[0] for line in done.out.splitlines()]
+    assert [name.rpartition("-")[2] for name in shown] == ["PPO_1", "PPO_2"]
+    assert sorted(path.name[-5:] for path in (tmp_path / "runs").iterdir()) == ["PPO_1", "PPO_2"]
