@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from itertools import chain, count
-from typing import TYPE_CHECKING, Any, Final
+from threading import Event
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from neurockt.cli import WrongUsage, output, parsing
 from neurockt.formatting import clean_block
 
 if TYPE_CHECKING:
     import duckdb
+
+T = TypeVar("T")
 
 ROWS_SHOWN: Final = 200
 """Rows of a result that are printed on a terminal, without --csv or --json."""
@@ -99,18 +103,14 @@ def _answer(connection: duckdb.DuckDBPyConnection, query: str, arguments: argpar
     import duckdb
 
     shortened = not (arguments.csv or arguments.json) and output.is_terminal(sys.stdout)
-    with ThreadPoolExecutor(1) as thread:  # in this one, Ctrl-C would be seen when the query has ended
-        asked = thread.submit(_execute, connection, query, ROWS_SHOWN + 1 if shortened else None)
-        try:
-            columns, rows = asked.result()
-        except KeyboardInterrupt:
-            while not asked.done():
-                with suppress(KeyboardInterrupt):
-                    connection.interrupt()
-                    wait([asked], 0.1)
-            raise
-        except duckdb.Error as error:
-            raise WrongUsage(clean_block(str(error))) from None
+    try:
+        columns, rows = _interruptible(
+            connection, lambda: _execute(connection, query, ROWS_SHOWN + 1 if shortened else None)
+        )
+    except duckdb.InterruptException:
+        raise KeyboardInterrupt from None
+    except duckdb.Error as error:
+        raise WrongUsage(clean_block(str(error))) from None
     if not columns:  # there is only a comment, or nothing
         return
     names, kinds = [column[0] for column in columns], [str(column[1]) for column in columns]
@@ -128,6 +128,21 @@ def _answer(connection: duckdb.DuckDBPyConnection, query: str, arguments: argpar
         output.print_table(names, shown, right=numbers)
         if len(rows) > ROWS_SHOWN and shortened:
             output.note(f"the first {ROWS_SHOWN:,} rows; --csv and --json print all")
+
+
+def _interruptible(connection: duckdb.DuckDBPyConnection, ask: Callable[[], T]) -> T:
+    """What ``ask`` returns. It runs in a thread: in this one, Ctrl-C would be seen when the query has ended."""
+    is_interrupted = Event()
+    before = signal.signal(signal.SIGINT, lambda *_: is_interrupted.set())
+    try:
+        with ThreadPoolExecutor(1) as thread:
+            asked = thread.submit(ask)
+            while wait([asked], 0.1).not_done:
+                if is_interrupted.is_set():
+                    connection.interrupt()
+            return asked.result()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _execute(

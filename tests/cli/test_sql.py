@@ -210,7 +210,7 @@ def test_a_part_that_cannot_be_read(root: Path, neurockt: Command) -> None:
 def test_the_prompt(root: Path) -> None:
     """It answers each query, lives on after a wrong one and an interrupted one, and ends with Ctrl-D."""
     finished(root, "a", {1: 1.5})
-    with RealTerminal(*NEUROCKT, "sql", "--root", root, width=80, height=40) as terminal:
+    with RealTerminal(*NEUROCKT, "sql", "--root", root, width=120, height=40) as terminal:
         terminal.wait_for("the views are runs")
         terminal.press("SELECT loss", "enter", "FROM steps;", "enter")
         terminal.wait_for("1.5")
@@ -218,7 +218,7 @@ def test_the_prompt(root: Path) -> None:
         terminal.wait_for("Binder Error")
         shown = ""
         while "interrupted" not in shown:  # again where Ctrl-C came before the line was read
-            terminal.press("SELECT sum(a.range * b.range) FROM range(10000000) a, range(1000000) b;", "enter")
+            terminal.press("SELECT max(a.range * b.range) FROM range(9999999) a, range(999999) b;", "enter")
             terminal.wait_for(lambda text: text.rstrip().endswith("b;"))
             terminal.press("ctrl+c")
             shown = terminal.wait_for(lambda text: text.rstrip().endswith("neurockt>"))
