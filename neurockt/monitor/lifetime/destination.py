@@ -44,6 +44,7 @@ class Destination:
         self._is_named = is_named
         self._resume = resume
         self._refusal: UsageError | None = None
+        self._earlier_config: Mapping[str, Any] = {}
 
     @property
     def run_dir(self) -> Path:
@@ -103,7 +104,8 @@ class Destination:
         self.info = replace(self.info, total_steps=self.info.total_steps or takeover.info.total_steps)
         if self.info.rank is None:
             self.info = replace(self.info, id=takeover.info.path.name)
-        return takeover.info.config
+        self._earlier_config = takeover.info.config  # which ``create`` replaces
+        return self._earlier_config
 
     def announcement(self, config: Mapping[str, Any]) -> str:
         """Which run is recorded; of one that is continued also after which rows, and what is new in its config."""
@@ -112,7 +114,7 @@ class Destination:
             shown = shown.relative_to(Path.cwd())
         if self.takeover is None:
             return f"recording {shown}"
-        earlier, kept = self.takeover.info.config, self.takeover.kept
+        earlier, kept = self._earlier_config, self.takeover.kept
         changed = ", ".join(key for key, value in config.items() if earlier.get(key, self) != plain(value))
         after = f"after step {max(0, kept['steps']):,}, epoch {max(0, kept['epochs']):,}"
         return f"continuing {shown} {after}" + (f"; changed in its config: {changed}" if changed else "")
