@@ -319,17 +319,17 @@ def test_a_directory_of_any_bytes_is_read(root: Path) -> None:
     assert {info.id for info in list_runs(root)} == {"a", "c1", "c2", "d"}
 
 
-@pytest.mark.parametrize("field", ["name", "project", "group", "notes"])
 @pytest.mark.parametrize("value", [3, 0, 0.1, True, Path("a/b"), b"x", "\ud800", ["a"], {"a": 1}])
-def test_what_the_recorder_takes_every_reader_reads(tmp_path: Path, field: str, value: object) -> None:
+def test_what_the_recorder_takes_every_reader_reads(tmp_path: Path, value: object) -> None:
     """A seed as a name, a fold as a group: the run is listed and continued, and keeps them as text."""
+    fields: dict[str, Any] = dict.fromkeys(("name", "project", "group", "notes"), value)
     for _ in range(2):
-        recorder = Recorder(tmp_path, run_id="run", resume=True, quiet=True, **{field: value, "tags": [value, 42]})
+        recorder = Recorder(tmp_path, run_id="run", resume=True, quiet=True, **fields, tags=[value, 42])
         with recorder(train=True):
             pass
         recorder.finish()
     (info,) = list_runs(tmp_path)
-    assert getattr(info, field) == text_of(value)
+    assert {field: getattr(info, field) for field in fields} == dict.fromkeys(fields, text_of(value))
     assert info.tags == texts_of([value, 42])
     assert len(info.attempts) == 2
 

@@ -19,6 +19,8 @@ from neurockt.errors import NeurocktWarning
 from neurockt.monitor import Recorder, torch_mean
 from neurockt.monitor.capture import arrivals
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def device(monkeypatch: pytest.MonkeyPatch) -> SimulatedDevice:
@@ -34,7 +36,6 @@ def column(recorder: Recorder, name: str) -> list[float | None]:
     return values
 
 
-@pytest.mark.slow
 def test_reading_a_number_is_what_the_simulation_refuses(device: SimulatedDevice) -> None:
     """Else the other tests here would prove nothing."""
     tensor = device.tensor([1.0, 2.0])
@@ -47,7 +48,6 @@ def test_reading_a_number_is_what_the_simulation_refuses(device: SimulatedDevice
     assert kept.plain.tolist() == [0.0, 0.0]
 
 
-@pytest.mark.slow
 @settings(max_examples=50)
 @given(paces=st.lists(st.integers(0, 60), min_size=1, max_size=60))
 def test_recording_never_waits_and_every_row_has_its_own_numbers(paces: list[int]) -> None:
@@ -131,7 +131,6 @@ def test_a_captured_graph_records_what_each_replay_computed(recorder: Recorder, 
     assert column(recorder, "loss") == [0.0, None, *(float(step) for step in range(1, 21))]
 
 
-@pytest.mark.slow
 @settings(max_examples=30)
 @given(paces=st.lists(st.integers(0, 20), min_size=1, max_size=40))
 def test_log_never_waits_and_every_row_has_its_own_numbers(paces: list[int]) -> None:

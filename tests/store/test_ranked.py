@@ -25,6 +25,8 @@ from neurockt.store.base.run_file import write_info
 from neurockt.store.recovery.sealing import seal_run
 from neurockt.store.tables import parts
 
+pytestmark = pytest.mark.slow
+
 RANKS = """
 import os, signal, sys
 from neurockt.monitor import Recorder
@@ -82,7 +84,6 @@ def ranked_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "slurm-77-0"
 
 
-@pytest.mark.slow
 def test_ranks_meet_in_one_directory_without_talking(ranked_run: Path) -> None:
     """The job step names the run; it is listed once, and each rank is laid out as a run."""
     assert sorted(path.name for path in ranked_run.iterdir()) == [*(f"rank-00{rank}" for rank in range(4)), "run.json"]
@@ -93,7 +94,6 @@ def test_ranks_meet_in_one_directory_without_talking(ranked_run: Path) -> None:
     assert plain["loss"].to_pylist()[:2] == [13.0, 23.0]
 
 
-@pytest.mark.slow
 def test_the_whole_has_the_rows_of_all_ranks(ranked_run: Path) -> None:
     """By step, then by rank; a rank that has died ends early, and a metric of one rank is null in the others."""
     run = open_run(ranked_run)
@@ -118,7 +118,6 @@ def test_the_whole_has_the_rows_of_all_ranks(ranked_run: Path) -> None:
     assert run.steps(["loss", "rank"]).slice(0, 2).to_pydict() == {"loss": [10.0, 11.0], "rank": [0, 1]}
 
 
-@pytest.mark.slow
 def test_one_rank_is_a_run_of_its_own(ranked_run: Path) -> None:
     """Its rows to the last before its death, how it stands, and which others there are."""
     run = open_run(ranked_run)
@@ -223,7 +222,6 @@ def test_the_command_line_shows_the_whole_or_one_rank(ranked_run: Path, capsys: 
     assert "no rank 4" in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_a_live_run_is_followed_rank_by_rank(tmp_path: Path) -> None:
     """Rows of a rank that goes ahead are given at once; settled are those of the slowest that lives."""
     fast, slow = start(tmp_path, 0, "wait", job="78"), start(tmp_path, 1, "wait", job="78")
@@ -264,7 +262,6 @@ recorder.finish()
 """
 
 
-@pytest.mark.slow
 def test_a_restarted_job_continues_each_rank(tmp_path: Path) -> None:
     """All ranks of a requeued job resume from the checkpoint, whatever launches them; readers see the whole rewound."""
     for process in [start(tmp_path, rank, job="79") for rank in range(4)]:
