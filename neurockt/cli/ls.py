@@ -181,7 +181,7 @@ def _print_runs(runs: Sequence[RunInfo], columns: Sequence[Field] | None, argume
         fields = columns or list(map(parse_field, default_columns(runs)))
         values = [[field.value(info) for info in runs] for field in fields]
         right = [_is_number(field, some) for field, some in zip(fields, values, strict=True)]
-        texts = [[output.show(value, field.kind) for value in some] for field, some in zip(fields, values, strict=True)]
+        texts = [output.show_all(some, field.kind) for field, some in zip(fields, values, strict=True)]
         output.print_table(titles(fields, in_both_tables(runs)), list(zip(*texts, strict=True)), right=right)
 
 

@@ -95,6 +95,10 @@ def show(value: Any, kind: Kind = "any") -> str:
     return format_value(value, kind, WHOLE)
 
 
+def show_all(values: Iterable[Any], kind: Kind) -> list[str]:
+    return [format_value(value, kind, WHOLE) for value in values]
+
+
 def show_exact(value: Any) -> str:
     return format_exact(value, WHOLE)
 

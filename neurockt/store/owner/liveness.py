@@ -41,13 +41,15 @@ class Liveness:
         """
         if info.attached:
             info = replace(info, attached={name: self.infer(each) for name, each in info.attached.items()})
-        if info.attempt is None:
+        attempt = info.attempt
+        if attempt is None:
             return info
-        word = scheduler.word(info.attempt.job)
+        word = scheduler.word(attempt.job)
         if info.state != "running":
-            self._seen.pop(info.path, None)
+            if self._seen:  # the hash of a path takes long
+                self._seen.pop(info.path, None)
             return _refined(info, word)
-        alive = is_alive(info.attempt)
+        alive = is_alive(attempt)
         if alive or (alive is None and self._heart_beats(info)):
             return info
         if alive is None and word is not None and word.state == "running":
