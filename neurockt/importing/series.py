@@ -11,6 +11,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from fnmatch import fnmatchcase
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -139,7 +140,7 @@ def runs_of(found: Found, is_validation: IsValidation, file_time: float) -> list
             points = _between(points, first, LARGEST_STEP + 1)
         runs[-1].append(_Part(process, points, first))
         steps = [each.steps for each in points.values()]
-        kept = np.unique(np.concatenate([kept[kept < first], *steps]))
+        kept = _union([kept[kept < first], *steps])
     return [_attempts(parts, is_validation, file_time, found.by_epoch) for parts in runs]
 
 
@@ -267,11 +268,22 @@ def _drop_epochs(rows: Rows) -> None:
             del rows.metrics["epoch_"]
 
 
+def _union(arrays: Sequence[Integers]) -> Integers:
+    """All numbers of rising arrays, once each. Most metrics are at the same steps as the one before them."""
+    none: Integers = np.zeros(0, np.int64)
+    different = [each for before, each in pairwise([none, *arrays]) if not np.array_equal(before, each)]
+    if len(different) == 1:
+        return different[0]
+    numbers: Integers = np.sort(np.concatenate([none, *different]))
+    united: Integers = numbers[np.append(True, numbers[1:] != numbers[:-1])[: len(numbers)]]
+    return united
+
+
 def _merged(
     points: Mapping[str, Points], file_time: float
 ) -> tuple[Integers, Floats, Integers, dict[str, tuple[Integers, Floats]]]:
     """The steps of these metrics together, when each was written and in which order, and the places of the values."""
-    steps = np.unique(np.concatenate([np.zeros(0, np.int64), *(each.steps for each in points.values())]))
+    steps = _union([each.steps for each in points.values()])
     times = np.full(len(steps), -np.inf)
     orders = np.full(len(steps), np.iinfo(np.int64).max)
     metrics = {}

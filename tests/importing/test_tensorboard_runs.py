@@ -217,3 +217,14 @@ def test_the_config_of_lightning_runs_nothing(tmp_path: Path, root: Path, import
     assert (config["lr"], config["layers"], config["act"]) == (0.1, [1, 2], "torch.relu")
     assert not (tmp_path / "ran").exists()
     assert list(run.info.steps.columns) == ["loss"]
+
+
+def test_metrics_at_steps_of_their_own_share_rows(tmp_path: Path, root: Path, importing: Import) -> None:
+    """The rows are at all of their steps, once each."""
+    values = {"a": range(0, 9), "b": range(0, 9), "c": range(1, 20, 3), "d": range(4, 30, 2)}
+    records = [record for tag, steps in values.items() for record in made.scalars(tag, {step: step for step in steps})]
+    made.write(tmp_path / "logs", records)
+    importing(tmp_path / "logs")
+    (run,) = runs(root).values()
+    assert run.steps()["step"].to_pylist() == sorted({step for steps in values.values() for step in steps})
+    assert {tag: list(column(run, tag)) for tag in values} == {tag: list(steps) for tag, steps in values.items()}
