@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,22 @@ def test_what_is_drawn_reaches_the_extremes() -> None:
     drawn = np.asarray(curve.get_ydata())
     assert (drawn.min(), drawn.max()) == (-4.0, 5.0)
     assert len(drawn) < 20_000
+
+
+def test_epochs_have_whole_numbers() -> None:
+    figure = _draw([Chart("loss", [line(10)])], Look("epoch", size=(6, 2)))
+    figure.draw_without_rendering()
+    assert all(tick == int(tick) for tick in figure.axes[0].get_xticks())
+
+
+@pytest.mark.parametrize("seconds", [2, 60, 3600, 7 * 3600, 86_400 * 3, 86_400 * 30, 86_400 * 89, 86_400 * 1000, 86_400 * 9000])
+def test_dates_do_not_overlap(seconds: int) -> None:
+    x = np.linspace(1.7e9, 1.7e9 + seconds, 50)
+    figure = _draw([Chart("loss", [Line.of("a", x, x)])], Look("wall"))
+    figure.draw_without_rendering()
+    boxes = [label.get_window_extent() for label in figure.axes[0].get_xticklabels() if label.get_text()]
+    assert len(boxes) >= 2
+    assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
 
 
 def test_few_points_and_many_are_smoothed_alike() -> None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -175,6 +176,7 @@ def _draw_chart(plot: Axes, chart: Chart, look: Look, columns: int) -> None:
     plot.set_xlabel(clean(x_label)).set_parse_math(False)
     plot.set_ylabel(clean(look.y_label if look.y_label is not None else chart.title)).set_parse_math(False)
     plot.margins(x=0.01)
+    _place_ticks(plot, look)
     if look.x_range:
         plot.set_xlim(*look.x_range)
     if look.y_range:
@@ -182,6 +184,20 @@ def _draw_chart(plot: Axes, chart: Chart, look: Look, columns: int) -> None:
     if look.legend and (len(chart.lines) > 1 or look.labels):
         for text in plot.legend(frameon=False).get_texts():
             text.set_parse_math(False)
+
+
+def _place_ticks(plot: Axes, look: Look) -> None:
+    """Whole steps and epochs, and times with room between them."""
+    from matplotlib import ticker
+
+    if look.axis == "wall":
+        dates: Any = import_module("matplotlib.dates")  # it has no types
+        zone = datetime.now().astimezone().tzinfo
+        locator = dates.AutoDateLocator(zone, minticks=3, maxticks=7)
+        plot.xaxis.set_major_locator(locator)
+        plot.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator, zone))
+    elif look.axis != "relative" and not look.log_x:
+        plot.xaxis.set_major_locator(ticker.MaxNLocator("auto", integer=True, steps=[1, 2, 2.5, 5, 10]))
 
 
 def _draw_line(plot: Axes, line: Line, name: str, look: Look, scale: float, unit: float, columns: int) -> None:
