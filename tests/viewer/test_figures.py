@@ -92,7 +92,9 @@ def test_epochs_have_whole_numbers() -> None:
     assert all(tick == int(tick) for tick in figure.axes[0].get_xticks())
 
 
-@pytest.mark.parametrize("seconds", [2, 60, 3600, 7 * 3600, 86_400 * 3, 86_400 * 30, 86_400 * 89, 86_400 * 1000, 86_400 * 9000])
+@pytest.mark.parametrize(
+    "seconds", [2, 60, 3600, 7 * 3600, 86_400 * 3, 86_400 * 30, 86_400 * 89, 86_400 * 1000, 86_400 * 9000]
+)
 def test_dates_do_not_overlap(seconds: int) -> None:
     x = np.linspace(1.7e9, 1.7e9 + seconds, 50)
     figure = _draw([Chart("loss", [Line.of("a", x, x)])], Look("wall"))
