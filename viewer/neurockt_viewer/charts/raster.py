@@ -29,6 +29,7 @@ WORD: Final = 64
 """Dots of a column that are drawn at once."""
 _ALL: Final = np.uint64(2**WORD - 1)
 _CELL: Final = np.uint64(2**CELL_HEIGHT - 1)
+_SHIFTS: Final = np.arange(0, WORD, CELL_HEIGHT, dtype=np.uint64)
 
 
 def _codes_of(*bits: int) -> Codes:
@@ -160,10 +161,10 @@ def codes(found: Columns, scale: Scale, width: int) -> Codes:
     made = np.empty((lines, rows, width // CELL_WIDTH), np.uint8)
     for begin in range(0, scale.dots, WORD):
         words = _words(np.maximum(lowest - begin, 0), np.minimum(highest - begin, WORD - 1), at, lines * width)
-        for row in range(begin // CELL_HEIGHT, min(rows, (begin + WORD) // CELL_HEIGHT)):
-            dots = (words >> np.uint64(CELL_HEIGHT * row - begin)) & _CELL
-            left, right = dots.reshape(lines, -1, CELL_WIDTH).transpose(2, 0, 1)
-            made[:, rows - 1 - row] = _LEFT[left] | _RIGHT[right]
+        first, last = begin // CELL_HEIGHT, min(rows, (begin + WORD) // CELL_HEIGHT)
+        dots = (words >> _SHIFTS[: last - first, None]) & _CELL
+        left, right = dots.reshape(last - first, lines, -1, CELL_WIDTH).transpose(3, 1, 0, 2)
+        made[:, rows - last : rows - first] = (_LEFT[left] | _RIGHT[right])[:, ::-1]
     return made
 
 
