@@ -158,3 +158,14 @@ async def test_what_is_chosen_last_is_remembered_where_the_viewer_is_left_at_onc
         app.exit()
         await pilot.pause()
     assert load_settings(SAMPLES).details is False
+
+
+async def test_details_are_cut_before_the_cell_beside_their_border() -> None:
+    app = ViewerApp(SAMPLES)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await listed(app)
+        await pilot.pause()
+        details = panels(app).details
+        lines = [strip.text for strip in details.render_lines(details.size.region)]
+        assert any(line[-2] != " " for line in lines), "one is too long"
+        assert {line[0] + line[-1] for line in lines} == {"  "}

@@ -93,8 +93,11 @@ class Details(Lines):
             self._make()
         pieces = self.lines[y] if y < len(self.lines) else BLANK
         if pieces:
-            yield Segment(" " * MARGIN, self._style(""))
-            yield from (Segment(piece.text, self._style(piece.tone)) for piece in pieces)
+            line = [
+                Segment(" " * MARGIN, self._style("")),
+                *(Segment(text, self._style(tone)) for text, tone in pieces),
+            ]
+            yield from Segment.adjust_line_length(line, self.outer_size.width - MARGIN, pad=False)
 
     def _style(self, tone: str) -> Style:
         if tone not in self._styles_seen:

@@ -30,6 +30,10 @@ class Bar(ScrollBar, Lines):
             self._cells = self._made()
         return self._cells[y : y + 1] if self.vertical else self._cells
 
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._cells = ()
+
     @property
     def _length(self) -> int:
         return self.size.height if self.vertical else self.size.width
@@ -39,7 +43,8 @@ class Bar(ScrollBar, Lines):
         style = cast("Style", bar.style)
         colours: Any = {"back_color": style.bgcolor, "bar_color": style.color}
         place = bar.virtual_size, bar.window_size, bar.position
-        return list(bar.render_bar(self._length, *place, 1, self.vertical, **colours).segments)[: self._length]
+        made = list(bar.render_bar(self._length, *place, 1, self.vertical, **colours).segments)[: self._length]
+        return list(Segment.apply_style(made, self.ground.style))
 
     def refresh(self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False) -> Self:
         if repaint and not regions and len(self._cells) == self._length:
