@@ -55,7 +55,7 @@ def use(every: int, directory: str) -> dict[str, float]:
     """Milliseconds to open a run, to make its lines for W&B, and to draw it."""
     from neurockt import open_run
     from neurockt.sync.rows import START, RunRows
-    from neurockt_viewer.charts.picture import draw
+    from neurockt_viewer.charts.picture import Drawer
     from neurockt_viewer.charts.pieces import smoothed
     from neurockt_viewer.charts.series import ChartSettings
     from neurockt_viewer.charts.source import Metric, RunSeries
@@ -69,7 +69,7 @@ def use(every: int, directory: str) -> dict[str, float]:
     def picture() -> None:
         series = RunSeries(path)
         series.read(series.metrics)
-        draw([smoothed(series.line(Metric("steps", "loss"), "step"), 0.0)], ChartSettings(), 120, 40)
+        Drawer().draw([smoothed(series.line(Metric("steps", "loss"), "step"), 0.0)], ChartSettings(), 120, 40)
 
     ways: dict[str, Callable[[], object]] = {"open": lambda: open_run(path).steps(), "sync": sync, "draw": picture}
     return {name: median_ms(way) for name, way in ways.items()}

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neurockt_viewer.charts.bounds import OffScale, off_scale
-from neurockt_viewer.charts.picture import Picture, draw
+from neurockt_viewer.charts.picture import Drawer, Picture
 from neurockt_viewer.charts.pieces import smoothed
 from neurockt_viewer.charts.pyramid import Pyramid, Values, to_series
 from neurockt_viewer.charts.raster import columns
@@ -23,7 +23,7 @@ DIVERGED = np.minimum(2 * 1.2 ** np.maximum(0, STEPS - 100), 1e36)
 def drawn(*values: np.ndarray, y_range: YRange = "usual", log_y: bool = False, width: int = 80) -> Picture:
     lines = [Line.of(f"run{at}", np.arange(1, len(each) + 1), each, at) for at, each in enumerate(values)]
     settings = ChartSettings(y_range=y_range, log_y=log_y)
-    return draw([smoothed(line, 0.0) for line in lines], settings, width, 20)
+    return Drawer().draw([smoothed(line, 0.0) for line in lines], settings, width, 20)
 
 
 def high(picture: Picture) -> float:

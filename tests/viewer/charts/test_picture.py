@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neurockt_viewer.charts.bounds import smoothing_scale
-from neurockt_viewer.charts.picture import Picture, draw
+from neurockt_viewer.charts.picture import Drawer, Picture
 from neurockt_viewer.charts.pieces import smoothed
 from neurockt_viewer.charts.series import AXES, Y_RANGES, Axis, ChartSettings, Line, YRange
 
@@ -20,7 +20,9 @@ BITS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 
 
 def drawn(*lines: Line, smoothing: float = 0.0) -> Picture:
-    return draw([smoothed(line, 20_000 * smoothing) for line in lines], ChartSettings(smoothing=smoothing), 80, 24)
+    return Drawer().draw(
+        [smoothed(line, 20_000 * smoothing) for line in lines], ChartSettings(smoothing=smoothing), 80, 24
+    )
 
 
 def plot(picture: Picture) -> list[tuple[str, np.ndarray]]:
@@ -45,7 +47,7 @@ def dots(picture: Picture) -> np.ndarray:
 @pytest.mark.parametrize("smoothing", [0.0, 0.02])
 def test_a_sparse_curve_is_seen_over_a_dense_one(lines: tuple[Line, Line], smoothing: float) -> None:
     """In every cell that it passes, whichever of them comes first, and not as a block of dots."""
-    alone = draw([smoothed(SPARSE, 0.0)], ChartSettings(y_window=(-1.3, 1.3)), 80, 24)
+    alone = Drawer().draw([smoothed(SPARSE, 0.0)], ChartSettings(y_window=(-1.3, 1.3)), 80, 24)
     picture = drawn(*lines, smoothing=smoothing)
     assert cells_of(picture, 1) >= 0.9 * cells_of(alone, 1)
     own = [text[cell] for text, colours in plot(picture) for cell in np.flatnonzero(colours == 1)]
@@ -64,7 +66,7 @@ def test_no_extreme_of_the_dense_curve_is_lost_under_the_sparse_one() -> None:
 def test_a_named_line_is_drawn_over_all_others() -> None:
     """Also a dense one over a sparse one, and letters on the others are left out."""
     lines, settings = [smoothed(line, 0.0) for line in (DENSE, SPARSE)], ChartSettings(letters=True)
-    picture, alone = draw(lines, settings, 80, 24, named=0), draw(lines[:1], ChartSettings(), 80, 24)
+    picture, alone = Drawer().draw(lines, settings, 80, 24, named=0), Drawer().draw(lines[:1], ChartSettings(), 80, 24)
     assert cells_of(picture, 0) == cells_of(alone, 0)
     assert not any(set("AB") & set(text) for text, _ in plot(picture))
 
@@ -72,7 +74,7 @@ def test_a_named_line_is_drawn_over_all_others() -> None:
 def test_how_many_lines_have_no_place_in_the_legend_is_said_within_its_width() -> None:
     """Also after a name that is too long."""
     lines = [Line.of("x" * 90, [0, 1], [at, 1], at) for at in range(9)]
-    picture = draw([smoothed(line, 0.0) for line in lines], ChartSettings(), 40, 8, named=3)
+    picture = Drawer().draw([smoothed(line, 0.0) for line in lines], ChartSettings(), 40, 8, named=3)
     legend = "".join(piece.text for piece in picture.rows[0])
     assert len(legend) <= 40
     assert legend.endswith("  +8")
@@ -96,5 +98,5 @@ def test_whatever_was_recorded_is_drawn(
     drawn = [smoothed(line, scale, log_x=settings.is_log_x) for line in lines]
     cross = next((float(line.series.x[0]) for line in lines if len(line.series)), None)
     for place, named in ((None, None), (cross, 0 if lines else None)):
-        for row in draw(drawn, settings, 60, 12, cross=place, named=named).rows:
+        for row in Drawer().draw(drawn, settings, 60, 12, cross=place, named=named).rows:
             assert sum(len(piece.text) for piece in row) <= 60

@@ -12,7 +12,7 @@ from neurockt import open_run
 from neurockt.cli import main
 from neurockt.monitor import Recorder
 from neurockt_viewer.charts import source
-from neurockt_viewer.charts.picture import draw
+from neurockt_viewer.charts.picture import Drawer
 from neurockt_viewer.charts.pieces import smoothed
 from neurockt_viewer.charts.series import ChartSettings
 from neurockt_viewer.charts.source import Metric, RunSeries
@@ -102,13 +102,13 @@ def test_the_curve_is_marked_where_an_attempt_began(dead_run: Path) -> None:
     assert series.line(LOSS, "epoch").begins == pytest.approx((3.1,))
     attempts = open_run(dead_run).info.attempts
     assert series.line(LOSS, "wall").begins == pytest.approx((attempts[2].started.timestamp(),))
-    picture = draw([smoothed(line, 0)], ChartSettings(), 60, 12)
+    picture = Drawer().draw([smoothed(line, 0)], ChartSettings(), 60, 12)
     assert picture.x is not None
     texts = ["".join(piece.text for piece in row) for row in picture.rows[picture.top : picture.top + picture.height]]
     cells = {text.index("┊") - picture.left for text in texts if "┊" in text}
     assert cells == {round(float(picture.x.place(31))) // 2}
     assert sum("┊" in text for text in texts) >= picture.height - 2
-    plain = draw([smoothed(line, 0)], ChartSettings(plain=True), 60, 12)
+    plain = Drawer().draw([smoothed(line, 0)], ChartSettings(plain=True), 60, 12)
     assert any(":" in piece.text for row in plain.rows for piece in row if piece.part == "axis")
 
 

@@ -1,6 +1,6 @@
 """A chart as rows of styled text: legend, axes with round ticks, lines, marks, crosshair.
 
-Nothing here knows of Textual: the widget, the export and the tests all draw through ``draw``.
+Nothing here knows of Textual: the widget and the tests draw through a ``Drawer``.
 
     train_loss 0.0812  · valid_loss 0.0934          the legend, outside the data
     1.0 ┤⡇
@@ -64,30 +64,6 @@ class Picture:
         return self.plot.y if self.plot else None
 
 
-def draw(
-    lines: Sequence[Smoothed],
-    settings: ChartSettings,
-    width: int,
-    height: int,
-    *,
-    title: str = "",
-    cross: float | None = None,
-    named: int | None = None,
-) -> Picture:
-    """The chart, ``width`` cells wide and ``height`` rows high.
-
-    Args:
-        lines: its lines.
-        settings: how they are drawn.
-        width: of the chart with its axes.
-        height: of the chart with its legend and its axes.
-        title: what the legend begins with.
-        cross: the position of the crosshair on x.
-        named: the index of the line that is named first and drawn bright over all others.
-    """
-    return Drawer().draw(lines, settings, width, height, title=title, cross=cross, named=named)
-
-
 @dataclass(frozen=True, eq=False)
 class _Seen:
     """What of the lines is within the window, and in which column of a plot that is so wide."""
@@ -116,7 +92,17 @@ class Drawer:
         cross: float | None = None,
         named: int | None = None,
     ) -> Picture:
-        """As the function ``draw``."""
+        """The chart, ``width`` cells wide and ``height`` rows high.
+
+        Args:
+            lines: its lines.
+            settings: how they are drawn.
+            width: of the chart with its axes.
+            height: of the chart with its legend and its axes.
+            title: what the legend begins with.
+            cross: the position of the crosshair on x.
+            named: the index of the line that is named first and drawn bright over all others.
+        """
         if (of := (list(lines), settings, width)) != self._of:
             self._of, self._known = of, {}
         picture = self._draw(lines, settings, width, height, title, cross, named)
