@@ -50,7 +50,9 @@ def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
     data.add_argument("--seeds", action="store_true", help="draw runs that differ only in the seed as mean and band")
     data.add_argument("--log-x", action="store_true", help="logarithmic x axis")
     data.add_argument("--log-y", action="store_true", help="logarithmic y axis")
-    data.add_argument("--xlim", metavar=("LOW", "HIGH"), nargs=2, type=parsing.number, help="the part of x to draw")
+    data.add_argument(
+        "--xlim", metavar=("LOW", "HIGH"), nargs=2, type=parsing.number, help="the part of x to draw; of time, seconds"
+    )
     data.add_argument("--ylim", metavar=("LOW", "HIGH"), nargs=2, type=parsing.number, help="the part of y to draw")
     look = parser.add_argument_group("look")
     look.add_argument("--title", metavar="TEXT", default="", help="above the figure")
@@ -69,6 +71,7 @@ def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from neurockt_viewer.charts.lines import RunLines
+    from neurockt_viewer.charts.series import ChartSettings
     from neurockt_viewer.figures import ENDINGS, Chart, Look, save
 
     target = expanded(arguments.output)
@@ -89,12 +92,9 @@ def run(arguments: argparse.Namespace) -> int:
     for problem in [*lines.errors.values(), *map(str, lines.damaged)]:
         output.note(problem)
     axis: Any = AXES[arguments.x]
+    window = tuple(arguments.xlim) if arguments.xlim else None
     look = Look(
-        axis,
-        arguments.log_x,
-        arguments.log_y,
-        arguments.smooth,
-        tuple(arguments.xlim) if arguments.xlim else None,
+        ChartSettings(axis, arguments.log_x, arguments.log_y, arguments.smooth, window),
         tuple(arguments.ylim) if arguments.ylim else None,
         arguments.title,
         arguments.xlabel,

@@ -16,7 +16,7 @@ pytest.importorskip("matplotlib")
 
 from neurockt.errors import UsageError
 from neurockt_viewer.charts.pyramid import Pyramid, Values, to_series
-from neurockt_viewer.charts.series import Line, Series
+from neurockt_viewer.charts.series import ChartSettings, Line, Series
 from neurockt_viewer.figures import ENDINGS, Chart, Look, _draw, reduced, save
 
 HOSTILE = "$\\frac{1}{$ \x1b]0;x\x07 </text><script>alert(1)</script> 日本"
@@ -31,7 +31,11 @@ def test_every_format_and_axis(tmp_path: Path, ending: str, axis: str) -> None:
     x = np.arange(1.7e9, 1.7e9 + 50)
     lines = [Line.of("a", x, np.cos(x)), Line.of("b", x, np.full(50, np.nan))]
     target = tmp_path / f"figure{ending}"
-    save(target, [Chart("loss", lines), Chart("acc", [line(1)])], Look(axis, log_y=True, smoothing=0.1, title="t"))  # type: ignore[arg-type]
+    save(
+        target,
+        [Chart("loss", lines), Chart("acc", [line(1)])],
+        Look(ChartSettings(axis, log_y=True, smoothing=0.1), title="t"),
+    )  # type: ignore[arg-type]
     head = target.read_bytes()[:300]
     assert head.startswith({".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}[ending])
     assert [entry.name for entry in tmp_path.iterdir()] == [target.name]
@@ -87,7 +91,7 @@ def test_what_is_drawn_reaches_the_extremes() -> None:
 
 
 def test_epochs_have_whole_numbers() -> None:
-    figure = _draw([Chart("loss", [line(10)])], Look("epoch", size=(6, 2)))
+    figure = _draw([Chart("loss", [line(10)])], Look(ChartSettings("epoch"), size=(6, 2)))
     figure.draw_without_rendering()
     assert all(tick == int(tick) for tick in figure.axes[0].get_xticks())
 
@@ -97,18 +101,29 @@ def test_epochs_have_whole_numbers() -> None:
 )
 def test_dates_do_not_overlap(seconds: int) -> None:
     x = np.linspace(1.7e9, 1.7e9 + seconds, 50)
-    figure = _draw([Chart("loss", [Line.of("a", x, x)])], Look("wall"))
+    figure = _draw([Chart("loss", [Line.of("a", x, x)])], Look(ChartSettings("wall")))
     figure.draw_without_rendering()
     boxes = [label.get_window_extent() for label in figure.axes[0].get_xticklabels() if label.get_text()]
     assert len(boxes) >= 2
     assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
 
 
+def test_a_window_of_time_is_in_the_units_of_its_axis() -> None:
+    """The part of x that the viewer shows is in seconds, whatever the ticks are in."""
+    x = np.linspace(0.0, 7_000.0, 50)
+    figure = _draw([Chart("loss", [Line.of("a", x, x)])], Look(ChartSettings("relative", window=(600.0, 1200.0))))
+    assert (figure.axes[0].get_xlim(), figure.axes[0].get_xlabel()) == ((10.0, 20.0), "time (minutes)")
+    moments = ChartSettings("wall", window=(1.7e9, 1.7e9 + 43_200))
+    figure = _draw([Chart("loss", [Line.of("a", x + 1.7e9, x)])], Look(moments))
+    begin, end = figure.axes[0].get_xlim()
+    assert end - begin == pytest.approx(0.5)  # days, as matplotlib counts
+
+
 def test_few_points_and_many_are_smoothed_alike() -> None:
     """Over the same part of all of x, whatever part of it each of them has."""
     few, many = np.linspace(200.0, 1000.0, 9), np.linspace(0.0, 1000.0, 8001)
     lines = [Line.of(f"{len(x)}", x, np.abs(x - 600)) for x in (few, many)]
-    figure = _draw([Chart("x", lines)], Look(smoothing=0.02))
+    figure = _draw([Chart("x", lines)], Look(ChartSettings(smoothing=0.02)))
     drawn = [
         np.asarray(curve.get_xydata()) for curve in figure.axes[0].get_lines() if curve.get_label() in ("9", "8001")
     ]

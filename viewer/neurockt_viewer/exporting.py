@@ -157,10 +157,10 @@ async def export_chart(
     """
 
     def draw(path: Path) -> None:
-        from neurockt_viewer.figures import Chart, look_of, save
+        from neurockt_viewer.figures import Chart, Look, save
 
         y_range = (picture.y.low, picture.y.high) if picture.y and picture.off.count else None
-        save(path, [Chart(", ".join(names), lines)], look_of(settings, y_range))
+        save(path, [Chart(", ".join(names), lines)], Look(settings, y_range))
 
     what = f"the points of {' and '.join(clean(name, 40) for name in names)}"
     await export(widget, what, "-".join([run, *names]), lambda: as_arrow(*points(lines, settings)), draw)

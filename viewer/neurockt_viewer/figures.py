@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from importlib import import_module
 from pathlib import Path
@@ -50,13 +50,10 @@ class Chart:
 class Look:
     """How a figure looks."""
 
-    axis: Axis = "step"
-    log_x: bool = False
-    log_y: bool = False
-    smoothing: float = 0.0
-    """The part of all of x over which values are averaged; 0 for none."""
-    x_range: tuple[float, float] | None = None
+    settings: ChartSettings = field(default_factory=ChartSettings)
+    """What is drawn; of the ranges, ``window`` or else ``x_range``."""
     y_range: tuple[float, float] | None = None
+    """None for all of y."""
     title: str = ""
     x_label: str | None = None
     y_label: str | None = None
@@ -72,23 +69,6 @@ class Look:
     """The name or the file of a style of matplotlib."""
     dots: int = 200
     """Dots an inch, of a PNG."""
-
-    @property
-    def is_log_x(self) -> bool:
-        """The time of day has no logarithmic form."""
-        return self.log_x and self.axis != "wall"
-
-
-def look_of(settings: ChartSettings, y_range: tuple[float, float] | None = None) -> Look:
-    """A figure that shows what a chart shows; ``y_range`` is None where it shows all of y."""
-    return Look(
-        settings.axis,
-        settings.is_log_x,
-        settings.log_y,
-        settings.smoothing,
-        settings.window or settings.x_range,
-        y_range,
-    )
 
 
 def save(path: Path, charts: Sequence[Chart], look: Look) -> None:
@@ -160,25 +140,27 @@ def _size(charts: Sequence[Chart], look: Look) -> tuple[float, float]:
 
 
 def _draw_chart(plot: Axes, chart: Chart, look: Look, columns: int) -> None:
-    if look.is_log_x:
+    settings = look.settings
+    if settings.is_log_x:
         plot.set_xscale("log")
-    if look.log_y:
+    if settings.log_y:
         plot.set_yscale("log")
-    unit, unit_name = _unit(chart.lines) if look.axis == "relative" else (1.0, "")
+    unit, unit_name = _unit(chart.lines) if settings.axis == "relative" else (1.0, "")
     names = [*look.labels[: len(chart.lines)], *(line.label for line in chart.lines[len(look.labels) :])]
-    settings = ChartSettings(look.axis, log_x=look.log_x, smoothing=look.smoothing)
     scale = smoothing_scale([line.series for line in chart.lines], settings)
     for line, name in zip(chart.lines, names, strict=True):
-        _draw_line(plot, line, clean(name), look, scale, unit, columns)
+        _draw_line(plot, line, clean(name), settings, scale, unit, columns)
     x_label = (
-        look.x_label if look.x_label is not None else f"{_AXIS_LABELS[look.axis]}{f' ({unit_name})' * bool(unit_name)}"
+        look.x_label
+        if look.x_label is not None
+        else f"{_AXIS_LABELS[settings.axis]}{f' ({unit_name})' * bool(unit_name)}"
     )
     plot.set_xlabel(clean(x_label)).set_parse_math(False)
     plot.set_ylabel(clean(look.y_label if look.y_label is not None else chart.title)).set_parse_math(False)
     plot.margins(x=0.01)
-    _place_ticks(plot, look)
-    if look.x_range:
-        plot.set_xlim(*look.x_range)
+    _place_ticks(plot, settings)
+    if x_range := settings.window or settings.x_range:
+        plot.set_xlim(*_places(np.array(x_range), settings.axis, unit))
     if look.y_range:
         plot.set_ylim(*look.y_range)
     if look.legend and (len(chart.lines) > 1 or look.labels):
@@ -186,41 +168,43 @@ def _draw_chart(plot: Axes, chart: Chart, look: Look, columns: int) -> None:
             text.set_parse_math(False)
 
 
-def _place_ticks(plot: Axes, look: Look) -> None:
+def _place_ticks(plot: Axes, settings: ChartSettings) -> None:
     """Whole steps and epochs, and times with room between them."""
     from matplotlib import ticker
 
-    if look.axis == "wall":
+    if settings.axis == "wall":
         dates: Any = import_module("matplotlib.dates")  # it has no types
         zone = datetime.now().astimezone().tzinfo
         locator = dates.AutoDateLocator(zone, minticks=3, maxticks=7)
         plot.xaxis.set_major_locator(locator)
         plot.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator, zone))
-    elif look.axis != "relative" and not look.log_x:
+    elif settings.axis != "relative" and not settings.log_x:
         plot.xaxis.set_major_locator(ticker.MaxNLocator("auto", integer=True, steps=[1, 2, 2.5, 5, 10]))
 
 
-def _draw_line(plot: Axes, line: Line, name: str, look: Look, scale: float, unit: float, columns: int) -> None:
+def _draw_line(
+    plot: Axes, line: Line, name: str, settings: ChartSettings, scale: float, unit: float, columns: int
+) -> None:
     """A curve; behind a smoothed one or a mean, what it is made of, from the lowest to the highest."""
     colour = palette.colour(line.colour, dark=False)
-    series = line.series.above_zero if look.log_y else line.series
-    if look.is_log_x:
+    series = line.series.above_zero if settings.log_y else line.series
+    if settings.is_log_x:
         series = series.part(int(np.searchsorted(series.x, 0, side="right")), len(series))
     if not len(series):
         plot.plot([], [], color=colour, label=name)
         return
-    bright = smoothed(replace(line, series=series), scale, log_x=look.is_log_x).bright
-    raw = reduced(series, columns, log_x=look.is_log_x)
+    bright = smoothed(replace(line, series=series), scale, log_x=settings.is_log_x).bright
+    raw = reduced(series, columns, log_x=settings.is_log_x)
     if bright is None:
         x, y = _traced(raw)
-        plot.plot(_places(x, look.axis, unit), y, color=colour, linewidth=1.2, label=name, **_marker(series))
+        plot.plot(_places(x, settings.axis, unit), y, color=colour, linewidth=1.2, label=name, **_marker(series))
         return
-    plot.fill_between(_places(raw.x, look.axis, unit), raw.low, raw.high, color=colour, alpha=BAND, linewidth=0)
+    plot.fill_between(_places(raw.x, settings.axis, unit), raw.low, raw.high, color=colour, alpha=BAND, linewidth=0)
     if not line.band:  # between two columns the band of a curve of single values has no height
         x, y = _traced(raw)
-        plot.plot(_places(x, look.axis, unit), y, color=colour, alpha=BAND, linewidth=0.8)
-    mean = reduced(bright, columns, log_x=look.is_log_x)
-    plot.plot(_places(mean.x, look.axis, unit), mean.mean, color=colour, linewidth=1.4, label=name)
+        plot.plot(_places(x, settings.axis, unit), y, color=colour, alpha=BAND, linewidth=0.8)
+    mean = reduced(bright, columns, log_x=settings.is_log_x)
+    plot.plot(_places(mean.x, settings.axis, unit), mean.mean, color=colour, linewidth=1.4, label=name)
 
 
 def _marker(series: Series) -> dict[str, Any]:
