@@ -10,7 +10,6 @@ import atexit
 import contextlib
 import os
 import re
-import shutil
 import signal
 import threading
 import time
@@ -77,6 +76,8 @@ class Scheduler:
 
     def ask(self, jobs: Iterable[str | None]) -> None:
         """Start to ask about the jobs that are not known; returns at once."""
+        import shutil  # loads the compressors; most lists have no job to ask about
+
         with self._lock:
             if self._asking is not None and self._asking.is_alive():
                 return
@@ -118,6 +119,7 @@ class Scheduler:
             self._words[job] = state
 
     def _call(self, name: str, jobs: list[str]) -> dict[str, str]:
+        import shutil
         import subprocess  # only where there is a scheduler to ask
 
         program, *options = _COMMANDS[name]
