@@ -24,6 +24,8 @@ GENERIC: Final = frozenset(
 )
 """Names of files that do not name a run: their directory does."""
 EPOCH: Final = "epoch"
+STEP: Final = "step"
+"""The column of DVCLive's tables that numbers their rows."""
 LONG_AGO: Final = 1e8
 """A time below this, in seconds, is not since 1970."""
 DEPTH_LIMIT: Final = 16
@@ -53,8 +55,9 @@ def read_dvclive(directory: Path, paths: Sequence[Path]) -> Found:
     tables = []
     for path in paths:
         name = path.relative_to(directory / "plots" / "metrics").with_suffix("").as_posix()
-        tables.append(_renamed(_csv_rows(path, found), path.stem, name))
-    _collect(found, tables, "step", max(path.stat().st_mtime for path in paths))
+        own = f"{STEP}'" if path.stem == STEP else path.stem
+        tables.append(_renamed(_csv_rows(path, found), own, name))
+    _collect(found, tables, STEP, max(path.stat().st_mtime for path in paths))
     return found
 
 
@@ -222,7 +225,7 @@ def _csv_rows(path: Path, found: Found) -> Iterator[dict[str, Any]]:
                 if not any(names):
                     continue
                 if not header or _is_header(names, header):
-                    header = names
+                    header = _distinct(names)
                     continue
                 if not ended and len(cells) < len(header):
                     del cells[-1]  # it may have been cut off
@@ -232,6 +235,16 @@ def _csv_rows(path: Path, found: Found) -> Iterator[dict[str, Any]]:
         except csv.Error as error:
             found.remarks.append(f"{path} is damaged: {error}")
             found.damaged = True
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """The names of columns, a repeated one with an apostrophe."""
+    found: list[str] = []
+    for name in names:
+        while name and name in found:
+            name += "'"
+        found.append(name)
+    return found
 
 
 def _is_header(cells: Sequence[str], header: Sequence[str]) -> bool:

@@ -99,12 +99,22 @@ def test_the_state_of_the_hf_trainer(tmp_path: Path, root: Path, importing: Impo
 
 
 def test_dvclive_is_one_run(tmp_path: Path, root: Path, importing: Import) -> None:
-    for name, values in {"train/loss": "0\t1.5\n1\t1.0\n", "acc": "1\t0.5\n"}.items():
+    """A metric may have the name of the column that numbers the rows."""
+    for name, values in {"train/loss": "0\t1.5\n1\t1.0\n", "acc": "1\t0.5\n", "train/step": "0\t7\n"}.items():
         path = tmp_path / "dvclive" / "plots" / "metrics" / f"{name}.tsv"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"step\t{path.stem}\n{values}")
     importing(tmp_path)
-    assert rows(only(root).steps()) == [{"step": 0, "train/loss": 1.5}, {"step": 1, "acc": 0.5, "train/loss": 1.0}]
+    assert rows(only(root).steps()) == [
+        {"step": 0, "train/loss": 1.5, "train/step": 7.0},
+        {"step": 1, "acc": 0.5, "train/loss": 1.0},
+    ]
+
+
+def test_columns_of_one_name_are_two_metrics(tmp_path: Path, root: Path, importing: Import) -> None:
+    (tmp_path / "metrics.csv").write_text("step,loss,loss\n0,1.5,2.5\n")
+    importing(tmp_path)
+    assert rows(only(root).steps()) == [{"step": 0, "loss": 1.5, "loss'": 2.5}]
 
 
 def test_a_file_that_is_named_is_taken_as_what_the_user_says(tmp_path: Path, root: Path, importing: Import) -> None:
