@@ -54,7 +54,7 @@ class Lines(Widget):
     """A widget with neither border nor padding. Lines that ``segments`` has made stay until ``refresh`` is called."""
 
     virtual_size: Reactive[Size] = Reactive(Size(0, 0), repaint=False)
-    """Textual's own, which a layout changes, asks for another layout."""
+    """A layout changes it; as Textual declares it, that asks for another layout."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
