@@ -119,7 +119,7 @@ class Data(torch.utils.data.Dataset):
 
 if __name__ == "__main__":
     for context in ("spawn", "fork"):
-        for batch in DataLoader(Data(), num_workers=2, multiprocessing_context=context):
+        for batch in DataLoader(Data(), num_workers=1, multiprocessing_context=context):
             with recorder(train=True):
                 loss(batch)
 """
