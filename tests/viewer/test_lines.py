@@ -90,6 +90,7 @@ async def test_scroll_bars_show_what_part_of_the_rows_is_seen() -> None:
     """They move with the rows, and a click beside a thumb scrolls."""
     async with Screen().run_test() as pilot:
         grid = pilot.app.query_one(RowGrid)
+        await until(lambda: all(thumb(grid)))  # they are drawn
         down, across = thumb(grid)
         assert (down[0], across[0]) == (0, 0)
         assert len(down) < 8
