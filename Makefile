@@ -9,6 +9,11 @@ FRAMEWORKS := $(VENV)/.frameworks
 JOBS := 2
 PYTEST = $(BIN)/pytest --numprocesses $(JOBS) --dist worksteal
 
+# Python keeps what it compiles, each module as it is first imported: the hundreds of processes that tests start read it.
+# So pip need not compile the thousands of modules that nothing imports.
+unexport PYTHONDONTWRITEBYTECODE
+INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
+
 .PHONY: demo check test adapters lint lowest bench samples pictures api clean
 
 demo: $(READY)
@@ -63,12 +68,12 @@ api: $(READY)
 # torch comes first and pinned, so that a machine without a GPU gets the CPU build.
 $(READY): pyproject.toml tests/requirements.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -r tests/requirements.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[all]'
+	$(INSTALL) -r tests/requirements.txt
+	$(INSTALL) -e '.[all]'
 	touch $@
 
 $(FRAMEWORKS): $(READY) tests/requirements-frameworks.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check -r tests/requirements-frameworks.txt
+	$(INSTALL) -r tests/requirements-frameworks.txt
 	touch $@
 
 clean:
