@@ -114,6 +114,7 @@ def test_the_lines_for_trainers_of_the_readme_run(
     eval(line, namespace)
 
 
+@pytest.mark.slow
 def test_the_process_beside_the_run_of_the_readme(tmp_path: Path) -> None:
     """What it attaches is read with the run."""
     shutil.copytree(ROOT / "sample_runs", tmp_path / "sample_runs")

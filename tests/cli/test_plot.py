@@ -16,6 +16,7 @@ SAMPLES = Path(__file__).parents[2] / "sample_runs"
 Command = Callable[..., Done]
 
 
+@pytest.mark.slow
 def test_a_figure_of_several_runs(neurockt: Command, tmp_path: Path) -> None:
     """Bands of seeds beside each other; a second time only with --force."""
     target = tmp_path / "figure.svg"

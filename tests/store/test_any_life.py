@@ -118,6 +118,7 @@ ACTIONS = st.one_of(
 )
 
 
+@pytest.mark.slow
 @example(actions=[("write", 2), ("look", 0), ("resume", 0), ("resume", 0), ("write", 1)])  # row 0 after a rewind to it
 @example(actions=[("write", 5), ("look", 0), ("resume", 0), ("write", 1)])  # as many rows as before
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -209,6 +209,7 @@ def test_rows_go_to_a_new_part_when_the_last_one_is_damaged(recording: Recording
         assert numbers(open_run(recording.path).steps()) == [4, 5, 6, 7, 8]
 
 
+@pytest.mark.slow
 def test_a_damaged_journal_is_read_up_to_the_damage_and_named(crashed_run: Path) -> None:
     """By a reader who looks and by one who follows."""
     journal = layout.journal_path(crashed_run, "steps")

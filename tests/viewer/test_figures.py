@@ -26,6 +26,7 @@ def line(size: int = 50, label: str = "a", colour: int = 0) -> Line:
     return Line.of(label, np.arange(size), np.sin(np.arange(size) / 5), colour)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("ending", "axis"), zip(ENDINGS, ("step", "relative", "wall"), strict=True))
 def test_every_format_and_axis(tmp_path: Path, ending: str, axis: str) -> None:
     x = np.arange(1.7e9, 1.7e9 + 50)
@@ -41,6 +42,7 @@ def test_every_format_and_axis(tmp_path: Path, ending: str, axis: str) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == [target.name]
 
 
+@pytest.mark.slow
 def test_the_same_figure_is_the_same_file(tmp_path: Path) -> None:
     for name in ("a.svg", "b.svg"):
         save(tmp_path / name, [Chart("loss", [line()])], Look())

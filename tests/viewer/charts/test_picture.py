@@ -86,6 +86,7 @@ odd = st.one_of(
 curves = st.lists(st.lists(st.tuples(st.floats(-1e3, 1e10), odd), max_size=30), max_size=4)
 
 
+@pytest.mark.slow
 @given(curves, st.sampled_from(AXES), st.sampled_from(Y_RANGES), st.booleans(), st.booleans(), st.booleans())
 def test_whatever_was_recorded_is_drawn(
     found: list[list[tuple[float, float]]], axis: Axis, y_range: YRange, log_x: bool, log_y: bool, letters: bool

@@ -87,6 +87,7 @@ def test_numbers_that_jump_are_no_gap() -> None:
     assert np.flatnonzero(gaps).tolist() == [5]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pieces", [1, 7, 250, 5000])
 def test_a_run_that_goes_on_takes_no_more_memory(pieces: int) -> None:
     """Past its limit it halves: no spike is lost, counts and means stay those of all values."""
