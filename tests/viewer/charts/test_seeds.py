@@ -63,6 +63,13 @@ def test_settings_of_eight_seeds_have_different_colours() -> None:
     assert all(each.slot in each.runs for each in found)
 
 
+def test_a_setting_of_one_run_whose_colour_is_taken_gets_a_free_one() -> None:
+    infos = [info({"lr": min(at, 1)}) for at in range(palette.COLOURS + 1)]  # the last has the colour of the first
+    groups = ["first", *["second"] * (palette.COLOURS - 1), "third"]
+    found = settings_of(infos, [f"run{at}" for at in range(len(infos))], range(len(infos)), groups)
+    assert len({each.slot % palette.COLOURS for each in found}) == 3
+
+
 def test_a_band_has_the_mean_and_the_range_of_what_each_had_recorded_by_then() -> None:
     """Also of the largest numbers, and where one has no value."""
     lines = [Line.of("a", [1, 2, 3, 4], [1.0, np.nan, 1.7e308, 4.0]), Line.of("b", [1, 3, 4], [3.0, 1.7e308, -2.0])]

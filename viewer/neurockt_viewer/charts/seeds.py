@@ -54,7 +54,8 @@ def settings_of(
     titled = {each[0]: f"{title} ×{len(each)}" for each, title in zip(several, titles, strict=True)}
     settings, taken = [], set[int]()
     for each in members.values():
-        slot = next((slots[at] for at in each if slots[at] % palette.COLOURS not in taken), slots[each[0]])
+        own = [slots[at] for at in each]
+        slot = next((slot for slot in (*own, *range(palette.COLOURS)) if slot % palette.COLOURS not in taken), own[0])
         taken.add(slot % palette.COLOURS)
         settings.append(Setting(tuple(each), titled.get(each[0], names[each[0]]), slot))
     return settings
