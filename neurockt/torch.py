@@ -57,7 +57,7 @@ def _with_progress_bar(items: Iterable[T]) -> Iterable[T]:
         return items
     from tqdm import tqdm
 
-    class Bar(tqdm):  # type: ignore[type-arg]
+    class Bar(tqdm):  # type: ignore[type-arg]  # not generic when it runs
         monitor_interval = 0  # else tqdm starts a thread that never ends
         _lock = threading.RLock()  # else tqdm makes a semaphore for other processes
 

@@ -12,10 +12,14 @@ import shlex
 import shutil
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+
+from neurockt.cli import main
 
 NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 SECONDS: Final = 60.0
@@ -31,6 +35,19 @@ def find() -> list[str]:
 def command() -> list[str]:
     """How it is started; skips the test where there is none."""
     return find() or pytest.skip("no Chromium: name one in NEUROCKT_CHROMIUM")
+
+
+@contextmanager
+def opened_report(place: Path) -> Iterator[Chromium]:
+    """The report of the runs in ``place / "runs"``, written and open, with its charts drawn."""
+    assert main(["report", str(place / "runs"), "-o", str(place / "r.html")]) == 0
+    browser = Chromium(place / "home")
+    try:
+        browser.call("Page.navigate", url=f"file://{place / 'r.html'}")
+        browser.until("!!document.querySelector('#grid .main-svg')")
+        yield browser
+    finally:
+        browser.close()
 
 
 class Chromium:

@@ -90,8 +90,8 @@ class Runs:
     def prepare(self) -> None:
         """Load what the first row needs now, rather than in the training loop."""
         if self.recorder.is_writer:
-            from neurockt.monitor.context import origin, system  # noqa: F401
-            from neurockt.monitor.lifetime import ending  # noqa: F401
+            from neurockt.monitor.context import origin, system  # noqa: F401  (loaded for later)
+            from neurockt.monitor.lifetime import ending  # noqa: F401  (the same)
             from neurockt.store.writing.run_writer import load_pyarrow
 
             load_pyarrow()

@@ -67,7 +67,7 @@ class Config(dict[str, Any]):
         self._fill([*(other if pairs else mapping_of(other).items()), *values.items()], {})
         self._changed()
 
-    def __ior__(self, other: Any) -> Config:  # type: ignore[override,misc]
+    def __ior__(self, other: Any) -> Config:  # type: ignore[override,misc]  # narrower than dict has it
         self.update(other)
         return self
 

@@ -9,10 +9,9 @@ from typing import Any, Final
 
 import numpy as np
 import pytest
-from chromium import Chromium, command
+from chromium import Chromium, command, opened_report
 
 from neurockt import testing
-from neurockt.cli import main
 from neurockt.monitor import Recorder
 from neurockt_viewer.charts import palette
 from neurockt_viewer.charts.smoothing import smooth
@@ -49,14 +48,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
         recorder.finish()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(curves, "MOST", 200)
-        assert main(["report", str(place / "runs"), "-o", str(place / "r.html")]) == 0
-    browser = Chromium(place / "home")
-    try:
-        browser.call("Page.navigate", url=f"file://{place / 'r.html'}")
-        browser.until("!!document.querySelector('#grid .main-svg')")
-        yield browser
-    finally:
-        browser.close()
+        with opened_report(place) as browser:
+            yield browser
 
 
 @pytest.fixture(autouse=True)

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from chromium import Chromium, command
+from chromium import Chromium, command, opened_report
 
-from neurockt.cli import main
 from neurockt.monitor import Recorder
 from neurockt_viewer.charts.seeds import band
 from neurockt_viewer.charts.series import Line
@@ -31,14 +30,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
             with Recorder(place / "runs", quiet=True, config=config, run_id=f"a-s{run}", resume=again) as recorder:
                 for step, loss in enumerate(steps, 2 * attempt):
                     recorder.log({"loss": loss}, step=step)
-    assert main(["report", str(place / "runs"), "-o", str(place / "r.html")]) == 0
-    browser = Chromium(place / "home")
-    try:
-        browser.call("Page.navigate", url=f"file://{place / 'r.html'}")
-        browser.until("!!document.querySelector('#grid .main-svg')")
+    with opened_report(place) as browser:
         yield browser
-    finally:
-        browser.close()
 
 
 def test_seeds_are_a_mean_with_a_band_as_in_the_viewer(page: Chromium) -> None:

@@ -52,7 +52,7 @@ def import_nvml() -> ModuleType | None:
         import pynvml
     except Exception:  # a broken one counts as absent
         return None
-    return pynvml  # type: ignore[no-any-return]
+    return pynvml  # type: ignore[no-any-return]  # pynvml declares no types
 
 
 def _visible(nvml: ModuleType, wanted: str | None) -> list[Any]:

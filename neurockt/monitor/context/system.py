@@ -57,7 +57,7 @@ def _import_psutil() -> ModuleType | None:
         import psutil
     except Exception:  # a broken one counts as absent
         return None
-    return psutil  # type: ignore[no-any-return]
+    return psutil  # type: ignore[no-any-return]  # psutil declares no types
 
 
 class _Host:

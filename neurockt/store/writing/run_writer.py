@@ -353,9 +353,9 @@ def load_pyarrow() -> bool:
     """Import it, if it is installed; now, because that holds the interpreter lock for a tenth of a second."""
     try:
         with deaf_threads():
-            import pyarrow.parquet  # noqa: F401
+            import pyarrow.parquet  # noqa: F401  (loaded for later)
 
-            from neurockt.store.tables import parts, summary  # noqa: F401
+            from neurockt.store.tables import parts, summary  # noqa: F401  (the same)
     except ImportError:
         return False
     return True

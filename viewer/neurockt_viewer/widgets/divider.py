@@ -54,7 +54,7 @@ class Divider(Lines):
         if not event.button:
             self.on_mouse_up()  # it was let go before the mouse was captured
         elif self.has_class("-held") and self.parent is not None:
-            whole = self.parent.region  # type: ignore[attr-defined]
+            whole = self.parent.region  # type: ignore[attr-defined]  # a parent that is on the screen has one
             at, size = event.screen_x - whole.x, whole.width
             if self.lying:
                 at, size = event.screen_y - whole.y, whole.height
