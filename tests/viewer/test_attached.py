@@ -68,7 +68,7 @@ async def test_what_is_attached_can_be_looked_at_as_a_run(run: Path) -> None:
     """A chooses it: its charts, tables and facts; and the run again."""
     app = ViewerApp(run)
     async with app.run_test(size=(120, 30)) as pilot:
-        await until(lambda: "A Attached" in text(app))
+        await until(lambda: "2 attached (A)" in text(app))
         await pilot.press("3", "A")
         await until(lambda: isinstance(app.screen, Choose))
         assert "\x1b" not in text(app)

@@ -171,23 +171,25 @@ class RunScreen(Screen[None]):
             pieces.append(styled(self._path.name or self._path, "bold"))
         else:
             about = [format_duration(info.seconds), f"started {format_ago(info.created)}", *info.tags]
-            about = [*self._about_ranks(info), *about]
+            about = [*self._about_parts(info), *about]
             pieces += [styled(info.label, "bold"), Content("  "), state_text(info), Content("  ")]
             if facts := progress_facts(info):
                 pieces += [styled(" · ".join(facts), TONES["warn"] if is_short_of_time(info) else ""), Content("  ")]
             pieces.append(styled(" · ".join(about), MUTED))
         self.query_one("#title", TextLine).show(Content("").join(pieces))
 
-    def _about_ranks(self, info: RunInfo) -> list[str]:
+    def _about_parts(self, info: RunInfo) -> list[str]:
+        """Which part of the run is shown, and the keys to the others, which the key line may have no room for."""
         if info.path != self._path and info.rank is None:
-            return [f"attached to {clean(self._path.name)}"]
+            return [f"attached to {clean(self._path.name)} (A)"]
+        attached = [f"{len(self._attached)} attached (A)"] if self._attached else []
         if info.ranks is None:
-            return []
+            return attached
         if info.rank is not None:
-            return [f"rank {info.rank} of {info.ranks}"]
+            return [f"rank {info.rank} of {info.ranks} (R)", *attached]
         others = [f"rank {rank} {state}" for rank, state in self._ranks.items() if state != info.state]
         shown = [*others[:3], *([f"{len(others) - 3} more"] if len(others) > 3 else [])]
-        return [f"mean of {len(self._ranks)} ranks", *shown]
+        return [f"mean of {len(self._ranks)} ranks (R)", *shown, *attached]
 
     async def action_choose_rank(self) -> None:
         from neurockt_viewer.widgets.prompts import Choose
