@@ -216,8 +216,8 @@ class Recorder:
             train: False for a validation.
 
         Inside a block, values without a step, or with that of the block, join its row, each averaged like all in it.
-        The first call of an attempt that continues a run supersedes what was recorded from its step on, unless
-        ``resume()`` was called.
+        The first call of an attempt that continues a run supersedes what was recorded from its step on, as
+        ``resume(step - 1)`` does, unless ``resume()`` was called.
 
         Raises:
             UsageError: the run has finished; in the first row also if ``values`` is not a mapping or the step not an

@@ -37,10 +37,12 @@ class Rows:
     late: list[tuple[int, int, dict[str, float]]] = field(default_factory=list)
     open: set[str] = field(default_factory=set)
     """The tables whose last row is open."""
+    continued_after: int = -1
+    """The step that the attempt goes on from; of what it superseded no row need have had this number."""
 
     @property
     def last_step(self) -> int:
-        return max(self.steps, default=-1)
+        return max(self.continued_after, *self.steps, -1)
 
     @property
     def epoch(self) -> int:
@@ -49,9 +51,11 @@ class Rows:
     def begin_attempt(self, operations: list[Operation]) -> None:
         """Rows are final; what was recorded from the first logged step on is superseded."""
         self.open = set()
+        self.continued_after = max(self.steps, default=-1)
         first = operations[0] if operations else None
         if isinstance(first, Logged) and first.step is not None:
             step = first.step
+            self.continued_after = min(self.continued_after, step - 1)
             self.steps = {number: row for number, row in self.steps.items() if number < step}
             # a table is cut at its end only: the first row of a superseded step goes with all after it
             self.epochs = dict(takewhile(lambda row: row[1][0] < step, self.epochs.items()))

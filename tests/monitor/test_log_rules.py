@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from live_run.dying import die, live
 from monitor.log_rules import Block, Logged, Operation, Rows
@@ -59,6 +59,7 @@ def check(path: Path, expected: Rows) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(attempts)
+@example([[Logged({"loss": 0.0}, 2, True)], [Logged({"loss": 0.0}, 2, False), Logged({"loss": 1.0}, None, True)]])
 def test_the_rows_are_those_of_the_rules(attempts: list[list[Operation]]) -> None:
     """Each attempt but the last is killed; its open rows count, as they were when the last call returned."""
     expected = Rows()
