@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import OrderedDict, defaultdict
+from contextlib import nullcontext
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,7 @@ def test_names_of_the_tables_own_columns(recorder: Recorder) -> None:
         (np.zeros(101), "a vector of up to 100 of them, got a ndarray"),
         (torch.tensor(1 + 1j), "got a Tensor"),
         (10**400, "got an int of 1329 bits"),
+        (torch.empty((), device="meta"), "got a Tensor of type .*cannot be called on meta tensors"),
     ],
 )
 def test_what_is_not_a_number_is_left_out_with_one_warning(recorder: Recorder, value: Any, problem: str) -> None:
@@ -269,3 +271,58 @@ def test_the_directory_may_have_been_made_by_a_framework(tmp_path: Path) -> None
         recorder.log({"loss": 1.0})
     assert len(open_run(tmp_path / "run").steps()) == 1
     assert (tmp_path / "run" / "checkpoints" / "last.ckpt").read_bytes() == b"model"
+
+
+class Broken:
+    """Whatever is read of it raises, as of a proxy whose object is gone."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise ReferenceError("it is gone")
+
+    __repr__ = __str__ = __float__ = __len__ = __iter__ = lambda self: self.gone
+
+
+class BrokenMapping(dict[str, Any]):
+    """The values of a mapping that cannot be read."""
+
+    def items(self) -> Any:
+        raise ReferenceError("it is gone")
+
+
+class BrokenArray(np.ndarray):  # type: ignore[type-arg]
+    """An array whose memory is gone: it has a shape and a type, but no elements."""
+
+    def __iter__(self) -> Any:
+        raise ReferenceError("it is gone")
+
+    item = sum = __iter__
+
+
+@pytest.mark.parametrize("is_in_block", [False, True])
+@pytest.mark.parametrize(
+    "make",
+    [
+        Broken,
+        lambda: [1.0, Broken()],
+        lambda: BrokenMapping(a=1.0),
+        lambda: {Broken(): 1.0},
+        lambda: np.zeros(3).view(BrokenArray),
+        lambda: np.zeros(()).view(BrokenArray),
+        lambda: torch.empty(3, device="meta"),
+    ],
+)
+def test_what_raises_when_it_is_read_is_left_out(recorder: Recorder, make: Any, is_in_block: bool) -> None:
+    """The values beside it are recorded."""
+    values = {"before": 1.0, "odd": make(), "after": 2.0}
+    with (
+        pytest.warns(NeurocktWarning, match="'odd.* is left out: expected one number, got"),
+        recorder(train=True) if is_in_block else nullcontext(),
+    ):
+        recorder.log(values)
+    recorder.finish()
+    assert open_run(recorder.run_dir).steps(["before", "after"]).to_pylist() == [{"before": 1.0, "after": 2.0}]
+
+
+def test_a_mapping_that_cannot_be_read(recorder: Recorder) -> None:
+    with pytest.warns(NeurocktWarning, match="log: 'values' is left out: .*ReferenceError: it is gone"):
+        recorder.log(BrokenMapping(a=1.0))

@@ -32,7 +32,10 @@ class NotNumeric(NamedTuple):
 
 def is_tensor(value: Any) -> bool:
     torch = sys.modules.get("torch")
-    return torch is not None and isinstance(value, torch.Tensor)
+    try:
+        return torch is not None and isinstance(value, torch.Tensor)
+    except Exception:  # of a proxy whose object is gone
+        return False
 
 
 def detached(value: Any) -> Any:
@@ -79,7 +82,7 @@ def captured(value: Any) -> float | Partial | NotNumeric:
         part = partial(value)
         return Partial(arrivals([part.total])[0], part.elements) if isinstance(part, Partial) else part
     except Exception as error:
-        return NotNumeric(f"{describe(value)} ({error_line(error)})")
+        return NotNumeric(_unreadable(value, error))
 
 
 def single(tensor: Any) -> Any:
@@ -108,7 +111,7 @@ def partial(value: Any) -> float | Partial | NotNumeric:
         elif hasattr(value, "__float__"):
             return float(value)
     except Exception as error:
-        return NotNumeric(f"{describe(value)} ({error_line(error)})")
+        return NotNumeric(_unreadable(value, error))
     return NotNumeric(describe(value))
 
 
@@ -147,17 +150,27 @@ def number(value: Any) -> float | Arrival:
     return float(part.total)  # other devices have no asynchronous copy: torch waits for them
 
 
+def problem(value: Any, error: Exception) -> str:
+    """Why a value is not recorded: it was refused, or raised this when it was read."""
+    return str(error) if isinstance(error, UsageError) else f"expected one number, got {_unreadable(value, error)}"
+
+
+def _unreadable(value: Any, error: Exception) -> str:
+    return f"{describe(value)} ({error_line(error)})"
+
+
 def describe(value: Any) -> str:
+    """A value in a few words. Never raises."""
     kind = type(value).__name__
-    if value is None:
-        return "None"
-    if is_tensor(value) and (value.is_nested or not value.dim()):
-        return f"a nested {kind}" if value.is_nested else f"a {kind} of type {value.dtype}"
-    if shape := getattr(value, "shape", None):
-        return f"a {kind} of shape {tuple(shape)}, type {getattr(value, 'dtype', '?')}"
-    if isinstance(value, int) and not -BIG < value < BIG:  # its text may be too long to make
-        return f"an int of {value.bit_length()} bits"
     try:
+        if value is None:
+            return "None"
+        if is_tensor(value) and (value.is_nested or not value.dim()):
+            return f"a nested {kind}" if value.is_nested else f"a {kind} of type {value.dtype}"
+        if shape := getattr(value, "shape", None):
+            return f"a {kind} of shape {tuple(shape)}, type {getattr(value, 'dtype', '?')}"
+        if isinstance(value, int) and not -BIG < value < BIG:  # its text may be too long to make
+            return f"an int of {value.bit_length()} bits"
         return f"{kind} {clean(repr(value), 60)}"
     except Exception:
         return f"a {kind}"

@@ -8,7 +8,7 @@ from typing import Any, Final
 from neurockt.errors import InvalidName, UsageError
 from neurockt.monitor.capture.arrivals import arrivals, is_capturing
 from neurockt.monitor.capture.collectors import Cell
-from neurockt.monitor.capture.tensors import describe, is_on_cuda, is_tensor, number, single
+from neurockt.monitor.capture.tensors import describe, is_on_cuda, is_tensor, number, problem, single
 from neurockt.monitor.names import check_metric_name
 from neurockt.store.base.layout import AXES, KEY
 
@@ -33,17 +33,18 @@ def cells(values: Mapping[Any, Any], known: Container[str], warn: Warn) -> dict[
     found: dict[str, Cell] = {}
     on_device: dict[str, Any] = {}
     for name, value in leaves(values, known, warn):
-        if is_on_cuda(value) and is_capturing():
-            continue  # a captured graph computes its values when it is replayed
-        found.pop(name, None)
-        on_device.pop(name, None)
         try:
-            if is_on_cuda(value) and (one := single(value)) is not None:
-                on_device[name] = one
-            else:
+            is_here = not is_on_cuda(value)
+            if not is_here and is_capturing():
+                continue  # a captured graph computes its values when it is replayed
+            found.pop(name, None)
+            on_device.pop(name, None)
+            if is_here or (one := single(value)) is None:
                 found[name] = number(value)
-        except UsageError as error:
-            warn(name, str(error))
+            else:
+                on_device[name] = one
+        except Exception as error:
+            warn(name, problem(value, error))
     if on_device:
         found.update(zip(on_device, arrivals(list(on_device.values())), strict=True))
     return found
@@ -52,6 +53,8 @@ def cells(values: Mapping[Any, Any], known: Container[str], warn: Warn) -> dict[
 def leaves(values: Mapping[Any, Any], known: Container[str], warn: Warn) -> Iterator[tuple[str, Any]]:
     """What may be a number, by the name of its column: nested names joined, vectors spread, None left out."""
     for name, value in _spread(values, "", warn):
+        if value is None:
+            continue
         try:
             if name not in known:
                 check_metric_name(name)
@@ -62,25 +65,31 @@ def leaves(values: Mapping[Any, Any], known: Container[str], warn: Warn) -> Iter
 
 
 def _spread(values: Mapping[Any, Any], prefix: str, warn: Warn, depth: int = 0) -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        name = f"{prefix}{key}"
-        if name in RESERVED:
-            name = f"trainer{SEPARATOR}{name}"
-        if isinstance(value, Mapping):
-            if depth < DEPTH_LIMIT:
-                yield from _spread(value, f"{name}{SEPARATOR}", warn, depth + 1)
-            else:
-                warn(name, f"expected one number, got mappings more than {DEPTH_LIMIT} deep")
-        elif value is not None:
-            size = _vector_size(value)
-            if size is None:
-                yield name, value
-            elif size <= VECTOR_LIMIT:
-                for index, element in enumerate(_elements(value)):
-                    if element is not None:
-                        yield f"{name}{SEPARATOR}{index}", element
-            else:
-                warn(name, f"expected a number, or a vector of up to {VECTOR_LIMIT} of them, got {describe(value)}")
+    """Any of the objects may raise when it is read."""
+    try:
+        items = list(values.items())
+    except Exception as error:
+        warn(prefix[: -len(SEPARATOR)] or "values", problem(values, error))
+        return
+    for key, value in items:
+        name = prefix
+        try:
+            name = f"{prefix}{key}"
+            if name in RESERVED:
+                name = f"trainer{SEPARATOR}{name}"
+            is_mapping = isinstance(value, Mapping)
+            if is_mapping and depth >= DEPTH_LIMIT:
+                raise UsageError(f"expected one number, got mappings more than {DEPTH_LIMIT} deep")
+            elements = None if is_mapping else _elements(value)
+        except Exception as error:
+            warn(name, problem(value, error))
+            continue
+        if is_mapping:
+            yield from _spread(value, f"{name}{SEPARATOR}", warn, depth + 1)
+        elif elements is None:
+            yield name, value
+        else:
+            yield from ((f"{name}{SEPARATOR}{index}", element) for index, element in enumerate(elements))
 
 
 def _vector_size(value: Any) -> int | None:
@@ -93,7 +102,13 @@ def _vector_size(value: Any) -> int | None:
     return int(shape[0]) if shape[0] != 1 else None
 
 
-def _elements(value: Any) -> Iterator[Any]:
+def _elements(value: Any) -> list[Any] | None:
+    """Those of a vector, None for any other value. Raises UsageError for a long vector."""
+    size = _vector_size(value)
+    if size is None:
+        return None
+    if size > VECTOR_LIMIT:
+        raise UsageError(f"expected a number, or a vector of up to {VECTOR_LIMIT} of them, got {describe(value)}")
     if is_on_cuda(value):
-        return (value.detach().select(0, index) for index in range(len(value)))
-    return iter(value.detach().tolist() if is_tensor(value) else value)
+        return [value.detach().select(0, index) for index in range(size)]
+    return list(value.detach().tolist() if is_tensor(value) else value)
