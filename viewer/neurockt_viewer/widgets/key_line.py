@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import ClassVar, Final, NamedTuple
 
+from rich.segment import Segment
 from textual import events
-from textual.app import App, RenderResult
-from textual.content import Content
+from textual.app import App
 from textual.screen import Screen
 
-from neurockt_viewer.widgets.lines import MARGIN, TextLine
+from neurockt.formatting import display_width
+from neurockt_viewer.widgets.lines import MARGIN, Lines
 
 WIDE_GAP: Final = 2
 """Cells between two keys where there is room for all."""
@@ -19,15 +19,24 @@ WIDE_GAP: Final = 2
 
 class _Key(NamedTuple):
     key: str
-    shown: Content
+    sign: str
+    title: str
+
+    @property
+    def width(self) -> int:
+        return display_width(self.sign) + 1 + len(self.title)
 
 
-class KeyLine(TextLine):
+class KeyLine(Lines):
     """The keys of the focused widget, then of the screen; to the right those of every screen."""
 
     DEFAULT_CSS = """
-    KeyLine { dock: bottom; background: $surface; }
+    KeyLine {
+        dock: bottom; height: 1; background: $surface;
+        & > .key-line--key { color: $text-accent; text-style: bold; }
+    }
     """
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"key-line--key"}
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,8 +56,8 @@ class KeyLine(TextLine):
             binding = active.binding
             if binding.show and binding.description and active.enabled:
                 keys = right if isinstance(active.node, App) else left
-                shown = _shown(self.app.get_key_display(binding), binding.description)
-                keys.setdefault(binding.action, _Key(binding.key, shown))
+                sign = self.app.get_key_display(binding)
+                keys.setdefault(binding.action, _Key(binding.key, sign, binding.description))
         before = self._left, self._right
         self._left, self._right = list(left.values()), list(right.values())
         if before != (self._left, self._right):
@@ -63,34 +72,30 @@ class KeyLine(TextLine):
         taken = _width(right, gap) + gap
         placed, x = [], 0
         for key in left:
-            if x + key.shown.cell_length + taken <= width:
+            if x + key.width + taken <= width:
                 placed.append((x, key))
-                x += key.shown.cell_length + gap
+                x += key.width + gap
         x = width - taken + gap
         for key in right:
             placed.append((x, key))
-            x += key.shown.cell_length + gap
+            x += key.width + gap
         return placed
 
-    def render(self) -> RenderResult:
-        pieces: list[Content | str] = []
-        end = 0
+    def segments(self, y: int) -> Iterable[Segment]:
+        plain, accent = self.ground.style, self.get_component_rich_style("key-line--key")
+        end = -MARGIN
         for x, key in self._placed():
-            pieces += [" " * (x - end), key.shown]
-            end = x + key.shown.cell_length
-        return Content.assemble(*pieces)
+            yield Segment(" " * (x - end), plain)
+            yield Segment(key.sign, accent)
+            yield Segment(f" {key.title}", plain)
+            end = x + key.width
 
     async def on_click(self, event: events.Click) -> None:
         x = event.x - MARGIN
         for start, key in self._placed():
-            if start <= x < start + key.shown.cell_length:
+            if start <= x < start + key.width:
                 self.app.simulate_key(key.key)
 
 
-@lru_cache(maxsize=128)
-def _shown(key: str, title: str) -> Content:
-    return Content.assemble((key, "bold $text-accent"), " ", title)
-
-
 def _width(keys: Sequence[_Key], gap: int) -> int:
-    return sum(key.shown.cell_length + gap for key in keys) - gap
+    return sum(key.width + gap for key in keys) - gap
