@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from viewing import rows, text, until
 from neurockt_viewer.app import ViewerApp
 from neurockt_viewer.screens.runs import RunsScreen
 from neurockt_viewer.settings import load_settings
+from neurockt_viewer.widgets import run_charts
 from neurockt_viewer.widgets.chart import Chart
 from neurockt_viewer.widgets.details import Details
 from neurockt_viewer.widgets.panels import Panels
@@ -61,6 +63,28 @@ async def test_charts_are_of_the_run_under_the_cursor_until_runs_are_marked() ->
         await until(lambda: ["train_loss"] in drawn(app) and "1 marked run " in text(app))
         await pilot.press("escape")
         await until(lambda: "marked" not in text(app) and text(app).count("adam-0.003-s1") == 3)
+
+
+async def test_the_run_under_the_cursor_is_read_before_it_is_marked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where other runs are marked; its curves are then drawn with the mark."""
+    monkeypatch.setattr(run_charts, "AHEAD_SECONDS", 0.001)
+    names = ["sgd-0.1-s0", "sgd-0.1-s1"]
+    for name in names:
+        shutil.copytree(SAMPLES / name, tmp_path / name)
+    app = ViewerApp(tmp_path)
+    async with app.run_test(size=(160, 48)) as pilot:
+        await until(lambda: ["train_loss"] in drawn(app))
+        await pilot.press("space")
+        await pilot.pause()
+        for name in names:
+            shutil.rmtree(tmp_path / name / "steps")
+        await pilot.press("space")
+        assert sorted(drawn(app)[0]) == names
+        grid = panels(app).charts.grid
+        assert grid is not None
+        assert all(len(line.series) for line in grid.charts[0].lines)
 
 
 async def test_the_charts_take_the_keys_and_all_of_the_screen() -> None:

@@ -271,6 +271,24 @@ async def test_other_runs_take_the_place_of_those_shown(tmp_path: Path) -> None:
         await until(lambda: len(grid.charts[0].lines[0].series) == 20)
 
 
+async def test_runs_that_are_expected_are_drawn_at_once(tmp_path: Path) -> None:
+    """They have been read by then, and so has each part of them."""
+    paths = [tmp_path / name for name in "abc"]
+    for path in paths:
+        record(tmp_path, path.name, ["loss"]).finish()
+    async with shown(paths[0]) as (pilot, grid):
+        grid.expect(paths[:2])
+        await pilot.pause()
+        grid.show_runs(paths[:2])
+        assert labels(grid)[0] == ["a", "b"]
+        assert read_whole(grid)
+        grid.show_runs(paths[1:2])
+        assert labels(grid)[0] == ["loss"]
+        grid.show_runs(paths[1:])
+        assert labels(grid)[0] == ["loss"], "the last one is still to be read"
+        await until(lambda: labels(grid)[0] == ["b", "c"])
+
+
 async def test_a_metric_of_both_tables_says_which_it_is(tmp_path: Path) -> None:
     """Of one run and of several, alone and paired."""
     paths = []

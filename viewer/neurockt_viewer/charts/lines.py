@@ -47,8 +47,7 @@ class RunLines:
         self._groups = groups
         self._series: dict[Path, list[RunSeries | AttachedSeries]] = {}
         self._ranked: set[Path] = set()
-        self.settings: list[Setting] = []
-        """Which runs are drawn as one where bands are asked for."""
+        self._settings: list[Setting] | None = None
         if known is not None:
             self._series = {path: known._series[path] for path in self.paths if path in known._series}
             self._ranked = known._ranked.intersection(paths)
@@ -69,6 +68,15 @@ class RunLines:
     def _all(self) -> list[RunSeries | AttachedSeries]:
         return [series for path in self.paths for series in self._series.get(path, ())]
 
+    @property
+    def settings(self) -> list[Setting]:
+        """Which runs are drawn as one where bands are asked for."""
+        settings = self._settings
+        if settings is None:
+            names, infos = [self._name(path) for path in self.paths], [self._info(path) for path in self.paths]
+            settings = self._settings = settings_of(infos, names, self._slots, self._groups)
+        return settings
+
     def open(self) -> bool:
         """Open the runs, and the ranks, that have not been opened; whether there are new ones."""
         found, self.errors = False, {}
@@ -77,9 +85,8 @@ class RunLines:
                 found |= self._try(path, partial(self._open, path))
             for attached in layout.attached_paths(path).values():
                 found |= self._try(attached, partial(self._open_attached, path, attached))
-        if found or not self.settings:
-            names, infos = [self._name(path) for path in self.paths], [self._info(path) for path in self.paths]
-            self.settings = settings_of(infos, names, self._slots, self._groups)
+        if found:
+            self._settings = None
         return found
 
     def _open(self, path: Path) -> bool:

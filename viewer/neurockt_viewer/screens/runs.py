@@ -198,6 +198,8 @@ class RunsScreen(Screen[None]):
         else:
             drawn = Drawn(row.label, (row.path,)) if row else Drawn("", ())
         self._panels.charts.show(drawn, at_once=self._marked is not None)
+        if self._marked is not None and isinstance(row, RunInfo) and row.path not in self._marks:
+            self._panels.charts.expect([*self._marked.paths, row.path])
 
     def _tick(self) -> None:
         self._ticks += 1

@@ -123,7 +123,15 @@ class ChartGrid(Clear):
 
     def show_runs(self, paths: Sequence[Path], slots: Sequence[int] = (), groups: Sequence[str | None] = ()) -> None:
         """Show these runs from now on; the charts change once there is something to draw."""
-        self._reader.show_runs(paths, slots, groups)
+        if self._reader.show_runs(paths, slots, groups):
+            self._draw_known()
+            background.after_refresh(self, self._reader.wake.set)
+        else:
+            self._reader.wake.set()
+
+    def expect(self, paths: Sequence[Path]) -> None:
+        """Read these runs while there is nothing else to read: they may be shown next."""
+        self._reader.expect(paths)
 
     @property
     def _paths(self) -> Sequence[Path]:

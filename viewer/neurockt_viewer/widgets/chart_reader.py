@@ -43,21 +43,33 @@ class ChartReader:
         """Whether somebody looks at the charts."""
         self._on_change = on_change
         self._live, self._checked = True, 0.0
-        self._next = self.lines
+        self._next = self._changed_to = self.lines
+        self._expected: Sequence[Path] = ()
+        self._ahead: tuple[RunLines, Sequence[Metric]] | None = None
+        """Runs that may be shown next, and which metrics of them have been read."""
         self._reported = 0.0
         self.drawing = 0.0
         """Seconds that drawing took the last time."""
 
-    def show_runs(self, paths: Sequence[Path], slots: Sequence[int], groups: Sequence[str | None]) -> None:
-        """Read other runs from now on; ``lines`` are theirs as soon as there is something to draw."""
-        self._next = RunLines(paths, slots, groups, self._next)
+    def show_runs(self, paths: Sequence[Path], slots: Sequence[int], groups: Sequence[str | None]) -> bool:
+        """Read other runs, once woken. Whether ``lines`` are theirs now; else as soon as there is something to draw."""
+        known, metrics = self._ahead or (self._next, None)
+        is_read = metrics == self.wanted and {*paths} <= {*known.paths}
+        self._next = RunLines(paths, slots, groups, known if is_read else self._next)
+        if is_read:
+            self.lines = self._next
+        return is_read
+
+    def expect(self, paths: Sequence[Path]) -> None:
+        """Read these once all that is shown has been read: they may be shown next."""
+        self._expected = paths
         self.wake.set()
 
     def follow(self) -> None:
         background.repeat(self._read, self.wake, self._report)
 
     def _read(self) -> float | None:
-        if self._next is not self.lines:
+        if self._next is not self._changed_to:
             self._change_runs(self._next)
         lines, wanted, view = self.lines, self.wanted, self.view
         before = dict(lines.errors)
@@ -77,6 +89,8 @@ class ChartReader:
             self._on_change()
         if not self.seen:
             return None
+        if self._expected:
+            self._read_ahead(self._expected, wanted)
         return POLL_SECONDS if live else STATE_SECONDS  # a dead run may be continued
 
     def _change_runs(self, lines: RunLines) -> None:
@@ -85,8 +99,17 @@ class ChartReader:
         lines.outline()
         lines.read(self.wanted, lambda: not self.wake.is_set() and time.monotonic() < until)
         if self._next is lines:
-            self.lines, self.opened, self._checked = lines, True, 0.0
+            self.lines = self._changed_to = lines
+            self.opened, self._checked = True, 0.0
             self._on_change()
+
+    def _read_ahead(self, paths: Sequence[Path], wanted: Sequence[Metric]) -> None:
+        lines = RunLines(paths, known=self.lines)
+        lines.open()
+        lines.outline()
+        lines.read(wanted, lambda: not self.wake.is_set())
+        if not self.wake.is_set():
+            self._ahead, self._expected = (lines, wanted), ()
 
     def _go_on(self) -> bool:
         """Draw what has been read so far, unless drawing would take longer than reading; whether to read on."""

@@ -5,6 +5,8 @@ Nothing is loaded for them before the list has been painted.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
@@ -24,6 +26,8 @@ REST_SECONDS: Final = 0.25
 """How long the cursor has to stay on a run before it is read."""
 LEAST_CHART: Final = 40, 11
 """Cells that a chart has at least, across and down."""
+AHEAD_SECONDS: Final = 0.05
+"""How long the cursor has to stay on a run before it is read for the case that it is marked next."""
 MOST_DRAWN: Final = 100
 """Runs that are drawn over each other; reading more takes longer than a look at a list should."""
 
@@ -53,6 +57,7 @@ class RunCharts(Clear, Vertical):
         super().__init__()
         self._wanted = Drawn("", ())
         self._rest: Timer | None = None
+        self._ahead: Timer | None = None
         self._loading = False
 
     def compose(self) -> ComposeResult:
@@ -85,6 +90,13 @@ class RunCharts(Clear, Vertical):
             self._draw()
         else:
             self._rest = self.set_timer(REST_SECONDS, self._draw)
+
+    def expect(self, paths: Sequence[Path]) -> None:
+        """Read these runs, if no others are expected a moment later: they may be shown next."""
+        if self._ahead is not None:
+            self._ahead.stop()
+        if self.grid is not None and len(paths) <= MOST_DRAWN:
+            self._ahead = self.set_timer(AHEAD_SECONDS, partial(self.grid.expect, paths))
 
     def _draw(self) -> None:
         title, paths, slots, groups = self._wanted.first(MOST_DRAWN)
