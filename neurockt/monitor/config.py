@@ -40,9 +40,10 @@ class Config(dict[str, Any]):
 
     def _adopt(self, value: Any, known: dict[int, Config], depth: int = 0) -> Any:
         """``value``; a dict as a Config that reports its changes here. ``known`` has those that hold ``value``."""
-        if not isinstance(value, dict) or depth > DEPTH_LIMIT:
+        kind = type(value)  # isinstance() asks the object itself, which of a proxy whose object is gone raises
+        if not issubclass(kind, dict) or depth > DEPTH_LIMIT:
             return value
-        if isinstance(value, Config) and value._listeners is self._listeners:
+        if kind is Config and value._listeners is self._listeners:
             return value
         if id(value) not in known:
             known[id(value)] = nested = Config(None, self._listeners)

@@ -8,6 +8,7 @@ import io
 import json
 import pickle
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -192,3 +193,27 @@ def test_a_dict_whose_own_items_fail_is_kept(make_recorder: Callable[..., Record
 
     recorder = make_recorder(config={"inner": Failing(a=1)})
     assert recorder.config == {"inner": {"a": 1}}
+
+
+def test_one_object_that_is_gone_hides_no_other_setting(make_recorder: Callable[..., Recorder]) -> None:
+    """As a value, deeper, and as a key: whatever is asked of a proxy of what is gone raises."""
+    gone: Any = weakref.proxy(set())
+    recorder = make_recorder(quiet=True, config={"lr": 0.1, "model": gone, "all": [1, gone]})
+    record(recorder, {"loss": [1.0]})
+    recorder.config["net"] = {"inner": gone}
+    recorder.config[Unprintable()] = 2  # type: ignore[index]
+    recorder.finish()
+    text = open_run(recorder.run_dir).info.config["model"]
+    assert open_run(recorder.run_dir).info.config == {
+        "lr": 0.1,
+        "model": text,
+        "all": [1, text],
+        "net": {"inner": text},
+        "Unprintable that cannot be read: OSError('no text')": 2,
+    }
+    assert "ReferenceError" in text
+
+
+class Unprintable:
+    def __str__(self) -> str:
+        raise OSError("no text")

@@ -141,13 +141,19 @@ def _with_text_keys(mapping: Mapping[Any, Any]) -> Iterable[tuple[str, Any]]:
 def _with_distinct_keys(mapping: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
     counts: dict[str, int] = {}
     for key, item in mapping.items():
-        text = key.name if isinstance(key, enum.Enum) and not isinstance(key, str) else str(key)
-        name = text = _sound(text[:TEXT_LIMIT])
+        name = text = _sound(_key_text(key)[:TEXT_LIMIT])
         while name in counts:
             counts[text] += 1
             name = f"{text} ({counts[text]})"
         counts[name] = 1
         yield name, item
+
+
+def _key_text(key: Any) -> str:
+    try:
+        return key.name if isinstance(key, enum.Enum) and not isinstance(key, str) else str(key)
+    except Exception as error:  # one bad key must not hide the others
+        return _refusal(key, error)
 
 
 def _parts(value: Any) -> Any:
