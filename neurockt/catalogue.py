@@ -41,15 +41,14 @@ def list_runs(
     runs: list[RunInfo] = []
 
     def is_run(entry: str | Path) -> bool:
-        path = Path(entry)
         try:
-            info = read_listed(path)
+            info = read_listed(entry)
         except RunNotFound:
             return False
         except NeurocktError as error:
             warnings.warn(str(error), NeurocktWarning, stacklevel=4)
             return True
-        if archived or not info.archived or path == root:
+        if archived or not info.archived or info.path == root:
             runs.append(liveness.infer(info))
         return True
 

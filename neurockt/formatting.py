@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import time
 import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
@@ -125,13 +126,14 @@ def format_ago(moment: datetime | None, now: datetime | None = None) -> str:
     """How long ago, and when by the local clock: ``2 h ago, 08:15``, ``3 d ago, Nov 20 10:15``; ``-`` for no moment."""
     if moment is None:
         return "-"
-    local, seconds = moment.astimezone(), ((now or utc_now()) - moment).total_seconds()
+    seconds = ((now or utc_now()) - moment).total_seconds()
     if seconds < 0:
-        return str(local)[:16]
-    clock = local.ctime()  # `Mon Nov  2 09:35:02 2026`; strftime takes a list of ten thousand runs longer
+        return str(moment.astimezone())[:16]
     days = seconds / 86_400
-    when = clock[11:16] if days < 1 else clock[4:16].replace("  ", " 0") if days < 365 else str(local.date())
-    return f"{_elapsed(seconds)}, {when}"
+    if days >= 365:
+        return f"{_elapsed(seconds)}, {moment.astimezone().date()}"
+    clock = time.ctime(moment.timestamp())  # `Mon Nov  2 09:35:02 2026`; strftime takes a long list of runs longer
+    return f"{_elapsed(seconds)}, {clock[11:16] if days < 1 else clock[4:16].replace('  ', ' 0')}"
 
 
 def format_share(share: float | None) -> str:
@@ -176,7 +178,7 @@ def number_widths(texts: Iterable[str]) -> tuple[int, int]:
 def width_after_point(text: str) -> int:
     """The cells of a number's text from its decimal point or exponent on; 0 for any other text."""
     found = _NUMBER.fullmatch(text)
-    return display_width(found[1]) if found else 0
+    return len(text) - found.start(1) if found else 0
 
 
 def format_bytes(count: float) -> str:

@@ -1,4 +1,3 @@
-# PYTHON_ARGCOMPLETE_OK  (for shells that complete every such program)
 """The command ``neurockt``: one module a command, imported only when it is used.
 
 Results go to stdout and everything else to stderr. The exit status is 0 when done, 1 when something failed or could not
@@ -74,8 +73,12 @@ class WrongUsage(NeurocktError):
     """The command was called in a way that cannot work."""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command, by default that of this process; gives the exit status."""
+def main(argv: Sequence[str] | None = None, arguments: argparse.Namespace | None = None) -> int:
+    """Run one command, by default that of this process; gives the exit status.
+
+    Args:
+        arguments: gets what the words mean, and what the command keeps until the process ends.
+    """
     words = list(sys.argv[1:] if argv is None else argv)
     out, err = _usable(sys.stdout), _usable(sys.stderr)
     with redirect_stdout(out), redirect_stderr(err), warnings.catch_warnings():
@@ -85,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             if "_ARGCOMPLETE" in os.environ:
                 _complete(os.environ.get("COMP_LINE", "").split()[1:])
-            arguments = _parse(words)
+            arguments = _parse(words, arguments)
             status: int = _module(arguments.command).run(arguments)
             _flush(out)
             return status or (FAILED if lines.printed else 0)
@@ -139,14 +142,14 @@ def _discard(stream: TextIO) -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def _parse(words: Sequence[str]) -> argparse.Namespace:
+def _parse(words: Sequence[str], into: argparse.Namespace | None) -> argparse.Namespace:
     if not words:
         _parser(words)[0].print_help(sys.stderr)  # a script that forgot the command must not take it for a result
         raise SystemExit(WRONG_USAGE)
     if words[0] not in COMMANDS and not words[0].startswith("-"):
         raise WrongUsage(_no_command(words[0]))
     parser, commands = _parser(words)
-    arguments, unknown = parser.parse_known_args(words)
+    arguments, unknown = parser.parse_known_args(words, into or argparse.Namespace())
     if unknown:
         options = re.findall(r"(?<![\w-])--[a-z][a-z-]*", commands[arguments.command].format_help())
         raise WrongUsage(_no_argument(arguments.command, unknown[0], options))

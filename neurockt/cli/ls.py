@@ -107,7 +107,7 @@ def _list(arguments: argparse.Namespace) -> int:
     query = parse(arguments.filter)
     root = arguments.root or arguments.as_elsewhere or default_root()
     archived = arguments.archived or any(field.name == "archived" for field in query.fields)
-    everything = list_runs(root, archived=archived)
+    arguments.runs_read = everything = list_runs(root, archived=archived)
     known = KnownFields(everything)
     columns = known.expand(split_names(arguments.columns)) if arguments.columns is not None else None
     groups = known.expand(split_names(arguments.group)) if arguments.group is not None else []

@@ -17,7 +17,17 @@ from typing import Any, Final, TextIO
 
 import msgspec
 
-from neurockt.formatting import align_numbers, clean, display_width, display_widths, format_exact, format_value, pad_all
+from neurockt.formatting import (
+    align_numbers,
+    clean,
+    display_width,
+    display_widths,
+    format_ago,
+    format_exact,
+    format_value,
+    pad_all,
+    utc_now,
+)
 from neurockt.query.fields import Kind
 from neurockt.run_info import RunInfo
 from neurockt.shortening import shorten
@@ -96,6 +106,9 @@ def show(value: Any, kind: Kind = "any") -> str:
 
 
 def show_all(values: Iterable[Any], kind: Kind) -> list[str]:
+    if kind == "time":
+        now = utc_now()
+        return [format_ago(value, now) for value in values]
     return [format_value(value, kind, WHOLE) for value in values]
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import importlib
+import io
 import os
 import pty
 import signal
@@ -15,6 +17,7 @@ from pathlib import Path
 import pytest
 
 import neurockt as package
+from neurockt.catalogue import list_runs
 from neurockt.cli import COMMANDS
 
 from .conftest import Done
@@ -164,6 +167,33 @@ sys.exit(neurockt.cli.main(["ls"]))
     done = process(code=code)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
     assert signal.SIGINT == 2
+
+
+@pytest.mark.slow
+def test_the_process_ends_as_others_do(runs: Path) -> None:
+    """It frees no memory, but calls what was registered while the command ran, and leaves nothing unwritten."""
+    code = """
+import atexit, io, os, sys
+class Stream(io.StringIO):
+    def writelines(self, lines):
+        self.write("".join(lines))
+    def write(self, text):
+        atexit.register(os.write, 2, b"called ")
+        return super().write(text)
+    def flush(self):
+        os.write(1, self.getvalue().encode())
+        self.seek(0), self.truncate()
+sys.stdout = Stream()
+sys.argv = ["neurockt", *{words}]
+from neurockt.__main__ import run
+run()
+"""
+    done = process(code=code.format(words=["ls", str(runs), "--csv"]))
+    assert done.returncode == 0
+    assert set(done.stderr.split()) == {"called"}
+    assert len(list(csv.reader(io.StringIO(done.stdout)))) == 1 + len(list_runs(runs))
+    done = process(code=code.format(words=["ls", str(runs), "--sort", "nothing"]))
+    assert (done.returncode, done.stdout) == (2, "")
 
 
 @pytest.mark.slow

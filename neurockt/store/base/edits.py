@@ -40,24 +40,25 @@ class Edit:
     archived: bool | None = None
 
 
-def read_edited(run_dir: Path) -> RunInfo:
+def read_edited(run_dir: str | Path) -> RunInfo:
     """The run as people have edited it, with what other processes record beside it; raises as ``read_info``.
 
     A warning names what cannot be read of the edits and of what is attached.
     """
-    info = _with_edits(read_info(run_dir))
+    info = _with_edits(run_dir)
     attached = {}
     for name, path in layout.attached_paths(run_dir).items():
         try:
-            attached[name] = _with_edits(read_info(path))
+            attached[name] = _with_edits(path)
         except NeurocktError as error:
             warnings.warn(str(error), NeurocktWarning, stacklevel=3)
     return replace(info, attached=attached) if attached else info
 
 
-def _with_edits(info: RunInfo) -> RunInfo:
+def _with_edits(run_dir: str | Path) -> RunInfo:
+    info = read_info(run_dir)
     try:
-        document = edits_of(info)
+        document = _edits_in(run_dir if info.rank is None else _home(info))
         return _edited(info, document) if document else info
     except CorruptRun as error:
         warnings.warn(f"{error}; the run is shown without its edits", NeurocktWarning, stacklevel=4)
@@ -66,7 +67,11 @@ def _with_edits(info: RunInfo) -> RunInfo:
 
 def edits_of(info: RunInfo) -> dict[str, Any]:
     """What people have changed of a run, as its file has it; CorruptRun where that cannot be read."""
-    path = f"{_home(info)}/{layout.EDITS_FILE}"  # a Path takes longer, and a list asks for ten thousand runs
+    return _edits_in(_home(info))
+
+
+def _edits_in(directory: str | Path) -> dict[str, Any]:
+    path = f"{directory}/{layout.EDITS_FILE}"  # a Path takes longer, and a list asks for ten thousand runs
     try:
         document = files.read_json(path)
     except FileNotFoundError:

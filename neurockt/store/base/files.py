@@ -102,7 +102,9 @@ def read(path: str | Path) -> bytes:
         OSError: it cannot be read, is not a file, or is too large for one that neurockt reads whole.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise
     except ValueError as error:  # the system has no such names
         raise FileNotFoundError(errno.ENOENT, str(error)) from None
     except OSError as error:

@@ -112,7 +112,7 @@ def attached_path(run_dir: Path, name: str) -> Path:
     return run_dir / ATTACHED / name
 
 
-def attached_paths(run_dir: Path) -> dict[str, Path]:
+def attached_paths(run_dir: str | Path) -> dict[str, Path]:
     """The directories that other processes write beside the run, by name. A link may lead out of it: it is left out."""
     directory = f"{run_dir}/{ATTACHED}"
     try:
@@ -122,7 +122,7 @@ def attached_paths(run_dir: Path) -> dict[str, Path]:
         return {}
     if os.path.islink(directory):  # noqa: PTH114  (a list of runs asks this for each of them)
         return {}
-    paths = {name: attached_path(run_dir, name) for name in names if not name.startswith(".")}
+    paths = {name: attached_path(Path(run_dir), name) for name in names if not name.startswith(".")}
     return {name: path for name, path in paths.items() if _exists(path / RUN_FILE)}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +20,10 @@ from neurockt.store.base.layout import TABLES
 
 _ELSEWHERE: Final = ("path", "attached", "archived")
 """What ``RunInfo`` has that is not in the file; its other fields are, in the same order, after the format."""
+
+_EARLIEST: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_LATEST: Final = datetime(9999, 1, 1, tzinfo=timezone.utc)
+"""No moment that this program can count with is before, or from then on."""
 
 _EMPTY: Final = RunInfo(Path(), "", datetime.min)
 _decoder: Final = msgspec.json.Decoder(
@@ -49,11 +54,11 @@ def _publish(info: RunInfo) -> None:
     files.publish_json(info.path / layout.RUN_FILE, to_json(info))
 
 
-def read_info(run_dir: Path) -> RunInfo:
+def read_info(run_dir: str | Path) -> RunInfo:
     """The run's description; a field that cannot be read has its default. Raises as ``open_run``."""
     path = f"{run_dir}/{layout.RUN_FILE}"  # a Path takes longer, and a list reads ten thousand runs
     try:
-        return from_json(run_dir, files.read(path))
+        return from_json(Path(run_dir), files.read(path))
     except (FileNotFoundError, NotADirectoryError):
         is_directory = os.path.isdir(run_dir)  # noqa: PTH112  (never raises)
         what = "is not a run: it has no run.json" if is_directory else "does not exist"
@@ -116,10 +121,12 @@ def from_json(run_dir: Path, data: bytes) -> RunInfo:
         _check_version(run_dir, version)
         info = files.from_json(RunInfo, {**document, "path": run_dir, "attached": {}, "archived": False}, strict=False)
     _check_version(run_dir, version)
+    moments = _moments(info)
+    with suppress(TypeError):  # some have a time zone, some do not
+        if min(moments) >= _EARLIEST and max(moments) < _LATEST:
+            return info
     if not _is_moment(info.created):
         raise ValueError("`created` is not a time with a time zone")
-    if all(map(_is_moment, filter(None, _moments(info)))):
-        return info
     attempts = tuple(
         replace(each, job_end=_sound(each.job_end))
         for each in info.attempts
@@ -131,13 +138,13 @@ def from_json(run_dir: Path, data: bytes) -> RunInfo:
     )
 
 
-def _moments(info: RunInfo) -> list[datetime | None]:
-    """Those that may be missing, and those of the attempts."""
-    tables = info.steps, info.epochs, info.system, info.late
-    moments = [info.updated, info.ended, *[table.last_time for table in tables]]
+def _moments(info: RunInfo) -> list[datetime]:
+    """All that its file has."""
+    moments = [info.created, info.updated, info.ended, info.steps.last_time, info.epochs.last_time]
+    moments += info.system.last_time, info.late.last_time
     for each in info.attempts:
-        moments += (each.started, each.ended, each.job_end)
-    return moments
+        moments += each.started, each.ended, each.job_end
+    return [moment for moment in moments if moment is not None]
 
 
 def _check_version(run_dir: Path, version: int) -> None:
@@ -152,7 +159,7 @@ def _sound(found: datetime | None) -> datetime | None:
 
 
 def _is_moment(found: datetime) -> bool:
-    return found.tzinfo is not None and 1970 <= found.year < 9999
+    return found.tzinfo is not None and _EARLIEST <= found < _LATEST
 
 
 def now() -> datetime:

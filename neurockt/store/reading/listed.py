@@ -17,11 +17,13 @@ LOGGED: Final[tuple[TableName, ...]] = ("steps", "epochs")
 """The tables that may have an open row."""
 
 
-def read_listed(run_dir: Path) -> RunInfo:
+def read_listed(run_dir: str | Path) -> RunInfo:
     """The run, with its open rows and what is attached to it; raises as ``read_info``."""
     info = read_edited(run_dir)
-    attached = {name: _with_open_rows(each) for name, each in info.attached.items()}
-    return _with_open_rows(replace(info, attached=attached) if attached else info)
+    if info.attached:
+        attached = {name: _with_open_rows(each) for name, each in info.attached.items()}
+        info = replace(info, attached=attached)
+    return _with_open_rows(info)
 
 
 def _with_open_rows(info: RunInfo) -> RunInfo:
