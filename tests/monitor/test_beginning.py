@@ -80,6 +80,25 @@ while recorder.step < 15:
     assert "7 rows could not be stored" in script.stderr
 
 
+@pytest.mark.parametrize("is_in_the_way", [False, True])
+def test_rows_of_log_wait_for_the_directory_too(script: Script, is_in_the_way: bool) -> None:
+    """Those of each table; where it stays missing, all are counted."""
+    (script._root / "late").write_text("in the way")
+    text = f"""
+recorder = Recorder(sys.argv[1] + "/late", run_id="run", quiet=True)
+for step in 5, 6, 3:
+    recorder.log({{"loss": step}}, step)
+recorder.log({{"acc": 0.5}}, train=False)
+{is_in_the_way} or os.unlink(sys.argv[1] + "/late")
+"""
+    assert script.run(text) == 0, script.stderr
+    if is_in_the_way:
+        assert "4 rows could not be stored and are lost" in script.stderr
+    else:
+        run = open_run(script._root / "late/run")
+        assert [table.num_rows for table in (run.steps(), run.late(), run.epochs())] == [2, 1, 1]
+
+
 def test_a_metric_that_is_declared_while_rows_wait_is_in_later_rows(script: Script) -> None:
     """The rows before it have their own columns."""
     (script._root / "late").write_text("in the way")

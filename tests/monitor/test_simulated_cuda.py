@@ -156,6 +156,24 @@ def test_log_never_waits_and_every_row_has_its_own_numbers(paces: list[int]) -> 
         assert open_run(recorder.run_dir).epochs()["acc"].to_pylist() == [step + 1.0 for step in steps]
 
 
+def test_a_late_row_that_is_on_its_way_at_the_end_is_waited_for(recorder: Recorder, device: SimulatedDevice) -> None:
+    for step in 5, 3:
+        recorder.log({"loss": device.tensor(float(step))}, step=step)
+    recorder.finish()
+    run = open_run(recorder.run_dir)
+    assert (run.steps()["loss"].to_pylist(), run.late()["loss"].to_pylist()) == ([5.0], [3.0])
+
+
+def test_a_late_row_is_stored_by_the_first_call_after_its_numbers_have_arrived(
+    recorder: Recorder, device: SimulatedDevice
+) -> None:
+    for step in 5, 3:
+        recorder.log({"loss": device.tensor(float(step))}, step=step)
+    device.go_on(device.enqueued)
+    recorder.log({"lr": 0.5}, step=6)
+    assert open_run(recorder.run_dir).late()["loss"].to_pylist() == [3.0]
+
+
 def test_log_copies_the_numbers_of_a_call_at_once(
     recorder: Recorder, device: SimulatedDevice, monkeypatch: pytest.MonkeyPatch
 ) -> None:

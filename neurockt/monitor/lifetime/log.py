@@ -53,6 +53,7 @@ class Log:
                 self.rows.train(values, step)
             else:
                 self.rows.validate(values, step)
+            session.late.flush(wait=False)  # numbers of a late row may have arrived since
             session.mark_logged()
 
     def warn(self, name: str, problem: str) -> None:

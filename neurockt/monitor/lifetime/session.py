@@ -75,6 +75,7 @@ class Session:
         self.steps = RowQueue("steps", *parts, has_fast_path=True)
         self.epochs = RowQueue("epochs", *parts, has_fast_path=False)
         self.late = RowQueue("late", *parts, has_fast_path=False)
+        self._queues = self.steps, self.epochs, self.late
         self.log = Log(self)
         self.over_ranks: OverRanks | None = None
         self.writer: RunWriter | None = None
@@ -313,8 +314,8 @@ class Session:
         try:
             with self.interruptions:
                 self.log.close()
-                self.steps.flush(wait=True)
-                self.epochs.flush(wait=True)
+                for queue in self._queues:
+                    queue.flush(wait=True)
                 self._close(Life.FINISHED)
                 self._seal(ending)
         finally:
@@ -322,7 +323,7 @@ class Session:
                 self._watch.close()
             if was_recording:
                 self.on_finished(ending)
-        lost = self.writer.dropped if self.writer else self.steps.recorded + self.epochs.recorded
+        lost = self.writer.dropped if self.writer else sum(queue.recorded for queue in self._queues)
         if lost and self.is_writer:
             print_to_stderr(f"{self.destination.run_dir}: {lost:,} rows could not be stored and are lost")
         if self.writer is not None:
@@ -349,7 +350,7 @@ class Session:
         """Seal the run from another thread; the loop will not go on. Rows that wait have this long to arrive."""
         self.log.rows.close()
         until = time.monotonic() + seconds
-        while any(queue.has_waiting() for queue in (self.steps, self.epochs)) and time.monotonic() < until:
+        while any(queue.has_waiting() for queue in self._queues) and time.monotonic() < until:
             time.sleep(0.005)
         self._seal(ending)
 
