@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from neurockt.catalogue import list_runs
 from neurockt.errors import MissingExtra
+from neurockt.query.metrics import metric_summary
 from neurockt.run_info import RunInfo
 from neurockt.store import KEY, RANK, TABLES, TableName, default_root, layout, open_run, plain
 
@@ -44,9 +45,9 @@ def connect(root: str | os.PathLike[str] | None = None) -> duckdb.DuckDBPyConnec
     ``runs`` has a row for each run: id, name, project, group, state, cause, host, tags, notes, started, ended, seconds,
     steps, epochs (the number of the last row), path, and the structures ``config`` and ``metrics``, as in ``config.lr``
     and ``metrics.acc.max`` (last, min and max of each); what cannot be a structure is JSON. The views ``steps``,
-    ``epochs``, ``late`` and ``system`` have the rows of all runs, with a column ``run`` and, where ranks keep their own
-    rows, ``rank``; metrics of these names are ``metric_run`` and ``metric_rank``. Rows that are not in Parquet yet are
-    those of the moment of this call.
+    ``epochs``, ``late`` and ``system`` have the rows of all runs, with a column ``run``. Where ranks keep their own
+    rows there is a column ``rank``, and where rows are attached to a run, ``attached`` with their name; metrics of
+    these names are ``metric_run`` and so on. Rows that are not in Parquet yet are those of the moment of this call.
 
     Args:
         root: a directory of runs, or one run; default ``$NEUROCKT_DIR``, else ``runs``.
@@ -64,18 +65,32 @@ def connect(root: str | os.PathLike[str] | None = None) -> duckdb.DuckDBPyConnec
     _add_runs(connection, runs)
     found = {table: _Files(table) for table in TABLES}
     for info in runs:
-        paths: dict[int | None, Path] = {None: info.path}
-        if info.ranks is not None:
-            paths = dict(layout.rank_paths(info.path).items())
-        for rank, path in paths.items():
+        for whose, described, path in _directories(info):
             names: frozenset[str] = frozenset()
             with suppress(OSError):  # it has been removed
                 names = frozenset(os.listdir(path))
             for files in found.values():
-                files.add(info, rank, path, names)
+                files.add(whose, described, path, names)
     for files in found.values():
         files.make_view(connection)
     return connection
+
+
+class _Whose(NamedTuple):
+    """Whose the rows of a directory are; the names are those of columns of the views."""
+
+    run: str
+    rank: int | None = None
+    attached: str | None = None
+
+
+def _directories(info: RunInfo) -> Iterator[tuple[_Whose, RunInfo, Path]]:
+    """Those with rows of a run, each with what describes its rows."""
+    if info.ranks is None:
+        yield _Whose(info.id), info, info.path
+    else:
+        yield from ((_Whose(info.id, rank), info, path) for rank, path in layout.rank_paths(info.path).items())
+    yield from ((_Whose(info.id, attached=name), each, each.path) for name, each in info.attached.items())
 
 
 def _add_runs(connection: duckdb.DuckDBPyConnection, runs: Sequence[RunInfo]) -> None:
@@ -98,7 +113,7 @@ def _structure(connection: duckdb.DuckDBPyConnection) -> str:
     try:
         (found,) = connection.execute("SELECT json_group_structure(config) FROM _runs").fetchone() or ("",)
         structure = _NO_TYPE.sub('"VARCHAR"', str(found))
-        expression = f"from_json(config, {_text(structure)})"
+        expression = f"from_json(config, {_literal(structure)})"
         connection.execute(f"SELECT {expression} FROM _runs")
     except duckdb.Error:
         return "config"
@@ -114,27 +129,27 @@ class _Files:
     """The metrics that the files have."""
     named: list[str] = field(default_factory=list)
     """Those whose path names their run, and all of whose rows count."""
-    others: list[tuple[str, str, int | None, int | None]] = field(default_factory=list)
-    """Path, run and rank of the others, and the number of their last row that counts; later ones are unsealed."""
-    unsealed: list[tuple[str, int | None, pa.Table]] = field(default_factory=list)
-    """Run and rank of rows that are not in Parquet yet, and these rows."""
+    others: list[tuple[str, _Whose, int | None]] = field(default_factory=list)
+    """Path and owner of the others, and the number of their last row that counts; later ones are unsealed."""
+    unsealed: list[tuple[_Whose, pa.Table]] = field(default_factory=list)
+    """Owner of rows that are not in Parquet yet, and these rows."""
 
-    def add(self, info: RunInfo, rank: int | None, run_dir: Path, names: frozenset[str]) -> None:
-        """Add those of a run, or of one of its ranks; ``names`` are what its directory holds."""
+    def add(self, whose: _Whose, info: RunInfo, run_dir: Path, names: frozenset[str]) -> None:
+        """Add those of a directory; ``names`` are what it holds."""
         found = layout.part_paths(run_dir, self.table) if self.table in names else []
         known, until = getattr(info, self.table).columns, None
         is_unsealed = any(path(run_dir, self.table).name in names for path in _UNSEALED)
-        if found and (is_unsealed or rank is not None or info.ended is None or not known):
+        if found and (is_unsealed or whose.rank is not None or info.ended is None or not known):
             known, until = self._read_footer(found[-1])  # run.json may be older
         if found:
             self.columns.update(dict.fromkeys(known))
         if is_unsealed:
             rows = open_run(run_dir).window(self.table, after=-1 if until is None else until)
-            self.unsealed += [(info.id, rank, rows)] if len(rows) else []
-        if not is_unsealed and rank is None and run_dir.name == info.id:
+            self.unsealed += [(whose, rows)] if len(rows) else []
+        if not is_unsealed and whose == (run_dir.name, None, None):
             self.named += map(str, found)
         else:
-            self.others += [(str(path), info.id, rank, until if is_unsealed else None) for path in found]
+            self.others += [(str(path), whose, until if is_unsealed else None) for path in found]
 
     def _read_footer(self, path: Path) -> tuple[Iterable[str], int]:
         """The metrics of a part, and the number of its last row; -1 where it cannot be read, which a query reports."""
@@ -149,32 +164,34 @@ class _Files:
     def make_view(self, connection: duckdb.DuckDBPyConnection) -> None:
         key = KEY[self.table]
         axes = {name: "TIMESTAMPTZ" if name == "time" else "BIGINT" for name in layout.axes(key)}
-        have_ranks = any(rank is not None for *_, rank, _ in (*self.others, *self.unsealed))
-        about = {"run": "VARCHAR", **({RANK: "BIGINT"} if have_ranks else {})}
+        owners = [*(whose for _, whose, _ in self.others), *(whose for whose, _ in self.unsealed)]
+        about = {"run": "VARCHAR"}
+        about |= {RANK: "BIGINT"} if any(whose.rank is not None for whose in owners) else {}
+        about |= {layout.ATTACHED: "VARCHAR"} if any(whose.attached is not None for whose in owners) else {}
         empty = ", ".join(f"NULL::{kind} AS {name}" for name, kind in {**about, **axes}.items())
         pieces = [f"SELECT {empty} WHERE false"]
-        for index, (run, rank, rows) in enumerate(self.unsealed):
+        for index, (whose, rows) in enumerate(self.unsealed):
             connection.register(f"_unsealed_{self.table}_{index}", rows)
             rows_of = f"(SELECT *, NULL AS {_PATH} FROM _unsealed_{self.table}_{index})"
-            rank_of = f", {_number(rank)} AS {RANK}" if have_ranks else ""
-            pieces.append(f"SELECT {_text(run)} AS run{rank_of}, {_others(about, rows.column_names)} FROM {rows_of}")
+            owner = ", ".join(f"{_literal(getattr(whose, name))} AS {name}" for name in about)
+            pieces.append(f"SELECT {owner}, {_others(about, rows.column_names)} FROM {rows_of}")
         if not self._are_distinct(axes):
-            self.others += [(path, Path(path).parts[-3], None, None) for path in self.named]
+            self.others += [(path, _Whose(Path(path).parts[-3]), None) for path in self.named]
             self.named.clear()
         if self.named:  # of each file its path is one value, and so is what is made of it: nothing is joined
             parquet = self._parquet(self.named, axes)
             pieces.append(f"SELECT parse_path({_PATH})[-3] AS run, {_others(about, self.columns)} FROM {parquet}")
         if self.others:
             parquet = self._parquet((path for path, *_ in self.others), axes)
-            rows_of = ", ".join(
-                f"({_text(path)}, {_text(run)}, {_number(rank)}, {_number(until)})"
-                for path, run, rank, until in self.others
+            files = ", ".join(
+                f"({', '.join(_literal(value) for value in (path, until, *whose))})"
+                for path, whose, until in self.others
             )
-            rank_of = f", of_rank AS {RANK}" if have_ranks else ""
+            owner = ", ".join(f"of_{name} AS {name}" for name in about)
             pieces.append(
-                f"SELECT of_run AS run{rank_of}, p.{_others(about, self.columns)} FROM {parquet} p "
-                f"JOIN (VALUES {rows_of}) f ({_PATH}, of_run, of_rank, until) "
-                f"ON p.{_PATH} = f.{_PATH} WHERE f.until IS NULL OR p.{key} <= f.until"
+                f"SELECT {owner}, p.{_others(about, self.columns)} FROM {parquet} p "
+                f"JOIN (VALUES {files}) f ({_PATH}, until, of_run, of_{RANK}, of_{layout.ATTACHED}) "
+                f"ON p.{_PATH} = f.{_PATH} WHERE f.until IS NULL OR p.{key} <= f.until::BIGINT"
             )
         connection.execute(f"CREATE VIEW {self.table} AS {' UNION ALL BY NAME '.join(pieces)}")
 
@@ -188,11 +205,11 @@ class _Files:
         if self._are_distinct(axes):
             kinds = {**axes, **dict.fromkeys(self.columns, "DOUBLE")}
             fields = (
-                f"{_text(name)}: {{name: {_text(name)}, type: '{kind}', default_value: NULL}}"
+                f"{_literal(name)}: {{name: {_literal(name)}, type: '{kind}', default_value: NULL}}"
                 for name, kind in kinds.items()
             )
             schema = f"schema = MAP {{{', '.join(fields)}}}"
-        listed = ", ".join(_text(path.translate(_GLOB)) for path in paths)
+        listed = ", ".join(_literal(path.translate(_GLOB)) for path in paths)
         return f"read_parquet([{listed}], filename = '{_PATH}', {schema})"
 
 
@@ -211,15 +228,14 @@ def _others(about: Iterable[str], columns: Iterable[str]) -> str:
     return f"* EXCLUDE ({_PATH})" + (f" RENAME ({renamed})" if renamed else "")
 
 
-def _text(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _number(value: int | None) -> str:
-    return "NULL::BIGINT" if value is None else f"{value}::BIGINT"
+def _literal(value: str | int | None) -> str:
+    return "NULL" if value is None else str(value) if isinstance(value, int) else "'" + value.replace("'", "''") + "'"
 
 
 def _describe(info: RunInfo) -> dict[str, Any]:
+    attached = info.attached_metrics if info.attached else {}
+    summaries = {name: metric_summary(info, name) for name in info.metrics if name not in attached}
+    summaries |= {shown: metric_summary(info.attached[name], own) for shown, (name, own) in attached.items()}
     return {
         "id": info.id,
         "name": info.label,
@@ -239,8 +255,7 @@ def _describe(info: RunInfo) -> dict[str, Any]:
         "config": info.config,
         "metrics": {
             name: {"last": each.last, "min": each.min, "max": each.max}
-            for table in (info.steps, info.epochs)
-            for name, each in table.columns.items()
-            if each.count
+            for name, each in summaries.items()
+            if each is not None and each.count
         },
     }

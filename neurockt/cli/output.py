@@ -151,10 +151,8 @@ def _laid_out(
 ) -> tuple[list[str], list[str]]:
     """The lines of a table, and the names of the columns that there is no room for."""
     header = [clean(name, WHOLE) for name in header]
-    columns = [
-        align_numbers(column) if number else column
-        for column, number in zip(zip(*rows, strict=True), right, strict=False)
-    ]
+    cells = zip(*rows, strict=True) if rows else [()] * len(header)
+    columns = [align_numbers(column) if number else column for column, number in zip(cells, right, strict=False)]
     widest_cells = [max(display_widths(column), default=0) for column in columns]
     widths = [max(display_width(name), widest) for name, widest in zip(header, widest_cells, strict=True)]
     if is_terminal(sys.stdout):

@@ -15,6 +15,7 @@ import neurockt
 from neurockt.cli import main
 from neurockt.errors import RunNotFound
 from neurockt.monitor import Recorder
+from neurockt.monitor.attached import attach
 
 from .conftest import HOSTILE, Done
 
@@ -101,6 +102,30 @@ def test_ranks_have_a_column(root: Path) -> None:
         ("job", 1, 1.0),
         ("plain", None, 5.0),
     ]
+
+
+def test_late_and_attached_rows_are_there_too(root: Path, neurockt: Command) -> None:
+    """With the metrics of the run; a column has the name under which rows are attached, sealed or not."""
+    finished(root, "a", {5: 1.0})
+    with Recorder(root, run_id="b", quiet=True, system_seconds=None) as recorder:
+        recorder.log({"loss": 4.0}, step=9)
+        recorder.log({"loss": 6.0, "reward": 2.0}, step=7)
+    ended, running = attach(root / "b", "mmlu"), attach(root / "b", "gsm")
+    for each, accuracy in (ended, 0.5), (running, 0.75):
+        each.log({"acc": accuracy}, step=9)
+    ended.finish()
+    rows = ask(root, "SELECT run, attached, step, acc FROM epochs ORDER BY ALL")
+    assert rows == [("a", None, 5, 0.5), ("b", "gsm", 9, 0.75), ("b", "mmlu", 9, 0.5)]
+    assert ask(root, "SELECT run, step, reward FROM late") == [("b", 7, 2.0)]
+    metrics = "metrics.loss.max, metrics.reward.last, metrics['mmlu/acc'].last, metrics['gsm/acc'].last"
+    assert ask(root, f"SELECT {metrics} FROM runs WHERE id = 'b'") == [(6.0, 2.0, 0.5, 0.75)]
+    running.finish()
+
+
+@pytest.mark.parametrize(("form", "shown"), [((), "run  step\n"), (("--csv",), "run,step\n"), (("--json",), "[]\n")])
+def test_an_answer_without_rows(root: Path, neurockt: Command, form: tuple[str, ...], shown: str) -> None:
+    finished(root, "a", {1: 1.0})
+    assert neurockt("sql", "SELECT run, step FROM late", "--root", root, *form).out == shown
 
 
 def test_archived_runs_are_left_out(root: Path) -> None:
