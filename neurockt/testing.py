@@ -20,6 +20,7 @@ from unittest.mock import patch
 from neurockt.monitor import Recorder
 from neurockt.monitor.capture import block
 from neurockt.monitor.lifetime import open_rows
+from neurockt.store.base.layout import TableName
 from neurockt.store.writing import timing
 from neurockt.store.writing.timing import Timing
 
@@ -62,12 +63,10 @@ def record(recorder: Recorder, steps: Values, epochs: Values | None = None, *, e
         _record_row(recorder, valid, validation, is_training=False)
 
 
-def seal(recorder: Recorder, *tables: str) -> None:
+def seal(recorder: Recorder, *tables: TableName) -> None:
     """Write the rows that these tables (default: all) have so far to Parquet now, instead of within a minute."""
     if recorder._writer is not None:
-        for name, table in recorder._writer.tables.items():
-            if not tables or name in tables:
-                table.seal()
+        recorder._writer.seal(*tables)
 
 
 @contextmanager

@@ -57,6 +57,15 @@ def test_rows_are_sealed_when_the_test_says_so() -> None:
         assert len(part_paths(recorder.run_dir, "steps")) == 1
 
 
+def test_the_test_and_the_background_do_not_seal_at_once() -> None:
+    """Each waits for the other, and no row is lost or reported."""
+    with testing.writer_timing(tick=0.0001, seal=0.0), testing.temporary_recorder() as recorder:
+        for step in range(100):
+            testing.record(recorder, {"loss": [float(step)]})
+            testing.seal(recorder)
+        assert open_run(recorder.run_dir).steps()["loss"].to_pylist() == [float(step) for step in range(100)]
+
+
 def test_a_recorder_without_rows_has_nothing_to_seal() -> None:
     """Nor does it leave a directory."""
     with testing.temporary_recorder() as recorder:

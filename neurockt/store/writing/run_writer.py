@@ -84,6 +84,7 @@ class RunWriter:
         self._synced_at = time.monotonic()
         self._beaten_at = self._synced_at - self._timing.heartbeat + self._timing.first_heartbeat
         self._info_lock = threading.Lock()
+        self._background_lock = threading.Lock()
         self._sampling: Sampling | None = None
         self._origin: threading.Thread | None = None
         self._disk_has_failed = False
@@ -158,6 +159,12 @@ class RunWriter:
         thread.start()
         self._origin = thread
 
+    def seal(self, *tables: TableName) -> None:
+        """Seal these tables (default: all) now, for a test; the background thread waits."""
+        with self._background_lock:
+            for table in tables or tuple(self.tables):
+                self.tables[table].seal()
+
     def note(self) -> None:
         """Write ``cause`` into ``run.json`` now, and have the rows sealed soon. Not for the loop's thread."""
         if not self._lost:
@@ -214,7 +221,8 @@ class RunWriter:
         leave_signals_to_others()
         self._begun.wait()
         while not self._lost and not self._stop.wait(self._timing.tick):
-            self._guarded("the background thread failed; will try again", self._tick)
+            with self._background_lock:
+                self._guarded("the background thread failed; will try again", self._tick)
 
     def _tick(self) -> None:
         """Do what is due. A step that fails does not keep the others from being done."""
