@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from types import FrameType
 from typing import Any
 
@@ -36,10 +36,14 @@ def interrupt_at(
                 handler()
         return trace
 
+    def act() -> Iterator[object]:
+        """A generator's exceptions end with it: CPython forgets to leave one's handler that is struck at its end."""
+        yield action()
+
     before = sys.gettrace()
     sys.settrace(trace)
     try:
-        action()
+        next(act())
     except Interrupt:
         return True
     finally:
