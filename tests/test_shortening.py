@@ -61,7 +61,7 @@ def test_no_width_is_too_small(names: list[str], width: int) -> None:
 def test_ten_thousand_names_are_shortened_at_once() -> None:
     """Also where hardly any can be told apart."""
     names = [f"{at % 7}-sweep-{at:05}-of-a-very-long-name-{at % 3}" for at in range(10_000)]
-    began = time.perf_counter()
+    began = time.process_time()
     assert len(set(shorten(names, 20))) == 10_000
     shorten(names, 4)
-    assert time.perf_counter() - began < 3
+    assert time.process_time() - began < 3
