@@ -19,7 +19,7 @@ class Tmux:
 
     def ask(self, *words: str) -> str:
         """What a command of tmux prints."""
-        return subprocess.run([*self._command, *words], capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run([*self._command, *words], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
 
     def start(self, command: str, width: int, height: int) -> None:
         """Run a command in a window of that size."""

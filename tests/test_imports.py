@@ -13,7 +13,7 @@ HEAVY = ("torch", "torchmetrics", "pyarrow", "numpy", "pandas", "textual", "wand
 def loaded_by(code: str) -> set[str]:
     """Which of the heavy packages are loaded after ``code``."""
     script = f"{code}\nimport sys\nprint(*(name for name in {HEAVY!r} if name in sys.modules))"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, check=True)
     return set(done.stdout.splitlines()[-1].split())
 
 

@@ -184,7 +184,7 @@ def test_a_writer_without_a_call_leaves_no_run(tmp_path: Path) -> None:
 
 def test_it_loads_neither_torch_nor_tensorboard() -> None:
     code = "import sys, neurockt.integrations.tensorboard; print({'torch', 'tensorboard'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True)
     assert done.stdout == "set()\n"
 
 

@@ -43,7 +43,7 @@ def git(directory: Path, *words: str) -> str:
         for setting in ("user.name=me", "user.email=me@example.org", "init.defaultBranch=main")
         for item in ("-c", setting)
     ]
-    done = subprocess.run(["git", *settings, *words], cwd=directory, check=True, capture_output=True, text=True)
+    done = subprocess.run(["git", *settings, *words], cwd=directory, check=True, stdout=subprocess.PIPE, text=True)
     return done.stdout.strip()
 
 

@@ -67,5 +67,5 @@ before = set(sys.modules)
 plain({"a": [1, object()]})
 print(*sorted((set(sys.modules) - before) | {"omegaconf", "pydantic", "numpy", "attrs"} & set(sys.modules)))
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True)
     assert done.stdout.split() == []

@@ -260,7 +260,7 @@ def test_who_watches_a_directory_is_told_of_the_run_that_cannot_be_read(tmp_path
     for which in (READ, OPEN, STAT):
         disk.fail(errno.ESTALE, which)
         command = [sys.executable, "-c", WATCH, tiny_run.parent]
-        done = subprocess.run(command, env=disk.environment, capture_output=True, text=True, check=True)
+        done = subprocess.run(command, env=disk.environment, stdout=subprocess.PIPE, text=True, check=True)
         assert "['sound']" in done.stdout
         assert "tiny" in done.stdout
         assert "Stale file handle" in done.stdout

@@ -192,7 +192,7 @@ def test_the_commands_ask_and_do_not_wait(tmp_path: Path, programs: Path) -> Non
 
     def neurockt(*arguments: object) -> str:
         command = [sys.executable, "-m", "neurockt", *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
 
     runs = tmp_path / "runs"
     silent_run(runs / "one")

@@ -80,7 +80,7 @@ def as_nobody(program: str) -> str:
     environment = {name: value for name, value in os.environ.items() if name not in ("HOME", "XDG_CONFIG_HOME")}
     environment.pop("XDG_STATE_HOME", None)
     command = [sys.executable, "-c", imports + program]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    return subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
 @pytest.mark.parametrize(

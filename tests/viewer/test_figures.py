@@ -143,7 +143,7 @@ def test_a_style_that_there_is_not(tmp_path: Path, look: Look) -> None:
 @pytest.mark.slow
 def test_figures_load_no_user_interface() -> None:
     code = "import sys, neurockt_viewer.figures, neurockt_viewer.charts.lines; print('textual' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True)
     assert done.stdout == "False\n"
 
 
