@@ -22,6 +22,8 @@ AXES: Final = ("step", "epoch")
 """What the rows of `steps` and `epochs` are numbered by, beside their metrics."""
 READ_FIRST: Final = 1000
 """Steps before the one asked for that are read first: a metric rarely pauses for longer."""
+READS_KEPT: Final = 100_000
+"""Values of rows that are kept: a list of ten thousand runs may show several each."""
 
 
 class Found(NamedTuple):
@@ -136,14 +138,14 @@ def value_where(info: RunInfo, wanted: str, which: str, metric: str) -> float | 
     return _read_until(other.info.path, other.table, int(step), other.name, other.columns.number)
 
 
-@lru_cache(maxsize=10_000)
+@lru_cache(maxsize=READS_KEPT)
 def _read_row(path: Path, table: TableName, at: int, column: str, count: int) -> float | None:
     """A value of one row; ``count`` is that of the values seen, so that it is read again once there are more."""
     values = _read(path, table, column, after=at - 1, until=at)
     return next((value for _, value in values if value is not None), None)
 
 
-@lru_cache(maxsize=10_000)
+@lru_cache(maxsize=READS_KEPT)
 def _read_until(path: Path, table: TableName, step: int, column: str, last: int) -> float | None:
     """The last value up to a step, of a table that has a row of the number ``last``."""
     for span in (READ_FIRST, step + 1) if table == "steps" else (None,):

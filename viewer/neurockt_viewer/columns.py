@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 
@@ -78,14 +79,13 @@ def possible_columns(runs: Sequence[RunInfo]) -> list[str]:
     return [*named, *keys]
 
 
-def understood(names: Iterable[str]) -> list[Field]:
+def understood(names: Iterable[str], unread: Collection[str] = ()) -> list[Field]:
+    """The fields of these names, but for those that are not understood, or ``unread``."""
     fields = []
     for name in names:
-        try:
+        with suppress(QueryError):
             fields.append(parse_field(name))
-        except QueryError:
-            continue
-    return fields
+    return [field for field in fields if field.name not in unread]
 
 
 def show_value(value: Any, kind: str = "any") -> str:

@@ -27,7 +27,13 @@ class RunRows:
     """The rows of the table of runs; a row is a run or the head of a group."""
 
     def __init__(
-        self, runs: Sequence[RunInfo], query: Query, settings: Settings, marks: Marks, cells: RunCells | None = None
+        self,
+        runs: Sequence[RunInfo],
+        query: Query,
+        settings: Settings,
+        marks: Marks,
+        cells: RunCells | None = None,
+        unread: Collection[str] = (),
     ) -> None:
         """Arrange the runs.
 
@@ -37,22 +43,25 @@ class RunRows:
             settings: the columns, the order and the grouping.
             marks: which are marked; looked at as they are drawn.
             cells: those made for earlier rows.
+            unread: the fields that cannot be shown yet, as ``read_from_rows`` has them.
         """
         self._cells = cells or RunCells()
         self._marks = marks
         self.folded: set[Hashable] = set()
         """Groups that show only their head, by their keys."""
         self.shown: list[RunInfo] = [info for info in runs if query.matches(info)]
-        sorting = understood([settings.sort]) if settings.sort else []
+        sorting = understood([settings.sort], unread) if settings.sort else []
         if sorting:
             self.shown = sort_runs(self.shown, sorting[0].name, reverse=settings.reverse)
         elif settings.reverse:
             self.shown.reverse()
-        self.fields = understood(settings.columns) if settings.columns else []
+        self.fields = understood(settings.columns or (), unread)
         if not self.fields:
             self.fields = self._cells.default_fields(runs)
         self._summaries: dict[tuple[Hashable, int], Any] = {}
-        grouping = grouped_by(settings.group)
+        grouping = (
+            [] if {*unread} & {field.name for field in grouped_by(settings.group)} else grouped_by(settings.group)
+        )
         self.groups = group_runs(self.shown, grouping) if grouping else None
         if self.groups is not None and sorting:
             self.groups = sort_groups(self.groups, sorting[0], reverse=settings.reverse)
@@ -85,7 +94,7 @@ class RunRows:
         groups = self.groups or []
         room = self.columns[self._label_at].width if groups else 0
         if self._count_at == self._label_at:
-            room -= len(f" · {len(self.shown):,} runs")
+            room -= max((len(f" · {_count(group)}") for group in groups), default=0)
         labels = shorten([group.short_label for group in groups], max(1, room))
         return {group.key: label for group, label in zip(groups, labels, strict=True)}
 
@@ -137,7 +146,7 @@ class RunRows:
 
     def _head_cell(self, group: Group, column: int) -> Cell:
         """What a group is, how many runs it has, the mean and spread of what they measured, and what they share."""
-        count = f"{len(group.runs):,} run{'s' * (len(group.runs) != 1)}"
+        count = _count(group)
         if column == 0:
             return Cell("▸" if group.key in self.folded else "▾", "mark")
         if column == self._label_at:
@@ -167,6 +176,10 @@ def _key(row: RunInfo | Group) -> Hashable:
     return row.path if isinstance(row, RunInfo) else row.key
 
 
+def _count(group: Group) -> str:
+    return f"{len(group.runs):,} run{'s' * (len(group.runs) != 1)}"
+
+
 def _arrow(field: Field, settings: Settings) -> str:
     if field.name != (settings.sort or "started"):
         return ""
@@ -179,6 +192,12 @@ def grouped_by(names: str | None) -> list[Field]:
         return [parse_field(name) for name in split_names(names)] if names else []
     except QueryError:
         return []
+
+
+def read_from_rows(settings: Settings, query: Query) -> list[Field]:
+    """The fields in use, such as ``acc@best(loss)``, for which the tables of the runs may have to be read."""
+    named = understood([*(settings.columns or ()), *filter(None, [settings.sort])])
+    return [field for field in (*named, *grouped_by(settings.group), *query.fields) if field.where]
 
 
 def group_fields(runs: Sequence[RunInfo], possible: Sequence[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +17,15 @@ from neurockt_viewer.text import block, styled
 PROBLEMS_SHOWN: Final = 200
 
 
-def title(root: Path, read: Listing | None, runs: Sequence[RunInfo], shown: int, marked: int, group: str) -> Content:
+def title(
+    root: Path,
+    read: Listing | None,
+    runs: Sequence[RunInfo],
+    shown: int,
+    marked: int,
+    group: str,
+    unread: Iterable[str] = (),
+) -> Content:
     """The line above the list.
 
     Args:
@@ -27,6 +35,7 @@ def title(root: Path, read: Listing | None, runs: Sequence[RunInfo], shown: int,
         shown: how many of them match the filter.
         marked: how many are marked.
         group: the fields by which they are grouped.
+        unread: the fields whose values are still being read.
     """
     pieces = []
     if read is None:
@@ -46,6 +55,7 @@ def title(root: Path, read: Listing | None, runs: Sequence[RunInfo], shown: int,
         pieces.append(f"{marked:,} marked")
     if group:
         pieces.append(f"by {clean(group)}")
+    pieces += [f"reading {clean(name)} …" for name in unread]
     counts = Content(f"  {' · '.join(pieces)}  ")
     return Content.assemble(styled("neurockt", "bold $primary"), counts, styled(root, "$text-muted"))
 

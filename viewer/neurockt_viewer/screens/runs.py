@@ -25,7 +25,7 @@ from neurockt.run_info import RunInfo
 from neurockt_viewer import background
 from neurockt_viewer.columns import RunCells
 from neurockt_viewer.marks import Marks
-from neurockt_viewer.run_rows import RunRows
+from neurockt_viewer.run_rows import RunRows, read_from_rows
 from neurockt_viewer.screens import list_texts
 from neurockt_viewer.screens.list_questions import ask_columns, ask_group
 from neurockt_viewer.screens.runs_keys import RUNS_KEYS
@@ -78,6 +78,10 @@ class RunsScreen(Screen[None]):
         self._listing: Listing | None = None
         self._error = ""
         self._query: Query = parse("")
+        self._applied = self._query
+        """The latest query that has been applied: all its fields have been read."""
+        self._unread: set[str] = set()
+        """The fields in use that are still being read from tables."""
         self._marks = Marks()
         self._cells = RunCells()
         self._rows = RunRows([], self._query, settings, self._marks, self._cells)
@@ -138,8 +142,7 @@ class RunsScreen(Screen[None]):
 
     @on(Listed)
     def _show_listing(self, message: Listed) -> None:
-        listing = message.listing
-        self._listing = listing
+        self._listing = listing = message.listing
         self._hide_archived()
         if listing.whole and self._marks:
             self._marks.keep({*(info.path for info in self._runs), *listing.problems})
@@ -163,7 +166,12 @@ class RunsScreen(Screen[None]):
         """Show the runs as they are now; the cursor stays on its run, or in the first row."""
         grid = self._grid
         under = self._rows.row(grid.cursor_row)
-        self._rows = RunRows(self._runs, self._query, self._settings, self._marks, self._cells)
+        fields = read_from_rows(self._settings, self._query)
+        self._watch.read_fields(fields)
+        self._unread = {field.name for field in fields} - (self._listing.valued if self._listing else set())
+        if not self._unread & {field.name for field in self._query.fields}:
+            self._applied = self._query
+        self._rows = RunRows(self._runs, self._applied, self._settings, self._marks, self._cells, self._unread)
         self._rows.fold(self._folded)
         row = self._rows.number_of(under) if under is not None and grid.cursor_row else None
         grid.frozen = 3 if len(self._rows.columns) > 3 and self._rows.columns[2].key == "name" else 1
@@ -172,7 +180,7 @@ class RunsScreen(Screen[None]):
 
     def _show_title(self) -> None:
         read, shown, group = self._listing, len(self._rows.shown), self._settings.group or ""
-        title = list_texts.title(self._root, read, self._runs, shown, len(self._marks), group)
+        title = list_texts.title(self._root, read, self._runs, shown, len(self._marks), group, sorted(self._unread))
         self.query_one("#title", TextLine).show(title)
         list_texts.put(self.query_one("#problem", Static), self._error)
         empty = list_texts.reason_for_none(self._root, read, self._runs) if read is not None and not shown else ""
@@ -214,14 +222,12 @@ class RunsScreen(Screen[None]):
 
     @on(FilterLine.Changed)
     def _filter(self, message: FilterLine.Changed) -> None:
-        message.stop()
         self._query = message.query
         self._hide_archived()
         self._arrange()
 
     @on(FilterLine.Left)
-    def _leave_filter(self, message: FilterLine.Left) -> None:
-        message.stop()
+    def _leave_filter(self) -> None:
         self.set_focus(self._grid)
 
     def action_back(self) -> None:
@@ -247,6 +253,7 @@ class RunsScreen(Screen[None]):
 
     # What is done with runs
 
+    @on(RowGrid.Opened)
     def action_open(self) -> None:
         """Open the run under the cursor; fold or unfold a group."""
         row = self._rows.row(self._grid.cursor_row)
@@ -269,11 +276,6 @@ class RunsScreen(Screen[None]):
         self._folded = folded
         self._rows.fold(folded)
         self._grid.show(self._rows, row=self._rows.number_of(under) if under is not None else None)
-
-    @on(RowGrid.Opened)
-    def _opened(self, message: RowGrid.Opened) -> None:
-        message.stop()
-        self.action_open()
 
     def action_mark(self) -> None:
         """Mark the run under the cursor, or all runs of the group; what is marked already is unmarked."""
@@ -332,6 +334,7 @@ class RunsScreen(Screen[None]):
     def action_refresh(self) -> None:
         self._watch.look_now()
 
+    @on(RowGrid.HeaderClicked)
     def action_sort(self) -> None:
         """Sort by the column under the cursor; again, in reverse order."""
         key = self._grid.column_key
@@ -343,11 +346,6 @@ class RunsScreen(Screen[None]):
         settings.sort = None if key == "started" else key
         self._save()
         self._arrange()
-
-    @on(RowGrid.HeaderClicked)
-    def _header_clicked(self, message: RowGrid.HeaderClicked) -> None:
-        message.stop()
-        self.action_sort()
 
     async def action_columns(self) -> None:
         await ask_columns(self, self._runs, self._rows.fields, self._settings, self._arrange, self._save)

@@ -226,6 +226,7 @@ class TableView(Vertical):
             self._show_status()
             self.refresh_bindings()
 
+    @on(RowGrid.HeaderClicked)
     def action_sort(self) -> None:
         """Sort by the column under the cursor; again, in reverse order."""
         rows, name = self.rows, self.grid.column_key
@@ -252,11 +253,6 @@ class TableView(Vertical):
         if self.rows is not None and self.rows.order is not None:
             self._show_order(None, False, None)
             self._show_status()
-
-    @on(RowGrid.HeaderClicked)
-    def _header_clicked(self, message: RowGrid.HeaderClicked) -> None:
-        message.stop()
-        self.action_sort()
 
     def action_odd(self, backwards: bool) -> None:
         """Go to the next NaN or infinity in the column."""
