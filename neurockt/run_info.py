@@ -29,7 +29,7 @@ class ColumnSummary(Struct, frozen=True, gc=False):
     max_at: int | None = None
 
 
-class TableSummary(Struct, frozen=True):
+class TableSummary(Struct, frozen=True, gc=False):
     """How many rows a table has, and a summary of each of its metrics, in the order of the columns."""
 
     rows: int = 0
@@ -103,7 +103,7 @@ class Failure(Struct, frozen=True, gc=False):
     traceback: str
 
 
-class RunInfo(Struct, frozen=True):
+class RunInfo(Struct, frozen=True, gc=False):
     path: Path
     id: str
     created: datetime
