@@ -188,10 +188,10 @@ class RunWatcher:
         self.problems: dict[Path, str] = {}
         """The runs that cannot be read, and why."""
         self._liveness = Liveness()
-        self._paths: list[Path] = []
-        self._read: dict[Path, tuple[tuple[object, ...], RunInfo]] = {}
-        self._seen: dict[Path, RunInfo] = {}
-        self._newest: dict[Path, NewestRows] = {}
+        self._paths: list[str] = []  # a Path is compared in ten times the time
+        self._read: dict[str, tuple[tuple[object, ...], RunInfo]] = {}
+        self._seen: dict[str, RunInfo] = {}
+        self._newest: dict[str, NewestRows] = {}
         """Of the runs that have been seen running."""
 
     @property
@@ -199,7 +199,7 @@ class RunWatcher:
         return sorted(self._seen.values(), key=lambda info: (info.created, info.id))
 
     @property
-    def running(self) -> list[Path]:
+    def running(self) -> list[str]:
         return [path for path, info in self._seen.items() if info.state == "running"]
 
     def look(self, pause: float = 0.05, *, at_running: bool = False) -> Iterator[bool]:
@@ -218,15 +218,16 @@ class RunWatcher:
         self.problems.pop(self.root, None)
         known = self._paths
         try:
-            self._paths = run_paths(self.root)
+            self._paths = list(map(str, _visit(self.root, _may_be_run)))
         except RunNotFound as error:
             if not (known and isinstance(error.__cause__, OSError)):
                 raise
             self.problems[self.root] = str(error)
-        if self._paths == [self.root] != known and known:  # it may be a run, for all that can be seen now
+        if self._paths == [str(self.root)] != known and known:  # it may be a run, for all that can be seen now
             self._paths = known
         self.total = len(self._paths)
-        changed = self._forget({*self._read, *self.problems}.difference(self._paths, [self.root]))
+        problems = set(map(str, self.problems))
+        changed = self._forget((self._read.keys() | problems).difference(self._paths, [str(self.root)]))
         paused = time.monotonic()
         for path in reversed(self._paths):
             changed |= self._look_at(path)
@@ -236,7 +237,7 @@ class RunWatcher:
         ask_scheduler(self._seen.values())  # its answer is there at a later look
         yield changed
 
-    def _look_at(self, path: Path) -> bool:
+    def _look_at(self, path: str) -> bool:
         known = self._read.get(path)
         try:
             newest = self._newest.get(path)
@@ -250,43 +251,46 @@ class RunWatcher:
         except (NeurocktError, OSError) as error:
             passing = isinstance(error, OSError) or isinstance(error.__cause__, OSError)
             forgotten = not (known and passing) and self._forget({path})
-            self.problems[path] = f"cannot read {path}: {error.strerror}" if isinstance(error, OSError) else str(error)
+            problem = f"cannot read {path}: {error.strerror}" if isinstance(error, OSError) else str(error)
+            self.problems[Path(path)] = problem
             return forgotten
-        self.problems.pop(path, None)
+        if self.problems:
+            self.problems.pop(Path(path), None)
         info = self._liveness.infer(known[1])
         before = self._seen.get(path)
         self._seen[path] = info
         if known[1].ended is not None:
             self._newest.pop(path, None)
         elif info.state == "running" and path not in self._newest:
-            self._newest[path] = NewestRows(path)
+            self._newest[path] = NewestRows(Path(path))
         return before is None or (before is not info and before != info)
 
-    def _forget(self, paths: set[Path]) -> bool:
+    def _forget(self, paths: set[str]) -> bool:
         for path in paths:
-            self.problems.pop(path, None)
+            self.problems.pop(Path(path), None)
             self._read.pop(path, None)
             self._newest.pop(path, None)
         gone = [path for path in paths if self._seen.pop(path, None) is not None]
         return bool(gone)
 
 
-def _signature(path: Path) -> tuple[object, ...]:
+def _signature(path: str) -> tuple[object, ...]:
     """Differs once a ``run.json`` or its edits have been replaced: the run's, or one of what is attached to it."""
-    found: list[object] = [*_stamps(path)]
+    found = _stamps(path)
     for name, each in layout.attached_paths(path).items():
         with suppress(OSError):  # reading it gives the reason
-            found.append((name, *_stamps(each)))
-    return tuple(found)
+            found += name, *_stamps(each)
+    return found
 
 
-def _stamps(path: Path) -> Iterator[tuple[int, int, int] | None]:
-    yield _stamp(os.stat(f"{path}/{layout.RUN_FILE}"))  # noqa: PTH116  (a Path takes longer than the call)
+def _stamps(path: str | Path) -> tuple[object, ...]:
+    stamp = _stamp(f"{path}/{layout.RUN_FILE}")
     try:
-        yield _stamp(os.stat(f"{path}/{layout.EDITS_FILE}"))  # noqa: PTH116  (the same)
+        return *stamp, *_stamp(f"{path}/{layout.EDITS_FILE}")
     except FileNotFoundError:
-        yield None
+        return stamp
 
 
-def _stamp(status: os.stat_result) -> tuple[int, int, int]:
+def _stamp(path: str) -> tuple[object, ...]:
+    status = os.stat(path)  # noqa: PTH116  (a Path takes longer than the call)
     return status.st_ino, status.st_size, status.st_mtime_ns
