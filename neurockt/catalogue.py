@@ -202,7 +202,7 @@ class RunWatcher:
     def running(self) -> list[str]:
         return [path for path, info in self._seen.items() if info.state == "running"]
 
-    def look(self, pause: float = 0.05, *, at_running: bool = False) -> Iterator[bool]:
+    def look(self, pause: float = 0.02, *, at_running: bool = False) -> Iterator[bool]:
         """Read what has changed, the latest names first.
 
         Yields every ``pause`` seconds, and at the end, whether the runs have changed since the last time.
