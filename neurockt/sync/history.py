@@ -266,6 +266,6 @@ class History:
         names = {key: stream.names for key, stream in self.streams.items()}
         if self.is_fixed:
             self.order.spans = tuple(spans)
-        else:
+        elif self.is_mixed:
             self.order.replace(spans, names)
         return True

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any, Final, TypeVar
 from neurockt.run_info import RunInfo
 from neurockt.store import files, layout
 from neurockt.sync.describe import About, about, identity
+from neurockt.sync.marks import Marks
 from neurockt.sync.order import Order
 from neurockt.sync.rows import START, Place
 
@@ -66,7 +67,7 @@ class Ledger:
         self.foreign: Path | None = None
         elsewhere = _state_directory()
         self._paths = [run_dir / layout.LEDGER_FILE, *([elsewhere / f"{digest(identity)}.json"] if elsewhere else [])]
-        self._order_directories = [run_dir, *([elsewhere / digest(identity)] if elsewhere else [])]
+        self._directories = [run_dir, *([elsewhere / digest(identity)] if elsewhere else [])]
         self._identity = identity
         self._document = self._read()
 
@@ -87,7 +88,11 @@ class Ledger:
 
     def order(self, destination: str, generation: int, rewinds: Iterable[str]) -> Order:
         """The order of the rows that were uploaded there; ``rewinds`` as for ``Order``."""
-        return Order(self._order_directories, self._identity, f"{destination} {generation}", rewinds)
+        return Order(self._directories, self._identity, f"{destination} {generation}", rewinds)
+
+    def marks(self, destination: str, state: Callable[[], str]) -> Marks:
+        """The marks of the syncs that send the run there; ``state`` gives other texts after a rewind."""
+        return Marks(self._directories, digest(destination)[:8], lambda: digest(state())[:8])
 
     def wishes(self) -> Wishes:
         return _convert(Wishes, self._part("wishes")) or Wishes()

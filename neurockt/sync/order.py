@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from neurockt.store import files, layout
+from neurockt.sync.marks import Rewound
 
 VERSION: Final = 1
 
@@ -90,8 +91,15 @@ class Order:
         return next((span.last for span in reversed(self.spans) if span.source == source), -1)
 
     def extend(self, spans: Sequence[Span], names: Names) -> bool:
-        """Give more rows their places; False where another process has done so, and its order has been read."""
-        return self._write(joined([*self.spans, *spans]), self.names | {key: dict(each) for key, each in names.items()})
+        """Give more rows their places; False where another process has done so, and its order has been read.
+
+        Raises ``Rewound`` if the run was rewound between what that process and this one have read of it.
+        """
+        if self._write(joined([*self.spans, *spans]), self.names | {key: dict(each) for key, each in names.items()}):
+            return True
+        if self.is_stale:
+            raise Rewound
+        return False
 
     def replace(self, spans: Sequence[Span], names: Names) -> None:
         """Write down an order that the server was seen to have."""

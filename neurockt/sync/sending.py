@@ -13,6 +13,7 @@ from neurockt.sync.client import Client, Refused
 from neurockt.sync.compare import lacking
 from neurockt.sync.describe import Description, wandb_config
 from neurockt.sync.history import History
+from neurockt.sync.marks import Marks
 from neurockt.sync.project import SYSTEM, Project, ServerRun
 from neurockt.sync.rows import START, Place, Row, SystemLines
 
@@ -41,6 +42,7 @@ class Sending:
     report: Report
     changes: Mapping[str, Any]
     """What W&B is to have in place of its name, notes, group and tags."""
+    marks: Marks
     sent: int = 0
     _has_sent_all: bool = False
     """Whether no more rows can be sent now."""
@@ -80,7 +82,10 @@ class Sending:
         self.project.send(self.run_id, summary=summary, exit_code=self.described.exit_code if self.is_all else None)
 
     def prove(self, settle: float) -> ServerRun:
-        """The run once the server shows all that was sent. What it lacks is sent again; ``settle`` is in seconds."""
+        """The run once the server shows all that was sent. What it lacks is sent again; ``settle`` is in seconds.
+
+        Raises ``Rewound`` if the run was rewound meanwhile: then what the server shows proves nothing.
+        """
         started = sent_at = time.monotonic()
         resends, pause = 0, FIRST_PAUSE_SECONDS
         line = self.last.line if self.last else None
@@ -88,6 +93,7 @@ class Sending:
         exact = self.is_all and self.described.exit_code is not None
         while True:
             there = self.project.find(self.run_id)
+            self.marks.check()
             lack = lacking(there, self.end, self.described, line, samples=samples, exact=exact)
             if there is not None and lack is None:
                 return there
@@ -108,6 +114,7 @@ class Sending:
     def _send_rows(self, start: Place, limit: int | None) -> None:
         self.report(start.rows, self.rows.total)
         for batch in self.rows.after(start) if limit != 0 else ():
+            self.marks.put()
             self._put(batch.start, batch.lines)
             self.sent += len(batch.lines)
             self.last = batch.last

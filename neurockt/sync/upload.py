@@ -32,6 +32,7 @@ from neurockt.sync.describe import (
 )
 from neurockt.sync.history import History
 from neurockt.sync.ledger import Entry, Ledger, documents_of, is_growing, is_proved, stamp_of
+from neurockt.sync.marks import Rewound
 from neurockt.sync.project import Project, ServerRun
 from neurockt.sync.rows import START, Place, Row, SystemLines
 from neurockt.sync.sending import LONGEST_PAUSE_SECONDS, RESEND_SECONDS, Report, Sending
@@ -82,6 +83,7 @@ class Upload:
         """Read the run and its ledger. ``entity`` counts where neither options nor run name one."""
         self._run = run
         self._client = client
+        self._entity = entity
         self._options = options
         self._report = report
         documents = documents_of(run.path)  # before the rows that it describes
@@ -100,6 +102,7 @@ class Upload:
         self._destinations = f"{client.account.url}/{entity}/"
         self._destination = f"{self._destinations}{name}"
         self._stamp = stamp_of(documents, self.info)
+        self._marks = self.ledger.marks(self._destination, self._state)  # before its rows
         self._entry = self.ledger.read(self._destination) or Entry("")
 
     @property
@@ -109,11 +112,22 @@ class Upload:
     @property
     def is_proved(self) -> bool:
         """Whether the ledger says that all of the run as it is now is in W&B, and that no more is to be done."""
-        is_left = bool(self._options.replace and self._earlier)
+        is_left = bool(self._options.replace and self._earlier) or self._marks.are_doubtful
         return is_proved(self._entry, self.info, self._stamp, files=self._options.files) and not is_left
 
     def run(self) -> Outcome:
         """Do what the options ask for; ``SyncFailed`` if the server does not take it, or does not show it."""
+        try:
+            return self._run_once()
+        except Rewound:
+            outcome = Upload(self._run, self._client, self._entity, self._options, self._report).run()
+            self._marks.remove()
+            return outcome
+        except Refused:
+            self._marks.remove()  # what was sent before has been answered
+            raise
+
+    def _run_once(self) -> Outcome:
         if self.is_live and not self._options.running:
             return self._outcome("pending", reason=STILL_RUNNING)
         if self.is_proved and not self._options.verify:
@@ -132,7 +146,9 @@ class Upload:
             rows = self._rows(START)
         rows, last, there, run_id = self._start(rows, run_id, there)
         changed = changes(described.about, self._entry.about, about(self._recorded), there.about if there else None)
-        sending = Sending(self._client, self._project, run_id, described, rows, system, last, self._report, changed)
+        sending = Sending(
+            self._client, self._project, run_id, described, rows, system, last, self._report, changed, self._marks
+        )
         samples = there.samples if there else 0
         if there is None or not sending.is_all or samples < system.total or changed or not _knows(there, described):
             self._send(sending, samples)
@@ -145,6 +161,10 @@ class Upload:
         rows = History(self._run, order, self.info, known)
         rows.is_fixed = self._options.verify
         return rows
+
+    def _state(self) -> str:
+        """Changes when rows that were read may not be the run's any more."""
+        return f"{sorted(self._run.rewind_token)} {read_info(self._run.path).revision}"
 
     # See what is there
 
@@ -169,7 +189,8 @@ class Upload:
                 rows.order.replace((), {})
             return rows, None, there, run_id
         there = self._settled(run_id, there)
-        if not there.is_settled:
+        is_doubtful = rows.order.is_stale or self._marks.are_doubtful
+        if not there.is_settled and not is_doubtful:
             return rows, None, there, run_id  # it has some of the rows, we cannot know which: send all of them again
         last = rows.row(there.rows - 1, self._entry.place)
         if not _is_last(there, last) and self._entry.place != START:  # the ledger is old, or the run was rewound
@@ -177,7 +198,7 @@ class Upload:
             last = rows.row(there.rows - 1, START)
         is_revised = bool(self._entry.rows) and self._entry.revision != self.info.revision
         fits = _is_last(there, last) and not is_revised
-        if not is_revised and rows.is_mixed and (rows.order.is_stale or not fits):
+        if not is_revised and (is_doubtful or (rows.is_mixed and not fits)):
             fits = rows.find_order(all_rows(self._project, there))
             last = rows.row(there.rows - 1, START)
         if fits:
@@ -188,8 +209,8 @@ class Upload:
             why = (
                 "the source that it is imported from has changed rows that had been uploaded"
                 if is_revised
-                else f"row {there.rows:,} is no longer this run's: it was resumed from an earlier checkpoint after "
-                "these rows had been uploaded"
+                else "some are no longer this run's: it was resumed from an earlier checkpoint after these rows had "
+                "been uploaded"
             )
             raise SyncFailed(
                 f"W&B has {there.rows:,} rows, and {why}. --replace uploads it as a new run, then deletes the old one"
@@ -203,6 +224,7 @@ class Upload:
         run_id = run_ids(self.info, generation, self._wishes.run_id)[0]
         self._entry = Entry(run_id, generation=generation, superseded=superseded)
         self.ledger.write(self._destination, self._entry)
+        self._marks.clear()
         return run_id
 
     def _settled(self, run_id: str, there: ServerRun) -> ServerRun:
@@ -239,8 +261,10 @@ class Upload:
 
     def _finish(self, sending: Sending) -> Outcome:
         there = sending.prove(self._options.settle)
+        self._marks.remove()
         reason = None
         is_complete = sending.is_all and not self.is_live
+        is_proved = is_complete and not is_growing(self.info) and not self._marks.are_doubtful
         entry = replace(
             self._entry,
             run_id=sending.run_id,
@@ -248,7 +272,7 @@ class Upload:
             place=sending.last.before if sending.last else START,
             state=there.state if sending.is_all else "",
             about=sending.described.about,
-            stamp=self._stamp if is_complete and not is_growing(self.info) else "",
+            stamp=self._stamp if is_proved else "",
             revision=self.info.revision,
         )
         self._note(entry)

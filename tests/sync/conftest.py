@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import random
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stderr, redirect_stdout
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from wandb_server import KEY, WandbServer
+from wandb_server import KEY, Fault, WandbServer, wait_until
 from written import Written, train
 
 from neurockt.cli import main
@@ -126,6 +129,40 @@ def sync(root: Path, server: WandbServer) -> Iterator[Sync]:
     yield run
     for client in clients:
         client.close()
+
+
+@contextmanager
+def held(server: WandbServer, sync: Sync, where: str = "file_stream", after: int = 0) -> Iterator[list[Outcome]]:
+    """Within it, a sync waits for a request to be served; after it, its outcome is there."""
+    fault = Fault("wait", where, after=after)
+    server.faults = [fault]
+    outcomes: list[Outcome] = []
+    with ThreadPoolExecutor(1) as threads:
+        syncing = threads.submit(sync, settle=2.0)
+        try:
+            assert fault.reached.wait(60)
+            yield outcomes
+        finally:
+            fault.released.set()
+        outcomes += syncing.result()
+
+
+@contextmanager
+def killed(server: WandbServer, root: Path) -> Iterator[None]:
+    """Within it, a sync has been killed whose rows arrive after it."""
+    server.faults = [fault := Fault("wait")]
+    process = subprocess.Popen([sys.executable, "-m", "neurockt", "sync", str(root)], stdout=subprocess.DEVNULL)
+    try:
+        assert fault.reached.wait(60)
+    finally:
+        process.kill()
+        process.wait()
+    try:
+        yield
+        received = server.only_run.received
+    finally:
+        fault.released.set()
+    wait_until(lambda: server.only_run.received > received)
 
 
 class Done(NamedTuple):

@@ -55,7 +55,11 @@ def start_sync(root: Path) -> subprocess.Popen[bytes]:
 
 
 def test_no_value_is_lost_and_each_row_is_sent_once(root: Path, server: WandbServer, sync: Sync, kills: int) -> None:
-    """All that was logged is there, in the run and in W&B. Evaluators go on after the end; a quarter of ``--kills``."""
+    """All that was logged is there, in the run and in W&B. Evaluators go on after the end; a quarter of ``--kills``.
+
+    The training goes on after the last row that it knows of. So it may supersede one that W&B has, as it was sent while
+    the run was dead: that is noticed, however the syncs were killed.
+    """
     moments = random.Random(kills)
     run = root / "run"
     training = Life(TRAIN, root, "run")
@@ -86,9 +90,7 @@ def test_no_value_is_lost_and_each_row_is_sent_once(root: Path, server: WandbSer
     opened = neurockt.open_run(run)
     assert opened.state == "finished"
     steps = opened.steps(["step", "loss"]).to_pydict()
-    assert steps["step"] == steps["loss"] == sorted(set(steps["step"]))
-    assert set(steps["step"]) >= set(training.acknowledged)
-    assert len(steps["step"]) - len(set(training.acknowledged)) <= training.kills
+    assert steps["step"] == steps["loss"] == sorted(set(training.acknowledged))
     late = Counter(opened.late(["late"])["late"].to_pylist())
     assert late.keys() >= {step for step in training.acknowledged if step % 3 == 0}
     total = len(steps["step"]) + late.total()
@@ -100,6 +102,9 @@ def test_no_value_is_lost_and_each_row_is_sent_once(root: Path, server: WandbSer
         assert sum(found.values()) - len(found) <= life.kills, "one that was not acknowledged is logged again"
         total += sum(found.values())
     (outcome,) = sync()
+    if outcome.status == "failed":
+        assert "resumed from an earlier checkpoint" in (outcome.reason or "")
+        (outcome,) = sync(replace=True)
     assert (outcome.status, outcome.rows) == ("complete", total), outcome.reason
     assert server.only_run.is_exact, server.only_run.overwritten[:3]
     (verified,) = sync(verify=True)

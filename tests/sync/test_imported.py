@@ -10,7 +10,7 @@ from wandb_server import WandbServer
 
 from neurockt.importing.importer import Importer, Options
 
-from .conftest import Sync
+from .conftest import Sync, killed
 
 pytestmark = pytest.mark.slow
 
@@ -55,6 +55,24 @@ def test_a_source_that_changes_uploaded_rows_is_another_upload(
     assert sync(replace=True)[0].status == "complete"
     assert losses(server) == [(1, 9.0), (2, 2.0)]
     assert sync()[0].status == "complete"
+
+
+def test_rows_that_the_source_has_changed_meanwhile_are_noticed(
+    tmp_path: Path, root: Path, sync: Sync, server: WandbServer
+) -> None:
+    """What a sync sent that was killed arrives after what another one has sent since."""
+    path = event_files.write(tmp_path / "a", event_files.scalars("loss", {1: 1.0, 2: 2.0}))
+    imported(tmp_path / "a", root)
+    with killed(server, root):
+        path.write_bytes(path.read_bytes() + b"".join(event_files.scalars("loss", {1: 9.0})))
+        imported(tmp_path / "a", root)
+        assert sync()[0].status == "complete"
+    assert losses(server) == [(1, 1.0), (2, 2.0)]
+    (outcome,) = sync()
+    assert (outcome.status, "--replace" in (outcome.reason or "")) == ("failed", True), outcome
+    assert sync(replace=True)[0].status == "complete"
+    assert losses(server) == [(1, 9.0), (2, 2.0)]
+    assert sync(verify=True)[0].status == "complete"
 
 
 def test_a_source_that_grows_sends_what_is_new(tmp_path: Path, root: Path, sync: Sync, server: WandbServer) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from neurockt.store import layout
+from neurockt.sync.marks import Rewound
 from neurockt.sync.order import Order, Span, joined
 
 
@@ -57,6 +58,16 @@ def test_one_that_was_slow_makes_nothing_undone(tmp_path: Path) -> None:
     assert not slow.extend([Span("b", 1, 0)], {})
     assert slow.spans == fast.spans
     assert list(layout.order_paths(tmp_path)) == [3]
+
+
+def test_one_that_has_read_the_run_as_it_was_before_a_rewind_gives_no_places(tmp_path: Path) -> None:
+    """Whichever comes first: what the other one has given places may be superseded."""
+    for number, (earlier, later) in enumerate([(["a"], ["a", "b"]), (["a", "b"], ["a"])]):
+        first, second = (Order([tmp_path], f"run {number}", "there", rewinds) for rewinds in (earlier, later))
+        assert first.extend([Span("late", 2, 7)], {})
+        with pytest.raises(Rewound):
+            second.extend([Span("late", 3, 8)], {})
+        assert second.is_stale
 
 
 def test_each_upload_has_its_own(tmp_path: Path) -> None:

@@ -31,7 +31,8 @@ class Fault:
     Attributes:
         what: ``status``, or when the connection closes: ``before`` the body is read, ``during`` it, ``after`` it; or
             ``lost``: applied, then closed; ``lost_500``: applied, then answered with 500; ``half``: half of it is kept
-            and the answer is 200; ``alternate``: every other line is; ``hang``: no answer until the server stops.
+            and the answer is 200; ``alternate``: every other line is; ``hang``: no answer until the server stops;
+            ``wait``: served once it is ``released``, though the client may be gone by then.
         where: part of the path, or the name of the GraphQL operation.
         times: how many requests; the others are served.
         after: how many matching requests are served before.
@@ -44,6 +45,9 @@ class Fault:
     headers: dict[str, str] = field(default_factory=dict)
     after: int = 0
     seen: int = 0
+    reached: threading.Event = field(default_factory=threading.Event)
+    """Set when a request waits."""
+    released: threading.Event = field(default_factory=threading.Event)
 
     def strikes(self, target: str) -> bool:
         """Whether it is this request's turn."""
@@ -298,6 +302,9 @@ class _Handler(BaseHTTPRequestHandler):
             wandb.stopped.wait(600)
             self._hang_up()
             return
+        if fault and fault.what == "wait":
+            fault.reached.set()
+            fault.released.wait(600)
         if fault and fault.what == "status":
             self._answer(fault.status, {"errors": [{"message": f"a fault: {fault.status}"}]}, fault.headers)
             return

@@ -63,6 +63,9 @@ SUPERSEDED: Final = "superseded"
 REWIND_FILE: Final = "rewind.json"
 """Beside superseded rows: where each table was cut."""
 
+SENDING: Final = "wandb-sending-"
+"""How the marks begin of the syncs that send rows of the run."""
+
 _SUPERSEDED: Final = re.compile(r"attempt-([0-9]{3,9})")
 _MOVING: Final = re.compile(r"\.(attempt-[0-9]{3,9})\.moving")
 _CLAIM: Final = re.compile(r"claim-([0-9]{3,9})")
