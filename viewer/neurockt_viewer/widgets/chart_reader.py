@@ -15,7 +15,7 @@ from neurockt_viewer.charts.source import Metric
 
 REST: Final = 4
 """While much is being read: the shortest time between two drawings, as a multiple of what one takes."""
-POLL_SECONDS: Final = 0.5
+POLL_SECONDS: Final = 0.7
 """How often a live run is asked for new rows."""
 CHANGE_SECONDS: Final = 0.2
 """How long the runs that were shown stay while others are read; then these are drawn as far as they are known."""

@@ -14,7 +14,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.color import Color
 from textual.content import Content
-from textual.filter import LineFilter
+from textual.filter import ANSIToTruecolor, LineFilter
 from textual.geometry import Region, Size
 from textual.reactive import Reactive
 from textual.strip import Strip
@@ -40,7 +40,9 @@ class Ground(NamedTuple):
 
     @classmethod
     def of(cls, widget: Widget) -> Ground:
-        return cls(widget.rich_style, widget.background_colors[1], widget.get_line_filters())
+        # all our colours are true ones: Textual's filter that makes them so would only look through each line
+        filters = [each for each in widget.get_line_filters() if not isinstance(each, ANSIToTruecolor)]
+        return cls(widget.rich_style, widget.background_colors[1], filters)
 
     def line(self, segments: list[Segment], width: int) -> Strip:
         """A line as the terminal gets it: filled or cut to a width, and filtered."""
