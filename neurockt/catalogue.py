@@ -9,15 +9,11 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
 
 from neurockt.errors import NeurocktError, NeurocktWarning, RunNotFound
-from neurockt.formatting import clean, nearest
+from neurockt.formatting import clean, listed, nearest
 from neurockt.run_info import RunInfo
 from neurockt.store import Liveness, NewestRows, Run, ask_scheduler, layout, open_run, read_listed
-
-CANDIDATES_SHOWN: Final = 5
-"""Runs that are named where a text fits several."""
 
 
 def list_runs(
@@ -146,10 +142,8 @@ def find_run(reference: str | None = None, root: str | os.PathLike[str] | None =
         return open_run(reference)
     if fitting:
         shown = [run.id if run.name in (None, run.id) else f"{clean(run.name)} ({run.id})" for run in fitting]
-        if len(shown) > CANDIDATES_SHOWN:
-            shown[CANDIDATES_SHOWN:] = [f"{len(shown) - CANDIDATES_SHOWN:,} more"]
         raise RunNotFound(
-            f"{len(fitting):,} runs in {root} match {reference!r}: {', '.join(shown)}; use more of the name, or the id"
+            f"{len(fitting):,} runs in {root} match {reference!r}: {listed(shown)}; use more of the name, or the id"
         )
     names = [name for run in runs for name in (run.id, run.name) if name]
     close = nearest(reference, names, 0.4)

@@ -19,6 +19,8 @@ COLUMN_WIDTH: Final = 14
 LABEL_LIMIT: Final = 200
 """Characters that are shown of a text from a run directory."""
 
+LISTED: Final = 8
+"""Names that a message lists."""
 NUMBER_WIDTH: Final = 15
 """Characters of a number before it is scientific: those of 999,999,999,999."""
 
@@ -227,6 +229,20 @@ def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     import difflib  # only needed for a mistake
 
     return next(iter(difflib.get_close_matches(word, list(known), 1, cutoff)), "")
+
+
+def listed(names: Iterable[str], shown: int = LISTED) -> str:
+    """The first of the names, and how many more there are; ``none`` without any."""
+    names = list(names)
+    more = f" and {len(names) - shown:,} more" if len(names) > shown else ""
+    return f"{', '.join(names[:shown])}{more}" if names else "none"
+
+
+def alternatives(word: str, known: Iterable[str]) -> str:
+    """What a name that is not known may have been: *did you mean 'loss'?*, or what there is."""
+    names = list(dict.fromkeys(known))
+    near = nearest(word, names, 0.4)
+    return f"did you mean {near!r}?" if near else f"there are {listed(names)}"
 
 
 def table_header(names: Sequence[str]) -> str:

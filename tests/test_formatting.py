@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from neurockt.formatting import (
     align_numbers,
+    alternatives,
     clean,
     clean_block,
     clip,
@@ -22,6 +23,7 @@ from neurockt.formatting import (
     format_elapsed,
     format_number,
     format_value,
+    listed,
 )
 
 NOW = datetime(2026, 11, 23, 10, 15, tzinfo=timezone.utc)
@@ -184,3 +186,24 @@ def test_sizes_have_a_unit(count: float, shown: str) -> None:
 def test_values_of_any_kind(value: object, kind: str, shown: str) -> None:
     """As the commands and the viewer show them."""
     assert format_value(value, kind, 5 if value == "abcdef" else 100) == shown
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        ([], "none"),
+        (["a"], "a"),
+        (["a", "b"], "a, b"),
+        ([*"abcd"], "a, b, c and 1 more"),
+        (["n"] * 2003, "n, n, n and 2,000 more"),
+    ],
+)
+def test_a_message_lists_the_first_names(names: list[str], text: str) -> None:
+    assert listed(names, 3) == text
+
+
+def test_a_name_that_is_not_known() -> None:
+    """The one it is most like, else what there is, however much that is."""
+    assert alternatives("los", ["acc", "loss"]) == "did you mean 'loss'?"
+    assert alternatives("x", ["acc", "loss", "acc"]) == "there are acc, loss"
+    assert len(alternatives("x", (f"metric {index}" for index in range(5000)))) < 200

@@ -25,6 +25,7 @@ from neurockt.formatting import (
     format_ago,
     format_exact,
     format_value,
+    listed,
     pad_all,
     utc_now,
 )
@@ -39,7 +40,6 @@ SMALLEST_WIDTH: Final = 12
 WHOLE: Final = 1_000_000
 LEAST_WIDTHS: Final = {"name": 16, **dict.fromkeys(("id", "path", "started", "ended", "updated"), WHOLE)}
 """Columns of the table of runs that are wider: those that people copy from, or that say nothing when cut."""
-NAMED_IN_A_NOTE: Final = 6
 BOLD: Final = "1"
 STATE_COLOURS: Final = {"running": "36", "finished": "32", "failed": "31", "preempted": "33", "killed": "33"}
 """Codes of the colours, which are those of the terminal's own palette."""
@@ -142,8 +142,7 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: 
 
 def _note_hidden(names: Sequence[str]) -> None:
     if names:
-        more = f" and {len(names) - NAMED_IN_A_NOTE:,} more" if len(names) > NAMED_IN_A_NOTE else ""
-        note(f"too narrow for {', '.join(names[:NAMED_IN_A_NOTE])}{more}; a wider terminal or a pipe shows all")
+        note(f"too narrow for {listed(names)}; a wider terminal or a pipe shows all")
 
 
 def _laid_out(

@@ -12,6 +12,7 @@ from typing import Final
 from neurockt.catalogue import find_run
 from neurockt.cli import completers, output
 from neurockt.errors import RunNotFound
+from neurockt.formatting import alternatives
 from neurockt.store import Run
 
 Subparsers = argparse._SubParsersAction  # argparse has no public name for it
@@ -81,8 +82,7 @@ def part(run: Run, arguments: argparse.Namespace) -> Run:
 def _attached(run: Run, name: str) -> Run:
     if (found := run.attached.get(name)) is not None:
         return found
-    there = f"there is {', '.join(run.attached)}" if run.attached else "nothing is"
-    raise RunNotFound(f"nothing called {name!r} is attached to {run.path}: {there}")
+    raise RunNotFound(f"nothing called {name!r} is attached to {run.path}; {alternatives(name, run.attached)}")
 
 
 def count(text: str) -> int:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from neurockt.catalogue import find_run
 from neurockt.cli import FAILED, WrongUsage, completers, output, parsing, selecting
 from neurockt.cli.export import check_target
-from neurockt.formatting import nearest
+from neurockt.formatting import alternatives
 from neurockt.query.fields import split_names, unquoted
 from neurockt.store import expanded
 
@@ -134,16 +133,11 @@ def _metrics(lines: RunLines, text: str) -> list[Metric]:
         known = known or [each for each in lines.metrics if each.name == name]
         known = known or [each for each in lines.metrics if fnmatchcase(each.name, name)]
         if not known:
-            raise WrongUsage(_unknown(name, [each.name for each in lines.metrics]))
+            there = alternatives(name, (each.name for each in lines.metrics))
+            raise WrongUsage(f"no run has the metric {name!r}; {there}")
         for each in sorted(known, key=lambda metric: ("epochs", "steps", "system").index(metric.table)):
             found.setdefault(each.name, each)
     return list(found.values())
-
-
-def _unknown(name: str, known: Sequence[str]) -> str:
-    near = nearest(name, known, 0.4)
-    there = f"did you mean {near}?" if near else f"there are {', '.join(dict.fromkeys(known)) or 'none'}"
-    return f"no run has the metric {name!r}; {there}"
 
 
 def _share(text: str) -> float:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from neurockt.catalogue import find_run, list_runs
 from neurockt.cli import FAILED, WrongUsage, completers, ls, output, parsing, show
 from neurockt.cli.export import check_target
-from neurockt.formatting import format_bytes, nearest
+from neurockt.formatting import alternatives, format_bytes, listed
 from neurockt.query.fields import flat_config, parse_field, split_names, titles, unquoted
 from neurockt.query.filter import parse
 from neurockt.query.known import KnownFields
@@ -161,15 +161,13 @@ class _Wanted:
         """Raise WrongUsage where a name is that of no metric that was seen."""
         for name in self._names or ():
             if name not in self._used:
-                near = nearest(name, self._seen, 0.4)
-                there = f"did you mean {near!r}?" if near else f"there are {', '.join(self._seen) or 'none'}"
-                raise WrongUsage(f"no run has the metric {name!r}; {there}")
+                raise WrongUsage(f"no run has the metric {name!r}; {alternatives(name, self._seen)}")
 
 
 def _title(arguments: argparse.Namespace) -> str:
     """The names of the directories and runs, where they are few."""
     names = [Path(name).resolve().name or name for name in arguments.paths or [str(arguments.root or default_root())]]
-    return ", ".join(names[:NAMES_SHOWN]) + (f" and {len(names) - NAMES_SHOWN:,} more" if names[NAMES_SHOWN:] else "")
+    return listed(names, NAMES_SHOWN)
 
 
 def _entry(info: RunInfo) -> Entry:

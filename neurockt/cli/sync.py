@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from neurockt.catalogue import find_run
 from neurockt.cli import completers, output, parsing
 from neurockt.errors import MissingExtra, NeurocktError
-from neurockt.formatting import clean, clip
+from neurockt.formatting import clean, clip, listed
 from neurockt.store import default_root, expanded
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 JOBS: Final = 4
 WATCH_SECONDS: Final = 60.0
-SHOWN_IN_A_REASON: Final = 8
 LABEL_WIDTH: Final = 28
 SHOWN_BARS: Final = 20
 
@@ -266,6 +265,5 @@ def _reasons(outcomes: Sequence[Outcome]) -> list[str]:
             failed.setdefault(outcome.reason or "", []).append(output.show(outcome.label))
     lines = []
     for reason, labels in failed.items():
-        more = f" and {len(labels) - SHOWN_IN_A_REASON:,} more" if len(labels) > SHOWN_IN_A_REASON else ""
-        lines.append(f"  {', '.join(labels[:SHOWN_IN_A_REASON])}{more}: {output.show(reason)}")
+        lines.append(f"  {listed(labels)}: {output.show(reason)}")
     return lines

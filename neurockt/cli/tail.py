@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, Final
 from neurockt.cli import completers, output, parsing
 from neurockt.errors import ColumnNotFound
 from neurockt.formatting import (
+    alternatives,
     clean,
     clip,
     display_width,
     format_duration,
     format_number,
-    nearest,
     number_widths,
     utc_now,
     width_after_point,
@@ -167,9 +167,7 @@ def _column(run: Run, tables: Sequence[TableName], name: str) -> str:
         with suppress(ColumnNotFound):
             return str(run.batches(table, [name])[0].names[0])
     there = [column for table in tables for column in run.batches(table)[0].names]
-    close = nearest(name, there)
-    hint = f"did you mean {close!r}?" if close else f"there is {', '.join(dict.fromkeys(there))}"
-    raise ColumnNotFound(f"no column {name!r} in {' or '.join(tables)} of {run.path}; {hint}")
+    raise ColumnNotFound(f"no column {name!r} in {' or '.join(tables)} of {run.path}; {alternatives(name, there)}")
 
 
 def _follower(run: Run, table: TableName, rows: int) -> TableFollower:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from neurockt.formatting import listed
 from neurockt.importing.points import Floats, Found, Integers, Points, Process, joined
 from neurockt.store.base.layout import AXES, KEY, TableName
 from neurockt.store.journal.records import LARGEST_STEP
@@ -212,8 +213,7 @@ def _cleaned(points: Mapping[str, Points], found: Found) -> dict[str, Points]:
         if len(each.steps) and not _is_axis(name, each):
             cleaned[column_name(name, cleaned)] = each
     if without:
-        names = ", ".join(without[:NAMED]) + (f" and {len(without) - NAMED:,} more" if len(without) > NAMED else "")
-        found.remarks.append(f"all values of {names} are at step 0; they are numbered from 1")
+        found.remarks.append(f"all values of {listed(without, NAMED)} are at step 0; they are numbered from 1")
     found.left_out.update(counts)
     return cleaned
 

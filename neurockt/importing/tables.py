@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from neurockt.errors import UsageError
+from neurockt.formatting import listed
 from neurockt.importing import hparams
 from neurockt.importing.discover import COUNTS, STEPS, home
 from neurockt.importing.points import Collector, Found, Process
@@ -71,7 +72,7 @@ def _collect(found: Found, tables: Sequence[Iterator[dict[str, Any]]], step: str
     rows = [row for table in tables for row in table]
     names = dict.fromkeys(name for row in rows for name in row)
     if step is not None and step not in names:
-        raise UsageError(f"{found.files[0]} has no column {step!r}; it has {', '.join(list(names)[:8]) or 'none'}")
+        raise UsageError(f"{found.files[0]} has no column {step!r}; it has {listed(names)}")
     step = step or _step_column(names, rows, found)
     clock = next((name for name in _known(TIMES, names) if _is_clock(name, rows)), None)
     moments = [_moment(row.get(clock)) for row in rows] if clock else []

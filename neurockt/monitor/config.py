@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from neurockt.formatting import alternatives
 from neurockt.store.base.json_values import DEPTH_LIMIT, mapping_of
 
 
@@ -95,7 +96,7 @@ class Config(dict[str, Any]):
         try:
             return self[name]
         except KeyError:
-            raise AttributeError(f"the config has no {name!r}, only {', '.join(map(str, self)) or 'nothing'}") from None
+            raise AttributeError(f"the config has no {name!r}; {alternatives(name, map(str, self))}") from None
 
     def __setattr__(self, name: str, value: Any) -> None:
         self[name] = value

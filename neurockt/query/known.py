@@ -6,18 +6,16 @@ import fnmatch
 import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from itertools import islice
 from typing import Final
 
 from neurockt.errors import QueryError
-from neurockt.formatting import clean, nearest
+from neurockt.formatting import clean, listed, nearest
 from neurockt.query.fields import AGGREGATES, FIELD_NAMES, Field, flat_config, parse_field, quoted
 from neurockt.query.metrics import AXES
 from neurockt.run_info import RunInfo
 
 SUGGESTED: Final = 3
-LISTED: Final = 8
-"""Fields that are named where one is not known: the nearest ones, or the first of all."""
+"""The nearest fields that are named where one is not known."""
 
 _PATTERN: Final = re.compile(rf'(?:({"|".join(AGGREGATES)})\()?([^"()]*[*?][^"()]*)\)?')
 _LAST_PART: Final = re.compile(r"[./]")
@@ -51,7 +49,7 @@ class KnownFields:
             hint = f"; did you mean {_either(near)}?"
         else:
             others = self.keys if field.kind == "any" else self.metrics
-            hint = f"; there are {', '.join(map(clean, islice(others, LISTED)))}" if others else ""
+            hint = f"; there are {listed(map(clean, others))}" if others else ""
         return f"no run has {clean(wanted)!r}{hint}"
 
     def check(self, field: Field) -> Field:

@@ -54,7 +54,7 @@ def test_the_latest_run(neurockt: Command, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["-m", "acd", "-o", "x.png"], "did you mean acc?"),
+        (["-m", "acd", "-o", "x.png"], "did you mean 'acc'?"),
         (["-m", "acc", "-o", "x.jpg"], "end the name in .png, .svg or .pdf"),
         (["-m", "acc", "-o", "x.png", "--style", "nope"], "no style 'nope'"),
         (["-m", "acc", "-o", "x.png", "--smooth", "2"], "not a share of x"),

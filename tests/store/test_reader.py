@@ -71,7 +71,7 @@ def test_a_column_that_is_not_there_is_told_with_one_that_is_near(long_run: Path
     """The message names the run, what was asked for and what was perhaps meant."""
     with pytest.raises(ColumnNotFound, match=r"no column 'los' in steps of .*run; did you mean 'loss'\?"):
         open_run(long_run).steps(["step", "los"])
-    with pytest.raises(ColumnNotFound, match="it has step, epoch, time, loss"):
+    with pytest.raises(ColumnNotFound, match="there are step, epoch, time, loss"):
         open_run(long_run).steps(["zebra"])
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from textual.screen import Screen
 
 from neurockt.errors import UsageError
-from neurockt.formatting import clean
+from neurockt.formatting import clean, listed
 from neurockt.run_info import RunInfo
 from neurockt.store import Edit, edit_run
 from neurockt_viewer import background
@@ -80,8 +80,7 @@ def _tags(text: str) -> Edit:
 
 def _present(runs: Sequence[RunInfo]) -> str:
     tags = dict.fromkeys(tag for info in runs for tag in info.tags)
-    more = f" and {len(tags) - TAGS_SHOWN} more" if len(tags) > TAGS_SHOWN else ""
-    return f"now {', '.join(clean(tag) for tag in list(tags)[:TAGS_SHOWN])}{more}; " if tags else ""
+    return f"now {listed(map(clean, tags))}; " if tags else ""
 
 
 def _complete(text: str, known: Sequence[str]) -> tuple[str, Sequence[str]]:

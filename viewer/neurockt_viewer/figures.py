@@ -101,6 +101,7 @@ def save(path: Path, charts: Sequence[Chart], look: Look) -> None:
     try:
         with mpl.rc_context(usual), style.context(look.style or []), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Glyph")  # one that the font lacks is a box
+            warnings.filterwarnings("ignore", "Creating legend")  # that it takes long to place
             warnings.filterwarnings("error", "constrained_layout not applied")
             mpl.rcParams |= {name: value for name, value in wanted.items() if value}
             if look.font:

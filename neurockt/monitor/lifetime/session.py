@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec.structs import replace
 
 from neurockt.errors import RunInUse, UsageError
+from neurockt.formatting import listed
 from neurockt.monitor.capture.block import CLOSED, LOGGED, Block, Gate
 from neurockt.monitor.config import Config
 from neurockt.monitor.lifetime.destination import Destination
@@ -338,9 +339,8 @@ class Session:
             columns = summary.columns if queue.recorded else {}
             names = [name for name in columns if name in queue.hooked and not columns[name].count]
             if names:
-                shown = ", ".join(map(repr, names[:5])) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
                 call = "call the module itself, not its forward(), inside the block"
-                self.faults.warn(f"{shown}: no value in any row of {queue.table}; {call}")
+                self.faults.warn(f"{listed(map(repr, names))}: no value in any row of {queue.table}; {call}")
 
     def leave(self, error: BaseException | None) -> None:
         """End the run as the exception says, or as finished."""

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from neurockt.errors import ColumnNotFound
-from neurockt.formatting import nearest
+from neurockt.formatting import alternatives
 from neurockt.store.base import files, layout
 from neurockt.store.base.layout import TableName
 from neurockt.store.journal.open_row import read_open_row
@@ -126,8 +126,7 @@ class TableReader:
         columns = [name if name in there else _with_slashes(name, schema.names) for name in columns]
         for name in columns:
             if name not in there and known is not None:
-                close = nearest(name, schema.names)
-                hint = f"did you mean {close!r}?" if close else f"it has {', '.join(schema.names)}"
+                hint = alternatives(name, schema.names)
                 raise ColumnNotFound(f"no column {name!r} in {self._table} of {self._run_dir}; {hint}")
         if not there.issuperset(columns):
             schema = self._fields(dict.fromkeys(name for name in columns if name not in there))
