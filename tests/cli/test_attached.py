@@ -86,7 +86,7 @@ def test_export_writes_either(neurockt: Command, run: Path) -> None:
     done = neurockt("export", "run", "--attached", "arcc")
     assert done.status == 1
     assert "nothing called 'arcc' is attached to" in done.err
-    assert "arc, mmlu" in done.err
+    assert "did you mean 'arc'?" in done.err
 
 
 def test_a_hostile_name_reaches_no_terminal(neurockt: Command, run: Path) -> None:
