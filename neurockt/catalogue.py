@@ -134,6 +134,8 @@ def find_run(reference: str | None = None, root: str | os.PathLike[str] | None =
             return open_run(path)
     if not os.path.isdir(root):  # noqa: PTH112  (never raises)
         return open_run(reference)  # raises what is wrong with that path
+    if not reference.strip(" ."):
+        raise RunNotFound(f"no run is named by {reference!r} ('neurockt ls {root}' lists them)")
     runs = list_runs(root, archived=True)
     fitting = _named(runs, reference)
     if len(fitting) == 1:

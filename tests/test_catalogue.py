@@ -155,10 +155,10 @@ def test_an_archived_run_is_named_where_no_other_is_meant(root: Path) -> None:
     [
         ("twin", r"2 runs in .* match 'twin': twin \(c1\), twin \(c2\); use more of the name, or the id"),
         ("c", "2 runs"),
-        ("", "4 runs"),
         ("frist", "did you mean 'first'"),
         ("zzz", r"no run 'zzz' in .* \('neurockt ls"),
         ("./nowhere", "does not exist"),
+        (__file__, "is not a run: it has no run.json"),
         ("\x1b[2J", r"no run '\\x1b"),
     ],
 )
@@ -166,6 +166,15 @@ def test_what_is_not_found_or_not_one_is_explained(root: Path, reference: str, m
     """With what is near."""
     with pytest.raises(RunNotFound, match=message):
         find_run(reference, root)
+
+
+@pytest.mark.parametrize("reference", ["", " ", "."])
+def test_a_name_that_says_nothing_names_no_run(root: Path, tmp_path: Path, reference: str) -> None:
+    """Not even the only one: ``rm "$RUN"`` must not move it where the variable is empty."""
+    (tmp_path / "one" / "v1. a").mkdir(parents=True)
+    write_info(replace(find_run("a", root).info, path=tmp_path / "one" / "v1. a", id="v1. a"))
+    with pytest.raises(RunNotFound, match="no run is named"):
+        find_run(reference, tmp_path / "one")
 
 
 def test_no_directory_is_an_error_and_an_empty_one_is_not(root: Path) -> None:

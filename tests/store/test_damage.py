@@ -262,11 +262,11 @@ def test_what_comes_after_a_gap_in_the_journals_is_not_shown(recording: Recordin
 def test_a_directory_that_is_no_run_is_told_so(tmp_path: Path) -> None:
     """With what to do next; a file, and a path that leads nowhere, too."""
     (tmp_path / "file").touch()
-    with pytest.raises(RunNotFound, match=r"is not a run: it has no run\.json; 'neurockt ls DIRECTORY' lists"):
-        open_run(tmp_path)
-    for path in (tmp_path / "nowhere", tmp_path / "file"):
-        with pytest.raises(RunNotFound, match="does not exist"):
+    for path in (tmp_path, tmp_path / "file"):
+        with pytest.raises(RunNotFound, match=r"is not a run: it has no run\.json; 'neurockt ls DIRECTORY' lists"):
             open_run(path)
+    with pytest.raises(RunNotFound, match="does not exist"):
+        open_run(tmp_path / "nowhere")
     assert list_runs(tmp_path) == []
 
 
