@@ -60,7 +60,7 @@ def read_info(run_dir: str | Path) -> RunInfo:
     try:
         return from_json(Path(run_dir), files.read(path))
     except (FileNotFoundError, NotADirectoryError):
-        is_there = os.path.exists(run_dir)  # noqa: PTH110  (never raises)
+        is_there = os.path.exists(run_dir)
         what = "is not a run: it has no run.json" if is_there else "does not exist"
         raise RunNotFound(f"{run_dir} {what}; 'neurockt ls DIRECTORY' lists the runs in a directory") from None
     except OSError as error:
