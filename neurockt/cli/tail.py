@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final
 
 from neurockt.cli import completers, output, parsing
@@ -30,6 +31,7 @@ from neurockt.formatting import (
 from neurockt.progress import progress_facts
 from neurockt.query.fields import split_names, unquoted
 from neurockt.run_info import RunInfo
+from neurockt.shortening import shorten
 from neurockt.store import AXES, KEY, RANK, TABLES
 
 if TYPE_CHECKING:
@@ -42,6 +44,8 @@ ROWS: Final = 10
 GAP: Final = "  "
 PANE_LINES: Final = 8
 """Lines of the pane, at most."""
+LEAST_NAME: Final = 8
+"""Cells of the run's name in the heading of the pane, at least."""
 _INTEGERS: Final = {*AXES, *KEY.values(), RANK}
 _IN_HEADING: Final = ("step", "epoch", "rank")
 _ERASE_BELOW: Final = "\x1b[J"
@@ -206,7 +210,7 @@ class _Plain:
             print(GAP.join(f"{clean(name, output.WHOLE)} {text}" for name, text in cells))
         self._shown = look.newest
         if look.is_last:
-            print(GAP.join([_heading(look), *progress_facts(look.info)]))
+            print(GAP.join([*_heading(look), *progress_facts(look.info)]))
 
     def end(self) -> None:
         pass
@@ -270,22 +274,23 @@ class _Terminal(_Plain):
             sys.stdout.write("\n")
 
 
-def _heading(look: _Look) -> str:
+def _heading(look: _Look) -> list[str]:
     info, step = look.info, look.newest
-    parts = [
+    return [
         clean(info.label),
         clean(info.standing),
         format_duration((utc_now() - info.created).total_seconds() if info.state == "running" else info.seconds),
         *(f"{name} {step[name]:,}" for name in _IN_HEADING if name in step),
     ]
-    return GAP.join(parts)
 
 
 def _pane(look: _Look, width: int, height: int) -> Iterator[str]:
-    heading = clip(f"── {_heading(look)} ", width)
+    name, *rest = _heading(look)
+    room = width - len("──  ") - sum(len(GAP) + len(part) for part in rest)
+    heading = f"── {_fitting([*shorten([name], max(LEAST_NAME, room)), *rest], width - len('──  '))} "
     yield heading + "─" * (width - display_width(heading))
     if look.info.state == "running":
-        yield GAP.join(progress_facts(look.info)) or "no row yet"
+        yield _fitting(progress_facts(look.info) or ["no row yet"], width)
     texts = [f"{clean(name)} {text}" for name, text in _cells(look.newest).items() if name not in _IN_HEADING]
     cell = max(map(display_width, texts), default=1)
     across = max(1, (width + len(GAP)) // (cell + len(GAP)))
@@ -294,6 +299,12 @@ def _pane(look: _Look, width: int, height: int) -> Iterator[str]:
         texts[room - 1 :] = [f"and {len(texts) - room + 1:,} more"]
     for begin in range(0, len(texts), across):
         yield GAP.join(text + " " * (cell - display_width(text)) for text in texts[begin : begin + across]).rstrip()
+
+
+def _fitting(parts: Sequence[str], width: int) -> str:
+    """As many of the parts as there is room for, the first in any case."""
+    lengths = accumulate(display_width(part) + len(GAP) for part in parts)
+    return GAP.join(parts[: max(1, sum(length - len(GAP) <= width for length in lengths))])
 
 
 def _cells(row: Row) -> dict[str, str]:

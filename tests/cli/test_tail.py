@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -102,6 +103,20 @@ def test_hostile_text_is_made_harmless(neurockt: Command, hostile: Path) -> None
         assert done.status == 0
         assert not set(done.out + done.err) & set("\x1b\x07\r\u202e")
     assert not set(neurockt("tail", hostile / "bad", terminal=80).out) & set("\x07\u202e")
+
+
+@pytest.mark.parametrize("width", [80, 40])
+def test_a_long_name_leaves_room_for_the_state_and_the_step(neurockt: Command, tmp_path: Path, width: int) -> None:
+    """Its middle is elided in the heading of the pane; of the facts below, those that fit are whole."""
+    name = "a-sweep-with-a-rather-long-name-of-which-nobody-reads-the-middle-lr0.003"
+    recorder = record(tmp_path / "runs", {"loss": [4.0] * 1400}, finish=False, run_id="a", name=name, total_steps=2000)
+    screen = neurockt("tail", "a", "--once", terminal=width).out
+    recorder.finish()
+    heading, facts = re.sub(r"\x1b\[\d*m", "", screen).splitlines()[-3:-1]
+    assert "…" in heading
+    assert re.search(r"── a-s\S+3  running  \S+  step 1,400", heading)
+    assert facts.startswith("70.0% of 2,000 steps")
+    assert "…" not in facts
 
 
 @pytest.mark.slow
