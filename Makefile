@@ -6,31 +6,32 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 FRAMEWORKS := $(VENV)/.frameworks
 
-JOBS := 2
-PYTEST = $(BIN)/pytest --numprocesses $(JOBS) --dist worksteal
+# One more than this machine has cores: some tests wait.
+JOBS := 3
 
 # Python keeps what it compiles, each module as it is first imported: the hundreds of processes that tests start read it.
 # So pip need not compile the thousands of modules that nothing imports.
 unexport PYTHONDONTWRITEBYTECODE
-INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
+PIP = $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
+UV = $(BIN)/uv pip install --quiet --python $(BIN)/python
 
-.PHONY: demo check test adapters lint lowest bench samples pictures api clean
+.PHONY: demo check test adapters lint pytest lowest bench samples pictures api clean
 
 demo: $(READY)
 	$(BIN)/neurockt demo
 	$(BIN)/neurockt ls
 	@if [ -t 0 ] && [ -t 1 ]; then $(BIN)/neurockt view; fi
 
-# The quick half: under a minute.
-check: lint
-	$(PYTEST) -m 'not slow'
+# `check` is the quick half: under a minute. `adapters` are the tests of the adapters, with the frameworks, which take
+# minutes to install; `test` skips them without. Each lints at the same time.
+check: export TESTS = -m 'not slow'
+adapters: export TESTS = tests/integrations
+adapters: $(FRAMEWORKS)
+check test adapters: $(READY)
+	$(MAKE) --no-print-directory --jobs 2 lint pytest
 
-test: lint
-	$(PYTEST)
-
-# The tests of the adapters, with the frameworks, which take minutes to install. `make test` skips them without.
-adapters: lint $(FRAMEWORKS)
-	$(PYTEST) tests/integrations
+pytest: $(READY)
+	$(BIN)/pytest --numprocesses $(JOBS) --dist worksteal $(TESTS)
 
 lint: $(READY)
 	$(BIN)/ruff check
@@ -41,7 +42,6 @@ lint: $(READY)
 # The fast tests of what needs no torch, with the lowest versions that pyproject.toml allows.
 LOWEST := .lowest/bin/python
 lowest: $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv venv --quiet --clear --python $(PYTHON) .lowest
 	$(BIN)/uv pip install --quiet --python $(LOWEST) --resolution lowest-direct -e '.[viewer,wandb,system]'
 	$(BIN)/uv pip freeze --python $(LOWEST) --exclude-editable > .lowest/constraints.txt
@@ -65,15 +65,16 @@ pictures: $(READY)
 api: $(READY)
 	$(BIN)/python tests/api_page.py > neurockt/API.md
 
-# torch comes first and pinned, so that a machine without a GPU gets the CPU build.
+# torch comes first and pinned, so that a machine without a GPU gets the CPU build, and by pip, whose configuration may
+# say where that is. uv installs the rest in a tenth of pip's time.
 $(READY): pyproject.toml tests/requirements.txt
 	$(PYTHON) -m venv $(VENV)
-	$(INSTALL) -r tests/requirements.txt
-	$(INSTALL) -e '.[all]'
+	$(PIP) uv $$(grep ^torch= tests/requirements.txt)
+	$(UV) -r tests/requirements.txt -e '.[all]'
 	touch $@
 
 $(FRAMEWORKS): $(READY) tests/requirements-frameworks.txt
-	$(INSTALL) -r tests/requirements-frameworks.txt
+	$(UV) -r tests/requirements-frameworks.txt
 	touch $@
 
 clean:
