@@ -22,13 +22,19 @@ demo: $(READY)
 	$(BIN)/neurockt ls
 	@if [ -t 0 ] && [ -t 1 ]; then $(BIN)/neurockt view; fi
 
-# `check` is the quick half: under a minute. `adapters` are the tests of the adapters, with the frameworks, which take
-# minutes to install; `test` skips them without. Each lints at the same time.
-check: export TESTS = -m 'not slow'
-adapters: export TESTS = tests/integrations
+# Lint and tests at the same time: the tests leave the processors some time.
+TESTED = $(MAKE) --no-print-directory --jobs 2 lint pytest
+
+# The quick half: under a minute.
+check: $(READY)
+	$(TESTED) TESTS="-m 'not slow'"
+
+test: $(READY)
+	$(TESTED)
+
+# The tests of the adapters, with the frameworks, which take minutes to install. `make test` skips them without.
 adapters: $(FRAMEWORKS)
-check test adapters: $(READY)
-	$(MAKE) --no-print-directory --jobs 2 lint pytest
+	$(TESTED) TESTS=tests/integrations
 
 pytest: $(READY)
 	$(BIN)/pytest --numprocesses $(JOBS) --dist worksteal $(TESTS)
