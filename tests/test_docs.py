@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import preloaded
 import pytest
 from api_page import page
 from wandb_server import KEY, WandbServer
@@ -83,7 +84,9 @@ def test_the_first_example_of_the_readme_runs(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_training_loop_of_the_readme_runs(tmp_path: Path) -> None:
     """It trains, prints its table and leaves a finished run."""
-    done = run(example("TotalLoss"), tmp_path)
+    (tmp_path / "train.py").write_text(example("TotalLoss"))
+    done = preloaded.run(tmp_path / "train.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
     (run_dir,) = (tmp_path / "runs").iterdir()
     recorded = open_run(run_dir)
     assert recorded.state == "finished"
@@ -186,7 +189,8 @@ def test_the_syncs_of_the_readme(server: WandbServer, tmp_path: Path) -> None:
     assert len(SYNCS) == 3
     shutil.copytree(ROOT / "sample_runs", tmp_path / "sample_runs")
     for command, output in SYNCS:
-        done = run_beside(server, tmp_path, *shlex.split(command))
+        words = [sys.executable, "-m", *shlex.split(command)]
+        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, env=beside(server, tmp_path))
         assert (done.stdout, done.stderr) == (output, ""), command
     assert len(server.runs) == 12
     assert all(run.is_exact for run in server.runs.values())
@@ -199,7 +203,7 @@ def test_the_recorder_of_the_readme_swaps(server: WandbServer, tmp_path: Path) -
     script, count = re.subn(r"^recorder = .*$", f"{imported}\n{made}", example("TotalLoss"), flags=re.MULTILINE)
     assert count == 1
     (tmp_path / "train.py").write_text(script)
-    done = run_beside(server, tmp_path, str(tmp_path / "train.py"))
+    done = preloaded.run(tmp_path / "train.py", cwd=tmp_path, env=beside(server, tmp_path))
     assert done.returncode == 0, done.stderr
     (run_dir,) = (tmp_path / "runs").iterdir()
     run = open_run(run_dir)
@@ -207,14 +211,10 @@ def test_the_recorder_of_the_readme_swaps(server: WandbServer, tmp_path: Path) -
     assert (server.only_run.state, server.only_run.project) == ("finished", "stripes")
 
 
-def run_beside(server: WandbServer, directory: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """A script, or a module, in a process that knows that server alone."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("WANDB_", "PYTEST_"))}
-    environment |= {"WANDB_BASE_URL": server.url, "WANDB_API_KEY": KEY, "HOME": str(directory)}
-    how = [] if words[0].endswith(".py") else ["-m"]
-    return subprocess.run(
-        [sys.executable, *how, *words], cwd=directory, capture_output=True, text=True, check=False, env=environment
-    )
+def beside(server: WandbServer, home: Path) -> dict[str, str]:
+    """The environment of a process that knows that server alone."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("WANDB_", "PYTEST_"))}
+    return {**kept, "WANDB_BASE_URL": server.url, "WANDB_API_KEY": KEY, "HOME": str(home)}
 
 
 def test_the_files_the_readme_points_to_exist() -> None:

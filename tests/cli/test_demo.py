@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -32,12 +31,16 @@ def test_the_demo_prints_its_table_and_leaves_a_finished_run(neurockt: Callable[
 
 @pytest.mark.slow
 @pytest.mark.parametrize("missing", ["torch", "torchmetrics", "sklearn"])
-def test_without_its_extra_the_demo_says_what_to_install(missing: str, tmp_path: Path) -> None:
+def test_without_its_extra_the_demo_says_what_to_install(
+    missing: str, neurockt: Callable[..., Done], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A sentence, and nothing on disk."""
-    code = f"import sys; sys.modules[{missing!r}] = None; from neurockt.cli import main; sys.exit(main(['demo']))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 1
-    assert done.stderr == (
+    monkeypatch.delitem(sys.modules, "neurockt.cli._digits", raising=False)
+    for name in {missing, *(name for name in sys.modules if name.startswith(f"{missing}."))}:
+        monkeypatch.setitem(sys.modules, name, None)
+    done = neurockt("demo")
+    assert done.status == 1
+    assert done.err == (
         "neurockt: the demo needs PyTorch, torchmetrics and scikit-learn: pip install 'neurockt[demo]'\n"
     )
     assert list(tmp_path.iterdir()) == []

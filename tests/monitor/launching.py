@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import preloaded
+
 LAUNCHERS = ("RANK", "WORLD_SIZE", "SLURM_", "OMPI_", "PMI_", "TORCHELASTIC_", "LOCAL_", "MASTER_")
 
 
@@ -15,6 +17,12 @@ def bare_environment(**variables: object) -> dict[str, str]:
     """The environment without what a launcher would have told, and with what one tells here."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(LAUNCHERS)}
     return {**kept, "OMP_NUM_THREADS": "1", **{name: str(value) for name, value in variables.items()}}
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 FORKS = """
@@ -35,19 +43,13 @@ sys.exit(max(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids))
 
 
 def forked_ranks(
-    size: int, script: Path, root: Path, *, preload: str = "torch.distributed torchmetrics", **variables: object
+    size: int, script: Path, root: Path, *, preload: str = "", **variables: object
 ) -> subprocess.CompletedProcess[str]:
-    """A script on so many ranks, as ``torchrun`` does it, but these modules are loaded once for all of them."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    return subprocess.run(
-        [sys.executable, "-c", FORKS, str(size), preload, script, root],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env=bare_environment(WORLD_SIZE=size, MASTER_ADDR="127.0.0.1", MASTER_PORT=port, **variables),
-    )
+    """A script on so many ranks, as ``torchrun`` does it, but torch and these modules are loaded once for all."""
+    forks = script.with_name("forks.py")
+    forks.write_text(FORKS)
+    environment = bare_environment(WORLD_SIZE=size, MASTER_ADDR="127.0.0.1", MASTER_PORT=free_port(), **variables)
+    return preloaded.run(forks, size, preload, script, root, env=environment)
 
 
 def torchrun(size: int, script: str, root: Path) -> subprocess.CompletedProcess[str]:

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import preloaded
 import pytest
 
 from neurockt import open_run
@@ -124,7 +125,7 @@ if __name__ == "__main__":
                 loss(batch)
 """
     )
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False, timeout=120)
+    done = preloaded.run(script)
     assert done.returncode == 0, done.stderr
     (run_dir,) = (tmp_path / "runs").iterdir()
     run = open_run(run_dir)

@@ -9,6 +9,7 @@ import sys
 import threading
 from pathlib import Path
 
+import preloaded
 import pytest
 
 from neurockt import open_run
@@ -192,7 +193,8 @@ if __name__ == "__main__":
 def test_persistent_data_loader_workers_record_nothing(tmp_path: Path) -> None:
     """Forked, also amid the run, or spawned, and though their dataset calls what is recorded."""
     pytest.importorskip("torch")
-    done = run_script(tmp_path / "script.py", LOADERS, tmp_path / "runs")
+    (tmp_path / "script.py").write_text(LOADERS)
+    done = preloaded.run(tmp_path / "script.py", tmp_path / "runs")
     assert done.returncode == 0, done.stderr
     (run_dir,) = (tmp_path / "runs").iterdir()
     run = open_run(run_dir)

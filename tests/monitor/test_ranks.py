@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import preloaded
 import pytest
-from monitor.launching import bare_environment, forked_ranks, torchrun
+from monitor.launching import bare_environment, forked_ranks, free_port, torchrun
 
 from neurockt import list_runs, open_run
 from neurockt.errors import UsageError
@@ -258,7 +258,7 @@ with plain(train=False):
     accuracy(torch.tensor([rank] * (rank + 1)), torch.tensor([0] * (rank + 1)))
 plain.finish()
 
-each = Recorder(root, ranks="all", quiet=True)  # under torchrun, the id needs no talk
+each = Recorder(root, ranks="all", quiet=True)
 accuracy = RecorderHelper(each).metric(acc=MulticlassAccuracy(2, average="micro"))["acc"]
 with each(train=False):
     accuracy(torch.tensor([rank]), torch.tensor([0]))
@@ -304,7 +304,7 @@ def test_ranks_that_part_do_not_wait_for_ever(tmp_path: Path) -> None:
     script = tmp_path / "apart.py"
     script.write_text(APART)
     root = tmp_path / "runs"
-    done = torchrun(2, str(script), root)
+    done = forked_ranks(2, script, root)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     for reduction, value in (("sum", 11.0), ("min", 5.0), ("max", 6.0)):  # of 5 and 6
         (row,) = open_run(root / reduction).steps().to_pylist()
@@ -312,9 +312,28 @@ def test_ranks_that_part_do_not_wait_for_ever(tmp_path: Path) -> None:
         assert row["broken"] != row["broken"]
     assert open_run(root / "plain").steps()["loss"].to_pylist() == [1.0]
     assert open_run(root / "plain").epochs()["acc"].to_pylist() == pytest.approx([1 / 3])
-    (each,) = [path for path in root.iterdir() if path.name.startswith("torchrun-")]
+    (each,) = [path for path in root.iterdir() if (path / "rank-000").exists()]
     assert [open_run(each / f"rank-00{rank}").epochs()["acc"].to_pylist() for rank in range(2)] == [[1.0], [0.0]]
     assert open_run(root / "lonely").epochs()["acc"].to_pylist() == [None] * 6
+
+
+EACH = """
+import os, sys
+from neurockt.monitor import Recorder
+
+with Recorder(sys.argv[1], ranks="all", quiet=True) as recorder:
+    recorder.log({"rank": int(os.environ["RANK"])})
+"""
+
+
+def test_ranks_of_torchrun_need_no_torch_to_find_their_run(tmp_path: Path) -> None:
+    """torchrun tells each of them the same."""
+    (tmp_path / "each.py").write_text(EACH)
+    done = torchrun(2, str(tmp_path / "each.py"), tmp_path / "runs")
+    assert done.returncode == 0, done.stderr
+    (each,) = (tmp_path / "runs").iterdir()
+    assert each.name.startswith("torchrun-")
+    assert [open_run(each / f"rank-00{rank}").steps()["rank"].to_pylist() for rank in range(2)] == [[0.0], [1.0]]
 
 
 BEREFT = """
@@ -347,21 +366,13 @@ os._exit(0)
 
 def test_a_rank_that_is_killed_does_not_hang_the_others(tmp_path: Path) -> None:
     """Over gloo, the rows after a rank's death are null where all ranks are needed, with one warning."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", BEREFT, tmp_path],
-            env=bare_environment(RANK=rank, WORLD_SIZE=2, MASTER_ADDR="localhost", MASTER_PORT=port),
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
+    (tmp_path / "bereft.py").write_text(BEREFT)
+    root, job = tmp_path / "runs", {"WORLD_SIZE": 2, "MASTER_ADDR": "localhost", "MASTER_PORT": free_port()}
+    ranks = [
+        preloaded.Process(tmp_path / "bereft.py", root, env=bare_environment(RANK=rank, **job)) for rank in range(2)
     ]
-    errors = [process.communicate(timeout=120)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, -signal.SIGKILL], errors
-    assert open_run(tmp_path / "bereft").steps()["loss"].to_pylist() == [0.5, None, None, None]
-    runs = {info.ranks: open_run(info.path) for info in list_runs(tmp_path)}
+    assert [rank.wait() for rank in ranks] == [0, -signal.SIGKILL]
+    assert open_run(root / "bereft").steps()["loss"].to_pylist() == [0.5, None, None, None]
+    runs = {info.ranks: open_run(info.path) for info in list_runs(root)}
     assert runs[2].ranks == (0, 1)
-    assert len(list_runs(tmp_path)) == 3
+    assert len(list_runs(root)) == 3

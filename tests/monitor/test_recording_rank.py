@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from monitor.launching import bare_environment, torchrun
+from monitor.launching import bare_environment, forked_ranks
 
 from neurockt import list_runs, open_run
 from neurockt.errors import UsageError
@@ -46,7 +46,7 @@ def test_the_last_stage_of_a_pipeline_records(tmp_path: Path) -> None:
     """Rank 1 writes and prints; rank 0 counts, and leaves nothing."""
     script = tmp_path / "pipeline.py"
     script.write_text(PIPELINE)
-    done = torchrun(2, str(script), tmp_path / "runs")
+    done = forked_ranks(2, script, tmp_path / "runs")
     assert done.returncode == 0, done.stderr
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["pipeline"]
     run = open_run(tmp_path / "runs" / "pipeline")

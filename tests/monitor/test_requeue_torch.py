@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import random
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
+from typing import IO
 
+import preloaded
 import pyarrow.parquet as pq
 import pytest
 
@@ -61,31 +60,36 @@ while recorder.step < int(sys.argv[2]):
 """
 
 
-def attempt(root: Path, number: int, last: int) -> subprocess.Popen[str]:
+def attempt(script: Path, root: Path, number: int, last: int) -> tuple[preloaded.Process, IO[str]]:
+    """The job, and what it prints."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
     environment |= {"SLURM_JOB_ID": "77", "SLURM_RESTART_COUNT": str(number)}
-    return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(root), str(last)], stdout=subprocess.PIPE, text=True, env=environment
-    )
+    printed, stdout = (os.fdopen(end, mode) for end, mode in zip(os.pipe(), "rw", strict=True))
+    with stdout:
+        return preloaded.Process(script, root, last, stdout=stdout, env=environment), printed
 
 
 @pytest.mark.slow
 def test_a_job_that_is_killed_and_requeued_records_one_series(tmp_path: Path, kills: int) -> None:
     """Each step once, with the values of the attempt that trained it last: those of a job that was never killed."""
+    script, root = tmp_path / "train.py", tmp_path / "runs"
+    script.write_text(SCRIPT)
     chance = random.Random(5)
     times = max(2, kills // 10)
     last = 3 * MOST_PRINTED // 2 * (times + 1)  # none gets there before it is killed
     for number in range(times):
-        with attempt(tmp_path, number, last) as job:
-            assert job.stdout is not None
+        job, printed = attempt(script, root, number, last)
+        with printed:
             for _ in range(chance.randrange(1, MOST_PRINTED)):
-                job.stdout.readline()
+                printed.readline()
             time.sleep(chance.uniform(0, 0.005))
-            job.send_signal(signal.SIGKILL)
-    with attempt(tmp_path, times, last) as job:
-        job.communicate(timeout=120)
-    assert job.returncode == 0
-    (info,) = list_runs(tmp_path)
+            job.kill()
+            job.wait()
+    job, printed = attempt(script, root, times, last)
+    with printed:
+        printed.read()
+        assert job.wait() == 0
+    (info,) = list_runs(root)
     assert info.state == "finished"
     assert [each.cause for each in info.attempts][:-1] == ["killed"] * (len(info.attempts) - 1)
     steps = pq.read_table(info.path / "steps", partitioning=None).to_pydict()
@@ -95,7 +99,9 @@ def test_a_job_that_is_killed_and_requeued_records_one_series(tmp_path: Path, ki
     assert (epochs["step"], epochs["epoch"]) == (list(range(7, last + 1, 7)), list(range(1, last // 7 + 1)))
     assert steps["epoch"] == [(step - 1) // 7 + 1 for step in range(1, last + 1)]
 
-    with attempt(tmp_path / "unharmed", 0, last) as job:
-        job.communicate(timeout=120)
+    job, printed = attempt(script, tmp_path / "unharmed", 0, last)
+    with printed:
+        printed.read()
+        assert job.wait() == 0
     (unharmed,) = list_runs(tmp_path / "unharmed")
     assert open_run(unharmed.path).steps()["loss"].to_pylist() == steps["loss"]

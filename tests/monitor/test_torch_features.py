@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import io
 import pickle
-import subprocess
 import sys
 import threading
 import time
@@ -13,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import preloaded
 import pytest
 
 from neurockt import open_run
@@ -83,14 +83,14 @@ def test_a_module_loaded_in_another_process_computes_and_records_nothing(recorde
     with recorder(train=True):
         criterion(torch.tensor([3.0]), torch.tensor([1.0]))
     (tmp_path / "module").write_bytes(pickle.dumps(criterion))
-    script = """
+    (tmp_path / "script.py").write_text("""
 import pickle, sys, torch
 module = pickle.load(open(sys.argv[1], "rb"))
 with module.recorder(train=True):
     print(module(torch.tensor([3.0]), torch.tensor([1.0])).item(), module.recorder.run_dir)
 module.recorder.finish()
-"""
-    done = subprocess.run([sys.executable, "-c", script, tmp_path / "module"], capture_output=True, text=True)
+""")
+    done = preloaded.run(tmp_path / "script.py", tmp_path / "module")
     assert (done.stdout, done.stderr) == (f"4.0 {recorder.run_dir}\n", "")
     assert column(recorder, "mse") == [4.0]
     assert [path.name for path in recorder.run_dir.parent.iterdir()] == [recorder.run_dir.name]

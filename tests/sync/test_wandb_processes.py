@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import preloaded
 import pytest
 from sync.recording import check_completed, run_script, train
 from wandb_server import WandbServer, wait_until
@@ -48,7 +49,7 @@ if __name__ == "__main__":
                 loss(batch)
 """
     )
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False, timeout=120)
+    done = preloaded.run(script)
     assert (done.returncode, done.stderr) == (0, "")
     run = server.only_run
     assert [row["loss"] for row in run.rows] == [0.0, 1.0, 2.0, 3.0] * 2
