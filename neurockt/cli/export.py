@@ -16,14 +16,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from neurockt.catalogue import find_run
 from neurockt.cli import FAILED, WrongUsage, completers, output, parsing, selecting
 from neurockt.cli.joining import Batches, RowsOfRuns
 from neurockt.errors import NeurocktError
 from neurockt.formatting import clean
 from neurockt.query.fields import CONFIG_PREFIXES, split_names, unquoted
 from neurockt.query.known import KnownFields
-from neurockt.store import TABLES, Run, expanded, files, number, open_run
+from neurockt.store import TABLES, expanded, files, number, open_run
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -71,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise WrongUsage("a Parquet file cannot be written to stdout; name it with -o FILE")
     if target is not None:
         check_target(target, force=arguments.force)
-    runs = [parsing.part(each, arguments) for each in _runs(arguments)]
+    runs = [parsing.part(open_run(path), arguments) for path in selecting.selected_or_latest(arguments)]
     if not runs:
         return FAILED
     wanted = split_names(arguments.columns) if arguments.columns is not None else None
@@ -94,14 +93,6 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         files.publish(target, lambda path: _write_text(path, kind, schema, batches))
     return FAILED if any(each.damaged for each in runs) else 0
-
-
-def _runs(arguments: argparse.Namespace) -> list[Run]:
-    if arguments.runs_named or arguments.filter is not None:
-        return [open_run(info.path) for info in selecting.selected(arguments)]
-    latest = find_run(None, arguments.root)
-    output.note(f"these are the rows of {latest.path}")
-    return [latest]
 
 
 def _kind_of(target: Path | None) -> str:

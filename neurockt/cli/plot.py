@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from neurockt.catalogue import find_run
 from neurockt.cli import FAILED, WrongUsage, completers, output, parsing, selecting
 from neurockt.cli.export import check_target
 from neurockt.formatting import alternatives
@@ -80,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
     for name, limits in (("x", arguments.log_x and arguments.xlim), ("y", arguments.log_y and arguments.ylim)):
         if limits and min(limits) <= 0:
             raise WrongUsage(f"--{name}lim: a logarithmic axis has no room for 0 and below")
-    paths = _paths(arguments)
+    paths = selecting.selected_or_latest(arguments)
     if not paths:
         return FAILED
     lines = RunLines(paths)
@@ -112,14 +110,6 @@ def run(arguments: argparse.Namespace) -> int:
     ]
     save(target, charts, look)
     return FAILED if lines.errors or lines.damaged else 0
-
-
-def _paths(arguments: argparse.Namespace) -> list[Path]:
-    if arguments.runs_named or arguments.filter is not None:
-        return [info.path for info in selecting.selected(arguments)]
-    latest = find_run(None, arguments.root)
-    output.note(f"this is {latest.path}")
-    return [latest.path]
 
 
 def _metrics(lines: RunLines, text: str) -> list[Metric]:

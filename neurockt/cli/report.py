@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from neurockt.catalogue import find_run, list_runs
-from neurockt.cli import FAILED, WrongUsage, completers, ls, output, parsing, show
+from neurockt.cli import FAILED, WrongUsage, completers, ls, output, parsing, selecting, show
 from neurockt.cli.export import check_target
 from neurockt.formatting import alternatives, format_bytes, listed
 from neurockt.query.fields import flat_config, parse_field, split_names, titles, unquoted
 from neurockt.query.filter import parse
-from neurockt.query.known import KnownFields
 from neurockt.query.metrics import in_both_tables
 from neurockt.run_info import RunInfo
 from neurockt.store import RUN_FILE, ask_scheduler, default_root, expanded, facts, files, open_run, scheduler
@@ -128,10 +127,7 @@ def _selected(arguments: argparse.Namespace) -> list[RunInfo]:
             some = [find_run(name, root).info]
         found |= {info.path.resolve(): info for info in some}
     infos = list(found.values())
-    known = KnownFields(infos)
-    for field in dict.fromkeys(query.fields):
-        known.check(field)
-    matching = [info for info in infos if query.matches(info)]
+    matching = selecting.matching(infos, query)
     if infos and not matching:
         output.note(f"no run matches ({len(infos):,} runs)")
     return matching

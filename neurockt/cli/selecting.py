@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from neurockt.catalogue import find_run, list_runs
 from neurockt.cli import WrongUsage, completers, output
 from neurockt.errors import CorruptRun
-from neurockt.query.filter import parse
+from neurockt.query.filter import Query, parse
 from neurockt.query.known import KnownFields
 from neurockt.run_info import RunInfo
 from neurockt.store import RUN_FILE, default_root, expanded
@@ -62,13 +62,27 @@ def selected(
     else:
         runs = list_runs(root, archived=archived or any(field.name == "archived" for field in query.fields))
         where = f"{len(runs):,} in {root}"
-    known = KnownFields(runs)
-    for field in dict.fromkeys(query.fields):
-        known.check(field)  # misspelt, it may match all: -val_los>1
-    found = [info for info in runs if query.matches(info) and (also is None or also(info))]
+    found = [info for info in matching(runs, query) if also is None or also(info)]
     if not found and not damaged:
         output.note(f"no run matches ({where})")
     return found
+
+
+def matching(runs: Sequence[RunInfo], query: Query) -> list[RunInfo]:
+    """The runs that a filter matches. Raises QueryError where none has a field of it."""
+    known = KnownFields(runs)
+    for field in dict.fromkeys(query.fields):
+        known.check(field)  # misspelt, it may match all: -val_los>1
+    return [info for info in runs if query.matches(info)]
+
+
+def selected_or_latest(arguments: argparse.Namespace) -> list[Path]:
+    """The directories of the runs that are selected; where none is asked for, of the one that began last."""
+    if arguments.runs_named or arguments.filter is not None:
+        return [info.path for info in selected(arguments)]
+    latest = find_run(None, arguments.root).path
+    output.note(f"this is {latest}, which began last")
+    return [latest]
 
 
 def _damaged(name: str, root: Path) -> Path | None:

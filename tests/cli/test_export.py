@@ -180,7 +180,7 @@ def test_which_runs_is_said_once_and_finds_some(neurockt: Command, runs: Path) -
     """By name, by filter, or the latest; a column that only one of them has is no error."""
     assert neurockt("export", "fast", "slow", "-f", "slow", "--columns", "step").out == "run,step\nr0,1\nr0,2\nr0,3\n"
     assert neurockt("export", "--columns", "step") == Done(
-        0, "step\n1\n2\n3\n", "neurockt: these are the rows of runs/r2\n"
+        0, "step\n1\n2\n3\n", "neurockt: this is runs/r2, which began last\n"
     )
     done = neurockt("export", "-f", "nothing")
     assert (done.status, done.err) == (1, "neurockt: no run matches (3 in runs)\n")
