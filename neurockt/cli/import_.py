@@ -54,14 +54,7 @@ def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
         "--epochs", metavar="GLOB", action="append", default=[], help="metrics that are validations, such as 'dev*'"
     )
     parser.add_argument("--dry-run", action="store_true", help="print what would be imported, and write nothing")
-    parser.add_argument(
-        "--watch",
-        metavar="SECONDS",
-        nargs="?",
-        type=parsing.seconds,
-        const=PAUSE,
-        help=f"import again and again, every {PAUSE:.0f} seconds at most",
-    )
+    parsing.add_watch(parser, PAUSE, f"import again and again, every {PAUSE:.0f} seconds at most")
     parser.add_argument("--force", action="store_true", help="convert also what has not changed")
     parser.add_argument("--json", action="store_true", help="print JSON")
 

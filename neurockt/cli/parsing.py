@@ -63,6 +63,15 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     add_part_arguments(parser)
 
 
+def add_runs_or_roots(parser: argparse.ArgumentParser) -> None:
+    what = "runs, or directories of runs (default: $NEUROCKT_DIR, else runs)"
+    completers.add(parser.add_argument("paths", metavar="RUN|ROOT", nargs="*", help=what), completers.run_names)
+
+
+def add_watch(parser: argparse.ArgumentParser, pause: float, what: str) -> None:
+    parser.add_argument("--watch", metavar="SECONDS", nargs="?", type=seconds, const=pause, help=what)
+
+
 def add_part_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rank", metavar="N", type=int, help="one rank of a run whose ranks keep their own rows")
     parser.add_argument("--attached", metavar="NAME", help="what another process has recorded beside the run")

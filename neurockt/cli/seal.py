@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from neurockt.catalogue import find_run, run_paths
-from neurockt.cli import completers, output, parsing
+from neurockt.cli import output, parsing
 from neurockt.errors import NeurocktError, RunInUse
 from neurockt.store import TABLES, Liveness, ask_scheduler, default_root, expanded, layout, read_info, scheduler
 
@@ -30,21 +30,15 @@ _EXAMPLE = """\
 
 def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
     parser = parsing.add_command(subparsers, "seal", "turn dead runs' journals into Parquet", _EXAMPLE, _DESCRIPTION)
-    targets = parser.add_argument(
-        "targets",
-        metavar="RUN|ROOT",
-        nargs="*",
-        help="runs, or directories of runs (default: $NEUROCKT_DIR, else runs)",
-    )
+    parsing.add_runs_or_roots(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
-    completers.add(targets, completers.run_names)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Seal the runs; one that cannot be sealed does not stop the others."""
     from neurockt.store import seal_run
 
-    paths, status = _find(arguments.targets or [str(default_root())])
+    paths, status = _find(arguments.paths or [str(default_root())])
     _ask_scheduler(paths)
     done: list[dict[str, Any]] = []
     for path, was_named in paths.items():

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from neurockt.catalogue import find_run
-from neurockt.cli import completers, output, parsing
+from neurockt.cli import output, parsing
 from neurockt.errors import MissingExtra, NeurocktError
 from neurockt.formatting import clean, clip, listed
 from neurockt.store import default_root, expanded
@@ -44,22 +44,10 @@ _EXAMPLE = """\
 
 def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
     parser = parsing.add_command(subparsers, "sync", "upload runs to Weights & Biases", _EXAMPLE, _DESCRIPTION)
-    paths = parser.add_argument(
-        "paths",
-        metavar="RUN|ROOT",
-        nargs="*",
-        help="runs, or directories of runs (default: $NEUROCKT_DIR, else runs)",
-    )
-    completers.add(paths, completers.run_names)
+    parsing.add_runs_or_roots(parser)
     parser.add_argument("--running", action="store_true", help="also upload what there is of runs that still train")
-    parser.add_argument(
-        "--watch",
-        metavar="SECONDS",
-        nargs="?",
-        type=parsing.seconds,
-        const=WATCH_SECONDS,
-        help=f"repeat every SECONDS (default: {WATCH_SECONDS:.0f}) until interrupted; each line is about one pass",
-    )
+    often = f"repeat every SECONDS (default: {WATCH_SECONDS:.0f}) until interrupted; each line is about one pass"
+    parsing.add_watch(parser, WATCH_SECONDS, often)
     parser.add_argument(
         "--dry-run", action="store_true", help="print what would be sent; needs neither key nor network"
     )
