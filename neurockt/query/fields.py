@@ -128,10 +128,6 @@ def split_names(text: str) -> list[str]:
     return [name.strip() for name in names]
 
 
-def field_value(info: RunInfo, name: str) -> Any:
-    return parse_field(name).value(info)
-
-
 def named(name: str) -> Field:
     if name in _OWN:
         return Field(name, *_OWN[name])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from neurockt.direction import smaller_is_better
 from neurockt.errors import NeurocktError, QueryError
-from neurockt.query.fields import field_value, parse_field, sort_runs
+from neurockt.query.fields import parse_field, sort_runs
 from neurockt.query.filter import parse
 from neurockt.run_info import Attempt, ColumnSummary, RunInfo, TableSummary
 
@@ -285,13 +285,13 @@ def test_any_metric_name_can_be_quoted(name: str) -> None:
     quoted = name.replace("\\", "\\\\").replace('"', '\\"')
     run = RunInfo(path=Path("r"), id="r", created=CREATED, epochs=TableSummary(3, {name: metric(0.5, 0.25, 0.75)}))
     assert parse(f'"{quoted}"=0.5 min("{quoted}")=0.25').matches(run)
-    assert field_value(run, f'max("{quoted}")') == 0.75
+    assert parse_field(f'max("{quoted}")').value(run) == 0.75
 
 
 def test_fields_are_shared_with_sorting_and_columns() -> None:
     """The same names give the values themselves."""
     names = ["name", "tags", "cfg.model.width", "valid_loss", "best(val/acc)", "duration", "started", "steps", "absent"]
-    assert [field_value(RUN, name) for name in names] == [
+    assert [parse_field(name).value(RUN) for name in names] == [
         "ResNet baseline", ("v1", "paper"), 64, 0.09, 0.96, 10800.0, CREATED, 2000, None,
     ]  # fmt: skip
 

@@ -14,7 +14,7 @@ from neurockt import open_run
 from neurockt.catalogue import list_runs
 from neurockt.errors import NeurocktWarning
 from neurockt.monitor import Recorder
-from neurockt.query.fields import field_value, parse_field, titles
+from neurockt.query.fields import parse_field, titles
 from neurockt.query.filter import parse
 from neurockt.query.metrics import in_both_tables
 from neurockt.run_info import RunInfo
@@ -60,7 +60,7 @@ FIELDS = {
 @pytest.mark.parametrize(("name", "value"), FIELDS.items())
 def test_the_value_of_one_metric_where_another_is_best(run: RunInfo, name: str, value: float | None) -> None:
     """As a field, whatever table they are in; NaN is never best."""
-    found = field_value(run, name)
+    found = parse_field(name).value(run)
     assert found == (pytest.approx(value, nan_ok=True) if value is not None else None)
     if value is not None and value == value:
         assert parse(f"{name}>={value - 1e-9} {name}<={value + 1e-9}").matches(run)
@@ -69,12 +69,12 @@ def test_the_value_of_one_metric_where_another_is_best(run: RunInfo, name: str, 
 def test_few_metrics_need_no_rows(run: RunInfo, monkeypatch: pytest.MonkeyPatch) -> None:
     """run.json has the rows of the best values; a run whose rows are gone is as good."""
     gone = replace(run, path=run.path / "gone")
-    assert field_value(gone, "acc@best(valid_loss)") == 0.7
-    assert field_value(gone, "valid_loss@best(acc)") == 0.6
-    assert field_value(gone, "valid_loss@epochs@best(acc)") == 0.6
-    assert field_value(gone, "acc@max(valid_loss)") == 0.5, "its smallest one is in that row"
+    assert parse_field("acc@best(valid_loss)").value(gone) == 0.7
+    assert parse_field("valid_loss@best(acc)").value(gone) == 0.6
+    assert parse_field("valid_loss@epochs@best(acc)").value(gone) == 0.6
+    assert parse_field("acc@max(valid_loss)").value(gone) == 0.5, "its smallest one is in that row"
     with pytest.warns(NeurocktWarning, match="gone"):
-        assert field_value(gone, "lr@best(acc)") is None
+        assert parse_field("lr@best(acc)").value(gone) is None
 
 
 def test_a_table_of_many_metrics_has_its_rows_read(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_a_table_of_many_metrics_has_its_rows_read(tmp_path: Path) -> None:
     (info,) = list_runs(tmp_path)
     assert not info.epochs.best
     best = max(rows, key=lambda row: row["m7"])
-    assert [field_value(info, f"m{at}@best(m7)") for at in range(30)] == [best[f"m{at}"] for at in range(30)]
+    assert [parse_field(f"m{at}@best(m7)").value(info) for at in range(30)] == [best[f"m{at}"] for at in range(30)]
 
 
 def test_the_rows_of_the_best_values_are_the_same_live_and_finished(tmp_path: Path) -> None:
@@ -127,8 +127,8 @@ def test_what_is_attached_has_best_rows_too(tmp_path: Path) -> None:
         evaluation.log({"acc": 0.7, "brier": 0.2}, step=1)
         evaluation.log({"acc": 0.6, "brier": 0.3}, step=2)
     (info,) = list_runs(tmp_path)
-    assert field_value(info, "brier@best(mmlu/acc)") == 0.2
-    assert field_value(info, "mmlu/acc@max(brier)") == 0.6
+    assert parse_field("brier@best(mmlu/acc)").value(info) == 0.2
+    assert parse_field("mmlu/acc@max(brier)").value(info) == 0.6
 
 
 def test_a_metric_of_both_tables_says_which_one_is_shown(run: RunInfo) -> None:

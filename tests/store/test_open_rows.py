@@ -15,7 +15,7 @@ from live_run.jumping import LARGE, Jumping, column
 
 from neurockt import list_runs, open_run
 from neurockt.catalogue import RunWatcher
-from neurockt.query.fields import field_value
+from neurockt.query.fields import parse_field
 from neurockt.store import RowReader
 from neurockt.store.base import layout
 from neurockt.store.base.run_file import read_info
@@ -76,9 +76,9 @@ def test_lists_show_the_open_row_as_the_last_one(run: Jumping) -> None:
     for _ in range(3):
         list(watcher.look())
         for (info,) in (list_runs(run.path.parent), watcher.runs):
-            assert (field_value(info, "steps"), field_value(info, "epochs")) == (30, 1)
+            assert (parse_field("steps").value(info), parse_field("epochs").value(info)) == (30, 1)
             assert (info.steps.rows, info.steps.columns["lr"].last, info.steps.columns["loss"].min) == (4, 0.5, -5.0)
-            assert field_value(info, "acc") == 0.25
+            assert parse_field("acc").value(info) == 0.25
         if info.state == "killed":
             seal_run(run.path)
         run.die()
