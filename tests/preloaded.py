@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import IO
 
 OWNER = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
-_started: list[subprocess.Popen[bytes]] = []
 ADDRESS = f"\0neurockt-tests-{OWNER}"
 
 
@@ -79,7 +78,7 @@ def _connect() -> socket.socket:
             if not started:
                 started = True
                 environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-                _started.append(subprocess.Popen([sys.executable, __file__, ADDRESS[1:], str(OWNER)], env=environment))
+                os.posix_spawn(sys.executable, [sys.executable, __file__, ADDRESS[1:], str(OWNER)], environment)
             time.sleep(0.02)
 
 
@@ -133,7 +132,7 @@ def _start(connection: socket.socket) -> None:
     os.environ.clear()
     os.environ.update(given["env"])
     sys.argv = given["argv"]
-    sys.path[0] = str(Path(sys.argv[0]).parent)
+    sys.path[:1] = [str(Path(sys.argv[0]).parent), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     runpy.run_path(sys.argv[0], run_name="__main__")
 
 
