@@ -69,17 +69,16 @@ def run(
 
 def _connect() -> socket.socket:
     connection = socket.socket(socket.AF_UNIX)
-    started = False
-    while True:
+    for attempt in range(3000):
         try:
             connection.connect(ADDRESS)
             return connection
         except ConnectionRefusedError:
-            if not started:
-                started = True
+            if attempt == 0:
                 environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
                 os.posix_spawn(sys.executable, [sys.executable, __file__, ADDRESS[1:], str(OWNER)], environment)
             time.sleep(0.02)
+    raise TimeoutError("the process that loads torch does not answer")
 
 
 def _serve(address: str, owner: int) -> None:
