@@ -73,20 +73,48 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.watch is not None,
     )
     importer = Importer([expanded(path) for path in arguments.paths], root, options)
-    failed = False
+    failed, lines = False, _Lines()
     while True:
         begun = time.monotonic()
         try:
-            failed |= _once(importer, arguments)
+            failed |= _once(importer, arguments, lines)
         except UsageError as error:
-            raise WrongUsage(str(error)) from None
+            if lines.is_first_pass:
+                raise WrongUsage(str(error)) from None
+            lines.note(str(error))  # a job that begins again may make its directory again
+        lines.end_pass()
         if arguments.watch is None:
             return int(failed)
         sys.stdout.flush()
         time.sleep(max(arguments.watch, SHARE * (time.monotonic() - begun)))
 
 
-def _once(importer: Importer, arguments: argparse.Namespace) -> bool:
+class _Lines:
+    """Prints the lines of each pass that the pass before it did not have."""
+
+    def __init__(self) -> None:
+        self._before: set[str] | None = None
+        self._now: set[str] = set()
+
+    @property
+    def is_first_pass(self) -> bool:
+        return self._before is None
+
+    def print(self, line: str) -> None:
+        self._now.add(line)
+        if line not in (self._before or ()):
+            print(line)
+
+    def note(self, message: str) -> None:
+        self._now.add(message)
+        if message not in (self._before or ()):
+            output.note(message)
+
+    def end_pass(self) -> None:
+        self._before, self._now = self._now, set()
+
+
+def _once(importer: Importer, arguments: argparse.Namespace, lines: _Lines) -> bool:
     """Import what there is now; whether some of it cannot be read."""
     outcomes: list[Outcome] = []
     size = importer.find()
@@ -96,9 +124,9 @@ def _once(importer: Importer, arguments: argparse.Namespace) -> bool:
             if not arguments.json and (arguments.watch is None or outcome.done != "unchanged"):
                 if bar:
                     bar.clear()
-                print(_line(outcome))
+                lines.print(_line(outcome))
     for remark in _remarks(importer, outcomes):
-        print(f"neurockt: {clean(remark, 1000)}", file=sys.stderr)
+        lines.note(remark)
     if arguments.json:
         print(json.dumps([{**asdict(each), "path": str(each.path)} for each in outcomes], indent=2))
     return bool(importer.sources.faults) or any(outcome.damaged for outcome in outcomes)

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import shlex
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -117,8 +118,16 @@ def _walk(root: Path, found: Sources) -> Iterator[Path]:
         names[:] = sorted(name for name in names if name not in SKIPPED and not name.startswith(".import-"))
         for name in sorted(files):
             path = Path(directory, name)
-            if not path.is_symlink():
+            if _is_regular(path):
                 yield path
+
+
+def _is_regular(path: Path) -> bool:
+    """Whether it is a file and no link; nobody may ever write to a pipe."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return True  # which is reported when it is read
 
 
 def _add(found: Sources, path: Path, format: str | None, *, named: bool) -> None:
@@ -237,7 +246,7 @@ def _is_row(line: str, *, numbered: bool) -> bool:
     if numbered and not {name.lower() for name in document} & {*STEPS}:
         return False
     values = [value for value in document.values() if not isinstance(value, dict)]
-    numbers = sum(isinstance(value, (int, float)) and math.isfinite(value) for value in values)
+    numbers = sum(isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)) for value in values)
     return numbers * 2 > len(values) or len(values) < len(document)
 
 

@@ -149,6 +149,9 @@ class Importer:
             if isinstance(error, UsageError) and len(self._paths) == 1 and self._paths[0] == unit.files[0]:
                 raise
             yield Outcome("", "", unit.files[0], "left out", remarks=[str(error)], damaged=True)
+        except Exception as error:  # whatever is in a foreign file, the others are imported
+            remark = f"cannot read {unit.files[0]}: {type(error).__name__}: {error}"
+            yield Outcome("", "", unit.files[0], "left out", remarks=[remark], damaged=True)
 
     def _write(self, found: Found, known: dict[str, list[RunInfo]]) -> Iterator[Outcome]:
         from neurockt.importing.series import IsValidation, runs_of

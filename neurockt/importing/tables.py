@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 from neurockt.errors import UsageError
 from neurockt.formatting import listed
@@ -32,6 +32,8 @@ LONG_AGO: Final = 1e8
 DEPTH_LIMIT: Final = 16
 FIELD_LIMIT: Final = 2**20
 """Characters of a cell."""
+LINE_LIMIT: Final = 2**26
+"""Characters of a line."""
 
 
 def read_table(path: Path, format: str, step: str | None = None) -> Found:
@@ -216,7 +218,7 @@ def _csv_rows(path: Path, found: Found) -> Iterator[dict[str, Any]]:
 
         def lines() -> Iterator[str]:
             nonlocal ended
-            for line in file:
+            for line in _lines(path, file, found):
                 ended = line.endswith(("\n", "\r"))
                 yield line.replace("\0", "")
 
@@ -238,6 +240,16 @@ def _csv_rows(path: Path, found: Found) -> Iterator[dict[str, Any]]:
             found.damaged = True
 
 
+def _lines(path: Path, file: TextIO, found: Found) -> Iterator[str]:
+    """The lines of a file, up to one that is too long: it would take all the memory that there is."""
+    while line := file.readline(LINE_LIMIT):
+        if len(line) == LINE_LIMIT:
+            found.remarks.append(f"{path} is damaged: a line has more than {LINE_LIMIT // 10**6} million characters")
+            found.damaged = True
+            return
+        yield line
+
+
 def _distinct(names: Sequence[str]) -> list[str]:
     """The names of columns, a repeated one with an apostrophe."""
     found: list[str] = []
@@ -256,7 +268,7 @@ def _is_header(cells: Sequence[str], header: Sequence[str]) -> bool:
 def _json_lines(path: Path, found: Found) -> Iterator[dict[str, Any]]:
     with path.open(encoding="utf-8", errors="replace") as file:
         bad = 0
-        for line in file:
+        for line in _lines(path, file, found):
             if bad:
                 found.left_out["lines that are not JSON"] += 1  # the last one may be torn
                 bad = 0

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import os
 from pathlib import Path
 
 import pytest
 
-from neurockt.importing.discover import find_sources
+from neurockt.importing.discover import find_sources, hint
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 9\n"
 NAMES = [
@@ -58,6 +59,14 @@ def test_a_pointer_is_one_whatever_the_user_says(tmp_path: Path, format: str) ->
 def test_what_is_a_run_in_text(tmp_path: Path, name: str, text: str, kind: str | None) -> None:
     (tmp_path / name).write_text(text)
     assert [found for found, _ in find_sources([tmp_path]).files] == ([kind] if kind else [])
+
+
+@pytest.mark.parametrize("name", ["metrics.csv", "events.out.tfevents.1.host.1.0", "run-a.wandb", "metrics.jsonl"])
+def test_a_pipe_is_not_waited_for(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    assert not find_sources([tmp_path])
+    assert not find_sources([tmp_path / name])
+    assert hint(tmp_path) == ""
 
 
 def test_other_pointers_are_left_alone(tmp_path: Path) -> None:

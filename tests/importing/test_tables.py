@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from importing.conftest import Import
 
 from neurockt import list_runs, open_run
 from neurockt.errors import UsageError
+from neurockt.importing.tables import LINE_LIMIT
 
 AXES = ("step", "epoch", "time")
 
@@ -143,6 +145,23 @@ def test_damaged_tables_end_in_a_sentence(tmp_path: Path, importing: Import, dat
     (tmp_path / "metrics.csv").write_bytes(data)
     outcomes = importing(tmp_path)
     assert [outcome.done for outcome in outcomes] in (["imported"], ["left out"])
+
+
+@pytest.mark.parametrize("name", ["metrics.csv", "metrics.jsonl"])
+def test_a_line_that_does_not_end_takes_no_more_memory(tmp_path: Path, importing: Import, name: str) -> None:
+    """The rows before it are imported."""
+    path = tmp_path / name
+    path.write_text('{"step": 1, "loss": 0.5}\n' if name.endswith("jsonl") else "step,loss\n1,0.5\n")
+    os.truncate(path, LINE_LIMIT + 2**20)
+    (outcome,) = importing(tmp_path)
+    assert (outcome.done, outcome.values, outcome.damaged) == ("imported", 1, True)
+    assert "a line has more than 67 million characters" in outcome.remarks[0]
+
+
+def test_a_number_that_is_too_large_for_any_column(tmp_path: Path, importing: Import) -> None:
+    (tmp_path / "metrics.jsonl").write_text(f'{{"step": 1, "loss": 1{"0" * 400}, "acc": 0.5}}\n')
+    (outcome,) = importing(tmp_path)
+    assert (outcome.done, outcome.values) == ("imported", 1)
 
 
 def test_rows_without_a_step_are_at_the_step_before_them(tmp_path: Path, root: Path, importing: Import) -> None:
