@@ -16,7 +16,7 @@ from neurockt.errors import NeurocktError, UsageError
 from neurockt.integrations.runs import ALL, Runs
 from neurockt.monitor import Recorder
 from neurockt.store import open_run
-from neurockt.store.base.layout import expanded
+from neurockt.store.base.layout import absolute, expanded
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -69,7 +69,7 @@ class SummaryWriter:
         if log_dir is not None:
             if given := {"root", "run_id"} & options.keys():
                 raise UsageError(f"give log_dir= or {min(given)}=, not both: they mean the same")
-            path = expanded(log_dir).absolute()
+            path = absolute(expanded(log_dir))
             run_id = _as_run_id(path.name)
             options |= {"root": path.parent, "run_id": run_id}
             if run_id != path.name:

@@ -12,7 +12,7 @@ from neurockt.errors import NeurocktError, RunInUse, UsageError
 from neurockt.monitor.names import check_run_id
 from neurockt.monitor.ranks.place import find_place
 from neurockt.monitor.recorder import Recorder
-from neurockt.store.base.layout import attached_path
+from neurockt.store.base.layout import absolute, attached_path
 from neurockt.store.base.run_file import read_info
 from neurockt.store.journal.records import LARGEST_NUMBER
 from neurockt.store.owner.process import is_alive
@@ -51,7 +51,7 @@ class Attached:
 
     def __init__(self, run: Run, name: str) -> None:
         self.name = name
-        self.run_dir: Path = attached_path(run.path, name).absolute()
+        self.run_dir: Path = absolute(attached_path(run.path, name))
         """Its directory, laid out as that of a run."""
         self._run = run
         self._step: int | None = None

@@ -26,7 +26,7 @@ from neurockt.monitor.names import check_run_id, new_run_id
 from neurockt.monitor.ranks.place import Recording, Reduction, check_ranks
 from neurockt.run_info import RunInfo
 from neurockt.store.base.json_values import text_of, texts_of
-from neurockt.store.base.layout import default_root, expanded
+from neurockt.store.base.layout import absolute, default_root, expanded
 from neurockt.store.base.run_file import now
 from neurockt.store.journal.records import LARGEST_STEP
 
@@ -123,7 +123,7 @@ class Recorder:
             notes=text_of(notes),
             total_steps=_check_total(total_steps),
         )
-        directory = (default_root() if root is None else expanded(root)).absolute()
+        directory = absolute(default_root() if root is None else expanded(root))
         gate = Gate()
         self._session = session = Session(
             gate,

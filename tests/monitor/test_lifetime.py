@@ -205,3 +205,16 @@ def test_a_fault_raises_under_pytest(make_recorder: Any, tmp_path: Path) -> None
     with pytest.raises(OSError, match="runs"), recorder(train=True):
         pass
     (tmp_path / "runs").unlink()
+
+
+def test_a_current_directory_that_has_been_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative root is refused in a sentence; an absolute one is recorded to."""
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(UsageError, match="the current directory has been removed: 'runs' has to be an absolute path"):
+        Recorder("runs")
+    recorder = Recorder(tmp_path / "runs", quiet=True, system_seconds=None)
+    recorder.log({"loss": 1.0})
+    recorder.finish()
+    assert open_run(recorder.run_dir).steps().num_rows == 1

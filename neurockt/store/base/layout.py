@@ -58,6 +58,14 @@ def expanded(path: str | os.PathLike[str]) -> Path:
         raise UsageError(f"cannot find the home directory in {os.fspath(path)!r}; write the path out") from None
 
 
+def absolute(path: Path) -> Path:
+    """Raises UsageError for a relative path where the current directory has been removed."""
+    try:
+        return path.absolute()
+    except FileNotFoundError:
+        raise UsageError(f"the current directory has been removed: {str(path)!r} has to be an absolute path") from None
+
+
 SUPERSEDED: Final = "superseded"
 """Directory of superseded rows: those past the checkpoint from which the run was resumed."""
 REWIND_FILE: Final = "rewind.json"
