@@ -49,9 +49,9 @@ async def test_the_help_is_about_what_has_the_keys() -> None:
         await until(lambda: isinstance(app.screen, RunsScreen) and len(rows(app.screen, "#runs")) == 12)
         await pilot.press("question_mark")
         await until(lambda: isinstance(app.screen, HelpScreen) and "Each row is a run" in text(app))
-        assert beside(app, "or to the list"), "two columns"
+        assert beside(app, "in full size, and back"), "two columns"
         await pilot.resize_terminal(80, 24)
-        await until(lambda: "or to the list" in text(app) and not beside(app, "or to the list"))
+        await until(lambda: "in full size, and back" in text(app) and not beside(app, "in full size, and back"))
         await pilot.press("escape", "enter", "2")
         await until(lambda: isinstance(app.screen, RunScreen) and isinstance(app.focused, RowGrid))
         await pilot.press("question_mark")

@@ -52,6 +52,7 @@ PROBE_SECONDS: Final = 0.05
 """How often it is checked, while a key waits, that the widget that is to answer is still there."""
 CLIPBOARD_LIMIT: Final = 100_000
 """Characters that go to the clipboard; terminals drop more."""
+COPIED_SHOWN: Final = 100
 
 DARK = Theme(
     "neurockt-dark",
@@ -150,8 +151,9 @@ class ViewerApp(App[None]):
         return [*super().get_line_filters(), self._scrub]
 
     def copy_to_clipboard(self, text: str) -> None:
-        """Copy through the terminal (OSC 52), cleaned."""
+        """Copy through the terminal (OSC 52), cleaned, and show what."""
         super().copy_to_clipboard(clean(text, CLIPBOARD_LIMIT))
+        self.notify(f"copied {clean(text, COPIED_SHOWN)}", markup=False, timeout=2)
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         seen = set(NO_COMMANDS)

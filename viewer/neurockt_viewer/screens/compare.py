@@ -63,8 +63,10 @@ class CompareScreen(Screen[None]):
         key("enter", "baseline", "Baseline", "compare with the run under the cursor"),
         key("e", "export", "Export", "write this table to a CSV or Parquet file"),
         key("y", "copy", "Copy cell", "copy what the cell shows", show=False),
-        key("escape,backspace", "leave", "Runs", "back to the list of runs"),
+        key("escape,backspace", "back", "Runs", "back to the list of runs", show=False),
     ]
+    way_out: Final = "Runs"
+    """Where Escape leads."""
 
     def __init__(self, slots: Mapping[Path, int], groups: Sequence[str | None] = ()) -> None:
         """Compare.
@@ -156,7 +158,7 @@ class CompareScreen(Screen[None]):
         titles = ["run", *(f"{name} {column.which}" for name, column in zip(names, self._columns, strict=True))]
         _show(self.query_one("#metrics", RowGrid), CellRows(titles, rows, right=range(1, len(titles))))
         base = self._title_of(self._infos[baseline]) if paths else ""
-        note = f"differences are to {base}; ✓ better, ✗ worse by the metric's name"
+        note = f"✓ better, ✗ worse by the metric's name; differences are to {base}"
         self.query_one("#metrics-note", Static).update(Content(note))
 
     def _title_of(self, info: RunInfo) -> str:
@@ -204,10 +206,7 @@ class CompareScreen(Screen[None]):
         self.action_baseline()
 
     def action_copy(self) -> None:
-        grid = self.query_one("#metrics", RowGrid)
-        if isinstance(grid.source, CellRows) and grid.cursor_row < len(grid.source):
-            self.app.copy_to_clipboard(grid.source.rows[grid.cursor_row][grid.cursor_column].text)
-            self.notify("cell copied", markup=False, timeout=2)
+        self.app.copy_to_clipboard(self.query_one("#metrics", RowGrid).cell_text)
 
     async def action_export(self) -> None:
         """Write the values and the differences to a file, in full."""
@@ -221,7 +220,7 @@ class CompareScreen(Screen[None]):
             rows.append([info.label, info.id, *(v for each in compared for v in (each.value, each.difference))])
         await export(self, f"the metrics of {len(self._infos):,} runs", "metrics", lambda: as_arrow(names, rows))
 
-    def action_leave(self) -> None:
+    def action_back(self) -> None:
         self.dismiss(None)
 
 

@@ -56,7 +56,7 @@ class RunScreen(Screen[None]):
         key("R", "choose_rank", "Ranks", "see one rank, or the mean of all"),
         key("A", "choose_attached", "Attached", "see what another process recorded beside the run"),
         key("y", "copy", "Copy path", "copy the path of the run", show=False),
-        key("escape,backspace", "back", "Runs", "back to the list of runs"),
+        key("escape,backspace", "back", "Runs", "back to the list of runs", show=False),
     ]
 
     @dataclass
@@ -300,11 +300,17 @@ class RunScreen(Screen[None]):
         """Back needs a list of runs; ranks need ranks that keep their own rows, and what is attached to be there."""
         if action in ("choose_rank", "choose_attached"):
             return bool(self._ranks if action == "choose_rank" else self._attached)
-        return len(self.app.screen_stack) > 2 if action == "back" else True
+        if action == "tab":
+            return not self.is_mounted or parameters[0] in range(self.query_one(TabBar).count)
+        return bool(self.way_out) if action == "back" else True
+
+    @property
+    def way_out(self) -> str:
+        """Where Escape leads."""
+        return "Runs" if len(self.app.screen_stack) > 2 else ""
 
     def action_back(self) -> None:
         self.app.pop_screen()
 
     def action_copy(self) -> None:
         self.app.copy_to_clipboard(full_path(self._shown))
-        self.notify("path copied", markup=False, timeout=2)

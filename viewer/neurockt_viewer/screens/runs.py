@@ -47,7 +47,7 @@ RESIZE_STEP: Final = 0.05
 """How much of the screen a key gives to a panel."""
 
 
-class RunsScreen(Screen[None]):
+class RunsScreen(Screen[None], inherit_bindings=False):
     HELP = """
     Each row is a run, the newest first. The charts beside it are of the marked runs, or of the run under the cursor
     while none is marked. A filter has words of the name, state:running, tag:x, cfg.lr>=1e-3, best(acc)>0.95 and the
@@ -230,6 +230,11 @@ class RunsScreen(Screen[None]):
     def _leave_filter(self) -> None:
         self.set_focus(self._grid)
 
+    @property
+    def way_out(self) -> str:
+        """Where Escape leads, from the charts."""
+        return "List" if self.is_mounted and self.focused in [*self._panels.charts.query("Chart")] else ""
+
     def action_back(self) -> None:
         """From the charts to the list; else clear the filter, else the marks."""
         line = self.query_one(FilterLine)
@@ -243,13 +248,9 @@ class RunsScreen(Screen[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """While the filter is typed, letters are letters; comparing takes two."""
-        if action == "compare" and len(self._marks) < 2:
-            return False
-        if action == "fold_all" and not self._rows.groups:
-            return False
-        if action == "problems" and not (self._listing and self._listing.problems):
-            return False
-        return not self.query_one(FilterLine).is_typed
+        problems = self._listing and self._listing.problems
+        needed = {"compare": len(self._marks) > 1, "fold_all": self._rows.groups, "problems": problems}
+        return bool(needed.get(action, True)) and not self.query_one(FilterLine).is_typed
 
     # What is done with runs
 
@@ -358,6 +359,7 @@ class RunsScreen(Screen[None]):
         self._save()
         self._arrange()
         self._marks_changed()
+        self.refresh_bindings()  # groups can be folded
 
     # Panels
 
@@ -378,18 +380,16 @@ class RunsScreen(Screen[None]):
         self.set_focus(self._panels.charts.first if self._panels.full else self._grid)
 
     def action_other_panel(self) -> None:
-        if self._panels.full or not self._grid.has_focus:
-            self._panels.full = False
-            self._panels.divide()
-            self.set_focus(self._grid)
-        elif self._panels.charts.display:
-            self.set_focus(self._panels.charts.first)
+        charts = self._panels.charts
+        if self._panels.full:
+            self.action_full()
+        else:
+            self.set_focus(charts.first if self._grid.has_focus and charts.display else self._grid)
 
     def action_copy(self) -> None:
         row = self._rows.row(self._grid.cursor_row)
         if isinstance(row, RunInfo):
             self.app.copy_to_clipboard(full_path(row.path))
-            self.notify("path copied", markup=False, timeout=2)
 
     async def action_export(self) -> None:
         """Write the table, as it is shown, to a file."""

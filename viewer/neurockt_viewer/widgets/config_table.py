@@ -143,10 +143,7 @@ class ConfigTable(Vertical):
             self.action_sort()
 
     def action_copy(self) -> None:
-        grid = self._grid
-        if isinstance(grid.source, CellRows) and grid.cursor_row < len(grid.source):
-            self.app.copy_to_clipboard(grid.source.rows[grid.cursor_row][grid.cursor_column].text)
-            self.notify("cell copied", markup=False, timeout=2)
+        self.app.copy_to_clipboard(self._grid.cell_text)
 
     async def action_export(self) -> None:
         """Write the table as it is shown, values as text."""

@@ -28,7 +28,10 @@ class _Key(NamedTuple):
 
 
 class KeyLine(Lines):
-    """The keys of the focused widget, then of the screen; to the right those of every screen."""
+    """The keys of the focused widget, then of the screen; to the right those of every screen.
+
+    Before these is the way out of the screen, which its ``way_out`` names: a user needs it, however narrow the line is.
+    """
 
     DEFAULT_CSS = """
     KeyLine {
@@ -49,10 +52,9 @@ class KeyLine(Lines):
     def _changed(self, screen: Screen[object]) -> None:
         left: dict[str, _Key] = {}
         right: dict[str, _Key] = {}
-        at_home = screen.focused in screen.focus_chain[:1]
-        # the key that leaves this part of the screen comes last where one begins, and first elsewhere
-        bindings = sorted(screen.active_bindings.values(), key=lambda active: active.binding.priority == at_home)
-        for active in bindings:
+        if title := getattr(screen, "way_out", ""):
+            right["way_out"] = _Key("escape", "esc", title)
+        for active in screen.active_bindings.values():
             binding = active.binding
             if binding.show and binding.description and active.enabled:
                 keys = right if isinstance(active.node, App) else left

@@ -169,6 +169,13 @@ class RowGrid(BarredView, can_focus=True):
         columns = self.source.columns
         return columns[self.cursor_column].key if columns else None
 
+    @property
+    def cell_text(self) -> str:
+        """What the cell under the cursor shows; nothing where there are no rows."""
+        at = self.cursor_column
+        cells = self.source.cells(self.cursor_row, range(at, at + 1)) if len(self.source) else None
+        return cells[0].text if cells else ""
+
     # The cursor
 
     def move_to(self, row: int | None = None, column: int | None = None) -> None:

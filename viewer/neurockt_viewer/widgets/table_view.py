@@ -346,7 +346,6 @@ class TableView(Vertical):
         name = self.grid.column_key
         if self.rows is not None and name is not None and len(self.rows):
             self.app.copy_to_clipboard(self.rows.value(self.grid.cursor_row, name).replace(",", ""))
-            self.notify("value copied", markup=False, timeout=2)
 
     async def action_export(self) -> None:
         from neurockt_viewer.exporting import export, read_table
