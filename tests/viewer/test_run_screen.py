@@ -99,6 +99,18 @@ async def test_all_that_is_known_stands_under_info() -> None:
                 assert said(lines, f"{key} ") == (value if isinstance(value, str) else json.dumps(value))
 
 
+async def test_a_narrow_info_has_shorter_numbers() -> None:
+    """A line for each metric, which is not broken."""
+    async with opened(SAMPLE, size=(80, 24)) as (pilot, screen):
+        await pilot.press("4")
+        await until(
+            lambda: said(info(screen), "valid_loss").split() == ["20", "0.13685", "0.13685", "20", "1.65", "1"]
+        )
+        assert max(map(len, info(screen)[12:16])) <= 75
+        await pilot.resize_terminal(160, 24)
+        await until(lambda: len(said(info(screen), "valid_loss")) > 75)
+
+
 async def test_the_path_is_copied() -> None:
     """The whole of it, from the charts."""
     async with opened(SAMPLE) as (pilot, _):

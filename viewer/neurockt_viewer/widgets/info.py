@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import partial
 from typing import ClassVar, Final
 
 from textual.app import ComposeResult
@@ -12,7 +14,7 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from neurockt.formatting import clean, display_width, format_duration, format_elapsed, format_exact
+from neurockt.formatting import clean, display_width, format_duration, format_elapsed, format_exact, format_number
 from neurockt.query.fields import flat_config
 from neurockt.run_info import ColumnSummary, RunInfo, TableSummary
 from neurockt.store import Origin, facts
@@ -42,11 +44,21 @@ class InfoView(VerticalScroll, can_focus=True):
     def compose(self) -> ComposeResult:
         yield Static()
 
+    _lines: Callable[[int], Iterator[Content]] = staticmethod(lambda _: iter(()))
+
     def show(self, info: RunInfo, damage: tuple[str, ...] = (), origin: Origin | None = None) -> None:
-        self.query_one(Static).update(Content("\n").join(info_lines(info, damage, origin)))
+        self._lines = partial(info_lines, info, damage, origin)
+        self.on_resize()
+
+    def on_resize(self) -> None:
+        width = self.scrollable_content_region.width
+        self.query_one(Static).update(Content("\n").join(self._lines(width)))
 
 
-def info_lines(info: RunInfo, damage: tuple[str, ...] = (), origin: Origin | None = None) -> Iterator[Content]:
+def info_lines(
+    info: RunInfo, damage: tuple[str, ...] = (), origin: Origin | None = None, width: int = sys.maxsize
+) -> Iterator[Content]:
+    """Everything that is known; in columns of ``width`` cells, numbers have all digits where there is room."""
     yield from _facts(info)
     if damage:
         yield from _heading("could not be read")
@@ -66,12 +78,12 @@ def info_lines(info: RunInfo, damage: tuple[str, ...] = (), origin: Origin | Non
     ):
         if table.columns:
             yield from _heading(f"columns of {key}s")
-            yield from _columns(key, table)
+            yield from _columns(key, table, width)
     for name, each in info.attached.items():
         yield from _heading(f"attached: {clean(name)}, {clean(each.standing)}")
         for key, table in (("epoch", each.epochs), ("step", each.steps), ("arrival", each.late)):
             if table.columns:
-                yield from _columns(key, table)
+                yield from _columns(key, table, width)
     if info.config:
         yield from _heading("config")
         pairs = list(flat_config(info.config))
@@ -125,11 +137,14 @@ def _pairs(pairs: list[tuple[str, str]]) -> Iterator[Content]:
         yield Content.assemble(fixed(name, width).stylize(MUTED), "  ", label(value, VALUE_LIMIT))
 
 
-def _columns(key: str, table: TableSummary) -> Iterator[Content]:
+def _columns(key: str, table: TableSummary, room: int) -> Iterator[Content]:
     """Each metric's last, lowest and highest value, and where."""
-    rows = [(clean(name), *_summary(column)) for name, column in table.columns.items()]
     titles = ("metric", "values", "last", "lowest", f"at {key}", "highest", f"at {key}")
-    widths = [min(40, max(display_width(row[at]) for row in (titles, *rows))) for at in range(len(titles))]
+    for show in (show_exact, format_number):
+        rows = [(clean(name), *_summary(column, show)) for name, column in table.columns.items()]
+        widths = [min(40, max(display_width(row[at]) for row in (titles, *rows))) for at in range(len(titles))]
+        if sum(widths) + 2 * (len(widths) - 1) <= room:
+            break
     for index, row in enumerate((titles, *rows)):
         cells = [fixed(row[0], widths[0])]
         cells += [Content(text.rjust(width)) for text, width in zip(row[1:], widths[1:], strict=True)]
@@ -137,16 +152,16 @@ def _columns(key: str, table: TableSummary) -> Iterator[Content]:
         yield line if index else line.stylize(MUTED)
 
 
-def _summary(column: ColumnSummary) -> tuple[str, ...]:
+def _summary(column: ColumnSummary, show: Callable[[float | None], str]) -> tuple[str, ...]:
     def at(place: int | None) -> str:
         return "-" if place is None else f"{place:,}"
 
     return (
         f"{column.count:,}",
-        show_exact(column.last),
-        show_exact(column.min),
+        show(column.last),
+        show(column.min),
         at(column.min_at),
-        show_exact(column.max),
+        show(column.max),
         at(column.max_at),
     )
 
