@@ -103,9 +103,7 @@ async def test_a_narrow_info_has_shorter_numbers() -> None:
     """A line for each metric, which is not broken."""
     async with opened(SAMPLE, size=(80, 24)) as (pilot, screen):
         await pilot.press("4")
-        await until(
-            lambda: said(info(screen), "valid_loss").split() == ["20", "0.13685", "0.13685", "20", "1.65", "1"]
-        )
+        await until(lambda: said(info(screen), "valid_loss").split() == ["20", "0.13685", "0.13685", "20", "1.65", "1"])
         assert max(map(len, info(screen)[12:16])) <= 75
         await pilot.resize_terminal(160, 24)
         await until(lambda: len(said(info(screen), "valid_loss")) > 75)
