@@ -192,7 +192,6 @@ class CompareScreen(Screen[None]):
 
     @on(TabBar.Picked)
     def _pick(self, message: TabBar.Picked) -> None:
-        message.stop()
         self.action_tab(message.index)
 
     def action_baseline(self) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import ClassVar, Final, NamedTuple
 
 from textual import on
 from textual.app import ComposeResult
@@ -40,6 +39,18 @@ LATE: Final = len(TABS)
 TABLES: Final[dict[int, TableName]] = {1: "steps", 2: "epochs", LATE: "late"}
 
 
+class Known(NamedTuple):
+    """What has been read of a run, beside its rows."""
+
+    info: RunInfo
+    origin: Origin | None
+    """Not read before it is shown."""
+    ranks: dict[int, State]
+    """The state of each rank, where each keeps its own rows."""
+    attached: dict[str, State]
+    """The state of each that is attached to the run."""
+
+
 class RunScreen(Screen[None]):
     HELP = """
     One run: its charts, the rows of its training steps and of its validations, and all that is known of it. The first
@@ -59,19 +70,6 @@ class RunScreen(Screen[None]):
         key("escape,backspace", "back", "Runs", "back to the list of runs", show=False),
     ]
 
-    @dataclass
-    class InfoRead(Message):
-        info: RunInfo
-        origin: Origin | None
-        """Its origin; not read before it is shown."""
-        ranks: dict[int, State]
-        """The state of each rank, where each keeps its own rows."""
-        attached: dict[str, State]
-        """The state of each that is attached to the run."""
-
-        def can_replace(self, message: Message) -> bool:
-            return isinstance(message, RunScreen.InfoRead)
-
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._path = path
@@ -82,7 +80,7 @@ class RunScreen(Screen[None]):
         self._origin: Origin | None = None
         self._ranks: dict[int, State] = {}
         self._attached: dict[str, State] = {}
-        self._latest: RunScreen.InfoRead | None = None
+        self._latest: Known | None = None
         self._wake = threading.Event()
         self._current = 0
         self._tabs: dict[int, Widget] = {}
@@ -129,34 +127,33 @@ class RunScreen(Screen[None]):
         ranks = open_run(self._path).rank_states() if info.ranks is not None else {}
         whole = info if shown == self._path else open_run(self._path).info
         attached = {name: each.state for name, each in whole.attached.items()}
-        read = self.InfoRead(info, origin, ranks, attached)
+        read = Known(info, origin, ranks, attached)
         if read != self._latest:
             self._latest = read
-            self.post_message(read)
+            self.call_later(self._show_state, read)
         return LIVE_SECONDS if "running" in (info.state, *ranks.values(), *attached.values()) else STILL_SECONDS
 
-    @on(InfoRead)
-    def _show_state(self, message: InfoRead) -> None:
+    def _show_state(self, read: Known) -> None:
         from neurockt_viewer.widgets.info import InfoView
         from neurockt_viewer.widgets.table_view import TableView
 
-        if message.info.path != self._shown:
+        if read.info.path != self._shown:
             return  # of the rank that was shown before
-        self._info, self._origin = message.info, message.origin
-        self._ranks, self._attached = message.ranks, message.attached
+        info = read.info
+        self._info, self._origin, self._ranks, self._attached = read
         if self._ranks or self._attached:
             self.refresh_bindings()
         for tab in self._tabs.values():
             if isinstance(tab, TableView):
-                tab.set_live(message.info.state == "running")
+                tab.set_live(info.state == "running")
             elif isinstance(tab, InfoView):
                 self._show_info(tab)
         bar = self.query_one(TabBar)
-        if message.info.late.rows and bar.count == LATE:
+        if info.late.rows and bar.count == LATE:
             bar.add("Late")
         for index, name in TABLES.items():
             if index not in self._tabs and index < bar.count:
-                bar.note(index, f"{getattr(message.info, name).rows:,}")
+                bar.note(index, f"{getattr(info, name).rows:,}")
         self._show_title()
 
     def _show_error(self, why: str) -> None:
@@ -285,14 +282,12 @@ class RunScreen(Screen[None]):
 
     @on(TabBar.Picked)
     async def _pick(self, message: TabBar.Picked) -> None:
-        message.stop()
         await self.action_tab(message.index)
 
     def on_table_view_counted(self, message: Message) -> None:
         from neurockt_viewer.widgets.table_view import TableView
 
         assert isinstance(message, TableView.Counted)
-        message.stop()
         index = next(index for index, table in TABLES.items() if table == message.table)
         self.query_one(TabBar).note(index, f"{message.rows:,}")
 

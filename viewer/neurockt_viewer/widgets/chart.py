@@ -59,10 +59,6 @@ class Chart(Lines, can_focus=True):
         settings: ChartSettings
         before: ChartSettings
 
-        @property
-        def control(self) -> Chart:
-            return self.chart
-
     @dataclass
     class CrossMoved(Message):
         """The crosshair is at another place, or gone, or another line is named."""
@@ -70,10 +66,6 @@ class Chart(Lines, can_focus=True):
         chart: Chart
         place: float | None
         named: LineKey | None
-
-        @property
-        def control(self) -> Chart:
-            return self.chart
 
     @dataclass
     class Unmoved(Message):

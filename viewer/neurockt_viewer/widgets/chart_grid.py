@@ -267,7 +267,6 @@ class ChartGrid(Clear):
     @on(Chart.Changed)
     def _share(self, message: Chart.Changed) -> None:
         """What concerns x changes all charts, what concerns y only the one whose key was pressed."""
-        message.stop()
         if message.chart in self.charts:
             own = {name: getattr(message.settings, name) for name in OWN}
             self._own[self._shown[self.charts.index(message.chart)]] = own
@@ -278,13 +277,11 @@ class ChartGrid(Clear):
 
     @on(Chart.CrossMoved)
     def _share_cross(self, message: Chart.CrossMoved) -> None:
-        message.stop()
         for chart in self._charts:
             chart.put_cross(message.place, message.named)
 
     @on(Chart.Unmoved)
     def _to_neighbour(self, message: Chart.Unmoved) -> None:
-        message.stop()
         self.action_focus_by(message.direction, False)
 
     def action_focus_by(self, direction: int, rows: bool) -> None:
@@ -377,13 +374,11 @@ class ChartGrid(Clear):
 
     @on(Input.Changed)
     def _search(self, event: Input.Changed) -> None:
-        event.stop()
         self._words, self._page, self._large = event.value, 0, None
         self._regroup()
 
     @on(LineInput.Left)
-    def _close_search(self, message: LineInput.Left) -> None:
-        message.stop()
+    def _close_search(self) -> None:
         field = self.query_one(Input)
         field.display = False
         field.disabled = True

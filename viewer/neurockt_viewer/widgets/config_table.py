@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import ClassVar, Final
 
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
@@ -128,7 +129,10 @@ class ConfigTable(Vertical):
         self._fill()
         self.refresh_bindings()
 
+    @on(RowGrid.HeaderClicked)
     def action_sort(self) -> None:
+        if not self._has_runs_as_rows:
+            return
         at = self._grid.cursor_column
         if at == 0:
             self._sort = None
@@ -136,11 +140,6 @@ class ConfigTable(Vertical):
             name = self._shown_keys[at - 1]
             self._sort = name, self._sort == (name, False)
         self._fill()
-
-    def on_row_grid_header_clicked(self, message: RowGrid.HeaderClicked) -> None:
-        message.stop()
-        if self._has_runs_as_rows:
-            self.action_sort()
 
     def action_copy(self) -> None:
         self.app.copy_to_clipboard(self._grid.cell_text)

@@ -27,15 +27,8 @@ class Divider(Lines):
         share: float
         """How much of what the divider divides is before the mouse, from 0 to 1."""
 
-        @property
-        def control(self) -> Divider:
-            return self.divider
-
-    @dataclass
     class Dropped(Message):
         """The mouse has let it go."""
-
-        divider: Divider
 
     @property
     def lying(self) -> bool:
@@ -64,4 +57,4 @@ class Divider(Lines):
         if self.has_class("-held"):
             self.release_mouse()
             self.remove_class("-held")
-            self.post_message(self.Dropped(self))
+            self.post_message(self.Dropped())

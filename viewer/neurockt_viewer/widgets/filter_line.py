@@ -103,7 +103,6 @@ class FilterLine(Vertical):
 
     @on(Input.Changed)
     def _typed(self, event: Input.Changed) -> None:
-        event.stop()
         self.display = bool(event.value) or self.is_typed
         if event.value != self._completed:
             self._chosen = None

@@ -98,7 +98,6 @@ class Panels(Clear, Container):
 
     @on(Divider.Dragged)
     def _drag(self, message: Divider.Dragged) -> None:
-        message.stop()
         if message.divider.id == "before-charts":
             self._settings.list_share = _within(message.share)
         else:
@@ -106,8 +105,7 @@ class Panels(Clear, Container):
         self.divide()
 
     @on(Divider.Dropped)
-    def _drop(self, message: Divider.Dropped) -> None:
-        message.stop()
+    def _drop(self) -> None:
         self._settings.save()
 
 

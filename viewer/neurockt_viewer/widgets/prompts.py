@@ -97,12 +97,10 @@ class Ask(Prompt[Any]):
 
     @on(Input.Changed)
     def _show_hint(self, event: Input.Changed) -> None:
-        event.stop()
         self.query_one(".hint", Static).update(Content(self._hint(event.value)))
 
     @on(Input.Submitted)
     def _answer(self, event: Input.Submitted) -> None:
-        event.stop()
         try:
             answer = self._check(event.value)
         except (NeurocktError, ValueError) as error:
@@ -261,8 +259,7 @@ class Choose(Prompt[list[str]]):
         return self._listed[row] if row < len(self._listed) else None
 
     @on(Input.Changed)
-    def _narrow(self, event: Input.Changed) -> None:
-        event.stop()
+    def _narrow(self) -> None:
         self._list()
         self._grid.move_to(row=0)
 
