@@ -30,8 +30,8 @@ ENDINGS: Final = (".csv", ".parquet")
 FIGURES: Final = (".png", ".svg", ".pdf")
 """Endings of figures, which matplotlib draws."""
 Endings = Sequence[str]
-Draw = Callable[[Path], object]
-"""Writes a figure to a file of that name."""
+Draw = Callable[[Path], str]
+"""Writes a figure to a file of that name; gives what it is called."""
 MOST_NAMES: Final = 5_000
 """Names of a directory that are looked at to complete one."""
 Rows = tuple["pa.Schema", Iterable["pa.Table"]]
@@ -129,8 +129,8 @@ async def export(widget: Widget, what: str, name: str, read: Callable[[], Rows],
     def begin(path: Path | None) -> None:
         if path is not None:
             is_figure = path.suffix.lower() in FIGURES
-            write = partial(_draw, widget, path, draw) if draw and is_figure else partial(_publish, widget, path, read)
-            widget.run_worker(write, thread=True, group="export", exit_on_error=False)
+            write = partial(draw, path) if draw and is_figure else partial(_publish, path, read)
+            widget.run_worker(partial(_report, widget, path, write), thread=True, group="export", exit_on_error=False)
 
     question = Ask(
         f"{what}: export to",
@@ -156,41 +156,38 @@ async def export_chart(
         picture: the chart as it is drawn.
     """
 
-    def draw(path: Path) -> None:
+    def draw(path: Path) -> str:
         from neurockt_viewer.figures import Chart, Look, save
 
         y_range = (picture.y.low, picture.y.high) if picture.y and picture.off.count else None
         save(path, [Chart(", ".join(names), lines)], Look(settings, y_range))
+        return "figure"
 
     what = f"the points of {' and '.join(clean(name, 40) for name in names)}"
     await export(widget, what, "-".join([run, *names]), lambda: as_arrow(*points(lines, settings)), draw)
 
 
-def _publish(widget: Widget, path: Path, read: Callable[[], Rows]) -> None:
-    app, count = widget.app, 0
+def _report(widget: Widget, path: Path, write: Callable[[], str]) -> None:
+    """Write the file, and show that it is being written, what has been, or why not."""
+    app = widget.app
+    app.call_from_thread(app.notify, f"writing {clean(path)} …", markup=False, timeout=2)
+    try:
+        written = write()
+    except (NeurocktError, OSError, MemoryError, ValueError) as error:
+        app.call_from_thread(app.notify, clean(f"not written: {error}"), severity="error", markup=False)
+    else:
+        app.call_from_thread(app.notify, f"{written} written to {clean(path)}", markup=False)
+
+
+def _publish(path: Path, read: Callable[[], Rows]) -> str:
+    count = 0
 
     def write(temporary: Path) -> None:
         nonlocal count
         count = _write(temporary, path.suffix.lower(), *read())
 
-    app.call_from_thread(app.notify, f"writing {clean(path)} …", markup=False, timeout=2)
-    try:
-        files.publish(path, write)
-    except (NeurocktError, OSError, MemoryError, ValueError) as error:
-        app.call_from_thread(app.notify, clean(f"not written: {error}"), severity="error", markup=False)
-    else:
-        app.call_from_thread(app.notify, f"{count:,} rows written to {clean(path)}", markup=False)
-
-
-def _draw(widget: Widget, path: Path, draw: Draw) -> None:
-    app = widget.app
-    app.call_from_thread(app.notify, f"drawing {clean(path)} …", markup=False, timeout=2)
-    try:
-        draw(path)
-    except (NeurocktError, OSError, MemoryError, ValueError) as error:
-        app.call_from_thread(app.notify, clean(f"not drawn: {error}"), severity="error", markup=False)
-    else:
-        app.call_from_thread(app.notify, f"drawn: {clean(path)}", markup=False)
+    files.publish(path, write)
+    return f"{count:,} rows"
 
 
 def as_arrow(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Rows:
