@@ -23,7 +23,7 @@ from neurockt.store import files
 from neurockt_viewer.charts import palette
 from neurockt_viewer.charts.bounds import smoothing_scale
 from neurockt_viewer.charts.pieces import smoothed
-from neurockt_viewer.charts.series import Axis, ChartSettings, Floats, Line, Series
+from neurockt_viewer.charts.series import Axis, ChartSettings, Floats, Line, Series, condensed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -219,22 +219,7 @@ def reduced(series: Series, columns: int, *, log_x: bool = False) -> Series:
     places = np.log10(series.x) if log_x else series.x
     share = (places - places[0]) / (places[-1] - places[0] or 1.0)
     column = np.minimum((share * columns).astype(np.int64), columns - 1)
-    begins = np.flatnonzero(np.diff(column, prepend=-1))
-    ends = np.append(begins[1:], len(series)) - 1
-    counts = np.ones(len(series)) if series.count is None else series.count.astype(float)
-    counts = np.where(np.isfinite(series.mean), counts, 0)
-    sums = np.add.reduceat(np.where(counts > 0, series.mean, 0) * counts, begins)
-    numbers = np.add.reduceat(counts, begins)
-    with np.errstate(invalid="ignore"):
-        mean = np.where(numbers > 0, sums / np.maximum(numbers, 1), np.nan)
-    return Series(
-        series.x[begins],
-        np.fmin.reduceat(series.low, begins),
-        np.fmax.reduceat(series.high, begins),
-        mean,
-        series.first[begins],
-        series.last[ends],
-    )
+    return condensed(series, np.flatnonzero(np.diff(column, prepend=-1)))
 
 
 def _traced(series: Series) -> tuple[Floats, Floats]:

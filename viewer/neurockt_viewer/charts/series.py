@@ -127,6 +127,33 @@ def join(parts: list[Series]) -> Series:
     return Series(**joined)
 
 
+def condensed(series: Series, starts: Integers) -> Series:
+    """An entry for the neighbours from each of ``starts`` up to the next, with their extremes and their mean."""
+    size = len(series)
+    count = np.isfinite(series.mean).astype(np.int64) if series.count is None else series.count
+    whole = np.add.reduceat(count, starts)
+    share = count / np.repeat(np.maximum(whole, 1), np.diff(starts, append=size))
+    mean = np.add.reduceat(np.where(count > 0, series.mean, 0.0) * share, starts)
+
+    def total(values: Any) -> Any:
+        return None if values is None else np.add.reduceat(values, starts)
+
+    return Series(
+        series.x[starts],
+        np.fmin.reduceat(series.low, starts),
+        np.fmax.reduceat(series.high, starts),
+        np.where(whole > 0, mean, np.nan),
+        series.first[starts],
+        series.last[np.append(starts[1:], size) - 1],
+        whole,
+        nan=total(series.nan),
+        above=total(series.above),
+        below=total(series.below),
+        positive=np.fmin.reduceat(_positive(series.low) if series.positive is None else series.positive, starts),
+        gaps=None if series.gaps is None else np.logical_or.reduceat(series.gaps, starts),
+    )
+
+
 def merge(series: Series, other: Series) -> Series:
     """Two series as one, each entry in its place on x; at one place the entries of ``other`` come after those there."""
     joined = join([series, other])

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 
 from neurockt.run_info import RunInfo
 from neurockt_viewer.charts.lines import RunLines
-from neurockt_viewer.charts.series import Axis, Line, Series
+from neurockt_viewer.charts.series import Axis, Line, Series, condensed
 from neurockt_viewer.charts.source import Metric
 from neurockt_viewer.report.arrays import NONE, Arrays
 
@@ -87,36 +87,9 @@ def entries_each(counts: Sequence[int]) -> int:
 
 
 def reduced(series: Series, most: int) -> Series:
-    """At most so many entries, of neighbours each: with their extremes, their mean, and where the first begins."""
-    size = len(series)
-    stretch = -(-size // most)
-    if stretch <= 1:
-        return series
-    starts = np.arange(0, size, stretch)
-    count = np.isfinite(series.mean).astype(np.int64) if series.count is None else series.count
-    whole = np.add.reduceat(count, starts)
-    share = count / np.repeat(np.maximum(whole, 1), np.diff(starts, append=size))
-    mean = np.add.reduceat(np.where(count > 0, series.mean, 0.0) * share, starts)
-
-    def total(values: Any) -> Any:
-        return None if values is None else np.add.reduceat(values, starts)
-
-    return replace(
-        series,
-        x=series.x[starts],
-        low=np.fmin.reduceat(series.low, starts),
-        high=np.fmax.reduceat(series.high, starts),
-        mean=np.where(whole > 0, mean, np.nan),
-        first=series.first[starts],
-        last=series.last[np.append(starts[1:], size) - 1],
-        count=whole,
-        nan=total(series.nan),
-        above=total(series.above),
-        below=total(series.below),
-        positive=np.fmin.reduceat(series.above_zero.low, starts),
-        not_positive=None,
-        gaps=None if series.gaps is None else np.logical_or.reduceat(series.gaps, starts),
-    )
+    """At most so many entries, of equally many neighbours each."""
+    stretch = -(-len(series) // most)
+    return condensed(series, np.arange(0, len(series), stretch)) if stretch > 1 else series
 
 
 def _curve(run: int, known: dict[Axis, Line], most: int, arrays: Arrays) -> dict[str, Any]:
