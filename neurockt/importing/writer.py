@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import pyarrow as pa
 from msgspec.structs import replace
 
@@ -57,8 +56,8 @@ def write_run(
             path.parent.mkdir()
             files.publish_json(path, {"attempt": len(attempts), **plain(origin)})
         info = _described(replace(info, path=staging), attempts)
+        write_info(info)
         if not (target / layout.RUN_FILE).exists():
-            write_info(info)
             _sync_and_move(staging, target)
             return "imported"
         before = read_info(target)
@@ -153,54 +152,29 @@ def _new_rows(target: Path, staging: Path, *, dated: bool) -> dict[TableName, pa
         return None
     new: dict[TableName, pa.Table] = {}
     for table in _TABLES:
-        before, after = _rows(target, table), _rows(staging, table)
-        if before is None or after is None or len(before) > len(after):
+        try:
+            before, after = (open_run(path).window(table) for path in (target, staging))
+        except (NeurocktError, pa.ArrowException, OSError):
             return None
-        if not set(before.column_names) <= set(after.column_names):
+        if len(before) > len(after) or not set(before.column_names) <= set(after.column_names):
             return None
-        kept = after.slice(0, len(before)).select(before.column_names)
-        if not _equal(before, kept, but=() if dated else ("time",)) or any(
-            after[name].slice(0, len(before)).null_count < len(before)
-            for name in after.column_names
+        kept = after.slice(0, len(before))
+        if any(
+            kept[name].null_count < len(kept)
             if name not in before.column_names
+            else not _equal(before[name], kept[name])
+            for name in after.column_names
+            if dated or name != "time"
         ):
             return None
         new[table] = after.slice(len(before))
     return new
 
 
-def _equal(one: pa.Table, other: pa.Table, *, but: Sequence[str]) -> bool:
-    """Whether two tables are equal to the bit, ``but`` for some columns."""
-    from neurockt.store.tables import arrays
-
-    for name in one.column_names:
-        if name in but:
-            continue
-        first, second = one[name], other[name]
-        missing = arrays.missing(first), arrays.missing(second)
-        valid = np.ones(len(first), np.bool_) if missing[0] is None else ~missing[0]
-        if not np.array_equal(valid, np.ones(len(second), np.bool_) if missing[1] is None else ~missing[1]):
-            return False
-        one_bits, other_bits = (
-            np.ascontiguousarray(arrays.numbers(column)).view(np.int64) for column in (first, second)
-        )
-        if not np.array_equal(one_bits[valid], other_bits[valid]):
-            return False
-    return True
-
-
-def _rows(run_dir: Path, table: TableName) -> pa.Table | None:
-    try:
-        run = open_run(run_dir) if (run_dir / layout.RUN_FILE).exists() else None
-        if run is not None:
-            return run.steps() if table == "steps" else run.epochs()
-        key = layout.KEY[table]
-        pieces = [parts.open_part(path, key).read(use_threads=False) for path in layout.part_paths(run_dir, table)]
-        names = list(dict.fromkeys(name for piece in pieces for name in parts.metric_columns(piece.schema)))
-        schema = parts.table_schema(names, key)
-        return pa.concat_tables([parts.empty_table(schema), *(parts.with_columns(piece, schema) for piece in pieces)])
-    except (NeurocktError, pa.ArrowException, OSError):
-        return None
+def _equal(one: pa.ChunkedArray, other: pa.ChunkedArray) -> bool:
+    """Whether two columns are equal to the bit, also in NaN."""
+    first, second = (pa.concat_arrays(column.chunks or [pa.array([], column.type)]) for column in (one, other))
+    return bool(first.view(pa.int64()).equals(second.view(pa.int64())))
 
 
 def _swap(target: Path, staging: Path) -> None:
