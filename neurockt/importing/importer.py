@@ -10,7 +10,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -76,7 +75,9 @@ class _Unit:
     """Files that have to be read together."""
 
     files: list[Path]
-    read: Callable[[], list[Found]]
+    format: str
+    directories: dict[Path, list[Path]] = field(default_factory=dict)
+    """Where the run is in several files: where they are."""
 
     @property
     def size(self) -> int:
@@ -121,16 +122,16 @@ class Importer:
     def _units(self) -> Iterator[_Unit]:
         sources = self.sources
         for group in _related(sources.events):
-            yield _Unit([file for paths in group.values() for file in paths], partial(_read_events, group))
+            yield _Unit([file for paths in group.values() for file in paths], "tensorboard", group)
         by_id: dict[str, list[Path]] = defaultdict(list)
         for path in sources.wandb:
             by_id[path.stem].append(path)
         for paths in by_id.values():
-            yield _Unit(paths, partial(_read_wandb, paths))
+            yield _Unit(paths, "wandb")
         for directory, paths in sources.dvclive.items():
-            yield _Unit(paths, partial(_read_dvclive, directory, paths))
+            yield _Unit(paths, "dvclive", {directory: paths})
         for kind, path in sources.files:
-            yield _Unit([path], partial(_read_table, path, kind, self._options.step))
+            yield _Unit([path], kind)
 
     def _import(self, unit: _Unit, known: dict[str, list[RunInfo]], before: _Before) -> Iterator[Outcome]:
         try:
@@ -140,7 +141,7 @@ class Importer:
                 for info in runs:
                     yield _outcome(info, "unchanged")
                 return
-            for found in unit.read():
+            for found in self._read(unit):
                 yield from self._write(found, known)
         except OSError as error:
             remark = f"cannot read {error.filename or unit.files[0]}: {error.strerror}"
@@ -152,6 +153,18 @@ class Importer:
         except Exception as error:  # whatever is in a foreign file, the others are imported
             remark = f"cannot read {unit.files[0]}: {type(error).__name__}: {error}"
             yield Outcome("", "", unit.files[0], "left out", remarks=[remark], damaged=True)
+
+    def _read(self, unit: _Unit) -> list[Found]:
+        # loaded where there is something to read: what has not changed takes a fraction of a second
+        from neurockt.importing import tables, tensorboard, wandb
+
+        if unit.format == "tensorboard":
+            return tensorboard.find_runs(unit.directories)
+        if unit.format == "wandb":
+            return wandb.find_runs(unit.files)
+        if unit.format == "dvclive":
+            return [tables.read_dvclive(directory, paths) for directory, paths in unit.directories.items()]
+        return [tables.read_table(unit.files[0], unit.format, self._options.step)]
 
     def _write(self, found: Found, known: dict[str, list[RunInfo]]) -> Iterator[Outcome]:
         from neurockt.importing.series import IsValidation, runs_of
@@ -239,33 +252,6 @@ class Importer:
         if not os.path.lexists(self._root / wanted):
             return wanted
         return f"{wanted}-{hashlib.sha256(source.encode('utf-8', 'surrogateescape')).hexdigest()[:6]}"
-
-
-# The readers are loaded where there is something to read: what has not changed takes a fraction of a second.
-
-
-def _read_events(directories: dict[Path, list[Path]]) -> list[Found]:
-    from neurockt.importing.tensorboard import find_runs
-
-    return find_runs(directories)
-
-
-def _read_wandb(paths: list[Path]) -> list[Found]:
-    from neurockt.importing.wandb import find_runs
-
-    return find_runs(paths)
-
-
-def _read_dvclive(directory: Path, paths: list[Path]) -> list[Found]:
-    from neurockt.importing.tables import read_dvclive
-
-    return [read_dvclive(directory, paths)]
-
-
-def _read_table(path: Path, kind: str, step: str | None) -> list[Found]:
-    from neurockt.importing.tables import read_table
-
-    return [read_table(path, kind, step)]
 
 
 def _hold_back(process: Process) -> None:
