@@ -150,8 +150,7 @@ def _hidden(path: Path, *, named: bool) -> str:
     """Why the content of a file, which may be a run by its name, is not there to be read; empty where it is."""
     if not named and _by_name(path, named=False) is None:
         return ""
-    with path.open("rb") as file:
-        head = file.read(len(LFS_POINTER))
+    head = _head(path, len(LFS_POINTER))
     if head == LFS_POINTER:
         return f"{path} is a Git LFS pointer: git lfs pull"
     return f"{path} is compressed: gunzip it" if head.startswith(GZIP) else ""
@@ -163,10 +162,10 @@ def detect(path: Path, *, named: bool = False) -> str | None:
     if kind == "tensorboard":
         return kind if path.stat().st_size == 0 or _is_event_file(path) else None
     if kind == "wandb":
-        return kind if _is_wandb_file(path) else None
+        return kind if WANDB_MAGIC.startswith(_head(path, len(WANDB_MAGIC))) else None  # it may be cut off at once
     if kind == "csv":
         return kind if _has_step(path, needed=path.name.lower() not in UNNUMBERED) else None
-    if kind == "jsonl" and (named or path.name == STATE) and '"log_history"' in _head(path, 2**20):
+    if kind == "jsonl" and (named or path.name == STATE) and b'"log_history"' in _head(path, 2**20):
         return "trainer-state"
     return kind if kind == "jsonl" and (named or path.name != STATE) and _has_objects(path) else None
 
@@ -188,8 +187,7 @@ def _by_name(path: Path, *, named: bool) -> str | None:
 
 def _is_event_file(path: Path) -> bool:
     """Whether the checksum of the first length is right: CRC-32C, turned and offset."""
-    with path.open("rb") as file:
-        head = file.read(12)
+    head = _head(path, 12)
     crc = 0xFFFFFFFF
     for byte in head[:8]:
         crc ^= byte
@@ -200,23 +198,20 @@ def _is_event_file(path: Path) -> bool:
     return len(head) == 12 and masked == int.from_bytes(head[8:], "little")
 
 
-def _is_wandb_file(path: Path) -> bool:
+def _head(path: Path, size: int) -> bytes:
     with path.open("rb") as file:
-        head = file.read(len(WANDB_MAGIC))
-    return WANDB_MAGIC.startswith(head)  # it may have been cut off at once
+        return file.read(size)
 
 
-def _head(path: Path, size: int) -> str:
-    with path.open("rb") as file:
-        return file.read(size).decode("utf-8", "replace")
+def _first_lines(path: Path) -> list[str]:
+    return [line for line in _head(path, 65_536).decode("utf-8", "replace").splitlines() if line.strip()]
 
 
 def _has_step(path: Path, *, needed: bool) -> bool:
     """Whether a column of a table numbers its rows; where that is not ``needed``, numbers in the first row will do."""
-    lines = [line for line in _head(path, 65_536).splitlines() if line.strip()][:2]
-    header = lines[0] if lines else ""
-    delimiter = max(",\t;", key=header.count)
-    first, *rows = ([cell.strip().strip('"') for cell in line.split(delimiter)] for line in lines or [""])
+    lines = _first_lines(path)[:2] or [""]
+    delimiter = max(",\t;", key=lines[0].count)
+    first, *rows = ([cell.strip().strip('"') for cell in line.split(delimiter)] for line in lines)
     if {cell.lower() for cell in first} & {*STEPS, *COUNTS}:
         return True
     return not needed and any(len(row) == len(first) > 1 and all(map(_is_number, filter(None, row))) for row in rows)
@@ -232,8 +227,8 @@ def _is_number(cell: str) -> bool:
 
 def _has_objects(path: Path) -> bool:
     """Whether the first line is an object, most of whose values are numbers, or one after it that also has a step."""
-    lines = (line for line in _head(path, 65_536).splitlines() if line.strip())
-    return any(_is_row(line, numbered=index > 0 or path.name == NUMBERED) for index, line in enumerate(lines))
+    lines = enumerate(_first_lines(path))
+    return any(_is_row(line, numbered=index > 0 or path.name == NUMBERED) for index, line in lines)
 
 
 def _is_row(line: str, *, numbered: bool) -> bool:
