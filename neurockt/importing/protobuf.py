@@ -15,6 +15,10 @@ _FIXED: Final = {FIXED64: 8, FIXED32: 4}
 _DOUBLE, _FLOAT = Struct("<d"), Struct("<f")
 
 
+Span = tuple[int, int]
+"""Between which positions the bytes of a field lie."""
+
+
 class Malformed(ValueError):
     """The bytes are not a message."""
 
@@ -45,6 +49,21 @@ def fields(data: bytes, begin: int = 0, end: int | None = None) -> Iterator[tupl
         at += size
 
 
+def blocks(data: bytes, span: Span) -> Iterator[tuple[int, Span]]:
+    """The fields of bytes of a message, such as texts and other messages: the number of each, and where they lie."""
+    return ((number, value) for number, kind, value in fields(data, *span) if kind == BYTES)
+
+
+def texts(data: bytes, span: Span) -> dict[int, str]:
+    """The fields of bytes as texts, by their numbers."""
+    return {number: text(data, value) for number, value in blocks(data, span)}
+
+
+def numbers(data: bytes, span: Span) -> dict[int, int]:
+    """The varints of a message by their numbers."""
+    return {number: value for number, kind, value in fields(data, *span) if kind == VARINT}
+
+
 def varint(data: bytes, at: int, end: int) -> tuple[int, int]:
     """The varint at a position, and the position after it."""
     value = shift = 0
@@ -72,5 +91,5 @@ def float32(data: bytes, at: int) -> float:
     return float(_FLOAT.unpack_from(data, at)[0])
 
 
-def text(data: bytes, span: tuple[int, int]) -> str:
+def text(data: bytes, span: Span) -> str:
     return data[slice(*span)].decode("utf-8", "replace")

@@ -21,15 +21,15 @@ class Scalar(NamedTuple):
     width: int
 
 
-def plugin_in(record: bytes, span: tuple[int, int]) -> tuple[str, bytes]:
+def plugin_in(record: bytes, span: protobuf.Span) -> tuple[str, bytes]:
     """The name of the plugin in a SummaryMetadata, and its content."""
     name, content = "", b""
-    for number, kind, value in protobuf.fields(record, *span):
-        if number == 1 and kind == protobuf.BYTES:
-            for inner, wire, found in protobuf.fields(record, *value):
-                if inner == 1 and wire == protobuf.BYTES:
+    for number, value in protobuf.blocks(record, span):
+        if number == 1:
+            for inner, found in protobuf.blocks(record, value):
+                if inner == 1:
                     name = protobuf.text(record, found)
-                elif inner == 2 and wire == protobuf.BYTES:
+                elif inner == 2:
                     content = record[slice(*found)]
     return name, content
 
@@ -41,7 +41,7 @@ _HALF: Final = 13
 """The field of TensorProto with the bits of float16 (DataType 19) and bfloat16 (14)."""
 
 
-def tensor_scalar(record: bytes, span: tuple[int, int], tag: str) -> Scalar | None:
+def tensor_scalar(record: bytes, span: protobuf.Span, tag: str) -> Scalar | None:
     """The number in a TensorProto of one element; None for all else."""
     kind, content = 0, None
     values: list[tuple[int, Any]] = []
@@ -86,38 +86,26 @@ def tensor_scalar(record: bytes, span: tuple[int, int], tag: str) -> Scalar | No
     return None
 
 
-def _dimensions(record: bytes, span: tuple[int, int]) -> list[int]:
-    sizes = []
-    for number, kind, value in protobuf.fields(record, *span):
-        if number == 2 and kind == protobuf.BYTES:
-            inner = {key: found for key, _, found in protobuf.fields(record, *value)}
-            sizes.append(inner.get(1, 0))
-    return sizes
+def _dimensions(record: bytes, span: protobuf.Span) -> list[int]:
+    return [protobuf.numbers(record, value).get(1, 0) for number, value in protobuf.blocks(record, span) if number == 2]
 
 
-def strings_in(record: bytes, span: tuple[int, int]) -> list[str]:
-    return [
-        protobuf.text(record, value)
-        for number, kind, value in protobuf.fields(record, *span)
-        if number == 8 and kind == protobuf.BYTES
-    ]
+def strings_in(record: bytes, span: protobuf.Span) -> list[str]:
+    return [protobuf.text(record, value) for number, value in protobuf.blocks(record, span) if number == 8]
 
 
 def hparams_in(content: bytes) -> dict[str, Any]:
     """The hyperparameters in an HParamsPluginData. Integers are doubles there: whole ones become integers again."""
     found: dict[str, Any] = {}
-    for number, kind, value in protobuf.fields(content):
-        if number != 3 or kind != protobuf.BYTES:
-            continue
-        for inner, wire, entry in protobuf.fields(content, *value):
-            if inner == 1 and wire == protobuf.BYTES:
-                pair = {key: span for key, _, span in protobuf.fields(content, *entry)}
-                if isinstance(pair.get(1), tuple) and isinstance(pair.get(2), tuple):
-                    found[protobuf.text(content, pair[1])] = _json_value(content, pair[2])
+    for number, value in protobuf.blocks(content, (0, len(content))):
+        for inner, entry in protobuf.blocks(content, value) if number == 3 else ():
+            pair = dict(protobuf.blocks(content, entry)) if inner == 1 else {}
+            if pair.keys() >= {1, 2}:
+                found[protobuf.text(content, pair[1])] = _json_value(content, pair[2])
     return found
 
 
-def _json_value(content: bytes, span: tuple[int, int]) -> Any:
+def _json_value(content: bytes, span: protobuf.Span) -> Any:
     """A google.protobuf.Value that is not a structure."""
     for number, _, value in protobuf.fields(content, *span):
         if number == 2:

@@ -272,16 +272,14 @@ class _Reader:
             elif key == 2 and kind == protobuf.VARINT:
                 event.step = protobuf.signed(value)
             elif key == 5 and kind == protobuf.BYTES:
-                for inner, wire, span in protobuf.fields(record, *value):
-                    if inner == 1 and wire == protobuf.BYTES:
+                for inner, span in protobuf.blocks(record, value):
+                    if inner == 1:
                         self._value(event, record, span, number is not None)
-            elif key == 7 and kind == protobuf.BYTES and number is not None:
-                status = {inner: span for inner, _, span in protobuf.fields(record, *value)}.get(1)
-                if status == 1:  # SessionLog.START
-                    self._events.starts.append((number, event.step))
+            elif key == 7 and kind == protobuf.BYTES and protobuf.numbers(record, value).get(1) == 1:  # a start
+                self._events.starts += [(number, event.step)] if number is not None else []
             yield found
 
-    def _value(self, event: Event, record: bytes, span: tuple[int, int], count: bool) -> None:
+    def _value(self, event: Event, record: bytes, span: protobuf.Span, count: bool) -> None:
         """One value of a summary."""
         tag, plugin, content, other = "", "", b"", ""
         simple: tuple[int, int] | None = None

@@ -159,9 +159,7 @@ def _add(found: WandbFile, record: bytes) -> None:
             size, begin = protobuf.varint(record, at + 2, len(record))
             _add_history(found, record, begin, begin + size)
             return
-    for number, kind, span in protobuf.fields(record):
-        if kind != protobuf.BYTES:
-            continue
+    for number, span in protobuf.blocks(record, (0, len(record))):
         if number == _HISTORY:
             _add_history(found, record, *span)
         elif number == 5:
@@ -171,14 +169,7 @@ def _add(found: WandbFile, record: bytes) -> None:
         elif number == 17:
             _add_run(found, record, span)
         elif number == 18:
-            found.exit_code = next(
-                (
-                    protobuf.signed(value)
-                    for inner, wire, value in protobuf.fields(record, *span)
-                    if inner == 1 and wire == 0
-                ),
-                0,
-            )
+            found.exit_code = protobuf.signed(protobuf.numbers(record, span).get(1, 0))
         elif number == 26:
             found.environment.update(_environment(record, span))
         elif number in _SKIPPED:
@@ -207,7 +198,8 @@ def _add_history(found: WandbFile, record: bytes, at: int, end: int) -> None:
         split = begin + 2 + record[begin + 1]
         column = known.get(record[begin : split + 2])
         if column is None or at - split - 3 != record[split + 2]:
-            name, text = _item(record, begin, at)
+            names, text = _item(record, (begin, at))
+            name = ".".join(names)
             column = found.columns.setdefault(name, ([], []))
             if record[begin] in (0x0A, 0x12) and record[split : split + 2] == b"\x82\x01" and split < at:
                 known[record[begin : split + 2]] = column
@@ -220,7 +212,8 @@ def _add_history(found: WandbFile, record: bytes, at: int, end: int) -> None:
             try:
                 value = float(record[split + 3 : at])
             except ValueError:
-                _add_other(found, row, *_item(record, begin, at))
+                names, text = _item(record, (begin, at))
+                _add_other(found, row, ".".join(names), text)
                 continue
         column[0].append(row)
         column[1].append(value)
@@ -230,20 +223,19 @@ def _step(record: bytes, begin: int, end: int) -> int:
     """The number in a HistoryStep."""
     if record[begin : begin + 1] == b"\x08":
         return protobuf.signed(protobuf.varint(record, begin + 1, end)[0])
-    return next((protobuf.signed(value) for number, _, value in protobuf.fields(record, begin, end) if number == 1), 0)
+    return protobuf.signed(protobuf.numbers(record, (begin, end)).get(1, 0))
 
 
-def _item(record: bytes, begin: int, end: int) -> tuple[str, bytes]:
-    """The name and the JSON of a HistoryItem or ConfigItem."""
+def _item(record: bytes, span: protobuf.Span) -> tuple[list[str], bytes]:
+    """The names and the JSON of a HistoryItem or ConfigItem."""
     names: list[str] = []
     text = b""
-    for number, kind, span in protobuf.fields(record, begin, end):
-        if kind == protobuf.BYTES:
-            if number in (1, 2):
-                names.append(protobuf.text(record, span))
-            elif number == 16:
-                text = record[slice(*span)]
-    return ".".join(names), text
+    for number, inner in protobuf.blocks(record, span):
+        if number in (1, 2):
+            names.append(protobuf.text(record, inner))
+        elif number == 16:
+            text = record[slice(*inner)]
+    return names, text
 
 
 def _add_other(found: WandbFile, row: int, name: str, text: bytes) -> None:
@@ -284,17 +276,9 @@ def _kind(name: object) -> str:
     return str(name).removesuffix("-file") + "s"
 
 
-def _add_config(config: dict[str, Any], record: bytes, span: tuple[int, int]) -> None:
-    for number, kind, inner in protobuf.fields(record, *span):
-        if kind != protobuf.BYTES or number not in (1, 2):
-            continue
-        path: list[str] = []
-        text = b""
-        for item, wire, value in protobuf.fields(record, *inner):
-            if wire == protobuf.BYTES and item in (1, 2):
-                path.append(protobuf.text(record, value))
-            elif wire == protobuf.BYTES and item == 16:
-                text = record[slice(*value)]
+def _add_config(config: dict[str, Any], record: bytes, span: protobuf.Span) -> None:
+    for number, inner in protobuf.blocks(record, span):
+        path, text = _item(record, inner) if number in (1, 2) else ([], b"")
         if not path or path[0] in ("_wandb", "wandb_version"):
             continue
         if number == 2:
@@ -311,24 +295,21 @@ def _add_config(config: dict[str, Any], record: bytes, span: tuple[int, int]) ->
         into[path[-1]] = document
 
 
-def _add_metric(found: WandbFile, record: bytes, span: tuple[int, int]) -> None:
-    texts = {
-        number: protobuf.text(record, value) for number, kind, value in protobuf.fields(record, *span) if kind == 2
-    }
+def _add_metric(found: WandbFile, record: bytes, span: protobuf.Span) -> None:
+    texts = protobuf.texts(record, span)
     name, step_metric = texts.get(1) or texts.get(2), texts.get(4)
     if name and step_metric:
         found.step_metrics[name] = step_metric
 
 
-def _add_run(found: WandbFile, record: bytes, span: tuple[int, int]) -> None:
+def _add_run(found: WandbFile, record: bytes, span: protobuf.Span) -> None:
     tags: list[str] = []
-    for number, kind, value in protobuf.fields(record, *span):
-        if kind != protobuf.BYTES:
-            continue
+    for number, value in protobuf.blocks(record, span):
         if number == 4:
             _add_config(found.config, record, value)
         elif number == 17:
-            found.started = _timestamp(record, value)
+            moment = protobuf.numbers(record, value)
+            found.started = float(protobuf.signed(moment.get(1, 0)) + moment.get(2, 0) / 1e9)
         elif number == 10:
             tags.append(protobuf.text(record, value))
         elif number in _RUN_TEXTS:
@@ -339,27 +320,18 @@ def _add_run(found: WandbFile, record: bytes, span: tuple[int, int]) -> None:
 _RUN_TEXTS: Final = {1: "id", 3: "project", 6: "group", 8: "name", 9: "notes", 13: "host"}
 
 
-def _timestamp(record: bytes, span: tuple[int, int]) -> float:
-    parts = {number: value for number, kind, value in protobuf.fields(record, *span) if kind == 0}
-    return float(protobuf.signed(parts.get(1, 0)) + parts.get(2, 0) / 1e9)
-
-
 _ENVIRONMENT: Final = {1: "system", 2: "python", 11: "directory", 12: "host", 14: "executable", 25: "cuda"}
 
 
-def _environment(record: bytes, span: tuple[int, int]) -> dict[str, Any]:
+def _environment(record: bytes, span: protobuf.Span) -> dict[str, Any]:
     """What an EnvironmentRecord has, by the names of Origin."""
     found: dict[str, Any] = {}
     command: list[str] = []
-    for number, kind, value in protobuf.fields(record, *span):
-        if kind != protobuf.BYTES:
-            continue
+    for number, value in protobuf.blocks(record, span):
         if number in (5, 6):  # the arguments and the program
             command.insert(len(command) if number == 5 else 0, protobuf.text(record, value))
         elif number == 9:
-            texts = {
-                inner: protobuf.text(record, each) for inner, wire, each in protobuf.fields(record, *value) if wire == 2
-            }
+            texts = protobuf.texts(record, value)
             found["git"] = GitState(commit=texts.get(2) or None, remote=texts.get(1) or None)
         elif number in _ENVIRONMENT:
             found[_ENVIRONMENT[number]] = protobuf.text(record, value)
