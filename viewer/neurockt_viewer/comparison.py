@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from neurockt.direction import smaller_is_better
 from neurockt.formatting import format_number
@@ -70,15 +71,27 @@ def _compare(value: float | None, base: float | None, *, smaller: bool) -> Compa
     return Compared(value, difference, better)
 
 
-def compare_configs(infos: Sequence[RunInfo], *, everything: bool = False) -> list[tuple[str, list[str]]]:
-    """The config keys that differ, nested ones by dots, and what each run has there; or all keys."""
+class ConfigKey(NamedTuple):
+    """A key of the configs, nested ones by dots, and what each run has there."""
+
+    name: str
+    values: list[str]
+    differs: bool
+
+    def stand_out(self) -> list[bool]:
+        """Which of the values are not what most of the runs have; none where no value is that frequent."""
+        usual, count = Counter(self.values).most_common(1)[0]
+        return [self.differs and count > len(self.values) / 2 and value != usual for value in self.values]
+
+
+def compare_configs(infos: Sequence[RunInfo]) -> list[ConfigKey]:
+    """Every key of any of the configs."""
     configs: list[dict[str, Any]] = [dict(flat_config(info.config)) for info in infos]
     rows = []
     for key in dict.fromkeys(key for config in configs for key in config):
         values = [_shown(config[key]) if key in config else MISSING for config in configs]
-        same = all(key in config for config in configs) and len({repr(config[key]) for config in configs}) == 1
-        if everything or not same:
-            rows.append((key, values))
+        differs = any(key not in config for config in configs) or len({repr(config[key]) for config in configs}) > 1
+        rows.append(ConfigKey(key, values, differs))
     return rows
 
 

@@ -214,46 +214,30 @@ def _head(title: str, kind: str = "") -> str:
 
 def _config(infos: Sequence[RunInfo]) -> Iterator[str]:
     """The keys that differ, then those that are the same in all runs."""
-    every = compare_configs(infos, everything=True)
-    differing = {key for key, _ in compare_configs(infos)}
-    rows = [(key, values) for key, values in every if key in differing]
+    every = compare_configs(infos)
+    rows = [key for key in every if key.differs]
     if not every:
         yield '<p class="muted">No run has a config.</p>'
         return
     if rows:
         names = _names(infos)
+        columns = [list(map(_cell, key.values, key.stand_out())) for key in rows]
         if len(infos) <= KEYS_ACROSS:
-            lines = [(key, _cells(values, _usual(values))) for key, values in rows]
+            lines = [(key.name, "".join(cells)) for key, cells in zip(rows, columns, strict=True)]
             heads = ["key", *names]
         else:
-            usual = [_usual(values) for _, values in rows]
-            columns = [values for _, values in rows]
-            each = list(zip(*columns, strict=True))
-            lines = [
-                (name, "".join(_cell(value, usual[at] not in (None, value)) for at, value in enumerate(some)))
-                for name, some in zip(names, each, strict=True)
-            ]
-            heads = ["run", *(key for key, _ in rows)]
+            lines = [(name, "".join(cells)) for name, *cells in zip(names, *columns, strict=True)]
+            heads = ["run", *(key.name for key in rows)]
         body = (f'<tr><th class="first" scope="row">{_text(name)}</th>{cells}</tr>' for name, cells in lines)
         titles = [_head(title, "" if at else "first") for at, title in enumerate(heads)]
         yield f'<div class="scroll">{_table("sorted", titles, body)}</div>'
     elif len(infos) > 1:
         yield '<p class="muted">The configs do not differ.</p>'
-    same = {key: values[0] for key, values in every if key not in differing}
+    same = {key.name: key.values[0] for key in every if not key.differs}
     if same:
         title = "The config" if len(infos) == 1 else f"The same in all runs: {_count(len(same), 'key')}"
         is_open = " open" if len(infos) == 1 else ""
         yield f"<details{is_open}><summary>{_text(title)}</summary>{_pairs(same)}</details>"
-
-
-def _usual(values: Sequence[str]) -> str | None:
-    """What most of them are; None where no value is that frequent."""
-    ((most, count),) = Counter(values).most_common(1)
-    return most if count * 2 > len(values) else None
-
-
-def _cells(values: Sequence[str], usual: str | None) -> str:
-    return "".join(_cell(value, usual not in (None, value)) for value in values)
 
 
 def _cell(value: str, differs: bool) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import ClassVar, Final
 
@@ -18,7 +17,7 @@ from neurockt.query.comparing import parse_number
 from neurockt.query.fields import sort_runs
 from neurockt.run_info import RunInfo
 from neurockt.shortening import shorten
-from neurockt_viewer.comparison import compare_configs
+from neurockt_viewer.comparison import ConfigKey, compare_configs
 from neurockt_viewer.keys import key
 from neurockt_viewer.widgets.row_grid import RowGrid
 from neurockt_viewer.widgets.row_source import Cell, CellRows
@@ -44,6 +43,7 @@ class ConfigTable(Vertical):
         super().__init__()
         self._infos: list[RunInfo] = []
         self._names: list[Cell] = []
+        self._keys: list[ConfigKey] = []
         self._everything = False
         self._by_run: bool | None = None
         """Whether each run is a row, once a key has decided it."""
@@ -77,30 +77,32 @@ class ConfigTable(Vertical):
         return [place_of[info.path] for info in sort_runs(self._infos, f"cfg.{name}", reverse=reverse)]
 
     def _fill(self) -> None:
-        everything = compare_configs(self._infos, everything=True)
-        differing = {name for name, _ in compare_configs(self._infos)}
-        shown = [(name, values) for name, values in everything if self._everything or name in differing]
-        keys = [clean(name, 1000) for name, _ in shown]
-        columns = [_column(values, differs=name in differing) for name, values in shown]
+        self._keys = compare_configs(self._infos)
+        shown = self._shown
+        keys = [clean(key.name, 1000) for key in shown]
+        columns = [
+            [
+                Cell(clean(value), "strong" if odd else "")
+                for value, odd in zip(key.values, key.stand_out(), strict=True)
+            ]
+            for key in shown
+        ]
         if self._has_runs_as_rows:
             titles = [
-                f"{title}{self._arrow(name)}" for title, (name, _) in zip(shorten(keys, KEY_WIDTH), shown, strict=True)
+                f"{title}{self._arrow(key.name)}" for title, key in zip(shorten(keys, KEY_WIDTH), shown, strict=True)
             ]
             rows = [[self._names[at], *(column[at] for column in columns)] for at in self._order()]
-            right = [at for at, (_, values) in enumerate(shown, 1) if _are_numbers(values)]
+            right = [at for at, key in enumerate(shown, 1) if _are_numbers(key.values)]
             source = CellRows(["run", *titles], rows, right=right)
         else:
-            named = [
-                Cell(title, "strong" if name in differing else "muted")
-                for title, (name, _) in zip(keys, shown, strict=True)
-            ]
+            named = [Cell(title, "strong" if key.differs else "muted") for title, key in zip(keys, shown, strict=True)]
             source = CellRows(
                 ["key", *(cell.text for cell in self._names)],
                 [[name, *column] for name, column in zip(named, columns, strict=True)],
             )
         self._grid.frozen = 1
         self._grid.show(source)
-        counts = f"{len(differing):,} of {len(everything):,} keys differ"
+        counts = f"{sum(key.differs for key in self._keys):,} of {len(self._keys):,} keys differ"
         hint = "all are shown" if self._everything else "a shows all"
         bold = "; bold is what most runs do not have" if self._has_runs_as_rows and len(self._infos) > 2 else ""
         self.query_one(Static).update(Content(f"{counts}; {hint}{bold}"))
@@ -111,8 +113,8 @@ class ConfigTable(Vertical):
         return " ▼" if self._sort[1] else " ▲"
 
     @property
-    def _shown_keys(self) -> list[str]:
-        return [name for name, _ in compare_configs(self._infos, everything=self._everything)]
+    def _shown(self) -> list[ConfigKey]:
+        return [key for key in self._keys if self._everything or key.differs]
 
     # Keys
 
@@ -136,8 +138,8 @@ class ConfigTable(Vertical):
         at = self._grid.cursor_column
         if at == 0:
             self._sort = None
-        elif at <= len(self._shown_keys):
-            name = self._shown_keys[at - 1]
+        elif at <= len(self._shown):
+            name = self._shown[at - 1].name
             self._sort = name, self._sort == (name, False)
         self._fill()
 
@@ -148,25 +150,17 @@ class ConfigTable(Vertical):
         """Write the table as it is shown, values as text."""
         from neurockt_viewer.exporting import as_arrow, export
 
-        shown = compare_configs(self._infos, everything=self._everything)
+        shown = self._shown
         rows: list[list[object]]
         if self._has_runs_as_rows:
-            names = ["run", "id", *(name for name, _ in shown)]
+            names = ["run", "id", *(key.name for key in shown)]
             rows = [
-                [self._infos[at].label, self._infos[at].id, *(values[at] for _, values in shown)]
-                for at in self._order()
+                [self._infos[at].label, self._infos[at].id, *(key.values[at] for key in shown)] for at in self._order()
             ]
         else:
             names = ["key", *(info.id for info in self._infos)]
-            rows = [[name, *values] for name, values in shown]
+            rows = [[key.name, *key.values] for key in shown]
         await export(self, f"the config of {len(self._infos):,} runs", "config", lambda: as_arrow(names, rows))
-
-
-def _column(values: Sequence[str], *, differs: bool) -> list[Cell]:
-    """The values of a key; those that most runs do not have are set apart."""
-    commonest, count = Counter(values).most_common(1)[0]
-    stands_out = differs and count > len(values) / 2
-    return [Cell(clean(value), "strong" if stands_out and value != commonest else "") for value in values]
 
 
 def _are_numbers(values: Sequence[str]) -> bool:
