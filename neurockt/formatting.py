@@ -231,6 +231,11 @@ def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     return next(iter(difflib.get_close_matches(word, list(known), 1, cutoff)), "")
 
 
+def format_count(number: int, what: str) -> str:
+    """``1 row``, ``2,000 rows``."""
+    return f"{number:,} {what}{'s' * (number != 1)}"
+
+
 def listed(names: Iterable[str], shown: int = LISTED) -> str:
     """The first of the names, and how many more there are; ``none`` without any."""
     names = list(names)

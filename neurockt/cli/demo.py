@@ -6,6 +6,7 @@ import argparse
 
 from neurockt.cli import output, parsing
 from neurockt.errors import MissingExtra
+from neurockt.formatting import format_count
 from neurockt.store import default_root, expanded
 
 EPOCHS = 5
@@ -41,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
         pass
     recorder.finish()
     run_dir = root / recorder.run_dir.name
-    output.note(f"recorded {recorder.step:,} steps in {run_dir}; next:")
+    output.note(f"recorded {format_count(recorder.step, 'step')} in {run_dir}; next:")
     output.note(f"  neurockt show {run_dir}")
     output.note(f"  neurockt view {root}")
     return 0

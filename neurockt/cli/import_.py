@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from neurockt.cli import WrongUsage, output, parsing
 from neurockt.errors import UsageError
-from neurockt.formatting import clean, pad
+from neurockt.formatting import clean, format_count, pad
 from neurockt.importing import FORMATS
 from neurockt.shortening import shorten
 from neurockt.store import default_root, expanded
@@ -146,7 +146,7 @@ def _line(outcome: Outcome) -> str:
     begin = f"{pad(name, 36)}  {outcome.format:13}"
     if outcome.done in ("unchanged", "left out"):
         return f"{begin}  {outcome.done}"
-    rows = f"{outcome.steps:,} steps, {outcome.epochs:,} epochs"
+    rows = f"{format_count(outcome.steps, 'step')}, {format_count(outcome.epochs, 'epoch')}"
     return f"{begin}  {outcome.values:>11,} values  {rows}  {outcome.done}"
 
 

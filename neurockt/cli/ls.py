@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from neurockt.catalogue import list_runs
 from neurockt.cli import completers, output, parsing
+from neurockt.formatting import format_count
 from neurockt.progress import live_fields
 from neurockt.query.fields import (
     FIELD_NAMES,
@@ -133,7 +134,7 @@ def _in_order(runs: list[RunInfo], sorting: Field | None, arguments: argparse.Na
 
 def _why_empty(root: str | Path, everything: Sequence[RunInfo], *, archived: bool) -> str:
     if everything:
-        return f"no run in {root} matches ({len(everything):,} runs)"
+        return f"no run in {root} matches ({format_count(len(everything), 'run')})"
     if not archived and (hidden := list_runs(root, archived=True)):
         return f"all {len(hidden):,} runs in {root} are archived; --archived shows them"
     return no_runs(root)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from neurockt.catalogue import find_run, list_runs
 from neurockt.cli import FAILED, WrongUsage, completers, ls, output, parsing, selecting, show
 from neurockt.cli.export import check_target
-from neurockt.formatting import alternatives, format_bytes, listed
+from neurockt.formatting import alternatives, format_bytes, format_count, listed
 from neurockt.query.fields import flat_config, parse_field, split_names, titles, unquoted
 from neurockt.query.filter import parse
 from neurockt.query.metrics import in_both_tables
@@ -107,7 +107,7 @@ def run(arguments: argparse.Namespace) -> int:
     files.publish(target, lambda path: path.write_text(text, encoding="utf-8", errors="replace"))
     size = target.stat().st_size
     hint = ": fewer with --metrics or --filter make it smaller" if size > LARGE else ""
-    output.note(f"{len(infos):,} run{'s' * (len(infos) != 1)} written to {target}, {format_bytes(size)}{hint}")
+    output.note(f"{format_count(len(infos), 'run')} written to {target}, {format_bytes(size)}{hint}")
     return FAILED if curves.problems else 0
 
 
@@ -129,7 +129,7 @@ def _selected(arguments: argparse.Namespace) -> list[RunInfo]:
     infos = list(found.values())
     matching = selecting.matching(infos, query)
     if infos and not matching:
-        output.note(f"no run matches ({len(infos):,} runs)")
+        output.note(f"no run matches ({format_count(len(infos), 'run')})")
     return matching
 
 

@@ -15,7 +15,7 @@ from typing import Any, Final, get_args
 from neurockt.catalogue import run_paths
 from neurockt.cli import FAILED, WrongUsage, output, parsing, selecting
 from neurockt.errors import NeurocktError
-from neurockt.formatting import clean, clip, display_width, format_bytes, format_elapsed, pad, utc_now
+from neurockt.formatting import clean, clip, display_width, format_bytes, format_count, format_elapsed, pad, utc_now
 from neurockt.query.comparing import parse_duration
 from neurockt.run_info import RunInfo, State
 from neurockt.store import Trash, default_root, empty_trash, expanded, size_of, trash_of
@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
         return status
     total = format_bytes(sum(each.size for each in chosen))
     _list(chosen)
-    if not _confirmed(f"Move {_count(len(chosen))}, {total}, to the trash?", arguments):
+    if not _confirmed(f"Move {format_count(len(chosen), 'run')}, {total}, to the trash?", arguments):
         return FAILED
     moved: list[tuple[_Chosen, Path]] = []
     try:
@@ -192,7 +192,7 @@ def _report(moved: Sequence[tuple[_Chosen, Path]], arguments: argparse.Namespace
         here = [(each, to) for each, to in moved if each.trash.root == home]
         trash = here[0][0].trash.path
         size = format_bytes(sum(each.size for each, _ in here))
-        print(f"moved {_count(len(here))}, {size}, to {clean(_short(trash), 1000)}")
+        print(f"moved {format_count(len(here), 'run')}, {size}, to {clean(_short(trash), 1000)}")
         for line in _way_back(here):
             print(f"  to undo: {clean(line, 4000)}")
         root = [] if home == _absolute(default_root()) else ["--root", _short(home)]
@@ -213,10 +213,6 @@ def _short(path: Path | None) -> str:
     return text.removeprefix(f"{Path.cwd()}{os.sep}")
 
 
-def _count(number: int) -> str:
-    return f"{number:,} run{'s' * (number != 1)}"
-
-
 # The trash
 
 
@@ -228,12 +224,12 @@ def _empty(arguments: argparse.Namespace) -> int:
     document: dict[str, Any] = {"runs": runs, "bytes": size}
     if not there:
         output.note(f"nothing is in the trash of {root}")
-    elif not _confirmed(f"Delete {_count(runs)}, {format_bytes(size)}, for good?", arguments):
+    elif not _confirmed(f"Delete {format_count(runs, 'run')}, {format_bytes(size)}, for good?", arguments):
         return FAILED
     else:
         empty_trash(root)
     if arguments.json:
         output.print_json(document)
     elif there:
-        print(f"deleted {_count(runs)}, {format_bytes(size)}")
+        print(f"deleted {format_count(runs, 'run')}, {format_bytes(size)}")
     return 0

@@ -12,6 +12,7 @@ from typing import Any
 from neurockt.catalogue import find_run, run_paths
 from neurockt.cli import output, parsing
 from neurockt.errors import NeurocktError, RunInUse
+from neurockt.formatting import format_count
 from neurockt.store import TABLES, Liveness, ask_scheduler, default_root, expanded, layout, read_info, scheduler
 
 _DESCRIPTION = """\
@@ -56,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
         output.print_json(done)
     else:  # after all are sealed: output that nobody reads does not stop that
         for sealed in done:
-            moved = f"sealed {sealed['steps']:,} steps, {sealed['epochs']:,} epochs"
+            moved = f"sealed {format_count(sealed['steps'], 'step')}, {format_count(sealed['epochs'], 'epoch')}"
             print(f"{output.show(sealed['path'])}: {'already sealed' if sealed['already'] else moved}")
     return status
 

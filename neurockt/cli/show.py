@@ -9,14 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from neurockt.cli import output, parsing
-from neurockt.formatting import (
-    clean,
-    clean_block,
-    format_duration,
-    format_elapsed,
-    format_number,
-    pad,
-)
+from neurockt.formatting import clean, clean_block, format_count, format_duration, format_elapsed, format_number, pad
 from neurockt.progress import progress_facts
 from neurockt.query.fields import flat_config
 from neurockt.run_info import Attempt, ColumnSummary, RunInfo, TableSummary
@@ -131,7 +124,7 @@ def description(info: RunInfo, ranks: str | None, moment: Callable[[datetime], s
         "progress": ", ".join(progress_facts(info)),
         "rows": info.extent + (f", {info.system.rows:,} samples of the machine" if info.system.rows else ""),
         "attached": ", ".join(f"{name} ({each.standing})" for name, each in info.attached.items()),
-        "lost": f"{info.dropped:,} rows that could not be stored" if info.dropped else None,
+        "lost": f"{format_count(info.dropped, 'row')} that could not be stored" if info.dropped else None,
     }
     return {name: value for name, value in known.items() if value}
 

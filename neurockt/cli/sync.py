@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from neurockt.catalogue import find_run
 from neurockt.cli import output, parsing
 from neurockt.errors import MissingExtra, NeurocktError
-from neurockt.formatting import clean, clip, listed
+from neurockt.formatting import clean, clip, format_count, listed
 from neurockt.store import default_root, expanded
 
 if TYPE_CHECKING:
@@ -212,7 +212,11 @@ def _report(outcomes: Sequence[Outcome], arguments: argparse.Namespace) -> None:
         return
     for outcome in outcomes:
         if arguments.dry_run and outcome.status == "pending":
-            rows = f"would send {outcome.sent:,} rows" if outcome.sent else "would send its changed description"
+            rows = (
+                f"would send {format_count(outcome.sent, 'row')}"
+                if outcome.sent
+                else "would send its changed description"
+            )
             what = rows if outcome.reason == DRY_RUN else outcome.reason
             print(f"{output.show(outcome.label)}: {what}")
     print(_verdict(outcomes, arguments))
@@ -243,7 +247,7 @@ def _verdict(outcomes: Sequence[Outcome], arguments: argparse.Namespace) -> str:
             parts.append(f"{count:,} {what}")
     text = ", ".join(parts)
     sent = sum(outcome.sent for outcome in outcomes)
-    return text if number["failed"] or not sent or arguments.dry_run else f"{text}; {sent:,} rows sent"
+    return text if number["failed"] or not sent or arguments.dry_run else f"{text}; {format_count(sent, 'row')} sent"
 
 
 def _reasons(outcomes: Sequence[Outcome]) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
-from neurockt.formatting import clean
+from neurockt.formatting import clean, format_count
 from neurockt.sync.describe import Description
 from neurockt.sync.project import Project, ServerRun
 from neurockt.sync.rows import START, Place
@@ -43,7 +43,7 @@ def lacking(
     if there.rows < end.rows or (exact and there.rows > end.rows):
         return f"it has {there.rows:,} of {end.rows:,} rows"
     if not there.is_settled:
-        return f"it counts {there.rows:,} rows, and its last is row {there.last_step + 1:,}"
+        return f"it counts {format_count(there.rows, 'row')}, and its last is row {there.last_step + 1:,}"
     if last_line is not None and there.rows == end.rows and not same_row(last_line, there.last_line):
         return f"its row {end.rows:,} differs"
     if there.samples < samples:
@@ -63,7 +63,7 @@ def difference(
     """What W&B's run differs in, in words; None for nothing. W&B may lack rows of a run that still trains."""
     is_complete = described.exit_code is not None
     if there.rows > rows.total or (is_complete and there.rows != rows.total):
-        return f"W&B has {there.rows:,} rows, the run {rows.total:,}"
+        return f"W&B has {format_count(there.rows, 'row')}, the run {rows.total:,}"
     if is_complete:
         tags = {*described.about.tags}
         wrapped = {key: {"value": value} for key, value in described.config.items()}

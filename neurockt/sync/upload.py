@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from neurockt.errors import NeurocktWarning, SyncFailed
+from neurockt.formatting import format_count
 from neurockt.run_info import RunInfo
 from neurockt.store import Run, edits_of, read_info
 from neurockt.sync import artifact
@@ -213,7 +214,8 @@ class Upload:
                 "been uploaded"
             )
             raise SyncFailed(
-                f"W&B has {there.rows:,} rows, and {why}. --replace uploads it as a new run, then deletes the old one"
+                f"W&B has {format_count(there.rows, 'row')}, and {why}. --replace uploads it as a new run, then "
+                "deletes the old one"
             )
         run_id = self._begin_again(there.storage_id)
         return self._rows(START), None, None, run_id

@@ -125,7 +125,7 @@ def test_seal_seals_what_is_attached_too(neurockt: Command, run: Path) -> None:
     (dead / "run.json").write_text(json.dumps(document))
     done = neurockt("seal", run)
     assert done.status == 0
-    assert f"{dead}: sealed 0 steps, 1 epochs" in done.out
+    assert f"{dead}: sealed 0 steps, 1 epoch" in done.out
     assert "attached/alive is still being written" in done.err
     assert (dead / "epochs" / "part-00000.parquet").exists()
     assert not list(lives.path.glob("epochs/*.parquet"))

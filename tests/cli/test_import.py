@@ -28,7 +28,7 @@ def test_a_line_for_each_run(neurockt: Command, logs: Path, tmp_path: Path) -> N
     assert done.status == 0
     assert [line.split() for line in done.out.splitlines()] == [
         "logs-a tensorboard 2 values 2 steps, 0 epochs imported".split(),
-        "logs-b tensorboard 1 values 1 steps, 0 epochs imported".split(),
+        "logs-b tensorboard 1 values 1 step, 0 epochs imported".split(),
     ]
     assert done.err == "neurockt: logs-b: left out 1 images\n"
     done = neurockt("import", logs, "--into", root)

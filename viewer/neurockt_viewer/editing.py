@@ -13,7 +13,7 @@ from typing import Any, Final
 from textual.screen import Screen
 
 from neurockt.errors import UsageError
-from neurockt.formatting import clean, listed
+from neurockt.formatting import clean, format_count, listed
 from neurockt.run_info import RunInfo
 from neurockt.store import Edit, edit_run
 from neurockt_viewer import background
@@ -112,6 +112,6 @@ def _report(screen: Screen[Any], answer: Edit, edited: int, reasons: Sequence[st
         screen.notify(text, severity="error", markup=False)
     if edited and answer.archived is not None:
         done = "archived; X shows them" if answer.archived else "no longer archived"
-        screen.notify(f"{edited:,} run{'s' * (edited != 1)} {done}", markup=False, timeout=NOTICE_SECONDS)
+        screen.notify(f"{format_count(edited, 'run')} {done}", markup=False, timeout=NOTICE_SECONDS)
     elif edited > 1:
         screen.notify(f"{edited:,} runs changed", markup=False, timeout=NOTICE_SECONDS)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from textual.widget import Widget
 
 from neurockt.errors import NeurocktError, UsageError
-from neurockt.formatting import clean
+from neurockt.formatting import clean, format_count
 from neurockt.query.comparing import as_text
 from neurockt.store import files
 from neurockt_viewer.widgets.prompts import Ask
@@ -187,7 +187,7 @@ def _publish(path: Path, read: Callable[[], Rows]) -> str:
         count = _write(temporary, path.suffix.lower(), *read())
 
     files.publish(path, write)
-    return f"{count:,} rows"
+    return format_count(count, "row")
 
 
 def as_arrow(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Rows:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from neurockt.errors import QueryError
+from neurockt.formatting import format_count
 from neurockt.query.fields import Field, differing_keys, parse_field, sort_runs, split_names
 from neurockt.query.filter import Query
 from neurockt.query.grouping import Group, Spread, group_runs, sort_groups
@@ -94,7 +95,7 @@ class RunRows:
         groups = self.groups or []
         room = self.columns[self._label_at].width if groups else 0
         if self._count_at == self._label_at:
-            room -= max((len(f" · {_count(group)}") for group in groups), default=0)
+            room -= max((len(f" · {format_count(len(group.runs), 'run')}") for group in groups), default=0)
         labels = shorten([group.short_label for group in groups], max(1, room))
         return {group.key: label for group, label in zip(groups, labels, strict=True)}
 
@@ -146,7 +147,7 @@ class RunRows:
 
     def _head_cell(self, group: Group, column: int) -> Cell:
         """What a group is, how many runs it has, the mean and spread of what they measured, and what they share."""
-        count = _count(group)
+        count = format_count(len(group.runs), "run")
         if column == 0:
             return Cell("▸" if group.key in self.folded else "▾", "mark")
         if column == self._label_at:
@@ -174,10 +175,6 @@ class RunRows:
 
 def _key(row: RunInfo | Group) -> Hashable:
     return row.path if isinstance(row, RunInfo) else row.key
-
-
-def _count(group: Group) -> str:
-    return f"{len(group.runs):,} run{'s' * (len(group.runs) != 1)}"
 
 
 def _arrow(field: Field, settings: Settings) -> str:

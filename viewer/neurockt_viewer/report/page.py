@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from neurockt import __version__
 from neurockt.errors import MissingExtra
-from neurockt.formatting import clean, clean_block, format_exact, format_value, utc_now
+from neurockt.formatting import clean, clean_block, format_count, format_exact, format_value, utc_now
 from neurockt.query.fields import Field, sort_key
 from neurockt.run_info import RunInfo
 from neurockt.shortening import shorten
@@ -74,7 +74,7 @@ def page(title: str, entries: Sequence[Entry], columns: Mapping[str, Field], cur
         style=style,
         script=script,
         title=_text(title),
-        made=_text(f"{_count(len(infos), 'run')}, {utc_now().astimezone():%Y-%m-%d %H:%M %Z}"),
+        made=_text(f"{format_count(len(infos), 'run')}, {utc_now().astimezone():%Y-%m-%d %H:%M %Z}"),
         runs=_runs(infos, columns),
         config="\n".join(_config(infos)),
         details="\n".join(_details(at, entry) for at, entry in enumerate(entries)),
@@ -117,10 +117,6 @@ def _policy(*scripts: str) -> str:
 
 def _text(value: object) -> str:
     return escape(clean(value, WHOLE))
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'s' * (number != 1)}"
 
 
 def _block(text: str) -> str:
@@ -235,7 +231,7 @@ def _config(infos: Sequence[RunInfo]) -> Iterator[str]:
         yield '<p class="muted">The configs do not differ.</p>'
     same = {key.name: key.values[0] for key in every if not key.differs}
     if same:
-        title = "The config" if len(infos) == 1 else f"The same in all runs: {_count(len(same), 'key')}"
+        title = "The config" if len(infos) == 1 else f"The same in all runs: {format_count(len(same), 'key')}"
         is_open = " open" if len(infos) == 1 else ""
         yield f"<details{is_open}><summary>{_text(title)}</summary>{_pairs(same)}</details>"
 
@@ -279,7 +275,7 @@ def _details(at: int, entry: Entry) -> str:
         table = _table("", map(_head, header), body)
         sections.append(f'<h3>Metrics</h3><div class="scroll">{table}</div>')
     if entry.config:
-        title = f"config, {_count(len(entry.config), 'key')}"
+        title = f"config, {format_count(len(entry.config), 'key')}"
         sections.append(f"<details><summary>{title}</summary>{_pairs(entry.config)}</details>")
     summary = (
         f'<summary><b>{_text(info.label)}</b><span class="{_text(info.state)}">{_text(info.standing)}</span></summary>'

@@ -9,7 +9,7 @@ from typing import Final
 from textual.content import Content
 from textual.widgets import Static
 
-from neurockt.formatting import clean
+from neurockt.formatting import clean, format_count
 from neurockt.run_info import RunInfo
 from neurockt_viewer.screens.watching import Listing
 from neurockt_viewer.text import block, styled
@@ -41,7 +41,7 @@ def title(
     if read is None:
         pieces.append("reading …")
     else:
-        count = f"{len(runs):,} run{'s' * (len(runs) != 1)}"
+        count = format_count(len(runs), "run")
         pieces.append(count if shown == len(runs) else f"{shown:,} of {count}")
         if not read.whole:
             pieces.append(f"reading {len(read.runs) + len(read.problems):,} of {read.total:,}")

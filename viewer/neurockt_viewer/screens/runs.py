@@ -18,6 +18,7 @@ from textual.screen import Screen
 from textual.strip import Strip
 from textual.widgets import Static
 
+from neurockt.formatting import format_count
 from neurockt.query.fields import parse_field
 from neurockt.query.filter import Query, parse
 from neurockt.query.grouping import Group
@@ -302,7 +303,7 @@ class RunsScreen(Screen[None], inherit_bindings=False):
         paths = tuple(self._marks.in_order())
         if (len(paths) > 1) != (self._marked is not None and len(self._marked.paths) > 1):
             self.refresh_bindings()  # comparing takes two
-        title = f"{len(paths):,} marked run{'s' * (len(paths) != 1)}"
+        title = format_count(len(paths), "marked run")
         slots = tuple(self._marks[path] for path in paths)
         self._marked = Drawn(title, paths, slots, self._rows.groups_of(paths)) if paths else None
         self._show_charts()
@@ -396,5 +397,5 @@ class RunsScreen(Screen[None], inherit_bindings=False):
         from neurockt_viewer.exporting import as_arrow, export
 
         names, rows = self._rows.table()
-        what = f"{len(rows):,} run{'s' * (len(rows) != 1)}, {len(names)} columns"
+        what = f"{format_count(len(rows), 'run')}, {format_count(len(names), 'column')}"
         await export(self, what, "runs", lambda: as_arrow(names, rows))

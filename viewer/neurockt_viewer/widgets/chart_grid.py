@@ -18,7 +18,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Input
 
-from neurockt.formatting import clean
+from neurockt.formatting import clean, format_count
 from neurockt_viewer import background
 from neurockt_viewer.charts import grouping
 from neurockt_viewer.charts.bounds import x_bounds
@@ -243,8 +243,7 @@ class ChartGrid(Clear):
         else:
             columns, rows = self._grid()
             pages = -(-len(self._groups) // (columns * rows))
-            count = len(self._groups)
-            notes.append(f"{count} chart{'s' * (count != 1)}")
+            notes.append(format_count(len(self._groups), "chart"))
             if self._words:
                 notes.append(f"with {clean(self._words)!r}")
             if pages > 1 and not self._large:
@@ -256,7 +255,7 @@ class ChartGrid(Clear):
                 notes.append(f"{len(lines.settings):,} settings: mean and range")
             if self._shared.window:
                 notes.append("zoomed, 0 resets")
-            if count > 1:
+            if len(self._groups) > 1:
                 notes.append("x keys: all charts, y keys: this one")
             if damaged := lines.damaged:
                 notes.insert(0, f"not all can be read: {clean(damaged[0])}")

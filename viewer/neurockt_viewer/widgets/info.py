@@ -14,7 +14,15 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from neurockt.formatting import clean, display_width, format_duration, format_elapsed, format_exact, format_number
+from neurockt.formatting import (
+    clean,
+    display_width,
+    format_count,
+    format_duration,
+    format_elapsed,
+    format_exact,
+    format_number,
+)
 from neurockt.query.fields import flat_config
 from neurockt.run_info import ColumnSummary, RunInfo, TableSummary
 from neurockt.store import Origin, facts
@@ -121,7 +129,7 @@ def _facts(info: RunInfo) -> Iterator[Content]:
         "ended": _moment(info.ended) if info.ended else "",
         "host": info.attempt.host if info.attempt else "",
         "rows": info.extent,
-        "lost": f"{info.dropped:,} rows that could not be stored" if info.dropped else "",
+        "lost": f"{format_count(info.dropped, 'row')} that could not be stored" if info.dropped else "",
     }
     yield from _pairs([(name, value) for name, value in facts.items() if value])
 
