@@ -39,7 +39,7 @@ def stored(recorder: Recorder) -> Any:
 
 def wait_until_stored(recorder: Recorder, config: Any) -> None:
     """Fails if the config is not in ``run.json`` soon, while the run goes on."""
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while stored(recorder) != config:
         assert time.monotonic() < until, stored(recorder)
         time.sleep(0.02)

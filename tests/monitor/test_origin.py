@@ -237,7 +237,7 @@ def test_a_git_that_hangs_is_left(repository: Path, tmp_path: Path, monkeypatch:
     monkeypatch.setattr("neurockt.monitor.context.git.GIT_SECONDS", 0.5)
     began = time.monotonic()
     found = Git.first([str(repository)])
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
     assert found is not None
     _, state = found
     assert (state.branch, state.dirty, state.remote) == ("main", None, None)

@@ -90,7 +90,7 @@ libc.pthread_mutex_lock(mutex)  # waits for ever, whatever signals come
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=30)
     assert process.returncode == -signal.SIGTERM
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 25
     assert script.told == ("preempted", "SIGTERM", None)
     assert script.losses == TEN
 
@@ -242,7 +242,7 @@ call(signal.SIGTERM)
 """
     began = time.monotonic()
     assert script.run(text) == -signal.SIGTERM
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
     assert script.losses == TEN
     assert script.told[0] in ("preempted", "killed")
 
