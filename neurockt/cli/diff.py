@@ -46,8 +46,12 @@ def run(arguments: argparse.Namespace) -> int:
     origins = [facts(origin) if (origin := each.origin()) else {} for each in found]
     metrics = _metrics(infos)
     sections = {
-        "run": _differing(OWN, infos, _field),
-        "config": _differing([key for info in infos for key, _ in flat_config(info.config)], infos, _config),
+        "run": _differing(OWN, infos, lambda info, name: parse_field(name).value(info)),
+        "config": _differing(
+            [key for info in infos for key, _ in flat_config(info.config)],
+            infos,
+            lambda info, key: config_value(info.config, key),
+        ),
         "metrics": _differing(metrics, infos, lambda info, name: metrics[name].value(info)),
         "origin": _differing([key for origin in origins for key in origin], origins, lambda each, key: each.get(key)),
     }
@@ -64,14 +68,6 @@ def run(arguments: argparse.Namespace) -> int:
 def _differing(keys: Iterable[str], runs: Sequence[Any], read: Callable[[Any, str], Any]) -> Differences:
     values = {key: [read(each, key) for each in runs] for key in dict.fromkeys(keys)}
     return {key: some for key, some in values.items() if any(repr(value) != repr(some[0]) for value in some)}
-
-
-def _field(info: RunInfo, name: str) -> Any:
-    return parse_field(name).value(info)
-
-
-def _config(info: RunInfo, key: str) -> Any:
-    return config_value(info.config, key)
 
 
 def _metrics(infos: Sequence[RunInfo]) -> dict[str, Field]:

@@ -187,7 +187,7 @@ def _print_runs(runs: Sequence[RunInfo], columns: Sequence[Field] | None, argume
 
 
 def _is_number(field: Field, values: Sequence[Any]) -> bool:
-    return field.kind in ("number", "share", "duration") or all(
+    return field.is_measured or all(
         value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)) for value in values
     )
 
@@ -221,7 +221,7 @@ def _print_groups(groups: Sequence[Group], columns: Sequence[Field] | None, argu
         fields = [*own, *shown]
         values = [[group.summary(field) for group in groups] for field in fields]
         texts = [[_show(value, field) for value in some] for field, some in zip(fields, values, strict=True)]
-        right = [_is_measured(field) or _is_number(field, some) for field, some in zip(fields, values, strict=True)]
+        right = [_is_number(field, some) for field, some in zip(fields, values, strict=True)]
         at = len(own)
         output.print_table(
             [
@@ -240,10 +240,6 @@ def _measured(groups: Sequence[Group]) -> list[Field]:
     return [parse_field(name) for name in usual_metrics(runs, max((len(info.metrics) for info in runs), default=0))]
 
 
-def _is_measured(field: Field) -> bool:
-    return field.kind in ("number", "share", "duration")
-
-
 def _show(value: Any, field: Field) -> str:
     return value.text(field.kind) if isinstance(value, Spread) else output.show(value, field.kind)
 
@@ -260,14 +256,14 @@ def _group_to_json(group: Group, own: Sequence[Field], shown: Sequence[Field]) -
 
 
 def _csv_names(field: Field) -> list[str]:
-    return [f"{which}({field.label})" for which in ("mean", "std", "count")] if _is_measured(field) else [field.label]
+    return [f"{which}({field.label})" for which in ("mean", "std", "count")] if field.is_measured else [field.label]
 
 
 def _csv_values(group: Group, shown: Sequence[Field]) -> list[Any]:
     values = [*group.values, len(group.runs)]
     for field in shown:
         value = group.summary(field)
-        if not _is_measured(field):
+        if not field.is_measured:
             values.append(value)
         else:
             values += [value.mean, value.std, value.count] if isinstance(value, Spread) else [None, None, 0]

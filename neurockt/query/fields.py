@@ -50,6 +50,10 @@ class Field:
     """The metric whose best value decides in which row ``metric`` is looked up."""
 
     @property
+    def is_measured(self) -> bool:
+        return self.kind in ("number", "share", "duration")
+
+    @property
     def label(self) -> str:
         """The title of its column: the name without surrounding quotes."""
         return unquoted(self.name)

@@ -77,7 +77,7 @@ class Group:
         if field in self.fields:
             return self.values[self.fields.index(field)]
         values = [field.value(info) for info in self.runs]
-        if field.kind in ("number", "duration", "share"):
+        if field.is_measured:
             return spread(values)
         return values[0] if len({_key(value) for value in values}) == 1 else None
 
