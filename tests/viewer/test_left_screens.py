@@ -107,9 +107,9 @@ async def test_an_error_of_a_widget_that_stays_is_reported() -> None:
         raise LookupError("broken")
 
     with pytest.raises(LookupError, match="broken"):
-        async with list_of_runs() as (app, pilot):
+        async with list_of_runs() as (app, _):
             app.screen.call_later(fail)
-            await pilot.pause()
+            await until(lambda: app.return_code is not None)  # the pause of a pilot waits half a minute
 
 
 async def test_a_reading_thread_ends_though_nobody_wakes_it() -> None:
