@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from neurockt.catalogue import list_runs
 from neurockt.errors import MissingExtra
+from neurockt.query.fields import parse_field
 from neurockt.query.metrics import metric_summary
 from neurockt.run_info import RunInfo
 from neurockt.store import KEY, RANK, TABLES, TableName, default_root, layout, open_run, plain
@@ -34,6 +35,7 @@ _RUNS: Final[dict[str, Any]] = {
     "path": "VARCHAR",
     "config": "JSON",
 }
+_FIELDS: Final = {name: parse_field("duration" if name == "seconds" else name) for name in _RUNS if name != "config"}
 _SUMMARY: Final = dict.fromkeys(("last", "min", "max"), "DOUBLE")
 _PATH: Final = "_neurockt_path"
 """The column that has the path of a row's file, for as long as a query takes."""
@@ -236,26 +238,11 @@ def _describe(info: RunInfo) -> dict[str, Any]:
     attached = info.attached_metrics if info.attached else {}
     summaries = {name: metric_summary(info, name) for name in info.metrics if name not in attached}
     summaries |= {shown: metric_summary(info.attached[name], own) for shown, (name, own) in attached.items()}
-    return {
-        "id": info.id,
-        "name": info.label,
-        "project": info.project,
-        "group": info.group,
-        "state": info.state,
-        "cause": info.cause,
-        "host": info.attempt.host if info.attempt else None,
-        "tags": info.tags,
-        "notes": info.notes,
-        "started": info.created.isoformat(),
-        "ended": info.ended.isoformat() if info.ended else None,
-        "seconds": info.seconds,
-        "steps": info.steps.number,
-        "epochs": info.epochs.number,
-        "path": str(info.path),
-        "config": info.config,
-        "metrics": {
-            name: {"last": each.last, "min": each.min, "max": each.max}
-            for name, each in summaries.items()
-            if each is not None and each.count
-        },
+    own = {name: field.value(info) for name, field in _FIELDS.items()}
+    moments = {name: moment.isoformat() for name in ("started", "ended") if (moment := own[name])}
+    metrics = {
+        name: {"last": each.last, "min": each.min, "max": each.max}
+        for name, each in summaries.items()
+        if each is not None and each.count
     }
+    return {**own, **moments, "config": info.config, "metrics": metrics}
