@@ -72,12 +72,10 @@ class Ledger:
         self._document = self._read()
 
     @property
-    def destinations(self) -> list[str]:
-        return list(self._part("entries"))
-
-    def read(self, destination: str) -> Entry | None:
-        """What was proved of the run there; None where nothing was, or that part of the file is damaged."""
-        return _convert(Entry, self._part("entries").get(destination))
+    def entries(self) -> dict[str, Entry]:
+        """What was proved of the run, by destination; without damaged parts of the file."""
+        found = {destination: _convert(Entry, entry) for destination, entry in self._part("entries").items()}
+        return {destination: entry for destination, entry in found.items() if entry is not None}
 
     def write(self, destination: str, entry: Entry) -> None:
         """Note what was proved. If no disk takes it, the next sync takes longer, and nothing else."""
@@ -178,10 +176,8 @@ def is_proved(entry: Entry, info: RunInfo, now: str, *, files: bool) -> bool:
 
 def is_synced(info: RunInfo) -> bool:
     """Whether all of a run, as it is now, was seen to be in W&B; nobody is asked."""
-    ledger = Ledger(info.path, identity(info))
-    entries = (ledger.read(destination) for destination in ledger.destinations)
     now = stamp_of(documents_of(info.path), info)
-    return any(entry is not None and is_proved(entry, info, now, files=False) for entry in entries)
+    return any(is_proved(entry, info, now, files=False) for entry in Ledger(info.path, identity(info)).entries.values())
 
 
 def digest(text: str | bytes) -> str:

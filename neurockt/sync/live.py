@@ -58,6 +58,7 @@ class Live:
 
     def follow(self) -> bool:
         """Send what is new until the run has ended; returns whether all of it is proved to be in W&B."""
+        from neurockt.sync.batch import failed
         from neurockt.sync.client import Unreachable
 
         retry, is_lost = RETRY_SECONDS, False
@@ -69,7 +70,7 @@ class Live:
                 if self._has_ended() and not is_last:
                     is_lost = isinstance(error, Unreachable)
                     continue  # the end of the run interrupted it; the last one follows
-                report(error=_reason(error))
+                report(error=failed(self._run_dir, error).reason)
                 if is_last:
                     return False
                 pause, retry, is_lost = retry, min(retry * 2, LONGEST_RETRY_SECONDS), True
@@ -114,12 +115,6 @@ class Live:
             time.sleep(seconds)
         while not self._has_ended() and (left := until - time.monotonic()) > 0:
             self._ended.wait(min(left, PARENT_SECONDS))
-
-
-def _reason(error: Exception) -> str:
-    from neurockt.errors import NeurocktError
-
-    return str(error) if isinstance(error, NeurocktError) else f"{type(error).__name__}: {error}"
 
 
 def report(**what: Any) -> None:

@@ -56,9 +56,7 @@ def _known(ledger: Ledger, own_project: str | None, account: Account, options: O
     begin, end = f"{account.url}/{entity or ''}", f"/{project}"
     found = {
         destination: entry
-        for destination in ledger.destinations
-        if destination.startswith(f"{begin}/" if entity else begin)
-        and destination.endswith(end)
-        and (entry := ledger.read(destination)) is not None
+        for destination, entry in ledger.entries.items()
+        if destination.startswith(f"{begin}/" if entity else begin) and destination.endswith(end)
     }
     return max(found.items(), key=lambda item: item[1].rows, default=(begin + end, Entry("")))

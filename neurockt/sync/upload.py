@@ -104,7 +104,7 @@ class Upload:
         self._destination = f"{self._destinations}{name}"
         self._stamp = stamp_of(documents, self.info)
         self._marks = self.ledger.marks(self._destination, self._state)  # before its rows
-        self._entry = self.ledger.read(self._destination) or Entry("")
+        self._entry = self.ledger.entries.get(self._destination) or Entry("")
 
     @property
     def is_live(self) -> bool:
@@ -303,10 +303,8 @@ class Upload:
             return {}
         return {
             destination.removeprefix(self._destinations): entry
-            for destination in self.ledger.destinations
-            if destination.startswith(self._destinations)
-            and destination != self._destination
-            and (entry := self.ledger.read(destination)) is not None
+            for destination, entry in self.ledger.entries.items()
+            if destination.startswith(self._destinations) and destination != self._destination
         }
 
     def _leave_earlier(self) -> str | None:

@@ -72,7 +72,7 @@ def test_a_mark_that_is_left_makes_each_sync_look_until_it_is_old(
     assert not names(run)
     ledger = Ledger(run, identity(info))
     with pytest.raises(Rewound):
-        ledger.marks(*ledger.destinations, iter(["another", "this"]).__next__).put()
+        ledger.marks(*ledger.entries, iter(["another", "this"]).__next__).put()
     left = run.joinpath(*names(run))
     asked = server.requested("HistoryPage")
     assert [sync()[0].status for _ in range(2)] == ["complete", "complete"]
