@@ -216,7 +216,7 @@ class ChartGrid(Clear):
         view = self._shared.axis, self._shared.window, dots
         if (wanted, view) != (self._reader.wanted, self._reader.view):
             self._reader.wanted, self._reader.view = wanted, view
-            self._reader.wake.set()
+            background.after_refresh(self, self._reader.wake.set)
 
     def _draw(self, *, same_lines: bool = False) -> None:
         """Draw the charts; ``same_lines`` if only settings have changed."""
@@ -392,7 +392,7 @@ class ChartGrid(Clear):
         self._reader.seen = seen
         self._want()
         if seen:
-            self._reader.wake.set()
+            background.after_refresh(self, self._reader.wake.set)
 
     def on_hide(self) -> None:
         self.see(False)
