@@ -100,3 +100,28 @@ async def test_scroll_bars_show_what_part_of_the_rows_is_seen() -> None:
         down, _ = thumb(grid)
         await pilot.click(grid.vertical_scrollbar, offset=(0, 1))
         await until(lambda: grid.scroll_offset.y < 80 and thumb(grid)[0][0] < down[0])
+
+
+async def test_a_cell_that_changed_while_it_was_not_in_sight_is_drawn_as_it_is() -> None:
+    """Columns were scrolled away, or had no room, when their cells changed."""
+    async with Screen().run_test() as pilot:
+        grid = pilot.app.query_one(RowGrid)
+        source = grid.source
+        assert isinstance(source, CellRows)
+        grid.frozen = 1
+
+        async def change(text: str) -> None:
+            source.rows[0][3] = Cell(text)  # type: ignore[index]
+            grid.redraw_changed()
+            await pilot.pause()
+
+        await pilot.press("dollar_sign", "down", "circumflex_accent")
+        await change("one")
+        await pilot.press("dollar_sign")
+        assert grid.render_lines(grid.size.region)[1].text.split()[-1] == "one"
+        await pilot.press("circumflex_accent")
+        for width, text in ((200, "two"), (80, "two"), (80, "three"), (200, "three")):
+            await pilot.resize_terminal(width, 24)
+            await pilot.pause()
+            await change(text)
+        assert grid.render_lines(grid.size.region)[1].text.split()[-1] == "three"

@@ -103,8 +103,7 @@ class RowGrid(BarredView, can_focus=True):
         self._starts: list[int] = [0]
         self._painter = RowPainter(self)
         self._cells_drawn: dict[int, tuple[range, Sequence[Cell] | None]] = {}
-        """The cells of the rows drawn last, and their columns."""
-        self._drawn_width = 0
+        """The cells of the rows drawn last, and their columns: the most that have been drawn of each row."""
         self._strips: dict[tuple[object, ...], Strip] = {}
         """The lines drawn last, by row and by all that makes a row look otherwise."""
 
@@ -305,9 +304,6 @@ class RowGrid(BarredView, can_focus=True):
         offset, width = self.scroll_offset, self.scrollable_content_region.width
         if not self._painter.is_ready():  # it has just been mounted, and is drawn again with the style sheet
             return [Strip.blank(crop.width)] * crop.height
-        if width != self._drawn_width:
-            self._forget_drawn()
-            self._drawn_width = width
         columns, shown = self.source.columns, self._shown_columns()
         seen = Seen(columns, self._starts, self.frozen, shown, offset.x, width, self.has_focus, Ground.of(self))
         strips = [self._strip(offset.y + y - 1 if y else None, seen) for y in crop.line_range]
@@ -335,7 +331,8 @@ class RowGrid(BarredView, can_focus=True):
             return []
         wanted = range(seen.shown[0], seen.shown[-1] + 1) if seen.shown else range(0)
         cells = self.source.cells(row, wanted)
-        self._cells_drawn[row] = wanted, cells
+        if row not in self._cells_drawn or wanted.stop > self._cells_drawn[row][0].stop:
+            self._cells_drawn[row] = wanted, cells
         at_cursor = row == self.cursor_row
         in_cell = self.cursor_column if self._cell_cursor and at_cursor and seen.has_focus else None
         return self._painter.row(cells, seen, odd=row % 2 == 1, at_cursor=at_cursor, in_cell=in_cell)
