@@ -14,6 +14,7 @@ JOBS := 3
 unexport PYTHONDONTWRITEBYTECODE
 PIP = $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
 UV = $(BIN)/uv pip install --quiet --python $(BIN)/python
+NEEDED := -r tests/requirements.txt -e '.[all]'
 
 .PHONY: demo check test adapters lint pytest lowest bench samples pictures api clean
 
@@ -72,11 +73,11 @@ api: $(READY)
 	$(BIN)/python tests/api_page.py > neurockt/API.md
 
 # torch comes first and pinned, so that a machine without a GPU gets the CPU build, and by pip, whose configuration may
-# say where that is. uv installs the rest in a tenth of pip's time.
+# say where that is. uv installs the rest in a tenth of pip's time; pip does where uv finds no index.
 $(READY): pyproject.toml tests/requirements.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) uv $$(grep ^torch= tests/requirements.txt)
-	$(UV) -r tests/requirements.txt -e '.[all]'
+	$(UV) $(NEEDED) || $(PIP) $(NEEDED)
 	touch $@
 
 $(FRAMEWORKS): $(READY) tests/requirements-frameworks.txt
