@@ -58,6 +58,8 @@ class ChartReader:
         self._next = RunLines(paths, slots, groups, known if is_read else self._next)
         if is_read:
             self.lines = self._next
+        else:
+            self._ahead = None
         return is_read
 
     def expect(self, paths: Sequence[Path]) -> None:
