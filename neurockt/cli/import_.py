@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
@@ -81,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
         except UsageError as error:
             if lines.is_first_pass:
                 raise WrongUsage(str(error)) from None
-            lines.note(str(error))  # a job that begins again may make its directory again
+            lines.show(str(error), output.note)  # a job that begins again may make its directory again
         lines.end_pass()
         if arguments.watch is None:
             return int(failed)
@@ -90,28 +90,20 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 class _Lines:
-    """Prints the lines of each pass that the pass before it did not have."""
+    """Shows the lines of each pass that the pass before it did not have."""
 
     def __init__(self) -> None:
-        self._before: set[str] | None = None
+        self._before: set[str] = set()
         self._now: set[str] = set()
+        self.is_first_pass = True
 
-    @property
-    def is_first_pass(self) -> bool:
-        return self._before is None
-
-    def print(self, line: str) -> None:
+    def show(self, line: str, write: Callable[[str], object]) -> None:
         self._now.add(line)
-        if line not in (self._before or ()):
-            print(line)
-
-    def note(self, message: str) -> None:
-        self._now.add(message)
-        if message not in (self._before or ()):
-            output.note(message)
+        if line not in self._before:
+            write(line)
 
     def end_pass(self) -> None:
-        self._before, self._now = self._now, set()
+        self._before, self._now, self.is_first_pass = self._now, set(), False
 
 
 def _once(importer: Importer, arguments: argparse.Namespace, lines: _Lines) -> bool:
@@ -124,9 +116,9 @@ def _once(importer: Importer, arguments: argparse.Namespace, lines: _Lines) -> b
             if not arguments.json and (arguments.watch is None or outcome.done != "unchanged"):
                 if bar:
                     bar.clear()
-                lines.print(_line(outcome))
+                lines.show(_line(outcome), print)
     for remark in _remarks(importer, outcomes):
-        lines.note(remark)
+        lines.show(remark, output.note)
     if arguments.json:
         print(json.dumps([{**asdict(each), "path": str(each.path)} for each in outcomes], indent=2))
     return bool(importer.sources.faults) or any(outcome.damaged for outcome in outcomes)

@@ -65,19 +65,13 @@ class Marks:
         if self._state() != self._read:
             raise Rewound
 
-    def remove(self) -> None:
-        """Remove our mark, and those that are too old to mean anything."""
+    def remove(self, *, younger: bool = False) -> None:
+        """Remove our mark and those that are too old to mean anything; ``younger`` ones too if a new upload begins."""
         oldest = time.time() - LOST_SECONDS
         for path in self._paths():
             with suppress(OSError):
-                if path.name == self._own or path.stat().st_mtime < oldest:
+                if younger or path.name == self._own or path.stat().st_mtime < oldest:
                     path.unlink()
-
-    def clear(self) -> None:
-        """Remove all of them: the upload begins again, and they are of an earlier one."""
-        for path in self._paths():
-            with suppress(OSError):
-                path.unlink()
 
     def _paths(self) -> Iterator[Path]:
         for directory in self._directories:

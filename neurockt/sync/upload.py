@@ -226,7 +226,7 @@ class Upload:
         run_id = run_ids(self.info, generation, self._wishes.run_id)[0]
         self._entry = Entry(run_id, generation=generation, superseded=superseded)
         self.ledger.write(self._destination, self._entry)
-        self._marks.clear()
+        self._marks.remove(younger=True)
         return run_id
 
     def _settled(self, run_id: str, there: ServerRun) -> ServerRun:

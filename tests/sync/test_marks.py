@@ -35,7 +35,7 @@ def test_marks_of_another_state_of_the_run_make_doubtful(tmp_path: Path) -> None
     assert not marks(tmp_path, upload="elsewhere", state="b").are_doubtful
     first.remove()
     assert marks(tmp_path, state="b").are_doubtful
-    marks(tmp_path, state="b").clear()
+    marks(tmp_path, state="b").remove(younger=True)
     assert not names(tmp_path)
 
 
