@@ -7,6 +7,7 @@ W&B, or may still arrive.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -65,12 +66,11 @@ class Marks:
         if self._state() != self._read:
             raise Rewound
 
-    def remove(self, *, younger: bool = False) -> None:
-        """Remove our mark and those that are too old to mean anything; ``younger`` ones too if a new upload begins."""
-        oldest = time.time() - LOST_SECONDS
+    def remove(self, older: float = math.inf) -> None:
+        """Remove our mark, and those of others that were last renewed more than ``older`` seconds ago."""
         for path in self._paths():
             with suppress(OSError):
-                if younger or path.name == self._own or path.stat().st_mtime < oldest:
+                if path.name == self._own or path.stat().st_mtime < time.time() - older:
                     path.unlink()
 
     def _paths(self) -> Iterator[Path]:

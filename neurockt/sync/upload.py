@@ -7,6 +7,7 @@ is; what it had after all is sent to the same position again, unchanged.
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from dataclasses import dataclass, replace
@@ -33,7 +34,7 @@ from neurockt.sync.describe import (
 )
 from neurockt.sync.history import History
 from neurockt.sync.ledger import Entry, Ledger, documents_of, is_growing, is_proved, stamp_of
-from neurockt.sync.marks import Rewound
+from neurockt.sync.marks import LOST_SECONDS, Rewound
 from neurockt.sync.project import Project, ServerRun
 from neurockt.sync.rows import START, Place, Row, SystemLines
 from neurockt.sync.sending import LONGEST_PAUSE_SECONDS, RESEND_SECONDS, Report, Sending
@@ -122,7 +123,8 @@ class Upload:
             return self._run_once()
         except Rewound:
             outcome = Upload(self._run, self._client, self._entity, self._options, self._report).run()
-            self._marks.remove()
+            if outcome.status != "pending":  # the rows were compared
+                self._marks.remove()
             return outcome
         except Refused:
             self._marks.remove()  # what was sent before has been answered
@@ -226,7 +228,7 @@ class Upload:
         run_id = run_ids(self.info, generation, self._wishes.run_id)[0]
         self._entry = Entry(run_id, generation=generation, superseded=superseded)
         self.ledger.write(self._destination, self._entry)
-        self._marks.remove(younger=True)
+        self._marks.remove(-math.inf)  # they are of an earlier upload
         return run_id
 
     def _settled(self, run_id: str, there: ServerRun) -> ServerRun:
@@ -263,7 +265,7 @@ class Upload:
 
     def _finish(self, sending: Sending) -> Outcome:
         there = sending.prove(self._options.settle)
-        self._marks.remove()
+        self._marks.remove(LOST_SECONDS)
         reason = None
         is_complete = sending.is_all and not self.is_live
         is_proved = is_complete and not is_growing(self.info) and not self._marks.are_doubtful

@@ -35,7 +35,7 @@ def test_marks_of_another_state_of_the_run_make_doubtful(tmp_path: Path) -> None
     assert not marks(tmp_path, upload="elsewhere", state="b").are_doubtful
     first.remove()
     assert marks(tmp_path, state="b").are_doubtful
-    marks(tmp_path, state="b").remove(younger=True)
+    marks(tmp_path, state="b").remove(-1.0)
     assert not names(tmp_path)
 
 
@@ -80,6 +80,9 @@ def test_a_mark_that_is_left_makes_each_sync_look_until_it_is_old(
     assert left.exists()
     old = left.stat().st_mtime - LOST_SECONDS - 1
     os.utime(left, (old, old))
+    server.faults = [Fault("status", "Run ", status=403)]
+    assert sync()[0].status == "failed"
+    assert left.exists(), "nobody has looked"
     assert sync()[0].status == "complete"
     assert not left.exists()
     assert sync()[0].status == "complete"

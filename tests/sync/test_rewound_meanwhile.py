@@ -115,6 +115,20 @@ def test_two_that_give_rows_their_places_have_read_the_same_run(root: Path, sync
     assert sync(verify=True)[0].status == "complete"
 
 
+def test_rows_that_arrive_while_the_run_goes_on_are_noticed_when_it_has_ended(
+    root: Path, sync: Sync, server: WandbServer
+) -> None:
+    """The sync that sent them leaves running jobs alone."""
+    train_and_die(root, 10, 20, 30, between=lambda: sync(running=True))
+    with held(server, sync) as outcomes:
+        process = Process(TRAIN, root, 25, 35, 45)
+        process.acknowledged()
+        assert sync(running=True)[0].rows == 4
+    assert outcomes[0].status == "pending", outcomes[0]
+    process.end()
+    check_noticed(sync, server, [(10, 10.0), (20, 20.0), (25, 25.0), (35, 35.0), (45, 45.0)])
+
+
 @pytest.mark.parametrize("late", [[], [5]])
 def test_rows_of_a_sync_that_was_killed_may_arrive_later(
     late: list[int], root: Path, sync: Sync, server: WandbServer
