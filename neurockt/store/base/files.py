@@ -103,8 +103,6 @@ def read(path: str | Path) -> bytes:
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    except FileNotFoundError:
-        raise
     except ValueError as error:  # the system has no such names
         raise FileNotFoundError(errno.ENOENT, str(error)) from None
     except OSError as error:
