@@ -34,7 +34,7 @@ def test_one_screen_at_four_sizes(tmux: Tmux) -> None:
     tmux.drag((80, 20), (50, 20))
     tmux.wait(lambda screen: divider(screen) == 50)
     for width, height, keys in (
-        (120, 30, "Open space Mark / Filter s Sort b Group c Compare f Full o Columns"),
+        (120, 30, "Open space Mark / Filter s Sort b Group c Compare f Full tab Panel o Columns"),
         (80, 24, "Open space Mark / Filter s Sort b Group c Compare f Full"),
         (40, 12, "Open space Mark"),
     ):
