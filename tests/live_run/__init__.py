@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from neurockt import open_run
 from neurockt.store.base.layout import AXES
 from neurockt.store.journal.records import NULL_BITS
 
@@ -110,6 +111,17 @@ def check_epochs(table: pa.Table) -> None:
     assert np.array_equal(found["epoch"], epochs)
     assert np.array_equal(found["step"], epochs * STEPS_AN_EPOCH)
     _check_metrics(found, len(table))
+
+
+def check_whole(path: Path, steps: int) -> None:
+    """A finished run with every row, all of them in parts."""
+    run = open_run(path)
+    assert (run.state, run.info.dropped) == ("finished", 0)
+    assert (run.info.steps.rows, run.info.epochs.rows) == (steps, steps // 100)
+    assert len(run.steps()) == steps
+    check_steps(run.steps())
+    check_epochs(run.epochs())
+    assert not [*path.glob("*.journal*"), *path.rglob("*.tmp")]
 
 
 def _check_metrics(found: dict[str, npt.NDArray[np.uint64]], rows: int) -> None:

@@ -31,6 +31,34 @@ def call(signum=None):
     os.kill(os.getpid(), signum or SIGNAL)
 """
 
+LOADERS = """
+import sys
+import torch
+from torch.utils.data import DataLoader
+from neurockt.monitor import Recorder
+
+recorder = Recorder(sys.argv[1], quiet=True)
+
+@recorder.track_scalar("loss")
+def loss(batch):
+    return batch.mean()
+
+class Data(torch.utils.data.Dataset):
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        return loss(torch.tensor(float(index)))
+
+if __name__ == "__main__":
+    for context in ("fork", "spawn"):
+        loader = DataLoader(Data(), num_workers=2, persistent_workers=True, multiprocessing_context=context)
+        for _ in range(2):
+            for batch in loader:
+                with recorder(train=True):
+                    loss(batch)
+"""
+
 ENVIRONMENT = {
     name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "SLURM_", "NEUROCKT_"))
 }

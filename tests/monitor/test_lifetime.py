@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import preloaded
 import pytest
 
 from neurockt import open_run
@@ -94,43 +93,6 @@ def test_a_killed_process_loses_no_row_and_is_told_killed(tmp_path: Path) -> Non
     assert len(run.steps()) == 10
     assert run.state == "killed"
     assert json.loads((run.path / RUN_FILE).read_text())["state"] == "running"
-
-
-def test_a_data_loader_worker_that_imports_the_script_leaves_nothing(tmp_path: Path) -> None:
-    """Workers that are spawned import the training script again: one run, of the one process that trains."""
-    script = tmp_path / "train.py"
-    script.write_text(
-        f"""
-import torch
-from torch.utils.data import DataLoader
-from neurockt.monitor import Recorder
-
-recorder = Recorder({str(tmp_path / "runs")!r}, quiet=True)
-
-@recorder.track_scalar("loss")
-def loss(batch):
-    return batch.mean()
-
-class Data(torch.utils.data.Dataset):
-    def __len__(self):
-        return 4
-
-    def __getitem__(self, index):
-        return torch.tensor(float(index))
-
-if __name__ == "__main__":
-    for context in ("spawn", "fork"):
-        for batch in DataLoader(Data(), num_workers=1, multiprocessing_context=context):
-            with recorder(train=True):
-                loss(batch)
-"""
-    )
-    done = preloaded.run(script)
-    assert done.returncode == 0, done.stderr
-    (run_dir,) = (tmp_path / "runs").iterdir()
-    run = open_run(run_dir)
-    assert run.state == "finished"
-    assert run.steps()["loss"].to_pylist() == [0.0, 1.0, 2.0, 3.0] * 2
 
 
 def test_the_default_root_can_be_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import preloaded
 import pytest
+from monitor.scripts import LOADERS
 
 from neurockt import open_run
 from neurockt.monitor import Recorder
@@ -159,35 +160,6 @@ def test_children_of_multiprocessing_record_nothing_to_their_parents_run(tmp_pat
         assert failed.state == "failed"
         assert failed.failure is not None
         assert (failed.failure.type, failed.failure.message) == ("ValueError", "the data is gone")
-
-
-LOADERS = """
-import os, signal, sys
-import torch
-from torch.utils.data import DataLoader
-from neurockt.monitor import Recorder
-
-recorder = Recorder(sys.argv[1], quiet=True)
-
-@recorder.track_scalar("loss")
-def loss(batch):
-    return batch.mean()
-
-class Data(torch.utils.data.Dataset):
-    def __len__(self):
-        return 4
-
-    def __getitem__(self, index):
-        return loss(torch.tensor(float(index)))
-
-if __name__ == "__main__":
-    for context in ("fork", "spawn"):
-        loader = DataLoader(Data(), num_workers=2, persistent_workers=True, multiprocessing_context=context)
-        for _ in range(2):
-            for batch in loader:
-                with recorder(train=True):
-                    loss(batch)
-"""
 
 
 def test_persistent_data_loader_workers_record_nothing(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from faulty_disk import FSYNC, MKDIR, OPEN, READ, RENAME, STAT, TRUNCATE, WRITE, WRITING, FaultyDisk, recording
-from live_run import check_epochs, check_steps, value_at
+from live_run import check_steps, check_whole, value_at
 
 from neurockt import open_run
 from neurockt.store.recovery.sealing import seal_run
@@ -36,17 +36,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def disk(tmp_path: Path) -> FaultyDisk:
     """Below ``tmp_path/runs``."""
     return FaultyDisk(tmp_path / "runs", tmp_path / "plan")
-
-
-def check_whole(path: Path, steps: int) -> None:
-    """A finished run with every row, all of them sealed."""
-    run = open_run(path)
-    assert (run.state, run.info.dropped) == ("finished", 0)
-    assert (run.info.steps.rows, run.info.epochs.rows) == (steps, steps // 100)
-    assert len(run.steps()) == steps
-    check_steps(run.steps())
-    check_epochs(run.epochs())
-    assert not [*path.glob("*.journal"), *path.glob("*.journal.next")]
 
 
 def check_prefix(path: Path, written: int) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from faulty_disk import recording
-from live_run import check_epochs, check_steps
+from live_run import check_steps, check_whole
 
 from neurockt import open_run
 from neurockt.store.base import layout
@@ -58,17 +58,6 @@ def mount(tmp_path: Path) -> Iterator[Any]:
 
     yield mounted
     subprocess.run(["umount", "-l", path], capture_output=True)
-
-
-def check_whole(path: Path, steps: int) -> None:
-    """A finished run with every row, all of them in parts."""
-    run = open_run(path)
-    assert (run.state, run.info.dropped) == ("finished", 0)
-    assert (run.info.steps.rows, run.info.epochs.rows) == (steps, steps // 100)
-    assert len(run.steps()) == steps
-    check_steps(run.steps())
-    check_epochs(run.epochs())
-    assert not [*path.glob("*.journal*"), *path.rglob("*.tmp")]
 
 
 def test_rows_wait_for_a_disk_that_is_full_and_none_is_lost(mount: Any) -> None:

@@ -6,35 +6,14 @@ import threading
 from pathlib import Path
 
 import pytest
-from live_run.dying import die
+from live_run.rewound import dead_run as dead_run
+from live_run.rewound import train
 
 from neurockt import open_run
 from neurockt.monitor import Recorder
 from neurockt.store.reading.random_access import RowReader
 from neurockt.store.writing import timing
 from neurockt.store.writing.timing import Timing
-
-
-def train(root: Path, steps: int, value: float, resume: int | None = None) -> Recorder:
-    """Record steps, and a validation after each tenth, and do not finish."""
-    recorder = Recorder(root, run_id="run", resume=True, quiet=True)
-    loss, accuracy = recorder.track_scalar("loss")(float), recorder.metric("acc")(float)
-    if resume is not None:
-        recorder.resume(resume)
-    for _ in range(steps):
-        with recorder(train=True):
-            loss(value)
-        if recorder.step % 10 == 0:
-            with recorder(train=False):
-                accuracy(value)
-    return recorder
-
-
-@pytest.fixture
-def dead_run(tmp_path: Path) -> Path:
-    """Fifty steps and five validations, of value 1."""
-    die(lambda: train(tmp_path, 50, 1.0))
-    return tmp_path / "run"
 
 
 def test_follow_tells_that_the_run_was_rewound(dead_run: Path) -> None:

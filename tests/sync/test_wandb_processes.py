@@ -10,6 +10,7 @@ from pathlib import Path
 
 import preloaded
 import pytest
+from monitor.scripts import LOADERS
 from sync.recording import check_completed, run_script, train
 from wandb_server import WandbServer, wait_until
 
@@ -20,39 +21,15 @@ from .conftest import MakeWandbRecorder, Sync
 pytestmark = pytest.mark.slow
 
 
-def test_workers_of_a_data_loader_are_no_runs(server: WandbServer, tmp_path: Path) -> None:
+def test_workers_of_a_data_loader_are_no_runs(server: WandbServer, tmp_path: Path, root: Path) -> None:
     """Spawned ones import the script, forked ones hold the recorder: there is one run, sent by one process."""
-    script = tmp_path / "train.py"
-    script.write_text(
-        f"""
-import torch
-from torch.utils.data import DataLoader
-from neurockt.monitor.wandb import WandbRecorder
-
-recorder = WandbRecorder({str(tmp_path / "runs")!r}, run_id="run", quiet=True)
-
-@recorder.track_scalar("loss")
-def loss(batch):
-    return batch.mean()
-
-class Data(torch.utils.data.Dataset):
-    def __len__(self):
-        return 4
-
-    def __getitem__(self, index):
-        return torch.tensor(float(index))
-
-if __name__ == "__main__":
-    for context in ("spawn", "fork"):
-        for batch in DataLoader(Data(), num_workers=1, multiprocessing_context=context):
-            with recorder(train=True):
-                loss(batch)
-"""
+    (tmp_path / "train.py").write_text(
+        LOADERS.replace("neurockt.monitor import Recorder", "neurockt.monitor.wandb import WandbRecorder as Recorder")
     )
-    done = preloaded.run(script)
+    done = preloaded.run(tmp_path / "train.py", root)
     assert (done.returncode, done.stderr) == (0, "")
     run = server.only_run
-    assert [row["loss"] for row in run.rows] == [0.0, 1.0, 2.0, 3.0] * 2
+    assert [row["loss"] for row in run.rows] == [0.0, 1.0, 2.0, 3.0] * 4
     assert (run.state, run.is_exact, server.requested("Viewer")) == ("finished", True, 1)
 
 

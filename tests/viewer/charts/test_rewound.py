@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from live_run.dying import die
+from live_run.rewound import dead_run as dead_run
+from live_run.rewound import train
 
 from neurockt import open_run
 from neurockt.cli import main
-from neurockt.monitor import Recorder
 from neurockt_viewer.charts import source
 from neurockt_viewer.charts.picture import Drawer
 from neurockt_viewer.charts.pieces import smoothed
@@ -20,28 +20,6 @@ from neurockt_viewer.table_rows import TableRows
 from neurockt_viewer.widgets.info import info_lines
 
 LOSS, ACC = Metric("steps", "loss"), Metric("epochs", "acc")
-
-
-def train(root: Path, steps: int, value: float, resume: int | None = None) -> Recorder:
-    """Record steps, and a validation after each tenth, and do not finish."""
-    recorder = Recorder(root, run_id="run", resume=True, quiet=True)
-    loss, accuracy = recorder.track_scalar("loss")(float), recorder.metric("acc")(float)
-    if resume is not None:
-        recorder.resume(resume)
-    for _ in range(steps):
-        with recorder(train=True):
-            loss(value)
-        if recorder.step % 10 == 0:
-            with recorder(train=False):
-                accuracy(value)
-    return recorder
-
-
-@pytest.fixture
-def dead_run(tmp_path: Path) -> Path:
-    """Fifty steps and five validations, of value 1."""
-    die(lambda: train(tmp_path, 50, 1.0))
-    return tmp_path / "run"
 
 
 def curve(series: RunSeries, metric: Metric) -> tuple[list[float], list[float]]:
