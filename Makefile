@@ -13,7 +13,7 @@ JOBS := 3
 # So pip need not compile the thousands of modules that nothing imports.
 unexport PYTHONDONTWRITEBYTECODE
 PIP = $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
-UV = $(BIN)/uv pip install --quiet --python $(BIN)/python
+UV = $(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python
 NEEDED := -r tests/requirements.txt -e '.[all]'
 
 .PHONY: demo check test adapters lint pytest lowest bench samples pictures api clean

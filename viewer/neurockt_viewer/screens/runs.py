@@ -303,9 +303,8 @@ class RunsScreen(Screen[None], inherit_bindings=False):
         paths = tuple(self._marks.in_order())
         if (len(paths) > 1) != (self._marked is not None and len(self._marked.paths) > 1):
             self.refresh_bindings()  # comparing takes two
-        title = format_count(len(paths), "marked run")
-        slots = tuple(self._marks[path] for path in paths)
-        self._marked = Drawn(title, paths, slots, self._rows.groups_of(paths)) if paths else None
+        what, slots = format_count(len(paths), "marked run"), tuple(self._marks[path] for path in paths)
+        self._marked = Drawn(what, paths, slots, self._rows.groups_of(paths)) if paths else None
         self._show_charts()
 
     def action_compare(self) -> None:

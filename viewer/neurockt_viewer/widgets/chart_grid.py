@@ -287,8 +287,7 @@ class ChartGrid(Clear):
         chart = self.focused_chart
         if chart is None or self._large:
             return
-        step = direction * (self._columns if rows else 1)
-        at = self.charts.index(chart) + step
+        at = self.charts.index(chart) + direction * (self._columns if rows else 1)
         if 0 <= at < len(self.charts):
             self.charts[at].focus()
         else:
