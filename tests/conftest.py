@@ -18,6 +18,9 @@ from neurockt.monitor import Recorder
 settings.register_profile("neurockt", deadline=None, max_examples=50)  # a busy machine is not a failure
 settings.load_profile("neurockt")
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a script; children would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 KILLS = 20
 
 CRASH = """
