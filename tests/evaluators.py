@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Final
+
+from neurockt.monitor import Recorder
 
 EVALUATE: Final = """
 import sys, neurockt
@@ -29,6 +33,16 @@ for step in range(int(sys.argv[3]), 10**6):
     if not sys.stdin.readline():
         break
 """
+LOG: Final = """
+import sys
+from neurockt.monitor import Recorder
+recorder = Recorder(sys.argv[1], run_id="run", quiet=True, system_seconds=None)
+for step in map(int, sys.argv[2:]):
+    recorder.log({"loss": float(step)}, step=step)
+print(0, flush=True)
+sys.stdin.readline()
+"""
+"""Logs these steps, acknowledges once, and ends when it is asked."""
 
 
 class Process:
@@ -67,3 +81,18 @@ class Process:
         found = [int(line) for line in self.process.communicate()[0].split()]
         assert self.process.returncode == 0
         return found
+
+
+def log_and_die(root: Path, *steps: int, between: Callable[[], object] = lambda: None) -> None:
+    """Log these steps of the run ``run``, then do something, then kill the process."""
+    process = Process(LOG, root, *steps)
+    process.acknowledged()
+    between()
+    process.kill()
+
+
+def requeue(root: Path, *steps: int) -> None:
+    """Continue it with these steps, the negative of each as its loss."""
+    with Recorder(root, run_id="run", quiet=True, system_seconds=None) as recorder:
+        for step in steps:
+            recorder.log({"loss": -float(step)}, step=step)

@@ -5,39 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from evaluators import Process
+from evaluators import LOG, Process, log_and_die, requeue
 from wandb_server import WandbServer
 from written import attached
-
-from neurockt.monitor import Recorder
 
 from .conftest import Sync
 
 pytestmark = pytest.mark.slow
 
-TRAIN = """
-import sys
-from neurockt.monitor import Recorder
-recorder = Recorder(sys.argv[1], run_id="run", quiet=True, system_seconds=None)
-for step in map(int, sys.argv[2:]):
-    recorder.log({"loss": float(step)}, step=step)
-print(0, flush=True)
-sys.stdin.readline()
-"""
 
-
-def train_and_die(root: Path, sync: Sync, *steps: int) -> None:
-    """What there is, is uploaded before it dies."""
-    process = Process(TRAIN, root, *steps)
-    process.acknowledged()
+def upload(sync: Sync) -> None:
     assert sync(running=True)[0].status == "running"
-    process.kill()
-
-
-def train(root: Path, *steps: int) -> None:
-    with Recorder(root, run_id="run", quiet=True) as recorder:
-        for step in steps:
-            recorder.log({"loss": -float(step)}, step=step)
 
 
 def losses(server: WandbServer) -> list[tuple[int, float]]:
@@ -46,9 +24,9 @@ def losses(server: WandbServer) -> list[tuple[int, float]]:
 
 def test_late_rows_that_are_superseded_make_it_another_upload(root: Path, sync: Sync, server: WandbServer) -> None:
     """Though all rows of `steps` that were uploaded are still the run's: the last one was open."""
-    train_and_die(root, sync, 10, 20, 15)
+    log_and_die(root, 10, 20, 15, between=lambda: upload(sync))
     assert losses(server) == [(10, 10.0), (15, 15.0)]
-    train(root, 12, 20, 14)
+    requeue(root, 12, 20, 14)
     (outcome,) = sync()
     assert outcome.status == "failed"
     assert "--replace" in (outcome.reason or "")
@@ -61,9 +39,9 @@ def test_late_rows_that_are_superseded_make_it_another_upload(root: Path, sync: 
 
 def test_what_stays_is_not_sent_again(root: Path, sync: Sync, server: WandbServer) -> None:
     """Where nothing that was uploaded is superseded, the new rows follow."""
-    train_and_die(root, sync, 10, 20, 5, 30)
+    log_and_die(root, 10, 20, 5, 30, between=lambda: upload(sync))
     attached(root / "run", "a", {10: {"acc": 0.5}}).finish()
-    train(root, 25, 35, 15)
+    requeue(root, 25, 35, 15)
     (outcome,) = sync()
     assert (outcome.status, outcome.rows) == ("complete", 7), outcome.reason
     assert losses(server) == [(5, 5.0), (10, 10.0), (15, -15.0), (20, 20.0), (25, -25.0), (35, -35.0)]
@@ -72,12 +50,12 @@ def test_what_stays_is_not_sent_again(root: Path, sync: Sync, server: WandbServe
 
 
 def test_what_is_attached_goes_with_the_new_upload(root: Path, sync: Sync, server: WandbServer) -> None:
-    process = Process(TRAIN, root, 10, 20, 30)
+    process = Process(LOG, root, 10, 20, 30)
     process.acknowledged()
     evaluator = attached(root / "run", "a", {10: {"acc": 0.5}})
     sync(running=True)
     process.kill()
-    train(root, 15)
+    requeue(root, 15)
     assert sync(verify=True)[0].status == "failed"
     assert "--replace" in (sync()[0].reason or "")
     assert sync(replace=True)[0].status == "complete"

@@ -2,42 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from evaluators import Process
+from evaluators import LOG, Process, log_and_die, requeue
 from wandb_server import WandbServer
 
-from neurockt.monitor import Recorder
 from neurockt.sync import rows
 
 from .conftest import Sync, held, killed
 
 pytestmark = pytest.mark.slow
-
-TRAIN = """
-import sys
-from neurockt.monitor import Recorder
-recorder = Recorder(sys.argv[1], run_id="run", quiet=True, system_seconds=None)
-for step in map(int, sys.argv[2:]):
-    recorder.log({"loss": float(step)}, step=step)
-print(0, flush=True)
-sys.stdin.readline()
-"""
-
-
-def train_and_die(root: Path, *steps: int, between: Callable[[], object] = lambda: None) -> None:
-    process = Process(TRAIN, root, *steps)
-    process.acknowledged()
-    between()
-    process.kill()
-
-
-def requeue(root: Path, *steps: int) -> None:
-    with Recorder(root, run_id="run", quiet=True, system_seconds=None) as recorder:
-        for step in steps:
-            recorder.log({"loss": -float(step)}, step=step)
 
 
 def check_noticed(sync: Sync, server: WandbServer, losses: list[tuple[int, float]]) -> None:
@@ -53,7 +28,7 @@ def check_noticed(sync: Sync, server: WandbServer, losses: list[tuple[int, float
 
 def test_rows_that_arrive_over_those_of_another_sync_are_noticed(root: Path, sync: Sync, server: WandbServer) -> None:
     """The last row that W&B has is the run's."""
-    train_and_die(root, 10, 20, 30, between=lambda: sync(running=True))
+    log_and_die(root, 10, 20, 30, between=lambda: sync(running=True))
     with held(server, sync):
         requeue(root, 25, 35)
         assert sync()[0].status == "complete"
@@ -64,7 +39,7 @@ def test_rows_that_arrive_over_those_of_another_sync_are_noticed(root: Path, syn
 def test_late_rows_that_arrive_over_those_of_another_sync_are_noticed(
     late: list[int], root: Path, sync: Sync, server: WandbServer
 ) -> None:
-    train_and_die(root, 10, 20, 5, 30, between=lambda: sync(running=True))
+    log_and_die(root, 10, 20, 5, 30, between=lambda: sync(running=True))
     with held(server, sync):
         requeue(root, 25, 35, *late)
         assert sync()[0].status == "complete"
@@ -78,7 +53,7 @@ def test_a_rewind_between_two_batches_is_noticed_at_once(
 ) -> None:
     """Rows of the resumed run do not follow those that it superseded."""
     monkeypatch.setattr(rows, "BATCH_ROWS", 1)
-    train_and_die(root, *late, 10, 20, 30)
+    log_and_die(root, *late, 10, 20, 30)
     with held(server, sync, after=2) as outcomes:
         requeue(root, 15, 25, 35, 45)
     assert "--replace" in (outcomes[0].reason or "")
@@ -93,7 +68,7 @@ def test_what_the_rewind_leaves_is_sent_on(
 ) -> None:
     """Where no row that was sent is superseded, the sync goes on with the rows that there are now."""
     monkeypatch.setattr(rows, "BATCH_ROWS", 1)
-    train_and_die(root, 10, 20, 30)
+    log_and_die(root, 10, 20, 30)
     with held(server, sync) as outcomes:
         requeue(root, 25, 35)
     assert (outcomes[0].status, outcomes[0].rows) == ("complete", 4), outcomes[0].reason
@@ -105,7 +80,7 @@ def test_what_the_rewind_leaves_is_sent_on(
 
 def test_two_that_give_rows_their_places_have_read_the_same_run(root: Path, sync: Sync, server: WandbServer) -> None:
     """One of them had read it before it was resumed, and the other one after it."""
-    train_and_die(root, 10, 20, 5, 30, 15, between=lambda: sync(running=True))
+    log_and_die(root, 10, 20, 5, 30, 15, between=lambda: sync(running=True))
     with held(server, sync, "UpsertBucket") as first:
         requeue(root, 25, 35, 22)
         with held(server, sync, "UpsertBucket") as second:
@@ -119,9 +94,9 @@ def test_rows_that_arrive_while_the_run_goes_on_are_noticed_when_it_has_ended(
     root: Path, sync: Sync, server: WandbServer
 ) -> None:
     """The sync that sent them leaves running jobs alone."""
-    train_and_die(root, 10, 20, 30, between=lambda: sync(running=True))
+    log_and_die(root, 10, 20, 30, between=lambda: sync(running=True))
     with held(server, sync) as outcomes:
-        process = Process(TRAIN, root, 25, 35, 45)
+        process = Process(LOG, root, 25, 35, 45)
         process.acknowledged()
         assert sync(running=True)[0].rows == 4
     assert outcomes[0].status == "pending", outcomes[0]
@@ -134,7 +109,7 @@ def test_rows_of_a_sync_that_was_killed_may_arrive_later(
     late: list[int], root: Path, sync: Sync, server: WandbServer
 ) -> None:
     """Also after another one has compared all rows, and has sent the rest."""
-    train_and_die(root, 10, 20, *late, 30, between=lambda: sync(running=True))
+    log_and_die(root, 10, 20, *late, 30, between=lambda: sync(running=True))
     with killed(server, root):
         requeue(root, 25, 35)
         (outcome,) = sync()
