@@ -11,6 +11,8 @@ from typing import Any, Literal
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from neurockt.formatting import format_count
+
 State = Literal["running", "finished", "failed", "preempted", "killed"]
 """The state of a run. The file of a dead run may still have *running*; ``neurockt.catalogue`` infers *killed*."""
 
@@ -218,7 +220,7 @@ class RunInfo(Struct, frozen=True, gc=False):
         """Its rows in words, with the last step where that is another number: ``100 steps up to 9,900, 2 epochs``."""
         reached = f" up to {self.steps.number:,}" if self.steps.number != self.steps.rows else ""
         late = f", {self.late.rows:,} late" if self.late.rows else ""
-        return f"{self.steps.rows:,} steps{reached}, {self.epochs.rows:,} epochs{late}"
+        return f"{format_count(self.steps.rows, 'step')}{reached}, {format_count(self.epochs.rows, 'epoch')}{late}"
 
     @property
     def label(self) -> str:

@@ -136,7 +136,7 @@ def _why_empty(root: str | Path, everything: Sequence[RunInfo], *, archived: boo
     if everything:
         return f"no run in {root} matches ({format_count(len(everything), 'run')})"
     if not archived and (hidden := list_runs(root, archived=True)):
-        return f"all {len(hidden):,} runs in {root} are archived; --archived shows them"
+        return f"{format_count(len(hidden), 'run')} in {root}, archived; --archived shows them"
     return no_runs(root)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from neurockt.errors import UsageError
-from neurockt.formatting import listed
+from neurockt.formatting import format_count, listed
 from neurockt.importing import hparams
 from neurockt.importing.discover import COUNTS, STEPS, home
 from neurockt.importing.points import Collector, Found, Process
@@ -115,7 +115,7 @@ def _collect(found: Found, tables: Sequence[Iterator[dict[str, Any]]], step: str
     if step is not None and step.lower() == EPOCH:
         found.by_epoch = frozenset(name for process in found.processes for name in process.points)
     if without:
-        found.remarks.append(f"{without:,} rows have no step: they are at that of the row before them")
+        found.remarks.append(f"{format_count(without, 'row')} without a step: each is at that of the row before it")
     if not clock and rows:
         found.remarks.append("its rows have no times: they have that of the file")
 

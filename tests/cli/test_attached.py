@@ -54,7 +54,7 @@ def test_show_prints_their_rows_and_summaries(neurockt: Command, run: Path) -> N
     assert (done.status, done.err) == (0, "")
     lines = [" ".join(line.split()) for line in done.out.splitlines()]
     for line in (
-        "rows 3 steps up to 4, 1 epochs, 1 late",
+        "rows 3 steps up to 4, 1 epoch, 1 late",
         "attached arc (finished), mmlu (finished)",
         "the last 1 late rows",
         "3 1 8 2",

@@ -139,7 +139,7 @@ def test_archived_runs_are_shown_when_asked_for(neurockt: Command, runs: Path) -
     assert ids(neurockt("ls", "--json", "--archived")) == ["r0", "r1", "r2"]
     assert ids(neurockt("ls", "--json", "-f", "archived=true")) == ["r1"]
     assert neurockt("edit", "slow", "diverged", "--archive").status == 0
-    assert neurockt("ls") == Done(0, "", "neurockt: all 3 runs in runs are archived; --archived shows them\n")
+    assert neurockt("ls") == Done(0, "", "neurockt: 3 runs in runs, archived; --archived shows them\n")
 
 
 def test_looks_in_runs_or_where_the_variable_says(

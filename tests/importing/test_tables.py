@@ -172,7 +172,7 @@ def test_rows_without_a_step_are_at_the_step_before_them(tmp_path: Path, root: P
     assert rows(run.steps()) == [{"step": 0, "loss": 2.5}, {"step": 20, "loss": 1.5}]
     assert rows(run.epochs()) == [{"step": 0, "eval_loss": 0.75}, {"step": 20, "eval_loss": 0.5}]
     assert outcome.left_out == {"rows without a step": 1}
-    assert "2 rows have no step: they are at that of the row before them" in outcome.remarks
+    assert "2 rows without a step: each is at that of the row before it" in outcome.remarks
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ while recorder.step < 15:
     assert rows["step"].to_pylist() == [1, 2, 3, 4, 5, 13, 14, 15]
     assert rows["loss"].to_pylist() == rows["step"].to_pylist()
     assert (run.state, run.info.dropped) == ("finished", 7)
-    assert "7 rows could not be stored" in script.stderr
+    assert "lost 7 rows that could not be stored" in script.stderr
 
 
 @pytest.mark.parametrize("is_in_the_way", [False, True])
@@ -93,7 +93,7 @@ recorder.log({{"acc": 0.5}}, train=False)
 """
     assert script.run(text) == 0, script.stderr
     if is_in_the_way:
-        assert "4 rows could not be stored and are lost" in script.stderr
+        assert "lost 4 rows that could not be stored" in script.stderr
     else:
         run = open_run(script._root / "late/run")
         assert [table.num_rows for table in (run.steps(), run.late(), run.epochs())] == [2, 1, 1]
@@ -156,7 +156,7 @@ for _ in range(2):
 """
     assert script.run(text) == 0, script.stderr
     assert script.stdout.split() == ["valid", "0.5000", "0.5000"]
-    assert "4 rows could not be stored and are lost" in script.stderr
+    assert "lost 4 rows that could not be stored" in script.stderr
 
 
 def test_ctrl_c_while_the_run_begins_leaves_one_run(script: Script) -> None:

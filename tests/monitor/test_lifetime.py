@@ -155,9 +155,9 @@ def test_a_directory_that_cannot_be_made_does_not_stop_training(tmp_path: Path) 
     assert (done.returncode, done.stdout) == (0, "trained\n")
     assert done.stderr.count("NeurocktWarning") == 1
     assert "cannot create" in done.stderr
-    assert "10 rows could not be stored" in done.stderr
+    assert "lost 10 rows that could not be stored" in done.stderr
     done = train(tmp_path / "root", before="import warnings; warnings.filterwarnings('ignore')\n")
-    assert done.stderr == f"neurockt: {tmp_path / 'root/run'}: 10 rows could not be stored and are lost\n"
+    assert done.stderr == f"neurockt: {tmp_path / 'root/run'}: lost 10 rows that could not be stored\n"
 
 
 def test_a_fault_raises_under_pytest(make_recorder: Any, tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ def test_resuming_too_late_is_an_error(tmp_path: Path) -> None:
         recorder.resume(1.5)  # type: ignore[arg-type]
     with recorder(train=True), pytest.raises(UsageError, match="inside a block"):
         recorder.resume(1)
-    with pytest.raises(UsageError, match=r"after 1 steps and 0 validations; call it before the first"):
+    with pytest.raises(UsageError, match=r"after 1 step and 0 validations; call it before the first"):
         recorder.resume(1)
     recorder.finish()
     with pytest.raises(UsageError, match="has finished"):

@@ -122,7 +122,7 @@ def test_what_finds_no_room_in_memory_is_counted(
         child.do("steps 60")
         answer = child.do("finish")
         assert answer["dropped"] == dropped
-        assert f"{dropped:,} rows could not be stored and are lost" in capfd.readouterr().err
+        assert f"lost {dropped:,} rows that could not be stored" in capfd.readouterr().err
     run = open_run(child.path)
     numbers = run.steps()["step"].to_pylist()
     first, last = 590 - dropped, 591

@@ -144,7 +144,7 @@ def test_finishing_on_a_full_disk_ends_soon_and_reports_what_is_lost(
         assert answer["dropped"] == lost
         fault, unfinished = answer["warnings"]
         assert "No space left on device" in fault
-        assert f"{lost:,} rows could not be stored and are lost" in capfd.readouterr().err
+        assert f"lost {lost:,} rows that could not be stored" in capfd.readouterr().err
         assert (
             "could not seal steps; its rows are in the journal; 'neurockt seal' turns them into Parquet" in unfinished
         )
@@ -223,7 +223,7 @@ def test_a_run_that_was_removed_is_made_again_with_the_rows_that_were_not_sealed
         assert steps[0] == 201
         assert run.info.dropped == answer["dropped"] == 202
         assert (run.state, run.info.steps.rows) == ("finished", 300)
-        assert "202 rows could not be stored and are lost" in capfd.readouterr().err
+        assert "lost 202 rows that could not be stored" in capfd.readouterr().err
         assert len(told) == 1
 
 

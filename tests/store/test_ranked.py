@@ -212,7 +212,7 @@ def test_the_command_line_shows_the_whole_or_one_rank(ranked_run: Path, capsys: 
     assert "ranks     4; rank 2 killed" in shown
     assert "40 steps, 2 epochs" in shown
     assert main(["show", str(ranked_run), "--rank", "2"]) == 0
-    assert "30 steps, 1 epochs" in capsys.readouterr().out
+    assert "30 steps, 1 epoch" in capsys.readouterr().out
     export = ["export", str(ranked_run), "--columns", "step,loss"]
     assert main([*export, "--rank", "3"]) == 0
     assert capsys.readouterr().out.splitlines()[1] == "1,13.0"

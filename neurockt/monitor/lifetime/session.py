@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec.structs import replace
 
 from neurockt.errors import RunInUse, UsageError
-from neurockt.formatting import listed
+from neurockt.formatting import format_count, listed
 from neurockt.monitor.capture.block import CLOSED, LOGGED, Block, Gate
 from neurockt.monitor.config import Config
 from neurockt.monitor.lifetime.destination import Destination
@@ -198,7 +198,7 @@ class Session:
             run = self.destination.info.id
             raise UsageError(f"the run {run} has finished; make a new Recorder(run_id=...) to resume it")
         if self.has_rows:
-            done = f"{self.steps.recorded:,} steps and {self.epochs.recorded:,} validations"
+            done = f"{format_count(self.steps.recorded, 'step')} and {format_count(self.epochs.recorded, 'validation')}"
             raise UsageError(f"resume() after {done}; call it before the first 'with recorder(...)'")
         if step < 0:
             raise UsageError(f"a step is 0 or above, not {step}")
@@ -326,7 +326,7 @@ class Session:
                 self.on_finished(ending)
         lost = self.writer.dropped if self.writer else sum(queue.recorded for queue in self._queues)
         if lost and self.is_writer:
-            print_to_stderr(f"{self.destination.run_dir}: {lost:,} rows could not be stored and are lost")
+            print_to_stderr(f"{self.destination.run_dir}: lost {format_count(lost, 'row')} that could not be stored")
         if self.writer is not None:
             self._warn_of_silent_hooks(self.writer.info)
             if self.writer.unfinished:
