@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,10 +13,11 @@ import pytest
 from live_run import LiveRun
 from textual.pilot import Pilot
 from textual.widgets import Static
-from viewing import until
+from viewing import text, typed, until
 
 from neurockt_viewer.app import ViewerApp
 from neurockt_viewer.screens.run import RunScreen
+from neurockt_viewer.screens.runs import RunsScreen
 from neurockt_viewer.settings import Settings
 from neurockt_viewer.widgets.chart_grid import ChartGrid
 from neurockt_viewer.widgets.info import InfoView
@@ -114,6 +116,27 @@ async def test_the_path_is_copied() -> None:
     async with opened(SAMPLE) as (pilot, _):
         await pilot.press("y")
         assert pilot.app.clipboard == str(SAMPLE.absolute())
+
+
+async def test_all_that_reads_at_the_same_time_does_on_one_core(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The list, the charts beside it, a run, its charts and both tables read; a sort and an export do too."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(os, "process_cpu_count", lambda: 1, raising=False)
+    monkeypatch.chdir(tmp_path)
+    app = ViewerApp(SAMPLE.parent)
+    async with app.run_test(size=(160, 48)) as pilot:
+        await until(lambda: isinstance(app.screen, RunsScreen) and app.screen.query(ChartGrid))
+        await pilot.press("enter")
+        await until(lambda: isinstance(app.screen, RunScreen) and "5 charts" in text(app))
+        for key, rows in ("2", 900), ("3", 20):
+            await pilot.press(key)
+            await until(lambda rows=rows: f"row 1 of {rows}" in text(app))
+        await typed(pilot, "ls")
+        await until(lambda: "▲" in text(app))
+        await typed(pilot, "e\r")
+        await until(lambda: list(tmp_path.glob("*.csv")))
 
 
 async def test_a_run_that_is_written_goes_on_in_every_tab(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -50,6 +51,9 @@ SETTLING_SECONDS: Final = 2.0
 """How long a key waits at most for the one before it."""
 PROBE_SECONDS: Final = 0.05
 """How often it is checked, while a key waits, that the widget that is to answer is still there."""
+THREADS: Final = 64
+"""More than all screens use together. Each view of a run reads in a thread of its own for as long as it is there, and
+asyncio has no more threads by default than there are cores, and four."""
 CLIPBOARD_LIMIT: Final = 100_000
 """Characters that go to the clipboard; terminals drop more."""
 COPIED_SHOWN: Final = 100
@@ -127,6 +131,7 @@ class ViewerApp(App[None]):
         self.animation_level = "none"
 
     async def on_mount(self) -> None:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS))
         warnings.simplefilter("ignore", NeurocktWarning)  # the screens show what cannot be read
         self.register_theme(DARK)
         self.register_theme(LIGHT)
