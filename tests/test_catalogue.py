@@ -231,7 +231,7 @@ def test_one_bad_entry_does_not_hide_the_others(root: Path) -> None:
     list(watcher.look())
     assert len(watcher.runs) == 4
     assert {path.name for path in watcher.problems} == set(named)
-    assert len(os.listdir("/proc/self/fd")) == opened
+    assert len(os.listdir("/proc/self/fd")) <= opened
     with pytest.warns(NeurocktWarning):
         assert find_run("first", root).info.id == "d"
 

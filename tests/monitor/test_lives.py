@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import gc
-import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from leftovers import nothing_left
 from monitor.scripts import TEN, Script
 
 from neurockt import list_runs, open_run
@@ -18,11 +18,6 @@ from neurockt.monitor import Recorder, RecorderHelper, torch_mean
 pytestmark = pytest.mark.slow
 
 MakeRecorder = Callable[..., Recorder]
-
-
-def left() -> tuple[int, int]:
-    """Threads and descriptors of this process."""
-    return threading.active_count(), len(os.listdir("/proc/self/fd"))
 
 
 def trial(root: Path, name: str) -> None:
@@ -50,11 +45,10 @@ def trial_with_a_class(root: Path, name: str) -> None:
 def test_a_recorder_that_nothing_refers_to_ends_its_run(tmp_path: Path) -> None:
     """At once, and nothing of it is left: no thread, no descriptor."""
     trial(tmp_path, "first")
-    before = left()
-    for number in range(5):
-        trial(tmp_path, f"trial-{number}")
-        assert open_run(tmp_path / f"trial-{number}").state == "finished"
-    assert left() == before
+    with nothing_left():
+        for number in range(5):
+            trial(tmp_path, f"trial-{number}")
+            assert open_run(tmp_path / f"trial-{number}").state == "finished"
 
 
 @pytest.mark.parametrize("kind", ["Metric", "Metric with an aggregator", "MetricCollection", "module"])
@@ -116,19 +110,18 @@ def test_what_can_record_keeps_the_run_alive(tmp_path: Path, kept: str) -> None:
 
 def test_a_recorder_that_goes_in_another_thread_ends_its_run(tmp_path: Path) -> None:
     """Its signal handlers are given back by the main thread."""
-    before = left()
-    thread = threading.Thread(target=trial, args=(tmp_path, "run"))
-    thread.start()
-    thread.join()
-    assert open_run(tmp_path / "run").state == "finished"
-    recorder = Recorder(tmp_path, run_id="other", quiet=True, system_seconds=None)
-    with recorder(train=True):
-        pass
-    thread = threading.Thread(target=recorder.finish)
-    thread.start()
-    thread.join()
-    assert open_run(tmp_path / "other").state == "finished"
-    assert left() == before
+    with nothing_left():
+        thread = threading.Thread(target=trial, args=(tmp_path, "run"))
+        thread.start()
+        thread.join()
+        assert open_run(tmp_path / "run").state == "finished"
+        recorder = Recorder(tmp_path, run_id="other", quiet=True, system_seconds=None)
+        with recorder(train=True):
+            pass
+        thread = threading.Thread(target=recorder.finish)
+        thread.start()
+        thread.join()
+        assert open_run(tmp_path / "other").state == "finished"
 
 
 def test_with_a_recorder_the_run_ends_with_the_block(tmp_path: Path) -> None:

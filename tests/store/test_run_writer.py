@@ -7,13 +7,13 @@ import os
 import resource
 import threading
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from leftovers import nothing_left
 from live_run import wait_until
 
 from neurockt import open_run
@@ -40,15 +40,6 @@ def record(writer: RunWriter, rows: int) -> None:
     table = writer.tables["steps"]
     for _ in range(rows):
         table.append(1, 0, [float(table.last + 1)])
-
-
-@contextmanager
-def nothing_left() -> Iterator[None]:
-    """Neither a thread nor a descriptor is left afterwards."""
-    threads, descriptors = threading.enumerate(), sorted(os.listdir("/proc/self/fd"))
-    yield
-    assert threading.enumerate() == threads
-    assert sorted(os.listdir("/proc/self/fd")) == descriptors
 
 
 # Whatever it meets, it goes on
