@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from live_run import wait_until
 from msgspec.structs import replace
 
 from neurockt import list_runs, open_run, progress, testing
@@ -104,6 +105,7 @@ def test_what_the_recorder_is_given_is_in_run_json(tmp_path: Path, monkeypatch: 
         for step in range(20):
             recorder.log({"loss": 1.0}, step)
             time.sleep(0.005)
+        wait_until(lambda: list_runs(tmp_path)[0].steps.last_time, "a heartbeat")
         (info,) = list_runs(tmp_path)
         assert info.total_steps == 100
         assert info.steps.last_time is not None
