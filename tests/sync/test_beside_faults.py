@@ -146,6 +146,7 @@ def test_killed_and_at_once_syncs_send_each_row_once(run: Written, root: Path, s
     written = {"loss": 10, "a": 1, "b": 1}
     try:
         for turn in range(1, 41):
+            seen = sum(stored.count() for stored in server.runs.values())
             train(run, range(10 * turn + 1, 10 * turn + 1 + turn % 4))
             run.add("late", turn, {"loss": -float(turn)})
             written["loss"] += turn % 4 + 1
@@ -154,8 +155,7 @@ def test_killed_and_at_once_syncs_send_each_row_once(run: Written, root: Path, s
                     name = evaluator.path.name
                     written[name] += 1
                     evaluator.add("epochs", turn, {name: float(written[name])})
-            seen = server.requested("file_stream")
-            wait_until(lambda seen=seen: server.requested("file_stream") > seen)
+            wait_until(lambda seen=seen: server.runs and server.only_run.count() > seen)
             if turn % 4 == 0:
                 killed = moments.randrange(len(syncs))
                 syncs[killed].kill()
