@@ -50,13 +50,18 @@ def test_passes_open_no_more_connections(server: WandbServer, make_run: MakeRun,
 
 def test_the_reports_of_a_watch_stay_on_the_terminal(server: WandbServer, make_run: MakeRun, root: Path) -> None:
     """The bars of one pass are erased, and nothing else; what is counted is counted anew in each."""
+
+    def add(name: str, steps: int) -> None:
+        """At once, so that no pass sees it running."""
+        make_run(steps=steps, run_id=name, where=root.with_name("made")).rename(root / name)
+
     make_run(steps=100, run_id="a")
     watch = [sys.executable, "-m", "neurockt", "sync", root, "--watch", "0.2"]
     with RealTerminal(*watch, width=100, height=20) as terminal:
         terminal.wait_for("1 of 1 complete; 110 rows sent")
-        make_run(steps=200, run_id="b")
+        add("b", 200)
         terminal.wait_for("2 of 2 complete; 220 rows sent")
-        make_run(steps=300, run_id="c")
+        add("c", 300)
         terminal.wait_for("3 of 3 complete; 330 rows sent")
         terminal.press("ctrl+c")
         assert terminal.wait() == 130
