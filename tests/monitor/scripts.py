@@ -14,7 +14,9 @@ from neurockt.store.base.layout import part_paths
 BEGIN = """
 import os, signal, sys, threading, time
 from neurockt.monitor import Recorder
+from neurockt.monitor.lifetime import signals
 
+signals.NOTE_SECONDS = signals.SEAL_SECONDS = 60.0  # the machine may be busy
 recorder = Recorder(sys.argv[1], run_id="run", quiet=True)
 SIGNAL = getattr(signal, sys.argv[2]) if len(sys.argv) > 2 else None
 
@@ -82,7 +84,7 @@ class Script:
     def run(self, text: str, *arguments: str, **environment: str) -> int:
         """Run it to its end; gives its exit status."""
         process = self.start(text, *arguments, **environment)
-        self.stdout, self.stderr = process.communicate(timeout=60)
+        self.stdout, self.stderr = process.communicate(timeout=120)
         return process.returncode
 
     @property

@@ -58,7 +58,7 @@ def run_python(code: str, *arguments: Any, **environment: str) -> subprocess.Com
         env={**variables, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )
 
 
@@ -125,7 +125,8 @@ def test_children_count() -> None:
     child = context.Process(target=hold_and_burn, args=(300, ready, release))
     child.start()
     ready.wait()
-    with_child, began = read(), time.monotonic()
+    began = time.monotonic()
+    with_child = read()
     assert with_child["memory_gib"] - before["memory_gib"] > 0.29
     release.set()
     child.join()
@@ -195,7 +196,6 @@ HANGING = (
     + """
 from neurockt import open_run
 recorder = Recorder(sys.argv[1], run_id="run", quiet=True, system_seconds=0.01)
-began = time.monotonic()
 while not recorder.run_dir.exists() or open_run(recorder.run_dir).info.heartbeat < 5:
     with recorder(train=True):
         pass
@@ -206,10 +206,8 @@ recorder.finish()
 
 def test_a_driver_that_hangs_delays_nothing(driver: Path, tmp_path: Path) -> None:
     """Neither heartbeats nor sealing nor the end of the run and of the process; nothing is said."""
-    began = time.monotonic()
-    done = run_python(HANGING, tmp_path, LD_LIBRARY_PATH=str(driver), FAKE_NVML_SECONDS="50")
+    done = run_python(HANGING, tmp_path, LD_LIBRARY_PATH=str(driver), FAKE_NVML_SECONDS="3600")
     assert (done.returncode, done.stderr) == (0, "")
-    assert time.monotonic() - began < 40
     assert open_run(tmp_path / "run").state == "finished"
 
 

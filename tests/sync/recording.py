@@ -57,7 +57,7 @@ def run_script(
         text=True,
         env=environment,
         check=False,
-        timeout=100,
+        timeout=100,  # less than `finish` waits at most, of itself
     )
 
 
