@@ -28,7 +28,7 @@ Command = Callable[..., Done]
 def process(*words: object, code: str | None = None) -> subprocess.CompletedProcess[str]:
     """The command in a process of its own; ``code`` runs instead of it."""
     start = ["-m", "neurockt"] if code is None else ["-c", code]
-    return subprocess.run([sys.executable, *start, *map(str, words)], capture_output=True, text=True, timeout=60)
+    return subprocess.run([sys.executable, *start, *map(str, words)], capture_output=True, text=True, timeout=120)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

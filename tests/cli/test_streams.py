@@ -25,7 +25,7 @@ NEUROCKT = f"{sys.executable} -m neurockt"
 def shell(line: str, root: Path, **environment: str) -> subprocess.CompletedProcess[bytes]:
     """A line of bash, with the runs in ``$NEUROCKT_DIR``; ``$N`` is the command."""
     environment = {**os.environ, "NEUROCKT_DIR": str(root), "N": NEUROCKT, **environment}
-    return subprocess.run(["bash", "-c", line], capture_output=True, env=environment, timeout=60)
+    return subprocess.run(["bash", "-c", line], capture_output=True, env=environment, timeout=120)
 
 
 @pytest.mark.parametrize("stream", [None, "closed", "bare"])

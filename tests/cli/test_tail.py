@@ -130,7 +130,7 @@ def test_follows_a_run_to_its_end(tmp_path: Path) -> None:
         testing.record(recorder, {"loss": [2.0]}, {"acc": [0.75]})
         recorder.finish()
         rest = process.stdout.read()
-        assert process.wait(30) == 0
+        assert process.wait(120) == 0
     assert ["2", "3", "0.75"] in words(rest)
     assert "finished" in words(rest)[-1]
     assert len([line for line in words(rest) if line[:1] == ["step"]]) == 1

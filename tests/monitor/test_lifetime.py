@@ -43,7 +43,7 @@ def train(root: Path, ending: str = "", *, before: str = "") -> subprocess.Compl
         text=True,
         env=environment,
         check=False,
-        timeout=60,
+        timeout=120,
     )
 
 

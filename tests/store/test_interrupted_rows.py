@@ -116,7 +116,7 @@ def test_a_handler_may_wait_for_another_thread_to_seal(tmp_path: Path, disk: str
         def seal(table: TableWriter = table, ended: list[bool] = ended) -> None:
             closing = threading.Thread(target=table.close)
             closing.start()
-            closing.join(10)
+            closing.join(60)
             ended.append(not closing.is_alive())
 
         if not interrupt_at(operation, FILES, partial(table.append, 5, 0, [5.0]), seal):

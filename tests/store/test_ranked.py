@@ -78,7 +78,7 @@ def ranked_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("runs")
     processes = [start(root, rank) for rank in reversed(range(4))]
     for process in processes:
-        process.communicate(timeout=60)
+        process.communicate(timeout=120)
     codes = [process.returncode for process in processes]
     assert codes == [0, -signal.SIGKILL, 0, 0]
     return root / "slurm-77-0"
@@ -231,7 +231,7 @@ def test_a_live_run_is_followed_rank_by_rank(tmp_path: Path) -> None:
         assert process.stdout.readline() == "here\n"
     run = open_run(run_dir)
     assert len(run.follow().steps) == 70
-    fast.communicate("on\n", timeout=30)
+    fast.communicate("on\n", timeout=120)
     assert run.rank(0).state == "finished"
     new = run.follow().steps
     assert (new["step"].to_pylist(), new["rank"].to_pylist()) == ([36, 37, 38, 39, 40], [0] * 5)
@@ -239,7 +239,7 @@ def test_a_live_run_is_followed_rank_by_rank(tmp_path: Path) -> None:
     with pytest.raises(RunInUse):
         seal_run(run_dir)
     slow.kill()
-    slow.communicate(timeout=30)
+    slow.communicate(timeout=120)
     assert (run.state, run.settled("steps"), len(run.follow().steps)) == ("finished", 40, 0)
     assert run.rank_states() == {0: "finished", 1: "killed"}
     assert seal_run(run_dir).steps in (0, 35)  # the rank may have sealed them itself
@@ -265,7 +265,7 @@ recorder.finish()
 def test_a_restarted_job_continues_each_rank(tmp_path: Path) -> None:
     """All ranks of a requeued job resume from the checkpoint, whatever launches them; readers see the whole rewound."""
     for process in [start(tmp_path, rank, job="79") for rank in range(4)]:
-        process.communicate(timeout=60)
+        process.communicate(timeout=120)
     run = open_run(tmp_path / "slurm-79-0")
     assert len(run.follow().steps) == 150
     rows = run.rows("steps")
@@ -276,7 +276,7 @@ def test_a_restarted_job_continues_each_rank(tmp_path: Path) -> None:
         for rank in range(4)
     ]
     for process in restarted:
-        process.communicate(timeout=60)
+        process.communicate(timeout=120)
     assert [process.returncode for process in restarted] == [0] * 4
     new = run.follow()
     assert (new.rewound, new.kept) == (True, (25, 1))
