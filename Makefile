@@ -16,7 +16,7 @@ PIP = $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
 UV = $(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python
 NEEDED := -r tests/requirements.txt -e '.[all]'
 
-.PHONY: demo check test adapters lint pytest lowest bench samples pictures api clean
+.PHONY: demo check test adapters search lint pytest lowest bench samples pictures api clean
 
 demo: $(READY)
 	$(BIN)/neurockt demo
@@ -39,6 +39,10 @@ adapters: $(FRAMEWORKS)
 
 pytest: $(READY)
 	$(BIN)/pytest --numprocesses $(JOBS) --dist worksteal $(TESTS)
+
+# The property tests, with examples that no run has tried yet, again and again until one fails.
+search: $(READY)
+	while $(BIN)/pytest --numprocesses $(JOBS) -m hypothesis --hypothesis-profile search $(TESTS); do :; done; false
 
 lint: $(READY)
 	$(BIN)/ruff check
