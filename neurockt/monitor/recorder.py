@@ -10,12 +10,13 @@ from itertools import count
 from operator import index
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from weakref import WeakValueDictionary
 
 from neurockt.errors import UsageError
 from neurockt.formatting import clean
 from neurockt.monitor.capture.block import LOGGED, Block, Gate, ValidationBlock
+from neurockt.monitor.capture.hooks import is_module, record_module
 from neurockt.monitor.capture.mean import Aggregator
 from neurockt.monitor.capture.wrap import leave_uncompiled
 from neurockt.monitor.config import Config
@@ -42,8 +43,7 @@ _PROCESS: Final = os.urandom(16)
 _recorders: Final[WeakValueDictionary[int, Recorder]] = WeakValueDictionary()
 """Those of this process, by their id, so that a pickle finds its own again."""
 
-P = ParamSpec("P")
-R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Recorder:
@@ -236,28 +236,39 @@ class Recorder:
                 return
         log.record(values, step, train=train)
 
-    def track_scalar(
-        self, name: str, aggregator: Aggregator | None = None
-    ) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    def track_scalar(self, name: str, aggregator: Aggregator | None = None) -> Callable[[F], F]:
         """Decorator: what the function returns inside ``recorder(train=True)`` becomes a column of `steps`.
 
         Args:
             name: the column; any text up to 200 characters but ``step``, ``epoch`` and ``time``.
             aggregator: takes the list of the block's values, returns one number. Default: the mean.
 
-        The decorated function returns exactly what it did before. A block that does not call it gives null.
+        The decorated function returns exactly what it did before. A module, such as a loss, stays the instance it is,
+        and a torchmetric gives its ``compute()``, as with ``RecorderHelper``. A block that does not call it gives null.
 
         Raises:
             InvalidName: the name cannot be a column.
+            UsageError: a function and a torchmetric share the name.
         """
-        return self._steps.decorator(name, aggregator)
+        return self._decorator(self._steps, name, aggregator)
 
-    def metric(self, name: str, aggregator: Aggregator | None = None) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    def metric(self, name: str, aggregator: Aggregator | None = None) -> Callable[[F], F]:
         """Decorator: what the function returns inside ``recorder(train=False)`` becomes a column of `epochs`.
 
         Takes what ``track_scalar`` takes.
         """
-        return self._epochs.decorator(name, aggregator)
+        return self._decorator(self._epochs, name, aggregator)
+
+    def _decorator(self, block: Block, name: str, aggregator: Aggregator | None) -> Callable[[F], F]:
+        decorate = block.decorator(name, aggregator)
+
+        def record(function: F) -> F:
+            if not is_module(function):
+                return decorate(function)
+            record_module(self, block, name, aggregator, function)
+            return function
+
+        return record
 
     def resume(self, step: int) -> None:
         """Continue after this training step, ``recorder.step`` of the loaded checkpoint; 0 begins again.

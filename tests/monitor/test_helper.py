@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable
 from typing import Any
@@ -26,9 +27,10 @@ PREDS = torch.tensor([0.9, 0.2, 0.8, 0.1])
 TARGET = torch.tensor([1, 0, 0, 0])  # accuracy 0.75
 
 
-def recorded(recorder: Recorder) -> list[dict[str, float | None]]:
-    """The metrics' values in each row of `epochs`."""
-    rows: list[dict[str, float | None]] = open_run(recorder.run_dir).epochs().to_pylist()
+def recorded(recorder: Recorder, *, train: bool = False) -> list[dict[str, float | None]]:
+    """The metrics' values in each row of `epochs`, or of `steps`."""
+    run = open_run(recorder.run_dir)
+    rows: list[dict[str, float | None]] = (run.steps() if train else run.epochs()).to_pylist()
     return [{key: value for key, value in row.items() if key not in ("step", "epoch", "time")} for row in rows]
 
 
@@ -86,17 +88,27 @@ def test_a_name_of_another_kind_is_refused(recorder: Recorder) -> None:
     with pytest.raises(UsageError, match="'loss' is recorded already"):
         RecorderHelper(recorder).metric(loss=BinaryAccuracy())
     with pytest.raises(UsageError, match="'acc' is recorded already"):
-        recorder.metric("acc")
+        recorder.metric("acc")(float)
     with pytest.raises(UsageError, match="'m/b' is recorded already, as part of 'm'"):
         RecorderHelper(recorder).metric(m=MetricCollection({"b": BinaryAccuracy()}), **{"m/b": BinaryAccuracy()})
 
 
 @pytest.mark.parametrize("train", [True, False])
-def test_a_decorated_torchmetric_is_refused(recorder: Recorder, train: bool) -> None:
-    """A wrapped function has no ``update()``; the message names the helper."""
+def test_a_decorated_module_stays_the_instance(recorder: Recorder, train: bool) -> None:
+    """So a loss can be moved and saved, a torchmetric updated; declared again, it replaces the earlier one."""
     decorator = recorder.track_scalar if train else recorder.metric
-    with pytest.raises(UsageError, match=r"'acc'.*RecorderHelper"):
-        decorator("acc")(BinaryAccuracy())
+    for _ in range(2):
+        loss, acc = torch.nn.BCELoss(weight=torch.ones(4)), BinaryAccuracy()
+        assert decorator("loss")(loss) is loss
+        assert decorator("acc")(acc) is acc
+    model = torch.nn.ModuleDict({"loss": loss, "acc": acc})
+    assert model.double().loss.weight.dtype is torch.float64
+    torch.save(model, io.BytesIO())
+    with recorder(train=train):
+        model["loss"](TARGET.double(), TARGET.double())
+        model["acc"].update(PREDS, TARGET)
+    (row,) = recorded(recorder, train=train)
+    assert row == {"loss": 0.0, "acc": 0.75}
 
 
 # Called past their hook

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from time import time_ns
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from neurockt.errors import UsageError
 from neurockt.monitor.capture.collectors import Cell, Collector, ValueCollector
 from neurockt.monitor.capture.mean import Aggregator
 from neurockt.monitor.capture.tensors import NotNumeric, is_tensor, partial
-from neurockt.monitor.capture.torchmetrics import is_torchmetric
 from neurockt.monitor.capture.values import leaves
 from neurockt.monitor.capture.wrap import leave_uncompiled, recorded
 from neurockt.monitor.names import check_metric_name
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
     from neurockt.monitor.lifetime.row_queue import RowQueue
     from neurockt.monitor.lifetime.session import Session
 
-P = ParamSpec("P")
-R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
 
 ALL: Final = slice(None)
 """All of a list; made once, since a row that makes its own costs the loop one percent more."""
@@ -104,22 +102,20 @@ class Block:
         self._refresh(name)
         return self._slot_of[name]
 
-    def decorator(self, name: str, aggregator: Aggregator | None) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    def decorator(self, name: str, aggregator: Aggregator | None) -> Callable[[F], F]:
         known = self.collectors.get(name)
         if isinstance(known, ValueCollector):  # a notebook cell that is run again, or two functions with one column
-            collector, slot = known, self._slot_of[name]
-            collector.set_aggregator(aggregator)
+            known.set_aggregator(aggregator)
             self._refresh(name)
-        else:
-            if name in self.collectors:
-                raise UsageError(f"{name!r} is recorded already, by a module; choose another name")
-            collector = ValueCollector(name, aggregator)
-            slot = self.declare(name, collector)
+        elif known is None:
+            self.declare(name, ValueCollector(name, aggregator))
 
-        def record(function: Callable[P, R]) -> Callable[P, R]:
-            if is_torchmetric(function):
-                raise UsageError(f"{name!r} is a torchmetric: use RecorderHelper(recorder).metric({name}=...) for it")
-            return recorded(function, self._gate, self, slot, collector)
+        def record(function: F) -> F:
+            collector = self.collectors[name]
+            if not isinstance(collector, ValueCollector):
+                raise UsageError(f"{name!r} is recorded already, by a torchmetric; choose another name")
+            collector.has_functions = True
+            return recorded(function, self._gate, self, self._slot_of[name], collector)
 
         return record
 

@@ -29,8 +29,10 @@ class Collector(Protocol):
     columns: tuple[str, ...]
     has_values: bool
     """Whether it reduces values that calls returned."""
+    has_functions: bool
+    """Whether wrapped functions feed it."""
     handles: list[Any]
-    """Handles of the hooks that feed it; empty if a wrapped function does."""
+    """Handles of the hooks that feed it."""
 
     def begin(self) -> None:
         """A block opens: forget what came before it."""
@@ -52,6 +54,7 @@ class ValueCollector:
 
     def __init__(self, name: str, aggregator: Aggregator | None) -> None:
         self.columns: tuple[str, ...] = (name,)
+        self.has_functions = False
         self.handles: list[Any] = []
         self.values: list[Any] = []
         self._streams: set[Any] = set()  # those on which values are computed that the user's aggregator takes

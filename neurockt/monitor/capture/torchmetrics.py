@@ -57,6 +57,7 @@ class MetricCollector:
         self._metric = metric
         self._aggregator = aggregator
         self.has_values = aggregator is not None
+        self.has_functions = False
         self._owners = owners
         self._is_tracker = isinstance(metric, sys.modules["torchmetrics"].MetricTracker)
         self._before = 0  # how often the metric had been fed when the block began

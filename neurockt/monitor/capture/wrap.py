@@ -8,8 +8,8 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable
-from functools import wraps
-from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
+from functools import update_wrapper
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from neurockt.store.journal.records import NULL
 
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from neurockt.monitor.capture.block import Block, Gate
     from neurockt.monitor.capture.collectors import Collector
 
-P = ParamSpec("P")
-R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
 
 _TEMPLATE: Final = """\
 def recorded({parameters}):
@@ -35,7 +34,7 @@ _NAMES: Final = frozenset("function gate block slots slot collector value NULL t
 """A function with such a parameter gets the general wrapper."""
 
 
-def recorded(function: Callable[P, R], gate: Gate, block: Block, slot: int, collector: Collector) -> Callable[P, R]:
+def recorded(function: F, gate: Gate, block: Block, slot: int, collector: Collector) -> F:
     parameters, arguments, defaults = _parameters(function)
     namespace: dict[str, Any] = {
         **defaults,
@@ -49,7 +48,9 @@ def recorded(function: Callable[P, R], gate: Gate, block: Block, slot: int, coll
     }
     source = _TEMPLATE.format(parameters=parameters, arguments=arguments)
     exec(compile(source, f"<neurockt records {collector.columns}>", "exec"), namespace)  # noqa: S102  (as dataclasses do)
-    return wraps(function)(namespace.pop("recorded"))  # without a reference cycle, which would keep the run alive
+    wrapper: F = namespace.pop("recorded")  # a reference cycle would keep the run alive
+    update_wrapper(wrapper, function)
+    return wrapper
 
 
 def _parameters(function: Callable[..., Any]) -> tuple[str, str, dict[str, Any]]:
