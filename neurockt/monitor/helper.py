@@ -38,7 +38,7 @@ class RecorderHelper:
 
         Raises:
             InvalidName: a name cannot be a column.
-            UsageError: nothing was given, something is not callable, or a function and a module share a name.
+            UsageError: nothing was given, something cannot be recorded, or a function and a module share a name.
         """
         return self._record(False, aggregator, callables)
 
@@ -51,9 +51,6 @@ class RecorderHelper:
             raise UsageError(
                 "nothing to record; give it by name, such as metric(torch_mean, acc=MulticlassAccuracy(10))"
             )
-        for name, function in callables.items():
-            if not callable(function):
-                raise UsageError(f"{name}={function!r:.60} cannot be called; give a function, a module or a metric")
         decorator = self._recorder.track_scalar if train else self._recorder.metric
         for name, function in callables.items():
             if is_module(function):

@@ -248,7 +248,8 @@ class Recorder:
 
         Raises:
             InvalidName: the name cannot be a column.
-            UsageError: a function and a torchmetric share the name.
+            UsageError: what is decorated is neither a function nor a module, or a function and a torchmetric share the
+                name.
         """
         return self._decorator(self._steps, name, aggregator)
 

@@ -111,6 +111,30 @@ def test_a_decorated_module_stays_the_instance(recorder: Recorder, train: bool) 
     assert row == {"loss": 0.0, "acc": 0.75}
 
 
+def test_what_a_class_does_with_its_methods_is_kept(recorder: Recorder) -> None:
+    """Also where the decorator stands above ``staticmethod`` or ``classmethod``; a property or a class is refused."""
+
+    class Score:
+        @recorder.metric("static")
+        @staticmethod
+        def static(value: float) -> float:
+            return value
+
+        @recorder.metric("of_class")
+        @classmethod
+        def of_class(cls, value: float) -> float:
+            return value
+
+    with recorder(train=False):
+        assert [Score.static(1.0), Score().static(3.0), Score().of_class(5.0)] == [1.0, 3.0, 5.0]
+    assert recorded(recorder) == [{"static": 2.0, "of_class": 5.0}]
+    for wrong in (property(float), torch.nn.MSELoss, 3):
+        with pytest.raises(UsageError, match=r"^'loss' cannot record .*; decorate a function"):
+            recorder.metric("loss")(wrong)
+        with pytest.raises(UsageError, match=r"^'loss' cannot record .*; decorate a function"):
+            RecorderHelper(recorder).metric(loss=wrong)
+
+
 # Called past their hook
 
 

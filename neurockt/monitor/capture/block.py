@@ -111,6 +111,11 @@ class Block:
             self.declare(name, ValueCollector(name, aggregator))
 
         def record(function: F) -> F:
+            if isinstance(function, (staticmethod, classmethod)):
+                return type(function)(record(function.__func__))
+            if not callable(function) or hasattr(function, "forward"):  # which a class of modules has
+                what = "a function, such as the forward() of a class, or a module"
+                raise UsageError(f"{name!r} cannot record {function!r:.60}; decorate {what}")
             collector = self.collectors[name]
             if not isinstance(collector, ValueCollector):
                 raise UsageError(f"{name!r} is recorded already, by a torchmetric; choose another name")
