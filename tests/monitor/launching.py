@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import random
-import socket
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 import preloaded
+from ports import free_port
 
 LAUNCHERS = ("RANK", "WORLD_SIZE", "SLURM_", "OMPI_", "PMI_", "TORCHELASTIC_", "LOCAL_", "MASTER_")
 
@@ -19,15 +17,6 @@ def bare_environment(**variables: object) -> dict[str, str]:
     """The environment without what a launcher would have told, and with what one tells here."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(LAUNCHERS)}
     return {**kept, "OMP_NUM_THREADS": "1", **{name: str(value) for name, value in variables.items()}}
-
-
-def free_port() -> int:
-    """One that the system gives to nobody who asks for any."""
-    while True:
-        port = random.SystemRandom().randrange(10_000, 32_000)
-        with socket.socket() as free, suppress(OSError):
-            free.bind(("127.0.0.1", port))
-            return port
 
 
 FORKS = """

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import preloaded
 import pytest
-from monitor.launching import bare_environment, forked_ranks, free_port, torchrun
+from monitor.launching import bare_environment, forked_ranks, torchrun
+from ports import free_port
 
 from neurockt import list_runs, open_run
 from neurockt.errors import UsageError

@@ -15,6 +15,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from ports import free_port
+
 from wandb_server.artifacts import Artifacts
 from wandb_server.graphql import Document, Selected, parse, select
 from wandb_server.runs import HISTORY, StoredRun
@@ -77,7 +79,7 @@ class WandbServer:
         """By project and id."""
         self.on_history: Callable[[StoredRun], None] = lambda run: None
         """Hears of each piece of history as it is kept."""
-        self.port = 0
+        self.port = free_port()
         self.lock = threading.RLock()
         self.stopped = threading.Event()
         self._http: _Http | None = None
@@ -107,7 +109,6 @@ class WandbServer:
         """Listen, at the same port as before."""
         self.stopped = threading.Event()
         self._http = _Http(self, self.port)
-        self.port = self._http.server_address[1]
         threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     def stop(self) -> None:
