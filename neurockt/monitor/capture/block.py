@@ -110,19 +110,19 @@ class Block:
         elif known is None:
             self.declare(name, ValueCollector(name, aggregator))
 
-        def record(function: F) -> F:
-            if isinstance(function, (staticmethod, classmethod)):
-                return type(function)(record(function.__func__))
-            if not callable(function) or hasattr(function, "forward"):  # which a class of modules has
-                what = "a function, such as the forward() of a class, or a module"
-                raise UsageError(f"{name!r} cannot record {function!r:.60}; decorate {what}")
-            collector = self.collectors[name]
-            if not isinstance(collector, ValueCollector):
-                raise UsageError(f"{name!r} is recorded already, by a torchmetric; choose another name")
-            collector.has_functions = True
-            return recorded(function, self._gate, self, self._slot_of[name], collector)
+        return lambda function: self._recorded(name, function)
 
-        return record
+    def _recorded(self, name: str, function: F) -> F:
+        if isinstance(function, (staticmethod, classmethod)):
+            return type(function)(self._recorded(name, function.__func__))
+        if not callable(function) or (isinstance(function, type) and hasattr(function, "forward")):
+            what = "a function, such as the forward() of a class, or a module"
+            raise UsageError(f"{name!r} cannot record {function!r:.60}; decorate {what}")
+        collector = self.collectors[name]
+        if not isinstance(collector, ValueCollector):
+            raise UsageError(f"{name!r} is recorded already, by a torchmetric; choose another name")
+        collector.has_functions = True
+        return recorded(function, self._gate, self, self._slot_of[name], collector)
 
     def _refresh(self, name: str) -> None:
         self._declared_at[name] = self.rows.recorded
