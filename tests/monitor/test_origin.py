@@ -8,12 +8,15 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
+import time
 import warnings
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
+from leftovers import nothing_left
 
 from neurockt import open_run
 from neurockt.cli import main
@@ -238,6 +241,18 @@ def test_a_git_that_hangs_is_left(repository: Path, tmp_path: Path, monkeypatch:
     assert found is not None
     _, state = found
     assert (state.branch, state.dirty, state.remote) == ("main", None, None)
+
+
+def test_no_thread_is_left_of_a_question_to_git(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the one that would have ended it gets no processor for a while."""
+
+    def late(timer: threading.Timer) -> None:
+        timer.finished.wait()
+        time.sleep(0.1)
+
+    monkeypatch.setattr(threading.Timer, "run", late)
+    with nothing_left():
+        assert Git.first([str(repository)])
 
 
 TORCH = """

@@ -101,4 +101,5 @@ class Git:
             if full:
                 process.kill()
         timer.cancel()
+        timer.join()
         return answer.decode("utf-8", "replace") if full or process.returncode == 0 else None
