@@ -69,7 +69,7 @@ def run(
 
 def _connect() -> socket.socket:
     connection = socket.socket(socket.AF_UNIX)
-    for attempt in range(3000):
+    for attempt in range(15_000):  # 5 minutes at least: a busy machine with a cold cache loads torch slowly
         try:
             connection.connect(ADDRESS)
             return connection
