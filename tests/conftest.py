@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import gc
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import preloaded
 import pytest
 from hypothesis import settings
 
@@ -100,6 +100,6 @@ def tiny_run(tmp_path: Path) -> Path:
 @pytest.fixture
 def crashed_run(tmp_path: Path) -> Path:
     """A run whose process died of SIGKILL: 30 steps with ``loss``, 3 validations with ``acc``, all in the journals."""
-    done = subprocess.run([sys.executable, "-c", CRASH, tmp_path / "runs"])
+    done = preloaded.run([sys.executable, "-c", CRASH, tmp_path / "runs"])
     assert done.returncode == -signal.SIGKILL
     return tmp_path / "runs" / "crashed"

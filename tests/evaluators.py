@@ -10,6 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+import preloaded
+
 from neurockt.monitor import Recorder
 
 EVALUATE: Final = """
@@ -50,7 +52,7 @@ class Process:
 
     def __init__(self, script: str, *arguments: object) -> None:
         environment = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
-        self.process = subprocess.Popen(
+        self.process = preloaded.Popen(
             [sys.executable, "-c", script, *map(str, arguments)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

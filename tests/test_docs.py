@@ -85,7 +85,7 @@ def test_the_first_example_of_the_readme_runs(tmp_path: Path) -> None:
 def test_the_training_loop_of_the_readme_runs(tmp_path: Path) -> None:
     """It trains, prints its table and leaves a finished run."""
     (tmp_path / "train.py").write_text(example("TotalLoss"))
-    done = preloaded.run(tmp_path / "train.py", cwd=tmp_path)
+    done = preloaded.run([sys.executable, "train.py"], preload="torch", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     (run_dir,) = (tmp_path / "runs").iterdir()
     recorded = open_run(run_dir)
@@ -203,7 +203,8 @@ def test_the_recorder_of_the_readme_swaps(server: WandbServer, tmp_path: Path) -
     script, count = re.subn(r"^recorder = .*$", f"{imported}\n{made}", example("TotalLoss"), flags=re.MULTILINE)
     assert count == 1
     (tmp_path / "train.py").write_text(script)
-    done = preloaded.run(tmp_path / "train.py", cwd=tmp_path, env=beside(server, tmp_path))
+    command = [sys.executable, "train.py"]
+    done = preloaded.run(command, preload="torch", cwd=tmp_path, env=beside(server, tmp_path))
     assert done.returncode == 0, done.stderr
     (run_dir,) = (tmp_path / "runs").iterdir()
     run = open_run(run_dir)

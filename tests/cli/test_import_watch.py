@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import preloaded
 import pytest
 from importing import event_files as made
 from wandb_server import wait_until
@@ -26,7 +26,7 @@ class Watching:
         self._out, self._err = root.with_name("out"), root.with_name("err")
         command = [sys.executable, "-m", "neurockt", "import", logs, "--into", root, "--watch", "0.05"]
         with self._out.open("wb") as out, self._err.open("wb") as err:
-            self.process = subprocess.Popen(command, stdout=out, stderr=err)
+            self.process = preloaded.Popen(command, stdout=out, stderr=err)
 
     @property
     def lines(self) -> list[str]:

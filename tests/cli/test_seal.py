@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import preloaded
 import pyarrow.parquet as pq
 import pytest
 
@@ -33,7 +33,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 @pytest.fixture
 def dead_run(tmp_path: Path) -> Path:
     """A run whose process was killed after 25 steps."""
-    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "runs")], env=os.environ)
+    done = preloaded.run([sys.executable, "-c", KILLED, str(tmp_path / "runs")], env=os.environ)
     assert done.returncode == -signal.SIGKILL
     return tmp_path / "runs" / "dead"
 

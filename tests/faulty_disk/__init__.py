@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import preloaded
 import pytest
 
 WRITE, FSYNC, OPEN, RENAME, TRUNCATE, READ, MKDIR, STAT = (1 << bit for bit in range(8))
@@ -96,7 +97,8 @@ class Recording:
 
     def __init__(self, root: Path, environment: dict[str, str], settings: dict[str, float]) -> None:
         self.path = root / "run"
-        self._process = subprocess.Popen(
+        popen = subprocess.Popen if "LD_PRELOAD" in environment else preloaded.Popen
+        self._process = popen(
             [sys.executable, _HERE / "child.py", root, json.dumps(settings)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

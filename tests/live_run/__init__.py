@@ -20,6 +20,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import preloaded
 import pyarrow as pa
 
 from neurockt import open_run
@@ -148,7 +149,7 @@ class LiveRun:
         """Validation blocks that have ended, as far as was reported."""
         script = Path(__file__).with_name("writer.py")
         paths = [str(script.parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
-        self._child = subprocess.Popen(
+        self._child = preloaded.Popen(
             [sys.executable, script, root, run_id, str(rate), str(steps)],
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},

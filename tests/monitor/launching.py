@@ -43,7 +43,7 @@ def forked_ranks(
     forks = script.with_name("forks.py")
     forks.write_text(FORKS)
     environment = bare_environment(WORLD_SIZE=size, MASTER_ADDR="127.0.0.1", MASTER_PORT=free_port(), **variables)
-    return preloaded.run(forks, size, preload, script, root, env=environment)
+    return preloaded.run([sys.executable, forks, str(size), preload, script, root], preload="torch", env=environment)
 
 
 def torchrun(size: int, script: str, root: Path) -> subprocess.CompletedProcess[str]:

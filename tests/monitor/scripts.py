@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import preloaded
+
 from neurockt import open_run
 from neurockt.run_info import RunInfo
 from neurockt.store.base.layout import part_paths
@@ -77,7 +79,7 @@ class Script:
     def start(self, text: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         """Run it; what it prints can be read while it runs."""
         command = [sys.executable, "-c", BEGIN + text, str(self._root), *arguments]
-        return subprocess.Popen(
+        return preloaded.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**ENVIRONMENT, **environment}
         )
 

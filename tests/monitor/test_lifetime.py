@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import preloaded
 import pytest
 
 from neurockt import open_run
@@ -37,12 +38,9 @@ for index in range(10):
 def train(root: Path, ending: str = "", *, before: str = "") -> subprocess.CompletedProcess[str]:
     """Run a script that records ten steps and then does ``ending``."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
-    return subprocess.run(
+    return preloaded.run(
         [sys.executable, "-c", before + SCRIPT + ending, str(root)],
-        capture_output=True,
-        text=True,
         env=environment,
-        check=False,
         timeout=120,
     )
 

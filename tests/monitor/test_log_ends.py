@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
+import preloaded
 import pytest
 
 from neurockt import open_run
@@ -37,7 +37,7 @@ ENDS = {
 @pytest.mark.parametrize("end", ENDS)
 def test_the_open_row_is_in_the_run(tmp_path: Path, end: str) -> None:
     """Of training and of validation; a run that has ended by itself keeps no open row."""
-    subprocess.run([sys.executable, "-c", SCRIPT + end, tmp_path], stderr=subprocess.DEVNULL)
+    preloaded.run([sys.executable, "-c", SCRIPT + end, tmp_path])
     run = open_run(tmp_path / "run")
     assert (run.state, run.info.cause) == ENDS[end]
     steps = [0.0, 10.0, 20.0, 30.0, 40.0]

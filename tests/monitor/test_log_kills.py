@@ -5,12 +5,12 @@ from __future__ import annotations
 import mmap
 import random
 import struct
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
+import preloaded
 import pytest
 
 from neurockt import open_run
@@ -39,7 +39,7 @@ def test_no_value_whose_call_had_returned_is_lost(tmp_path: Path, attempt: int) 
     """Of two calls a row; the numbers of the rows jump."""
     counter = tmp_path / "returned"
     counter.write_bytes(bytes(COUNTER.size))
-    process = subprocess.Popen([sys.executable, "-c", SCRIPT, tmp_path, counter])
+    process = preloaded.Popen([sys.executable, "-c", SCRIPT, tmp_path, counter])
     with counter.open("r+b") as file, mmap.mmap(file.fileno(), COUNTER.size) as returned:
         while COUNTER.unpack_from(returned)[0] < 1 + random.randrange(2000) and process.poll() is None:
             time.sleep(0.001)

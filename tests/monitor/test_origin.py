@@ -15,8 +15,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import preloaded
 import pytest
 from leftovers import nothing_left
+from monitor.scripts import ENVIRONMENT
 
 from neurockt import open_run
 from neurockt.cli import main
@@ -71,22 +73,17 @@ def repository(code: Path) -> Path:
 
 def train(code: Path, *arguments: str, cwd: Path | None = None, **environment: str) -> Origin | None:
     """Runs the script to its end; gives where its run came from."""
-    variables = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "SLURM_"))}
-    done = subprocess.run(
-        [sys.executable, "-u", str(code / "train.py"), *arguments],
-        cwd=cwd or code,
-        env={**variables, **environment},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    command = [sys.executable, code / "train.py", *arguments]
+    done = preloaded.run(command, cwd=cwd or code, env={**ENVIRONMENT, **environment})
     assert (done.returncode, done.stderr) == (0, "")
     return open_run((cwd or code) / "runs" / "run").origin()
 
 
 def test_what_is_kept_of_a_run(repository: Path) -> None:
     """Command, directory, commit, machine and versions."""
-    origin = train(repository, "--lr", "0.1")
+    command = [sys.executable, "-u", repository / "train.py", "--lr", "0.1"]
+    subprocess.run(command, cwd=repository, env=ENVIRONMENT, check=True)
+    origin = open_run(repository / "runs" / "run").origin()
     assert origin is not None
     assert origin.command == (sys.executable, "-u", str(repository / "train.py"), "--lr", "0.1")
     assert origin.directory == str(repository)
@@ -338,7 +335,7 @@ KILLED = SCRIPT.replace("recorder.finish()", "import os\nos.kill(os.getpid(), 9)
 def test_a_killed_run_is_sealed_with_or_without(code: Path) -> None:
     """Dying amid the capture leaves at most a file to be ignored, which sealing removes."""
     (code / "train.py").write_text(KILLED)
-    done = subprocess.run([sys.executable, "train.py"], cwd=code)
+    done = preloaded.run([sys.executable, "train.py"], cwd=code)
     assert done.returncode == -signal.SIGKILL
     assert main(["seal", str(code / "runs")]) == 0
     assert not list((code / "runs").rglob("*.tmp"))

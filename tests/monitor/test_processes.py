@@ -23,9 +23,7 @@ def run_script(path: Path, text: str, *arguments: object) -> subprocess.Complete
     """Run a script from a file, as multiprocessing needs it."""
     path.write_text(text)
     environment = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
-    return subprocess.run(
-        [sys.executable, path, *map(str, arguments)], capture_output=True, text=True, env=environment, timeout=120
-    )
+    return preloaded.run([sys.executable, path, *map(str, arguments)], env=environment, timeout=120)
 
 
 def digests(run_dir: Path) -> dict[str, str]:
@@ -166,7 +164,7 @@ def test_persistent_data_loader_workers_record_nothing(tmp_path: Path) -> None:
     """Forked, also amid the run, or spawned, and though their dataset calls what is recorded."""
     pytest.importorskip("torch")
     (tmp_path / "script.py").write_text(LOADERS)
-    done = preloaded.run(tmp_path / "script.py", tmp_path / "runs")
+    done = preloaded.run([sys.executable, tmp_path / "script.py", tmp_path / "runs"], preload="torch")
     assert done.returncode == 0, done.stderr
     (run_dir,) = (tmp_path / "runs").iterdir()
     run = open_run(run_dir)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -94,10 +93,8 @@ recorder.finish()
 def test_without_torch_distributed_rank_0_alone_leaves_something(names: tuple[str, str], tmp_path: Path) -> None:
     """By the environment alone: rank 0 writes and prints one run; the others print nothing and create nothing."""
     for rank in (3, 0):
-        done = subprocess.run(
+        done = preloaded.run(
             [sys.executable, "-c", SILENT, tmp_path / "runs"],
-            capture_output=True,
-            text=True,
             env=bare_environment(**{names[0]: rank, names[1]: 4}),
         )
         assert done.returncode == 0, done.stderr
@@ -369,9 +366,9 @@ def test_a_rank_that_is_killed_does_not_hang_the_others(tmp_path: Path) -> None:
     """Over gloo, the rows after a rank's death are null where all ranks are needed, with one warning."""
     (tmp_path / "bereft.py").write_text(BEREFT)
     root, job = tmp_path / "runs", {"WORLD_SIZE": 2, "MASTER_ADDR": "localhost", "MASTER_PORT": free_port()}
-    ranks = [
-        preloaded.Process(tmp_path / "bereft.py", root, env=bare_environment(RANK=rank, **job)) for rank in range(2)
-    ]
+    command = [sys.executable, tmp_path / "bereft.py", root]
+    environments = [bare_environment(RANK=rank, **job) for rank in range(2)]
+    ranks = [preloaded.Popen(command, preload="torch", env=environment) for environment in environments]
     assert [rank.wait() for rank in ranks] == [0, -signal.SIGKILL]
     assert open_run(root / "bereft").steps()["loss"].to_pylist() == [0.5, None, None, None]
     runs = {info.ranks: open_run(info.path) for info in list_runs(root)}

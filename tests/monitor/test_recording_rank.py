@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import preloaded
 import pytest
 from monitor.launching import bare_environment, forked_ranks
 
@@ -74,7 +74,7 @@ def test_one_rank_by_its_number(tmp_path: Path, ranks: int, rank: int) -> None:
     for each in {0, rank, 3}:
         environment = bare_environment(RANK=each, WORLD_SIZE=4)
         command = [sys.executable, "-c", RECORDING, str(tmp_path), str(ranks)]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+        done = preloaded.run(command, env=environment)
         assert done.stdout == f"{each == rank}\n"
         assert ("recording" in done.stderr) == (each == rank)
     (info,) = list_runs(tmp_path)

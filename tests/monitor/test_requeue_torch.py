@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import random
+import subprocess
+import sys
 import time
 from pathlib import Path
-from typing import IO
 
 import preloaded
 import pyarrow.parquet as pq
@@ -60,13 +61,11 @@ while recorder.step < int(sys.argv[2]):
 """
 
 
-def attempt(script: Path, root: Path, number: int, last: int) -> tuple[preloaded.Process, IO[str]]:
-    """The job, and what it prints."""
+def attempt(script: Path, root: Path, number: int, last: int) -> preloaded.Popen:
     environment = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
     environment |= {"SLURM_JOB_ID": "77", "SLURM_RESTART_COUNT": str(number)}
-    printed, stdout = (os.fdopen(end, mode) for end, mode in zip(os.pipe(), "rw", strict=True))
-    with stdout:
-        return preloaded.Process(script, root, last, stdout=stdout, env=environment), printed
+    command = [sys.executable, script, root, str(last)]
+    return preloaded.Popen(command, preload="torch", stdout=subprocess.PIPE, env=environment)
 
 
 @pytest.mark.slow
@@ -78,17 +77,14 @@ def test_a_job_that_is_killed_and_requeued_records_one_series(tmp_path: Path, ki
     times = max(2, kills // 10)
     last = 3 * MOST_PRINTED // 2 * (times + 1)  # none gets there before it is killed
     for number in range(times):
-        job, printed = attempt(script, root, number, last)
-        with printed:
+        with attempt(script, root, number, last) as job:
             for _ in range(chance.randrange(1, MOST_PRINTED)):
-                printed.readline()
+                job.stdout.readline()
             time.sleep(chance.uniform(0, 0.005))
             job.kill()
-            job.wait()
-    job, printed = attempt(script, root, times, last)
-    with printed:
-        printed.read()
-        assert job.wait() == 0
+    with attempt(script, root, times, last) as job:
+        job.communicate()
+    assert job.returncode == 0
     (info,) = list_runs(root)
     assert info.state == "finished"
     assert [each.cause for each in info.attempts][:-1] == ["killed"] * (len(info.attempts) - 1)
@@ -99,9 +95,8 @@ def test_a_job_that_is_killed_and_requeued_records_one_series(tmp_path: Path, ki
     assert (epochs["step"], epochs["epoch"]) == (list(range(7, last + 1, 7)), list(range(1, last // 7 + 1)))
     assert steps["epoch"] == [(step - 1) // 7 + 1 for step in range(1, last + 1)]
 
-    job, printed = attempt(script, tmp_path / "unharmed", 0, last)
-    with printed:
-        printed.read()
-        assert job.wait() == 0
+    with attempt(script, tmp_path / "unharmed", 0, last) as job:
+        job.communicate()
+    assert job.returncode == 0
     (unharmed,) = list_runs(tmp_path / "unharmed")
     assert open_run(unharmed.path).steps()["loss"].to_pylist() == steps["loss"]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
+from live_run import wait_until
 from monitor.scripts import TEN, Script
 
 from neurockt import open_run
@@ -63,7 +64,7 @@ def test_a_stopped_job_that_is_continued_to_be_ended(script: Script) -> None:
     assert process.stdout is not None
     process.stdout.readline()
     process.send_signal(signal.SIGSTOP)
-    os.waitpid(process.pid, os.WUNTRACED)
+    wait_until(lambda: ") T " in Path(f"/proc/{process.pid}/stat").read_text(), "the process to stop")
     process.send_signal(signal.SIGCONT)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=120)

@@ -90,7 +90,7 @@ with module.recorder(train=True):
     print(module(torch.tensor([3.0]), torch.tensor([1.0])).item(), module.recorder.run_dir)
 module.recorder.finish()
 """)
-    done = preloaded.run(tmp_path / "script.py", tmp_path / "module")
+    done = preloaded.run([sys.executable, tmp_path / "script.py", tmp_path / "module"], preload="torch")
     assert (done.stdout, done.stderr) == (f"4.0 {recorder.run_dir}\n", "")
     assert column(recorder, "mse") == [4.0]
     assert [path.name for path in recorder.run_dir.parent.iterdir()] == [recorder.run_dir.name]

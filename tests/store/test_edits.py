@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import preloaded
 import pytest
 from live_run import wait_until
 from live_run.dying import die_before
@@ -183,7 +184,7 @@ for number in range(count):
 
 def editor(run: Path, who: str, count: int) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", EDITOR, str(run), who, str(count)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    return preloaded.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import preloaded
 import pyarrow.parquet as pq
 import pytest
 from live_run import joined, numbers, same, wait_until
@@ -41,7 +42,7 @@ recorder.finish()
 
 def start(root: Path, seed: int, rows: int) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", SCRIPT, str(root), str(seed), str(rows)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    return preloaded.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
+import preloaded
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -63,7 +64,7 @@ def start(
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "RANK", "TORCHELASTIC"))
     }
-    return subprocess.Popen(
+    return preloaded.Popen(
         [sys.executable, "-c", script, root, *more],
         env={**kept, **told},
         stdin=subprocess.PIPE,

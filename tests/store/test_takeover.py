@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import preloaded
 import pytest
 from live_run import wait_until
 from live_run.dying import die
@@ -68,7 +69,7 @@ while not os.path.exists(sys.argv[1] + "/stop"):
 
 def start(script: str, *arguments: object) -> subprocess.Popen[str]:
     environment = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
-    return subprocess.Popen(
+    return preloaded.Popen(
         [sys.executable, "-c", script, *map(str, arguments)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

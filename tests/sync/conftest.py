@@ -13,6 +13,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import preloaded
 import pytest
 from wandb_server import KEY, Fault, WandbServer, wait_until
 from written import Written, train
@@ -151,7 +152,7 @@ def held(server: WandbServer, sync: Sync, where: str = "file_stream", after: int
 def killed(server: WandbServer, root: Path) -> Iterator[None]:
     """Within it, a sync has been killed whose rows arrive after it."""
     server.faults = [fault := Fault("wait")]
-    process = subprocess.Popen([sys.executable, "-m", "neurockt", "sync", str(root)], stdout=subprocess.DEVNULL)
+    process = preloaded.Popen([sys.executable, "-m", "neurockt", "sync", str(root)], stdout=subprocess.DEVNULL)
     try:
         assert fault.reached.wait(60)
     finally:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import preloaded
 from wandb_server import WandbServer
 
 from neurockt.monitor.wandb import WandbRecorder
@@ -45,18 +46,15 @@ train(50)
 
 
 def run_script(
-    root: Path, ending: str = "", *, recorder: str = "WandbRecorder", more: str = "", arguments: tuple[str, ...] = ()
+    root: Path, ending: str = "", *, recorder: str = "WandbRecorder", more: str = ""
 ) -> subprocess.CompletedProcess[str]:
     """Train in a process of its own, and do ``ending``."""
     module = ".wandb" if recorder == "WandbRecorder" else ""
     script = SCRIPT.format(module=module, recorder=recorder, more=f", {more}" if more else "")
     environment = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
-    return subprocess.run(
-        [sys.executable, *arguments, "-c", script + ending, str(root)],
-        capture_output=True,
-        text=True,
+    return preloaded.run(
+        [sys.executable, "-c", script + ending, str(root)],
         env=environment,
-        check=False,
         timeout=100,  # less than `finish` waits at most, of itself
     )
 

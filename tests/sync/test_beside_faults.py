@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import preloaded
 import pytest
 from wandb_server import Fault, WandbServer, wait_until
 from written import Written, attached, train
@@ -135,7 +136,7 @@ def test_deleted_after_it_was_uploaded_it_stays_in_wandb(run: Written, sync: Syn
 
 def start_sync(root: Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "neurockt", "sync", str(root), "--running", "--watch", "0.05"]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return preloaded.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def test_killed_and_at_once_syncs_send_each_row_once(run: Written, root: Path, sync: Sync, server: WandbServer) -> None:

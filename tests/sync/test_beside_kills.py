@@ -9,6 +9,7 @@ import threading
 from collections import Counter
 from pathlib import Path
 
+import preloaded
 import pytest
 from evaluators import EVALUATE, TRAIN, Process
 from wandb_server import WandbServer
@@ -51,7 +52,7 @@ class Life:
 
 def start_sync(root: Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "neurockt", "sync", str(root), "--running", "--watch", "0.1"]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return preloaded.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def test_no_value_is_lost_and_each_row_is_sent_once(root: Path, server: WandbServer, sync: Sync, kills: int) -> None:

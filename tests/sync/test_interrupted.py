@@ -10,6 +10,7 @@ import sys
 import threading
 from pathlib import Path
 
+import preloaded
 import pytest
 from wandb_server import Fault, StoredRun, WandbServer, wait_until
 
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.slow
 def start_sync(root: Path, *options: str) -> subprocess.Popen[bytes]:
     """The command, in a process of its own."""
     command = [sys.executable, "-m", "neurockt", "sync", str(root), *options]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return preloaded.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def test_killed_at_any_moment_the_next_sync_completes_the_runs(
@@ -180,7 +181,7 @@ def test_memory_does_not_grow_with_the_run(server: WandbServer, make_run: MakeRu
     """Ten times the rows take less than a third more memory."""
 
     def peak(path: Path) -> int:
-        process = start_sync(path)
+        process = subprocess.Popen([sys.executable, "-m", "neurockt", "sync", path], stdout=subprocess.DEVNULL)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         assert process.returncode == 0

@@ -26,7 +26,7 @@ def test_workers_of_a_data_loader_are_no_runs(server: WandbServer, tmp_path: Pat
     (tmp_path / "train.py").write_text(
         LOADERS.replace("neurockt.monitor import Recorder", "neurockt.monitor.wandb import WandbRecorder as Recorder")
     )
-    done = preloaded.run(tmp_path / "train.py", root)
+    done = preloaded.run([sys.executable, tmp_path / "train.py", root], preload="torch")
     assert (done.returncode, done.stderr) == (0, "")
     run = server.only_run
     assert [row["loss"] for row in run.rows] == [0.0, 1.0, 2.0, 3.0] * 4

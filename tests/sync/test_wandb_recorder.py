@@ -8,6 +8,7 @@ import sys
 import threading
 from pathlib import Path
 
+import preloaded
 import pytest
 from sync.recording import SCRIPT, check_completed, run_script, train
 from wandb_server import Fault, StoredRun, WandbServer, wait_until
@@ -164,7 +165,7 @@ def test_a_process_that_cannot_be_started_is_one_warning(server: WandbServer, ro
     """Some nodes allow none."""
     broken = "import sys; sys.executable = '/nowhere/python'\n"
     script = broken + SCRIPT.format(module=".wandb", recorder="WandbRecorder", more="")
-    done = subprocess.run([sys.executable, "-c", script, root], capture_output=True, text=True, check=False)
+    done = preloaded.run([sys.executable, "-c", script, root])
     check_one_warning(done, "cannot start")
     check_completed(sync, server)
 
@@ -198,7 +199,7 @@ sys.stdin.read()
 
 def test_training_that_dies_amid_the_last_look_is_looked_at_again(server: WandbServer, root: Path) -> None:
     """A process that dies closes its pipes before it is seen to be dead: that it seemed to live is no last word."""
-    with subprocess.Popen(
+    with preloaded.Popen(
         [sys.executable, "-c", LIVE, root], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as training:
         assert training.stdout is not None
