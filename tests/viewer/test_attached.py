@@ -34,7 +34,7 @@ def run(tmp_path: Path) -> Path:
 async def test_the_charts_have_both(run: Path) -> None:
     app = ViewerApp(run)
     async with app.run_test(size=(120, 40)):
-        await until(lambda: isinstance(app.screen, RunScreen) and len(app.screen.query_one(ChartGrid).charts) == 3)
+        await until(lambda: app.screen.query(ChartGrid) and len(app.screen.query_one(ChartGrid).charts) == 3)
         charts = app.screen.query_one(ChartGrid).charts
         await until(lambda: all(chart.lines and not chart.lines[0].approximate for chart in charts))
         drawn = {chart.lines[0].label: chart.lines[0].series.x.tolist() for chart in charts}

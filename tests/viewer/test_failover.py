@@ -30,7 +30,7 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def charted(app: ViewerApp) -> int:
     """Values in the first chart."""
-    charts = app.screen.query_one(ChartGrid).charts
+    charts = [chart for grid in app.screen.query(ChartGrid) for chart in grid.charts]
     return len(charts[0].lines[0].series) if charts and charts[0].lines else 0
 
 

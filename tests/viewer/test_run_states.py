@@ -81,7 +81,6 @@ async def test_no_size_is_too_small(tiny_run: Path, size: tuple[int, int]) -> No
     """Every tab and every question is drawn at any size."""
     app = ViewerApp(tiny_run.parent)
     async with app.run_test(size=size) as pilot:
-        await until(lambda: len(app.screen_stack) > 1)
         await pilot.press(
             "o", "escape", "question_mark", "escape", "p", "space", "enter", "2", "3", "4", "question_mark"
         )

@@ -52,7 +52,7 @@ async def test_screens_look_as_they_were_accepted() -> None:
     """The runs with details, by group; the keys; the choice of columns; and metrics and configs compared."""
     app = ViewerApp(Path("sample_runs"), Settings(charts=False))
     async with app.run_test(size=(120, 24)) as pilot:
-        await until(lambda: len(app.screen_stack) > 1 and len(rows(app.screen, "#runs")) == 12)
+        await until(lambda: len(rows(app.screen, "#runs")) == 12)
         await pilot.press("j", "j", "j", "space", "space")
         await until(lambda: "c Compare" in text(app))
         check(app, "runs")

@@ -19,7 +19,6 @@ from neurockt.formatting import clean
 from neurockt.monitor import Recorder
 from neurockt_viewer.app import ViewerApp
 from neurockt_viewer.screens.compare import CompareScreen
-from neurockt_viewer.screens.run import RunScreen
 from neurockt_viewer.screens.runs import RunsScreen
 from neurockt_viewer.text import Scrub
 from neurockt_viewer.widgets.chart import Chart
@@ -117,7 +116,7 @@ async def visit_everything(pilot: Pilot[None], frames: dict[str, str]) -> None:
     keep("completed filter")
     await pilot.press("escape", "enter")
 
-    await until(lambda: isinstance(app.screen, RunScreen) and len(app.screen.query_one(ChartGrid).charts) == 2)
+    await until(lambda: app.screen.query(ChartGrid) and len(app.screen.query_one(ChartGrid).charts) == 2)
     charts = app.screen.query_one(ChartGrid)
     await until(lambda: all(chart.lines for chart in charts.charts) and charts.charts[0].has_focus)
     keep("charts")

@@ -54,6 +54,8 @@ PROBE_SECONDS: Final = 0.05
 THREADS: Final = 64
 """More than all screens use together. Each view of a run reads in a thread of its own for as long as it is there, and
 asyncio has no more threads by default than there are cores, and four."""
+FLAT: Final = 8
+"""A terminal with fewer lines than this is flat: nothing but tables and charts is shown."""
 CLIPBOARD_LIMIT: Final = 100_000
 """Characters that go to the clipboard; terminals drop more."""
 COPIED_SHOWN: Final = 100
@@ -102,7 +104,6 @@ class ViewerApp(App[None]):
     TITLE = "neurockt"
     CSS_PATH = "viewer.tcss"
     ENABLE_COMMAND_PALETTE = True
-    VERTICAL_BREAKPOINTS = [(0, "-flat"), (8, "-high")]  # noqa: RUF012 - as Textual declares it
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("question_mark", "help", "Help", key_display="?", tooltip="this help"),
         Binding("q", "leave", "Quit", tooltip="quit"),
@@ -129,27 +130,37 @@ class ViewerApp(App[None]):
         self.fault: BaseException | None = None
         """The error that ended the viewer."""
         self.animation_level = "none"
+        for theme in (DARK, LIGHT):
+            self.register_theme(theme)
+        self.set_reactive(App.theme, LIGHT.name if self.settings.theme == "light" else DARK.name)
+        self.stylesheet.set_variables(self.get_css_variables())
 
-    async def on_mount(self) -> None:
+    def on_load(self) -> None:
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS))
         warnings.simplefilter("ignore", NeurocktWarning)  # the screens show what cannot be read
-        self.register_theme(DARK)
-        self.register_theme(LIGHT)
-        self.theme = LIGHT.name if self.settings.theme == "light" else DARK.name
+
+    def on_mount(self) -> None:
         if not self.is_headless:
             terminal.on_signals(lambda code: self.exit(return_code=code))
             gc.set_threshold(GARBAGE_THRESHOLD, 10, 10)
             sys.setswitchinterval(SWITCH_SECONDS)
             for seconds in FREEZE_SECONDS:
                 self.set_timer(seconds, gc.freeze)
+
+    def get_default_screen(self) -> Screen[None]:
+        """The first one."""
         if self._one_run:
             from neurockt_viewer.screens.run import RunScreen
 
-            await self.push_screen(RunScreen(self.path))
-        else:
-            from neurockt_viewer.screens.runs import RunsScreen
+            return RunScreen(self.path)
+        from neurockt_viewer.screens.runs import RunsScreen
 
-            await self.push_screen(RunsScreen(self.path, self.settings))
+        return RunsScreen(self.path, self.settings)
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.set_class(event.size.height < FLAT, "-flat")
+        if self.screen.is_mounted and event.size == self.size:  # resumed: others have written to the terminal
+            self.refresh()
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Textual's own, and last the one that removes what could harm a terminal."""

@@ -302,7 +302,7 @@ class RunScreen(Screen[None]):
     @property
     def way_out(self) -> str:
         """Where Escape leads."""
-        return "Runs" if len(self.app.screen_stack) > 2 else ""
+        return "Runs" if len(self.app.screen_stack) > 1 else ""
 
     def action_back(self) -> None:
         self.app.pop_screen()
