@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 
@@ -39,6 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     if why := _why_not_interactive():
         output.note(f"{why}: printing the plain list")
         return main(["ls", "--", str(path)])
+    gc.disable()  # what is loaded now stays; the viewer enables it once it is on the screen
     try:
         from neurockt_viewer.app import run_viewer
     except ImportError as error:

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
-from viewing import lines, rows, typed, until
+from textual.theme import Theme
+from viewing import lines, rows, text, typed, until
 
-from neurockt_viewer.app import ViewerApp
+from neurockt_viewer.app import DARK, FLAT, LIGHT, ViewerApp
 from neurockt_viewer.screens.compare import CompareScreen
 from neurockt_viewer.screens.run import RunScreen
 from neurockt_viewer.screens.runs import RunsScreen
+from neurockt_viewer.settings import Settings
 from neurockt_viewer.widgets.chart import Chart
 
 pytestmark = pytest.mark.slow
@@ -88,3 +90,23 @@ async def test_a_wide_list_names_more_of_its_keys() -> None:
         await listed(app)
         for shown in ("t Tag", "n Note", "x Archive", "e Export", "o Columns", "p Charts", "d Details"):
             assert shown in keys(app)
+
+
+async def test_a_terminal_of_few_lines_has_no_line_of_keys_until_it_is_larger() -> None:
+    app = ViewerApp(SAMPLES)
+    async with app.run_test(size=(80, FLAT - 1)) as pilot:
+        await until(lambda: "adam" in text(app))
+        assert EVERYWHERE not in text(app)
+        await pilot.resize_terminal(80, FLAT)
+        await until(lambda: keys(app).endswith(EVERYWHERE))
+        await pilot.resize_terminal(80, FLAT - 1)
+        await until(lambda: EVERYWHERE not in text(app))
+
+
+@pytest.mark.parametrize("theme", [DARK, LIGHT])
+async def test_the_theme_that_was_chosen_is_that_of_the_first_screen(theme: Theme) -> None:
+    app = ViewerApp(SAMPLES, Settings(theme=theme.name.removeprefix("neurockt-")))
+    async with app.run_test(size=(80, 24)):
+        assert app.screen.styles.background.hex == theme.background
+        assert app.has_class("-dark-mode") == theme.dark
+        assert not app.has_class("-theme-textual-dark")

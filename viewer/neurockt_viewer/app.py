@@ -37,7 +37,8 @@ GARBAGE_THRESHOLD: Final = 20_000
 """New objects before the garbage collector runs. A redraw makes ten thousand; at Python's own threshold of 700 a full
 collection, 100 ms, falls into every few redraws."""
 FREEZE_SECONDS: Final = (0.5, 2.0, 10.0)
-"""When, after the start, the objects loaded so far are excluded from garbage collection: they stay anyway."""
+"""When, after the start, the objects loaded so far are excluded from garbage collection: they stay anyway. Before the
+first of these nothing is collected: that takes longer the more is loaded."""
 SWITCH_SECONDS: Final = 0.001
 """How soon a thread that has something to do gets its turn: Python's own 5 ms would be waited for by each key twice,
 for the thread that reads runs and for the one that writes to the terminal."""
@@ -132,7 +133,10 @@ class ViewerApp(App[None]):
         self.animation_level = "none"
         for theme in (DARK, LIGHT):
             self.register_theme(theme)
-        self.set_reactive(App.theme, LIGHT.name if self.settings.theme == "light" else DARK.name)
+        theme = LIGHT if self.settings.theme == "light" else DARK
+        # as setting it would, which has Textual read all styles once more when the first screen has been drawn
+        self.set_reactive(App.theme, theme.name)
+        self.set_classes([f"-theme-{theme.name}", "-dark-mode" if theme.dark else "-light-mode"])
         self.stylesheet.set_variables(self.get_css_variables())
 
     def on_load(self) -> None:
@@ -145,7 +149,7 @@ class ViewerApp(App[None]):
             gc.set_threshold(GARBAGE_THRESHOLD, 10, 10)
             sys.setswitchinterval(SWITCH_SECONDS)
             for seconds in FREEZE_SECONDS:
-                self.set_timer(seconds, gc.freeze)
+                self.set_timer(seconds, _collect_from_now_on)
 
     def get_default_screen(self) -> Screen[None]:
         """The first one."""
@@ -274,6 +278,12 @@ class ViewerApp(App[None]):
         """Leave without Textual's own traceback, which shows the values of variables: configs hold secrets."""
         self.fault = self._exception
         self._close_messages_no_wait()
+
+
+def _collect_from_now_on() -> None:
+    """Leave what has been loaded so far out of every garbage collection."""
+    gc.freeze()
+    gc.enable()
 
 
 def run_viewer(path: Path) -> int:
