@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,12 @@ import pytest
 from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
-from viewing import until
+from viewing import text, until
 
 from neurockt.monitor import Recorder
+from neurockt_viewer.charts import picture
+from neurockt_viewer.charts.pieces import Smoothed
+from neurockt_viewer.charts.plot import Plot
 from neurockt_viewer.widgets.chart_grid import ChartGrid
 
 pytestmark = pytest.mark.slow
@@ -287,6 +290,30 @@ async def test_runs_that_are_expected_are_drawn_at_once(tmp_path: Path) -> None:
         grid.show_runs(paths[1:])
         assert labels(grid)[0] == ["loss"], "the last one is still to be read"
         await until(lambda: labels(grid)[0] == ["b", "c"])
+
+
+async def test_runs_that_are_expected_have_been_painted_by_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    painted: list[list[str]] = []
+
+    class Painted(Plot):
+        def __init__(self, lines: Sequence[Smoothed], *of: Any) -> None:
+            painted.append([line.line.label for line in lines])
+            super().__init__(lines, *of)
+
+    monkeypatch.setattr(picture, "Plot", Painted)
+    paths = [tmp_path / name for name in "ab"]
+    for path in paths:
+        record(tmp_path, path.name, ["loss"]).finish()
+    async with shown(paths[0]) as (pilot, grid):
+        grid.expect(paths)
+        await until(lambda: ["a", "b"] in painted)
+        await pilot.pause()
+        painted.clear()
+        grid.show_runs(paths)
+        await until(lambda: "━ a" in text(pilot.app) and "━ b" in text(pilot.app))
+        assert not painted
 
 
 async def test_a_metric_of_both_tables_says_which_it_is(tmp_path: Path) -> None:

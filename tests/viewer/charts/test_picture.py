@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from neurockt_viewer.charts.bounds import smoothing_scale
 from neurockt_viewer.charts.picture import Drawer, Picture
-from neurockt_viewer.charts.pieces import smoothed
+from neurockt_viewer.charts.pieces import Smoothed, smoothed
 from neurockt_viewer.charts.series import AXES, Y_RANGES, Axis, ChartSettings, Line, YRange
 
 NOISE = np.random.default_rng(7).normal(0.0, 0.3, 20_000)
@@ -101,3 +101,16 @@ def test_whatever_was_recorded_is_drawn(
     for place, named in ((None, None), (cross, 0 if lines else None)):
         for row in Drawer().draw(drawn, settings, 60, 12, cross=place, named=named).rows:
             assert sum(len(piece.text) for piece in row) <= 60
+
+
+def test_what_is_drawn_ahead_is_kept_beside_what_is_seen() -> None:
+    """Until something else is drawn."""
+    drawer, settings = Drawer(), ChartSettings()
+    seen, following, other = ([Smoothed(Line.of(name, [0, 1], [0, 1]), None)] for name in "abc")
+    first = drawer.draw(seen, settings, 60, 12)
+    ahead = drawer.draw(following, settings, 60, 12, ahead=True)
+    assert drawer.draw(seen, settings, 60, 12) is first
+    assert drawer.draw(following, settings, 60, 12) is ahead
+    assert drawer.draw(following, settings, 60, 12, title="b") is not ahead
+    drawer.draw(other, settings, 60, 12)
+    assert drawer.draw(seen, settings, 60, 12) is not first

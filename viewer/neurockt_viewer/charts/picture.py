@@ -78,8 +78,11 @@ class Drawer:
     """Draws a chart again and again; what has not changed since the last time, such as the curves, is kept."""
 
     def __init__(self) -> None:
-        self._of: tuple[list[Smoothed], ChartSettings, int] = [], ChartSettings(), 0
-        self._known: dict[str, tuple[object, Any]] = {}
+        self._of: tuple[object, ...] = ()
+        """The lines drawn last, and how."""
+        self._kept: dict[tuple[object, ...], dict[str, tuple[object, Any]]] = {(): {}}
+        """What was made for them, and for what has been drawn ahead."""
+        self._known = self._kept[()]
 
     def draw(
         self,
@@ -91,6 +94,7 @@ class Drawer:
         title: str = "",
         cross: float | None = None,
         named: int | None = None,
+        ahead: bool = False,
     ) -> Picture:
         """The chart, ``width`` cells wide and ``height`` rows high.
 
@@ -102,10 +106,19 @@ class Drawer:
             title: what the legend begins with.
             cross: the position of the crosshair on x.
             named: the index of the line that is named first and drawn bright over all others.
+            ahead: it may be drawn next, and what has been drawn may stay: both are kept.
         """
-        if (of := (list(lines), settings, width)) != self._of:
-            self._of, self._known = of, {}
-        picture = self._draw(lines, settings, width, height, title, cross, named)
+        of = (*lines, settings, width)
+        if of not in self._kept:
+            self._kept = {self._of: self._kept[self._of], of: {}} if ahead else {of: {}}
+        self._known = self._kept[of]
+        if not ahead:
+            self._of = of
+        picture = self._once(
+            "picture",
+            lambda: self._draw(lines, settings, width, height, title, cross, named),
+            (height, title, cross, named),
+        )
         return replace(picture, rows=[_in_ascii(row) for row in picture.rows]) if settings.plain else picture
 
     def _once(self, name: str, make: Callable[[], T], key: object = None) -> T:

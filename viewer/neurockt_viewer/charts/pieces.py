@@ -21,7 +21,7 @@ class Piece(NamedTuple):
     """Index into the palette, of what belongs to a line."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Smoothed:
     line: Line
     bright: Series | None

@@ -234,7 +234,7 @@ class RunsScreen(Screen[None], inherit_bindings=False):
     @property
     def way_out(self) -> str:
         """Where Escape leads, from the charts."""
-        return "List" if self.is_mounted and self.focused in [*self._panels.charts.query("Chart")] else ""
+        return "List" if self.is_mounted and self._panels.charts.has_keys else ""
 
     def action_back(self) -> None:
         """From the charts to the list; else clear the filter, else the marks."""

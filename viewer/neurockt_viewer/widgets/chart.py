@@ -82,7 +82,8 @@ class Chart(Lines, can_focus=True):
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self._heading = heading
+        self.heading = heading
+        """Any text; shown before the legend."""
         self._settings = settings or ChartSettings()
         self._lines: list[Smoothed] = []
         self._cross: float | None = None
@@ -95,17 +96,6 @@ class Chart(Lines, can_focus=True):
         self._set_lines(lines)
 
     # What is shown
-
-    @property
-    def heading(self) -> str:
-        """Any text; shown before the legend."""
-        return self._heading
-
-    @heading.setter
-    def heading(self, heading: str) -> None:
-        if heading != self._heading:
-            self._heading = heading
-            self._redraw()
 
     @property
     def lines(self) -> list[Line]:
@@ -124,17 +114,22 @@ class Chart(Lines, can_focus=True):
     def picture(self) -> Picture:
         if self._picture is None or self._drawn_size != self.outer_size:
             self._drawn_size = self.outer_size
-            settings, count = self._settings, len(self._lines)
-            colours = {line.colour % palette.COLOURS for line in self.lines}
-            crowded = 1 < count <= len(palette.LETTERS) and (self.app.no_color or len(colours) < count)
-            settings = replace(
-                settings, letters=settings.letters or crowded, plain=settings.plain or not takes_unicode()
-            )
-            named = self._named_index
+            settings = self._seen_settings(self.lines, self._settings)
             self._picture = self._drawer.draw(
-                self._lines, settings, *self.outer_size, title=self.heading, cross=self._cross, named=named
+                self._lines,
+                settings,
+                *self.outer_size,
+                title=self.heading,
+                cross=self._cross,
+                named=self._named_index,
             )
         return self._picture
+
+    def _seen_settings(self, lines: Sequence[Line], settings: ChartSettings) -> ChartSettings:
+        """With what the terminal needs to show these lines apart."""
+        colours, count = {line.colour % palette.COLOURS for line in lines}, len(lines)
+        crowded = 1 < count <= len(palette.LETTERS) and (self.app.no_color or len(colours) < count)
+        return replace(settings, letters=settings.letters or crowded, plain=settings.plain or not takes_unicode())
 
     @property
     def named(self) -> LineKey | None:
@@ -146,14 +141,23 @@ class Chart(Lines, can_focus=True):
         keys = [_key_of(line) for line in self.lines] if self._named and len(self._lines) > 1 else []
         return keys.index(self._named) if self._named in keys else None
 
-    def show(self, lines: Sequence[Line], settings: ChartSettings | None = None) -> None:
+    def show(self, lines: Sequence[Line], settings: ChartSettings | None = None, heading: str | None = None) -> None:
         """Draw these lines from now on; no message is posted."""
-        before = self._settings, self.lines
+        before = self._settings, self.lines, self.heading
         if settings is not None:
             self._settings = settings
+        if heading is not None:
+            self.heading = heading
         self._set_lines(lines)
-        if before != (self._settings, self.lines):
+        if before != (self._settings, self.lines, self.heading):
             self._redraw()
+
+    def expect(self, lines: Sequence[Line], settings: ChartSettings, heading: str) -> None:
+        """Draw what may be shown next, so that it is then there at once; what is smoothed then is left for then."""
+        if not settings.smoothing and not any(line.band for line in lines):
+            settings = self._seen_settings(lines, settings)
+            plain = [Smoothed(line, None) for line in lines]
+            self._drawer.draw(plain, settings, *self.outer_size, title=heading, ahead=True)
 
     def put_cross(self, place: float | None, named: LineKey | None = None) -> None:
         """Put the crosshair there, and name that line; no message is posted."""

@@ -23,10 +23,10 @@ from neurockt_viewer import background
 from neurockt_viewer.charts import grouping
 from neurockt_viewer.charts.bounds import x_bounds
 from neurockt_viewer.charts.lines import RunLines
-from neurockt_viewer.charts.series import Axis, ChartSettings, Line
+from neurockt_viewer.charts.series import ChartSettings, Line
 from neurockt_viewer.charts.source import Metric
 from neurockt_viewer.widgets.chart import Chart
-from neurockt_viewer.widgets.chart_keys import GRID_KEYS, OWN
+from neurockt_viewer.widgets.chart_keys import AXIS_NAMES, GRID_KEYS, OWN
 from neurockt_viewer.widgets.chart_reader import ChartReader
 from neurockt_viewer.widgets.line_input import LineInput
 from neurockt_viewer.widgets.lines import Clear, TextLine
@@ -37,12 +37,6 @@ if TYPE_CHECKING:
 CHART_WIDTH: Final = 52
 CHART_HEIGHT: Final = 12
 """Cells that a chart in a grid should have at least."""
-AXIS_NAMES: Final[dict[Axis, str]] = {
-    "step": "step",
-    "epoch": "epoch",
-    "relative": "time since the start",
-    "wall": "time of day",
-}
 
 
 class _Page(Clear, Grid):
@@ -158,6 +152,8 @@ class ChartGrid(Clear):
             begun = time.monotonic()
             self._regroup()
             background.after_refresh(self, partial(self._drawn, begun))
+            if (ahead := self._reader.ahead) is not None:
+                self._draw(ahead=ahead)
         else:
             self._show_status()
 
@@ -218,19 +214,21 @@ class ChartGrid(Clear):
             self._reader.wanted, self._reader.view = wanted, view
             background.after_refresh(self, self._reader.wake.set)
 
-    def _draw(self, *, same_lines: bool = False) -> None:
-        """Draw the charts; ``same_lines`` if only settings have changed."""
-        shared, banded = self._shared, self._banded
-        if not same_lines:
-            self._lines = [self._reader.lines.lines(each, shared.axis, banded=banded) for each in self._shown]
+    def _draw(self, *, same_lines: bool = False, ahead: RunLines | None = None) -> None:
+        """Draw the charts; ``same_lines`` if only settings have changed, ``ahead`` for runs that may be shown next."""
+        shared, runs = self._shared, ahead or self._reader.lines
         lines = self._lines
+        if not same_lines:
+            lines = [runs.lines(each, shared.axis, banded=self._banded) for each in self._shown]
+        if ahead is None:
+            self._lines = lines
         if len(self._shown) > 1:
             series = [line.series for each in lines for line in each]
             shared = replace(shared, x_range=x_bounds(series, replace(shared, window=None)))
         for chart, together, each in zip(self.charts, self._shown, lines, strict=True):
-            alone = len(together) == 1 and len(self._paths) > 1
-            chart.heading = self._reader.lines.title(together[0]) if alone else ""
-            chart.show(each, replace(shared, **self._own.get(together, {})))
+            alone = len(together) == 1 and len(runs.paths) > 1
+            draw = chart.show if ahead is None else chart.expect
+            draw(each, replace(shared, **self._own.get(together, {})), runs.title(together[0]) if alone else "")
 
     def _show_status(self) -> None:
         lines = self._reader.lines

@@ -10,8 +10,16 @@ from typing import Any, Final
 
 from textual.binding import Binding
 
+from neurockt_viewer.charts.series import Axis
+
 OWN: Final = ("log_y", "y_range", "y_window")
 """The settings of a chart that are its own; all others are those of all charts."""
+AXIS_NAMES: Final[dict[Axis, str]] = {
+    "step": "step",
+    "epoch": "epoch",
+    "relative": "time since the start",
+    "wall": "time of day",
+}
 
 
 def _key(keys: str, action: str, title: str, words: str, **options: Any) -> Binding:

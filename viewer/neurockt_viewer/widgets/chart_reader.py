@@ -67,6 +67,11 @@ class ChartReader:
         self._expected = paths
         self.wake.set()
 
+    @property
+    def ahead(self) -> RunLines | None:
+        """Runs that may be shown next, once what is wanted of them has been read."""
+        return self._ahead[0] if self._ahead and self._ahead[1] == self.wanted else None
+
     def follow(self) -> None:
         background.repeat(self._read, self.wake, self._report)
 
@@ -112,6 +117,7 @@ class ChartReader:
         lines.read(wanted, lambda: not self.wake.is_set())
         if not self.wake.is_set():
             self._ahead, self._expected = (lines, wanted), ()
+            self._on_change()
 
     def _go_on(self) -> bool:
         """Draw what has been read so far, unless drawing would take longer than reading; whether to read on."""

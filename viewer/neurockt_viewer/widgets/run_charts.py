@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from textual import work
 from textual.app import ComposeResult
@@ -55,6 +55,8 @@ class RunCharts(Clear, Vertical):
 
     def __init__(self) -> None:
         super().__init__()
+        self.grid: ChartGrid | None = None
+        """The charts; None before the first run is drawn."""
         self._wanted = Drawn("", ())
         self._rest: Timer | None = None
         self._ahead: Timer | None = None
@@ -64,14 +66,13 @@ class RunCharts(Clear, Vertical):
         yield TextLine()
 
     @property
-    def grid(self) -> ChartGrid | None:
-        """The charts; None before the first run is drawn."""
-        return cast("ChartGrid | None", next(iter(self.query("ChartGrid")), None))
-
-    @property
     def first(self) -> Widget | None:
         """The first chart, to be given the keys; without it, the first one that comes takes them."""
         return next(iter(self.grid.charts), None) if self.grid else None
+
+    @property
+    def has_keys(self) -> bool:
+        return self.grid is not None and self.screen.focused in self.grid.charts
 
     def read_on(self, seen: bool) -> None:
         """Read what live runs record, or not while the charts are behind another screen."""
@@ -123,4 +124,5 @@ class RunCharts(Clear, Vertical):
         _, paths, slots, groups = self._wanted.first(MOST_DRAWN)
         self._loading = bool(paths)
         if paths:
-            self.mount(kind(*paths, slots=slots, groups=groups, least=LEAST_CHART))
+            self.grid = kind(*paths, slots=slots, groups=groups, least=LEAST_CHART)
+            self.mount(self.grid)
