@@ -118,7 +118,7 @@ class RunCharts(Clear, Vertical):
     def _load(self) -> None:
         from neurockt_viewer.widgets import chart_grid
 
-        self.app.call_later(self._mount_grid, chart_grid.ChartGrid)
+        self.call_later(self._mount_grid, chart_grid.ChartGrid)
 
     def _mount_grid(self, kind: type[ChartGrid]) -> None:
         _, paths, slots, groups = self._wanted.first(MOST_DRAWN)
