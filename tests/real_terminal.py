@@ -142,7 +142,16 @@ class RealTerminal:
         for key in keys:
             os.write(self._master, KEYS.get(key, key).encode())
             if key == "escape":
+                self._wait_until_read()
                 time.sleep(0.15)  # else it is the begin of another key
+
+    def _wait_until_read(self) -> None:
+        """Return once the program has read what was pressed, or has ended."""
+        deadline = time.monotonic() + PATIENCE
+        while self.process.poll() is None and time.monotonic() < deadline:
+            if not any(fcntl.ioctl(self._slave, termios.FIONREAD, bytes(4))):
+                return
+            time.sleep(0.01)
 
     def resize(self, width: int, height: int) -> None:
         """Make the window larger or smaller."""

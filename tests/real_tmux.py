@@ -32,10 +32,18 @@ class Tmux:
         self.ask("send-keys", *keys)
 
     def drag(self, begin: tuple[int, int], end: tuple[int, int]) -> None:
-        """Press the mouse in one cell, and let it go in another; the first cell is 0, 0."""
-        for what, (x, y), final in ((0, begin, "M"), (32, end, "M"), (0, end, "m")):
-            self.ask("send-keys", "-l", f"\x1b[<{what};{x + 1};{y + 1}{final}")
-            time.sleep(0.3)  # no hand is faster
+        """Press the mouse in one cell, whose line shows that, and let it go in another; the first cell is 0, 0."""
+        before = self._coloured(begin[1])
+        self._mouse(0, begin, "M")
+        self.wait(lambda _: self._coloured(begin[1]) != before)
+        self._mouse(32, end, "M")
+        self._mouse(0, end, "m")
+
+    def _mouse(self, what: int, at: tuple[int, int], final: str) -> None:
+        self.ask("send-keys", "-l", f"\x1b[<{what};{at[0] + 1};{at[1] + 1}{final}")
+
+    def _coloured(self, line: int) -> str:
+        return self.ask("capture-pane", "-ep").splitlines()[line]
 
     @property
     def screen(self) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 from textual import events
@@ -16,7 +17,9 @@ from textual.app import App
 from textual.keys import _character_to_key
 from textual.pilot import Pilot
 from textual.screen import Screen
+from textual.worker import Worker
 
+from neurockt_viewer import background
 from neurockt_viewer.widgets.row_grid import RowGrid
 
 PATIENCE = 60.0
@@ -24,7 +27,10 @@ PATIENCE = 60.0
 
 
 async def until(holds: Callable[[], object]) -> None:
-    """Return once it holds. The viewer has half of the time at least: drawing a screen for a look takes long."""
+    """Return once it holds and the viewer is idle: more may have been on its way with what was waited for.
+
+    The viewer has half of the time at least: drawing a screen for a look takes long.
+    """
 
     async def look() -> None:
         begun = time.monotonic()
@@ -33,29 +39,62 @@ async def until(holds: Callable[[], object]) -> None:
             begun = time.monotonic()
 
     await asyncio.wait_for(look(), PATIENCE)
+    if active_app.get(None):
+        await idle()
 
 
-def _is_busy(app: App[Any]) -> bool:
-    """Whether a message waits, or another thread of this process runs or waits for a processor."""
-    nodes = [app, *(node for screen in app.screen_stack for node in screen.walk_children(with_self=True))]
-    if any(node.message_queue_size for node in nodes):
+_held_up: set[str] = set()
+
+
+@contextmanager
+def held_up(*groups: str) -> Iterator[None]:
+    """Do not wait for the workers of these groups: the test keeps them from going on."""
+    _held_up.update(groups)
+    try:
+        yield
+    finally:
+        _held_up.clear()
+
+
+def _resting() -> set[Worker[Any]]:
+    """The workers whose threads wait until there is more to do, or until it is time to look again."""
+    found = set()
+    for frame in sys._current_frames().values():
+        at: FrameType | None = frame
+        while at and at.f_globals is vars(threading):
+            at = at.f_back
+        if at and at is not frame and at.f_globals is vars(background) and not at.f_locals["wake"].is_set():
+            while at and at.f_code.co_name != "run_callable":
+                at = at.f_back
+            if at:
+                found.add(at.f_locals["self"])
+    return found
+
+
+def _is_settled(app: App[Any]) -> bool:
+    """Whether nothing happens any more before a timer, another process or a test makes it happen."""
+    if asyncio.get_running_loop()._ready:  # type: ignore[attr-defined] # what is to run before anything is waited for
+        return False
+    if not app.is_running or app._exit:
         return True
-    main = str(threading.main_thread().native_id)
-    for thread in Path("/proc/self/task").glob("*/stat"):
-        with suppress(OSError):  # it has just ended
-            if thread.parent.name != main and thread.read_text().rpartition(")")[2].split()[0] in "RD":
-                return True
-    return False
+    if app._resize_timer or len(getattr(app, "_typed", ())) > 1:  # keys that wait for the first one
+        return False
+    screen = app.screen
+    if screen._callbacks or screen._dirty_widgets or screen._layout_required or screen._repaint_required:
+        return False
+    return {worker for worker in app.workers if worker.is_running and worker.group not in _held_up} <= _resting()
 
 
 async def idle(_: float = 0) -> None:
-    """Return once nothing is left to do. Textual's own pause takes a process that gets no processor for idle."""
-    limit = time.process_time() + 1.0  # of a live run there is always more
-    is_idle = False
-    while not is_idle and time.process_time() < limit:
-        spent = time.process_time()
-        await asyncio.sleep(0.01)
-        is_idle = time.process_time() - spent < 0.001 and not _is_busy(active_app.get())
+    """Return once all that has been set going is done, by threads too, and is on the screen.
+
+    Textual's own pause takes a process that gets no processor for idle.
+    """
+    app = active_app.get()
+    limit = time.monotonic() + PATIENCE
+    while not _is_settled(app):
+        assert time.monotonic() < limit, f"these do not rest: {[each for each in app.workers if each.is_running]}"
+        await asyncio.sleep(0 if asyncio.get_running_loop()._ready else 0.002)  # type: ignore[attr-defined]
 
 
 async def typed(pilot: Pilot[Any], text: str) -> None:

@@ -26,9 +26,9 @@ def test_one_screen_at_four_sizes(tmux: Tmux) -> None:
     tmux.start(f"{' '.join(NEUROCKT)} view {SAMPLES}", 160, 48)
     tmux.wait(lambda screen: "12 runs" in screen and CURVE.search(screen))
     tmux.press("j", "Space", "Space")
-    screen = tmux.wait(lambda screen: "2 marked runs" in screen and "1-2 of" not in screen and CURVE.search(screen))
-    assert divider(screen) == 72
-    assert len([line for line in screen.splitlines() if re.match("[AB]  ", line)]) == 2
+    tmux.wait(lambda screen: "2 marked runs" in screen and "1-2 of" not in screen and CURVE.search(screen))
+    tmux.wait(lambda screen: divider(screen) == 72)
+    tmux.wait(lambda screen: len([line for line in screen.splitlines() if re.match("[AB]  ", line)]) == 2)
     tmux.press(">")
     tmux.wait(lambda screen: divider(screen) == 80)
     tmux.drag((80, 20), (50, 20))

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from viewing import rows, text, titles, typed, until
+from viewing import held_up, rows, text, titles, typed, until
 
 from neurockt.monitor import Recorder
 from neurockt.store import layout
@@ -48,17 +48,20 @@ async def test_a_column_that_has_to_be_read_appears_once_it_has_been(root: Path)
     os.mkfifo(part)
     app = ViewerApp(root, Settings(root, columns=["name", FIELD], charts=False))
     try:
-        async with app.run_test(size=(120, 24)) as pilot:
-            await until(lambda: len(rows(app.screen, "#runs")) == 3)
-            assert shown(app) == [["c"], ["b"], ["a"]]
-            assert f"reading {FIELD} …" in text(app)
-            await pilot.press("j", "space")
-            assert "1 marked" in text(app)
-            await until(lambda: release(part) or FIELD in titles(app.screen, "#runs"))
-            assert shown(app) == [["c", "0.75"], ["b", "-"], ["a", "0.25"]]
-            assert "reading" not in text(app)
+        with held_up("look", "charts"):
+            async with app.run_test(size=(120, 24)) as pilot:
+                await until(lambda: len(rows(app.screen, "#runs")) == 3)
+                assert shown(app) == [["c"], ["b"], ["a"]]
+                assert f"reading {FIELD} …" in text(app)
+                await pilot.press("j", "space")
+                assert "1 marked" in text(app)
+                await until(lambda: release(part) or FIELD in titles(app.screen, "#runs"))
+                assert shown(app) == [["c", "0.75"], ["b", "-"], ["a", "0.25"]]
+                await until(lambda: "reading" not in text(app))
     finally:
-        release(part)
+        writing = os.open(part, os.O_RDWR | os.O_NONBLOCK)  # lets go whoever waits, also if it has just begun
+        part.unlink()
+        os.close(writing)
 
 
 async def test_runs_are_sorted_grouped_and_filtered_by_what_has_to_be_read(root: Path) -> None:

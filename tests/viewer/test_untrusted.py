@@ -33,6 +33,8 @@ FOLDER = HOSTILE.replace("/", "|").replace("\0", "")
 """The same as a directory can be called."""
 SHOWN = "[/x][@click"
 """Its begin, as it is to be seen."""
+SEEN = {"steps": "at step 1 ", "epochs": "at epoch 1 ", "info": "failure"}
+"""What is on the screen once a tab of a run is."""
 REORDERING = set("\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
@@ -124,9 +126,9 @@ async def visit_everything(pilot: Pilot[None], frames: dict[str, str]) -> None:
     keep("large chart")
     await pilot.press("escape", "escape")
     await prompt("e", "chart export")
-    for tab, name in (("2", "steps"), ("3", "epochs"), ("4", "info")):
+    for tab, (name, seen) in zip("234", SEEN.items(), strict=True):
         await pilot.press(tab)
-        await until(lambda: SHOWN in text(app))
+        await until(lambda seen=seen: seen in text(app))
         keep(name)
         if name == "steps":
             await pilot.press("l", "l", "l", "n", "s")
@@ -199,10 +201,10 @@ def test_a_terminal_hears_nothing_but_what_we_say(tmp_path: Path) -> None:
     with RealTerminal(*NEUROCKT, "view", root, cwd=tmp_path) as terminal:
         terminal.wait_for("1 cannot be read")
         terminal.press("enter")
-        terminal.wait_for("2 charts")
-        for tab in "234":
+        terminal.wait_for("1 Charts")
+        for tab, seen in zip("234", SEEN.values(), strict=True):
             terminal.press(tab)
-            terminal.wait_for(SHOWN)
+            assert SHOWN in terminal.wait_for(seen)
         terminal.press("escape")
         terminal.wait_for("1 cannot be read")
         terminal.press("q")
@@ -225,10 +227,9 @@ def test_tmux_keeps_its_title_buffer_and_modes(tmux: Tmux, tmp_path: Path) -> No
     tmux.press(f"{' '.join(NEUROCKT)} view {root}; echo code $?", "Enter")
     tmux.wait("1 cannot be read")
     assert tmux.ask("display", "-p", "#{alternate_on} #{mouse_any_flag}") == "1 1"
-    for keys, seen in (("Enter", "2 charts"), ("2", "0.75"), ("4", "failure"), ("Escape", "1 cannot be read")):
+    for keys, seen in (("Enter", "1 Charts"), *zip("234", SEEN.values(), strict=True), ("Escape", "1 cannot be read")):
         tmux.press(keys)
-        tmux.wait(seen)
-    tmux.wait(SHOWN)
+        tmux.wait(lambda screen, seen=seen: seen in screen and SHOWN in screen)
     tmux.press("q")
     tmux.wait("code 0")
     assert tmux.ask("display", "-p", "#{pane_title} #{alternate_on} #{mouse_any_flag}") == "mine 0 0"
