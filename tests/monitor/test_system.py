@@ -263,9 +263,10 @@ KILLED = (
 import os, signal
 from neurockt import open_run
 recorder = Recorder(sys.argv[1], run_id="run", quiet=True, system_seconds=0.01)
+wanted = int(sys.argv[2]) + (len(open_run(recorder.run_dir).system()) if recorder.step else 0)
 with recorder(train=True):
     pass
-while len(open_run(recorder.run_dir).system()) < int(sys.argv[2]):
+while len(open_run(recorder.run_dir).system()) < wanted:
     time.sleep(0.001)
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -285,12 +286,12 @@ def test_samples_survive_a_kill(tmp_path: Path) -> None:
 
 def test_samples_count_on_in_a_run_that_is_continued(tmp_path: Path) -> None:
     """The next attempt's follow the last one's, and each attempt tells where it came from."""
-    for attempt, samples in enumerate((5, 12, 20), start=1):
-        assert run_python(KILLED, tmp_path, samples, attempt).returncode == -signal.SIGKILL
+    for attempt in (1, 2, 3):
+        assert run_python(KILLED, tmp_path, 5, attempt).returncode == -signal.SIGKILL
     run = open_run(tmp_path / "run")
     rows = run.system()
     assert rows["sample"].to_pylist() == list(range(1, len(rows) + 1))
-    assert len(rows) >= 20
+    assert len(rows) >= 15
     assert rows["step"].to_pylist() == sorted(rows["step"].to_pylist())
     assert rows["step"][-1].as_py() == 3
     for attempt in (1, 2, 3):
