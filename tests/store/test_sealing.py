@@ -31,10 +31,11 @@ def record(root: Path, steps: int, *, ending: Callable[[Recorder], None]) -> Pat
     child = os.fork()
     if child == 0:  # pragma: no cover
         try:
-            recorder = Recorder(root, run_id="run", quiet=True, config={"lr": 0.1})
-            losses = [1.0 / step for step in range(1, steps + 1)]
-            accuracies = [step / steps for step in range(100, steps + 1, 100)]
-            testing.record(recorder, {"loss": losses}, {"acc": accuracies}, every=100)
+            with testing.writer_timing(tick=3600.0):  # nothing is sealed in the background
+                recorder = Recorder(root, run_id="run", quiet=True, config={"lr": 0.1})
+                losses = [1.0 / step for step in range(1, steps + 1)]
+                accuracies = [step / steps for step in range(100, steps + 1, 100)]
+                testing.record(recorder, {"loss": losses}, {"acc": accuracies}, every=100)
             ending(recorder)
         finally:
             os._exit(0)
