@@ -21,6 +21,9 @@ Command = Callable[..., Done]
 KILLED = """
 import os, signal, sys
 from neurockt.monitor import Recorder
+from neurockt.store.writing import timing
+
+timing.default = timing.Timing(tick=3600.0)  # nothing is sealed
 recorder = Recorder(sys.argv[1], run_id="dead", quiet=True)
 loss = recorder.track_scalar("loss")(lambda value: value)
 for step in range(25):

@@ -243,7 +243,7 @@ def test_a_live_run_is_followed_rank_by_rank(tmp_path: Path) -> None:
     slow.communicate(timeout=120)
     assert (run.state, run.settled("steps"), len(run.follow().steps)) == ("finished", 40, 0)
     assert run.rank_states() == {0: "finished", 1: "killed"}
-    assert seal_run(run_dir).steps in (0, 35)  # the rank may have sealed them itself
+    assert seal_run(run_dir).steps <= 35  # the rank may have sealed some itself
     assert pq.read_table(run_dir / "rank-001" / "steps").num_rows == 35
     assert len(run.steps()) == 75
 

@@ -62,11 +62,10 @@ def test_the_reports_of_a_watch_stay_on_the_terminal(server: WandbServer, make_r
         add("b", 200)
         terminal.wait_for("2 of 2 complete; 220 rows sent")
         add("c", 300)
-        terminal.wait_for("3 of 3 complete; 330 rows sent")
+        between = terminal.wait_for(lambda text: "3 of 3 complete; 330 rows sent" in text and "runs:" not in text)
         terminal.press("ctrl+c")
         assert terminal.wait() == 130
-        lines = [line for line in terminal.lines if line.strip("^C ")]
-    assert [line[21:].rstrip() for line in lines] == [
+    assert [line[21:].rstrip() for line in between.splitlines() if line.strip()] == [
         "1 of 1 complete; 110 rows sent",
         "2 of 2 complete; 220 rows sent",
         "3 of 3 complete; 330 rows sent",
