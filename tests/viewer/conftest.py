@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from real_tmux import Tmux
 from textual import app, pilot
-from viewing import idle
+from viewing import PATIENCE, idle
 
 
 @pytest.fixture(autouse=True)
@@ -23,9 +23,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(autouse=True)
 def _patient_pilot(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keys have done what they do before a test goes on, also on a machine that is busy with something else."""
+    """Keys have done what they do before a test goes on, also on a busy machine, and notices stay to be read."""
     for module in (app, pilot):
         monkeypatch.setattr(module, "wait_for_idle", idle)
+    monkeypatch.setattr(app.App, "NOTIFICATION_TIMEOUT", 2 * PATIENCE)
 
 
 @pytest.fixture
