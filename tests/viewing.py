@@ -102,7 +102,6 @@ async def typed(pilot: Pilot[Any], text: str) -> None:
     for character in text:
         key = {"\r": "enter", "\x1b": "escape"}.get(character) or _character_to_key(character)
         pilot.app.post_message(events.Key(key, character))
-    await until(lambda: not pilot.app._typed)  # type: ignore[attr-defined]
     await pilot.pause()
 
 
