@@ -19,6 +19,8 @@ RETRY_SECONDS: Final = 3.0
 """How soon to try again: a file server's fail-over takes minutes, and nobody waits much longer after it."""
 CANCELLED_SECONDS: Final = 0.5
 """How often a thread that waits looks whether its worker has been cancelled: nobody may wake it after that."""
+LATER_SECONDS: Final = 0.1
+"""By then a key has had its effect on the screen."""
 ERROR_LIMIT: Final = 300
 """Characters of an error on the screen."""
 
@@ -64,8 +66,8 @@ def after_refresh(widget: Widget, callback: Callable[[], object]) -> None:
     widget.call_after_refresh(widget.call_later, callback)
 
 
-class AfterRefresh:
-    """Does something once when the screen has been drawn again, however often it is asked for before."""
+class Later:
+    """Does something once, a moment after it is asked for, however often that is: what a key changes is drawn first."""
 
     def __init__(self, widget: Widget, act: Callable[[], object]) -> None:
         self._widget, self._act = widget, act
@@ -73,10 +75,10 @@ class AfterRefresh:
 
     def __call__(self) -> None:
         self._due = True
-        after_refresh(self._widget, self.now)
+        self._widget.set_timer(LATER_SECONDS, self.now)
 
     def now(self) -> None:
-        """Do what has been asked for, as where the screen is not drawn any more."""
+        """Do what has been asked for, as where the widget is removed."""
         if self._due:
             self._due = False
             self._act()

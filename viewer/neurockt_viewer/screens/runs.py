@@ -73,7 +73,7 @@ class RunsScreen(Screen[None], inherit_bindings=False):
             lambda why: self.call_later(self._show_error, why),
         )
         self._settings = settings
-        self._save = background.AfterRefresh(self, settings.save)
+        self._save = background.Later(self, settings.save)
         """Once they have had their effect on the screen: a home may be slow to write to."""
         self._runs: list[RunInfo] = []
         self._listing: Listing | None = None

@@ -36,7 +36,7 @@ class Bar(ScrollBar, Lines):
 
     @property
     def _length(self) -> int:
-        return self.size.height if self.vertical else self.size.width
+        return self.outer_size.height if self.vertical else self.outer_size.width
 
     def _made(self) -> Sequence[Segment]:
         bar = cast("ScrollBarRender", self.render())
