@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import fcntl
 import os
 import pty
@@ -26,6 +27,7 @@ KEY_PATIENCE = 0.5
 DOTS = re.compile("[\u2801-\u28ff]")
 """What curves are drawn with."""
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[PX^_][^\x1b]*\x1b\\|[@-Z\\-_=>])")
+_BEGUN = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|[\]PX^_][^\x07\x1b]*)?$")
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,9 @@ class Terminal:
         self.pid, self._fd = pty.fork()
         if self.pid == 0:
             os.execvpe(command[0], command, environment)
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._begun_sequence = ""
+        """The begin of a sequence whose end has not been read yet."""
         fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
 
     def text(self, seconds: float) -> str:
@@ -58,7 +63,10 @@ class Terminal:
                 data += os.read(self._fd, 1 << 16)
             except OSError:  # the program has ended
                 raise EOFError from None
-        return _ESCAPES.sub("", data.decode(errors="replace"))
+        text = self._begun_sequence + self._decoder.decode(data)
+        begun = _BEGUN.search(text)
+        self._begun_sequence = begun[0] if begun else ""
+        return _ESCAPES.sub("", text.removesuffix(self._begun_sequence))
 
     def until(self, wanted: str | re.Pattern[str]) -> float:
         """When a text was drawn, in seconds since the start.
