@@ -23,6 +23,7 @@ from textual.filter import LineFilter
 from textual.message import Message
 from textual.screen import Screen
 from textual.theme import Theme
+from textual.widget import AwaitMount
 
 from neurockt.errors import NeurocktWarning
 from neurockt.formatting import clean
@@ -143,13 +144,14 @@ class ViewerApp(App[None]):
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS))
         warnings.simplefilter("ignore", NeurocktWarning)  # the screens show what cannot be read
 
-    def on_mount(self) -> None:
+    async def on_mount(self) -> None:
         if not self.is_headless:
             terminal.on_signals(lambda code: self.exit(return_code=code))
             gc.set_threshold(GARBAGE_THRESHOLD, 10, 10)
             sys.setswitchinterval(SWITCH_SECONDS)
             for seconds in FREEZE_SECONDS:
                 self.set_timer(seconds, _collect_from_now_on)
+        await AwaitMount(self.screen, [self.screen])  # keys that have been typed before are for the first screen
 
     def get_default_screen(self) -> Screen[None]:
         """The first one."""
