@@ -63,7 +63,7 @@ def example(part: str) -> str:
 
 def run(code: str, directory: Path) -> subprocess.CompletedProcess[str]:
     """A script, run in a directory; it must succeed."""
-    done = subprocess.run([sys.executable, "-c", code], cwd=directory, capture_output=True, text=True, check=False)
+    done = preloaded.run([sys.executable, "-c", code], cwd=directory)
     assert done.returncode == 0, done.stderr
     return done
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import preloaded
 import pyarrow.parquet as pq
 import pytest
 from live_run import numbers
@@ -153,7 +153,8 @@ recorder.finish()
 """
     for name, words in (("caf\udce9", []), ("dead\udce9", ["kill"])):
         root = tmp_path / name
-        subprocess.run([sys.executable, "-c", script, root, *words], check=not words)
+        done = preloaded.run([sys.executable, "-c", script, root, *words])
+        assert bool(done.returncode) == bool(words)
         run = open_run(root / "run")
         assert numbers(run.steps()) == list(range(1, 21))
         if words:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import preloaded
 import pytest
 from live_run import wait_until
 from msgspec.structs import replace
@@ -229,5 +229,5 @@ def test_the_commands_do_not_wait_for_long(tmp_path: Path, programs: Path) -> No
     silent_run(tmp_path / "runs" / "one")
     install(programs, "sacct", before="sleep 3600")
     command = [sys.executable, "-m", "neurockt", "show", tmp_path / "runs" / "one"]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=120)
+    done = preloaded.run(command, timeout=120)
     assert "killed (lost)" in done.stdout

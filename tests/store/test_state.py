@@ -10,6 +10,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import preloaded
 import pytest
 from msgspec.structs import replace
 
@@ -142,7 +143,7 @@ with recorder(train=True):
     pass
 raise ValueError("loss is negative")
 """
-    done = subprocess.run([sys.executable, "-c", script, tmp_path], capture_output=True)
+    done = preloaded.run([sys.executable, "-c", script, tmp_path])
     info = open_run(tmp_path / "failed").info
     assert done.returncode == 1
     assert info.state == "failed"

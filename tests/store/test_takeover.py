@@ -190,7 +190,7 @@ def test_who_seals_waits_for_who_takes_over(crashed_run: Path) -> None:
     with start("import sys; sys.stdin.readline()") as owner:
         document = {"host": attempt.host, "pid": owner.pid, "process": process_identity(owner.pid)}
         claim.write_text(json.dumps(document))
-        sealer = subprocess.Popen([sys.executable, "-m", "neurockt", "seal", crashed_run])
+        sealer = preloaded.Popen([sys.executable, "-m", "neurockt", "seal", crashed_run])
         with pytest.raises(subprocess.TimeoutExpired):
             sealer.wait(1.5)
         owner.kill()

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+import preloaded
 import pytest
 from wandb_server import Fault, WandbServer, wait_until
 
@@ -143,7 +144,7 @@ def test_several_runs_go_at_a_time(server: WandbServer, make_run: MakeRun, neuro
         make_run(run_id=name)
     server.faults = [Fault("hang", "uncategorized/a/file_stream", times=1)]
     command = [sys.executable, "-m", "neurockt", "sync", root, "--jobs", "2", "--patience", "20"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with preloaded.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         wait_until(lambda: {run.name for run in server.runs.values() if run.state == "finished"} == {"b", "c"})
         server.stopped.set()  # the one that hangs is let go
         out = process.communicate()[0]
@@ -207,7 +208,7 @@ def test_no_network_is_told_within_15_seconds(server: WandbServer, make_run: Mak
         for words in (["--help"], [root]):  # the first for how long two of them take to start here
             started = time.monotonic()
             done = [
-                subprocess.Popen(
+                preloaded.Popen(
                     [sys.executable, "-m", "neurockt", "sync", *words],
                     env={**os.environ, "WANDB_BASE_URL": address},
                     stdout=subprocess.DEVNULL,

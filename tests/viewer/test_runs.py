@@ -17,7 +17,7 @@ from neurockt_viewer.app import DARK, LIGHT, ViewerApp
 from neurockt_viewer.screens.help import HelpScreen, keys_by_section
 from neurockt_viewer.screens.run import RunScreen
 from neurockt_viewer.screens.runs import RunsScreen
-from neurockt_viewer.settings import MOST_DIRECTORIES, Settings, load_settings, settings_path
+from neurockt_viewer.settings import Settings, load_settings, settings_path
 from neurockt_viewer.widgets.prompts import Choose
 from neurockt_viewer.widgets.row_grid import RowGrid
 
@@ -229,8 +229,9 @@ def test_what_is_remembered_may_be_broken(home: Path) -> None:
     assert load_settings().columns == ["name", 'best("val/acc")']
 
 
-def test_each_directory_of_runs_has_its_own_choices(tmp_path: Path) -> None:
-    """Columns, order and groups are those of the directory, by whatever path; the oldest of very many are forgotten."""
+def test_each_directory_of_runs_has_its_own_choices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Columns, order and groups are those of the directory, by whatever path; the oldest of too many are forgotten."""
+    monkeypatch.setattr("neurockt_viewer.settings.MOST_DIRECTORIES", 5)
     (tmp_path / "link").symlink_to(tmp_path / "a")
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
@@ -238,7 +239,7 @@ def test_each_directory_of_runs_has_its_own_choices(tmp_path: Path) -> None:
     assert load_settings(tmp_path / "link").sort == "a"
     assert load_settings(tmp_path / "b").sort == "b"
     assert load_settings(tmp_path) == Settings(tmp_path, theme="light")
-    for number in range(MOST_DIRECTORIES - 1):
+    for number in range(4):
         Settings(tmp_path / str(number)).save()
     assert load_settings(tmp_path / "a").sort is None
     assert load_settings(tmp_path / "b").sort == "b"
