@@ -152,7 +152,7 @@ class ChartGrid(Clear):
             begun = time.monotonic()
             self._regroup()
             background.after_refresh(self, partial(self._drawn, begun))
-            if (ahead := self._reader.ahead) is not None:
+            if (ahead := self._reader.take_ahead()) is not None:
                 self._draw(ahead=ahead)
         else:
             self._show_status()

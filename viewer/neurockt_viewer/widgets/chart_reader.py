@@ -47,6 +47,7 @@ class ChartReader:
         self._expected: Sequence[Path] = ()
         self._ahead: tuple[RunLines, Sequence[Metric]] | None = None
         """Runs that may be shown next, and which metrics of them have been read."""
+        self._to_draw_ahead: RunLines | None = None
         self._reported = 0.0
         self.drawing = 0.0
         """Seconds that drawing took the last time."""
@@ -67,10 +68,10 @@ class ChartReader:
         self._expected = paths
         self.wake.set()
 
-    @property
-    def ahead(self) -> RunLines | None:
-        """Runs that may be shown next, once what is wanted of them has been read."""
-        return self._ahead[0] if self._ahead and self._ahead[1] == self.wanted else None
+    def take_ahead(self) -> RunLines | None:
+        """Runs that may be shown next, once they have been read; each are given once."""
+        lines, self._to_draw_ahead = self._to_draw_ahead, None
+        return lines
 
     def follow(self) -> None:
         background.repeat(self._read, self.wake, self._report)
@@ -117,6 +118,7 @@ class ChartReader:
         lines.read(wanted, lambda: not self.wake.is_set())
         if not self.wake.is_set():
             self._ahead, self._expected = (lines, wanted), ()
+            self._to_draw_ahead = lines
             self._on_change()
 
     def _go_on(self) -> bool:
