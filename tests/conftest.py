@@ -17,8 +17,8 @@ from neurockt.monitor import Recorder
 
 # A busy machine is not a failure. The same examples each time, so that what fails is what was changed; `make search`
 # tries others.
-settings.register_profile("neurockt", deadline=None, max_examples=50, derandomize=True)
-settings.register_profile("search", settings.get_profile("neurockt"), derandomize=False)
+settings.register_profile("search", deadline=None, max_examples=50)
+settings.register_profile("neurockt", settings.get_profile("search"), derandomize=True)
 settings.load_profile("neurockt")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a script; children would inherit it
