@@ -75,7 +75,7 @@ def record(
     **about: Any,
 ) -> Recorder:
     """A run whose columns hold these values, null for None."""
-    recorder = Recorder(root, quiet=True, **about)
+    recorder = Recorder(root, quiet=True, system_seconds=None, **about)
     testing.record(recorder, steps, epochs)
     if finish:
         recorder.finish()

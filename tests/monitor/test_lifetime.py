@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 SCRIPT = """
 import sys
 from neurockt.monitor import Recorder
-recorder = Recorder(sys.argv[1], run_id="run", quiet=True)
+recorder = Recorder(sys.argv[1], run_id="run", quiet=True, system_seconds=None)
 
 @recorder.track_scalar("loss")
 def loss(value):

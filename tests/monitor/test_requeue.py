@@ -33,7 +33,7 @@ def train(recorder: Recorder, blocks: str, value: float) -> Recorder:
 
 def dead_run(root: Path, blocks: str = "ssvssv", **described: Any) -> Path:
     """A run of a process that was killed: by default four steps and two validations, of value 1."""
-    die(lambda: train(Recorder(root, run_id="run", quiet=True, **described), blocks, 1.0))
+    die(lambda: train(Recorder(root, run_id="run", quiet=True, system_seconds=None, **described), blocks, 1.0))
     return root / "run"
 
 
@@ -47,7 +47,7 @@ def test_a_dead_run_goes_on(tmp_path: Path) -> None:
     """Steps and epochs count on from what is stored; it is the same run, with another attempt."""
     path = dead_run(tmp_path)
     before = open_run(path).info
-    recorder = Recorder(tmp_path, run_id="run", quiet=True)
+    recorder = Recorder(tmp_path, run_id="run", quiet=True, system_seconds=None)
     assert (recorder.step, recorder.epoch, recorder.run_dir) == (4, 2, path)
     train(recorder, "sv", 2.0)
     assert open_run(path).state == "running"

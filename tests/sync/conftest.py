@@ -80,7 +80,8 @@ def make_run(root: Path) -> Iterator[MakeRun]:
         resume: int | None = None,
         **about: Any,
     ) -> Path:
-        recorder = Recorder(where, quiet=True, resume=True if resume is not None else None, **about)
+        resumed = True if resume is not None else None
+        recorder = Recorder(where, quiet=True, resume=resumed, system_seconds=None, **about)
         made.append(recorder)
         if resume is not None:
             recorder.resume(resume)

@@ -21,7 +21,7 @@ SCRIPT = """
 import random, sys, time
 from neurockt.monitor{module} import {recorder} as Chosen
 recorder = Chosen(sys.argv[1], run_id="run", project="digits", name="a name", config={{"lr": 0.1}}, tags=("t",),
-                  notes="n", group="g"{more})
+                  notes="n", group="g", system_seconds=None{more})
 
 @recorder.track_scalar("loss")
 def loss(value):
