@@ -149,8 +149,7 @@ def test_a_scheduler_that_hangs_is_not_waited_for(
     monkeypatch.setattr(slurm, "ASK_SECONDS", 3600.0)
     ask_scheduler([open_run(tmp_path / "run").info])
     assert open_run(tmp_path / "run").info.cause == "lost"
-    wait_until(calls.exists, "the call")
-    assert scheduler._running
+    wait_until(lambda: calls.exists() and scheduler._running, "the call")
     scheduler.close()
     scheduler.wait(60)
     assert not scheduler._running
@@ -201,8 +200,7 @@ def neurockt(
     """Runs a command that has a minute to wait for the scheduler; gives what it prints."""
     for command in (show, seal):
         monkeypatch.setattr(command, "SCHEDULER_SECONDS", 60.0)
-    for module in (show, seal, liveness):
-        monkeypatch.setattr(module, "scheduler", scheduler)
+        monkeypatch.setattr(command, "scheduler", scheduler)
 
     def run(*words: object) -> str:
         assert main([str(word) for word in words]) == 0
