@@ -142,7 +142,7 @@ def _start(connection: socket.socket) -> None:
 
 def _run(what: str, *words: str) -> None:
     """What ``python what *words`` does."""
-    here = {"-c": "", "-m": str(Path.cwd())}.get(what) or str(Path(what).parent)
+    here = {"-c": "", "-m": str(Path.cwd())}.get(what, str(Path(what).parent))
     sys.path[:1] = [here, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     sys.argv = [what, *words]
     sys.orig_argv = [sys.executable, what, *words]
