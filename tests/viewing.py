@@ -73,16 +73,20 @@ def _resting() -> set[Worker[Any]]:
 
 def _is_settled(app: App[Any]) -> bool:
     """Whether nothing happens any more before a timer, another process or a test makes it happen."""
-    if asyncio.get_running_loop()._ready:  # type: ignore[attr-defined] # what is to run before anything is waited for
-        return False
-    if not app.is_running or app._exit:
-        return True
-    if app._resize_timer or len(getattr(app, "_typed", ())) > 1:  # keys that wait for the first one
-        return False
-    screen = app.screen
-    if screen._callbacks or screen._dirty_widgets or screen._layout_required or screen._repaint_required:
-        return False
-    return {worker for worker in app.workers if worker.is_running and worker.group not in _held_up} <= _resting()
+    if app.is_running and not app._exit:
+        screen = app.screen
+        if screen._callbacks or screen._dirty_widgets or screen._layout_required or screen._repaint_required:
+            return False
+        if app._resize_timer or len(getattr(app, "_typed", ())) > 1:  # keys that wait for the first one
+            return False
+        if not {each for each in app.workers if each.is_running and each.group not in _held_up} <= _resting():
+            return False
+    return not _ready()  # last: a thread leaves something to do before it rests
+
+
+def _ready() -> object:
+    """What the event loop is to do before it waits for anything."""
+    return asyncio.get_running_loop()._ready  # type: ignore[attr-defined]
 
 
 async def idle(_: float = 0) -> None:
@@ -94,7 +98,7 @@ async def idle(_: float = 0) -> None:
     limit = time.monotonic() + PATIENCE
     while not _is_settled(app):
         assert time.monotonic() < limit, f"these do not rest: {[each for each in app.workers if each.is_running]}"
-        await asyncio.sleep(0 if asyncio.get_running_loop()._ready else 0.002)  # type: ignore[attr-defined]
+        await asyncio.sleep(0 if _ready() else 0.002)
 
 
 async def typed(pilot: Pilot[Any], text: str) -> None:
