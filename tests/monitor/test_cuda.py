@@ -86,6 +86,30 @@ def test_a_cuda_tensor_that_is_logged_is_not_waited_for(recorder: Recorder, cuda
     assert steps["norms/2"].to_pylist() == [2.0] * 1000
 
 
+def test_a_decorated_criterion_on_a_device_is_not_waited_for(recorder: Recorder, cuda: Any) -> None:
+    """Neither is the loss that a decorated method of a class returns."""
+
+    class Task:
+        @staticmethod
+        @recorder.track_scalar("own")
+        def loss(outputs: Any) -> Any:
+            return outputs.mean()
+
+    criterion = recorder.track_scalar("loss")(cuda.nn.MSELoss()).to("cuda")
+    outputs, targets = cuda.zeros(10, device="cuda", requires_grad=True), cuda.zeros(10, device="cuda")
+    debug(cuda, "error")
+    for _ in range(100):
+        targets += 1
+        with recorder(train=True):
+            criterion(outputs, targets).backward()
+            Task.loss(targets)
+    debug(cuda, "default")
+    recorder.finish()
+    steps = open_run(recorder.run_dir).steps()
+    assert steps["loss"].to_pylist() == [float(step**2) for step in range(1, 101)]
+    assert steps["own"].to_pylist() == [float(step) for step in range(1, 101)]
+
+
 def test_a_number_on_its_way_lands_in_memory_that_is_used_again(recorder: Recorder, cuda: Any) -> None:
     """A thousand steps need no thousand pieces of pinned memory."""
     before = sum(map(len, arrivals._landings._free.values()))
