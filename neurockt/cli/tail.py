@@ -47,7 +47,6 @@ PANE_LINES: Final = 8
 LEAST_NAME: Final = 8
 """Cells of the run's name in the heading of the pane, at least."""
 _INTEGERS: Final = {*AXES, *KEY.values(), RANK}
-_IN_HEADING: Final = ("step", "epoch", "rank")
 _ERASE_BELOW: Final = "\x1b[J"
 _UP: Final = "\x1b[A"
 
@@ -159,7 +158,8 @@ class _Feed:
     def _rows(self, rows: pa.Table, table: TableName) -> list[Row]:
         from neurockt.store import arrays  # loads numpy
 
-        axes = [name for name in dict.fromkeys([KEY[table], *AXES, RANK]) if name in rows.column_names]
+        rank = [RANK] if self._run.ranks else []  # else it is a metric
+        axes = [name for name in dict.fromkeys([KEY[table], *AXES, *rank]) if name in rows.column_names]
         wanted = rows.column_names if self._columns is None else self._columns
         metrics = [name for name in wanted if name in rows.column_names and name not in axes]
         return [*arrays.rows(rows.select([*axes, *metrics]))]
@@ -280,7 +280,7 @@ def _heading(look: _Look) -> list[str]:
         clean(info.label),
         clean(info.standing),
         format_duration((utc_now() - info.created).total_seconds() if info.state == "running" else info.seconds),
-        *(f"{name} {step[name]:,}" for name in _IN_HEADING if name in step),
+        *(f"{name} {value:,}" for name, value in step.items() if isinstance(value, int)),
     ]
 
 
@@ -291,7 +291,9 @@ def _pane(look: _Look, width: int, height: int) -> Iterator[str]:
     yield heading + "─" * (width - display_width(heading))
     if look.info.state == "running":
         yield _fitting(progress_facts(look.info) or ["no row yet"], width)
-    texts = [f"{clean(name)} {text}" for name, text in _cells(look.newest).items() if name not in _IN_HEADING]
+    texts = [
+        f"{clean(name)} {text}" for name, text in _cells(look.newest).items() if not isinstance(look.newest[name], int)
+    ]
     cell = max(map(display_width, texts), default=1)
     across = max(1, (width + len(GAP)) // (cell + len(GAP)))
     room = across * max(1, height - 2)

@@ -53,6 +53,19 @@ def test_a_run_without_validations_shows_its_steps(neurockt: Command, tmp_path: 
     ]
 
 
+@pytest.mark.parametrize("terminal", [None, 80])
+def test_a_metric_that_is_called_rank(neurockt: Command, tmp_path: Path, terminal: int | None) -> None:
+    """It is not the column of the ranks, and need not be in each row."""
+    recorder = record(tmp_path / "runs", {"rank": [2.5, 3.5]}, finish=False, run_id="a")
+    done = neurockt("tail", "a", "--once", terminal=terminal)
+    assert (done.status, done.out.count("rank 3.5"), done.err) == (0, 1 if terminal else 0, "")
+    recorder.log({"loss": 1.0})
+    recorder.finish()
+    done = neurockt("tail", "a", terminal=terminal)
+    assert (done.status, done.err) == (0, "")
+    assert words(done.out)[2:4] == [["2", "1", "3.5", "-"], ["3", "1", "-", "1"]]
+
+
 def test_a_misspelt_column_is_an_error(neurockt: Command, runs: Path) -> None:
     """Those of both tables are known."""
     assert "did you mean 'train_loss'?" in neurockt("tail", "fast", "--columns", "acc,train_los").err
