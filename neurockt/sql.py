@@ -189,7 +189,7 @@ class _Files:
                 f"({', '.join(_literal(value) for value in (path, until, *whose))})"
                 for path, whose, until in self.others
             )
-            owner = ", ".join(f"of_{name} AS {name}" for name in about)
+            owner = ", ".join(f"f.of_{name} AS {name}" for name in about)
             pieces.append(
                 f"SELECT {owner}, p.{_others(about, self.columns)} FROM {parquet} p "
                 f"JOIN (VALUES {files}) f ({_PATH}, until, of_run, of_{RANK}, of_{layout.ATTACHED}) "

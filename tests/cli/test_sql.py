@@ -201,7 +201,7 @@ def test_metrics_that_differ_in_case_only(root: Path) -> None:
     assert ask(root, """SELECT run, step, x, "X_1", "it's" > 9 FROM steps""") == [("a", 1, 1.0, 2.0, True)]
 
 
-@pytest.mark.parametrize("other", ["loss", "RUN", "x"])
+@pytest.mark.parametrize("other", ["loss", "RUN", "x", "of_run", "until"])
 def test_metrics_that_are_named_as_columns_of_a_view(root: Path, live: Written, other: str) -> None:
     """Of sealed and of other rows, of one run or several, with and without names that differ in case."""
     with Recorder(root, run_id="a", quiet=True, system_seconds=None) as recorder:
