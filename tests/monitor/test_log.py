@@ -59,6 +59,10 @@ def test_a_vector_is_a_column_for_each_element(recorder: Recorder, vector: Any) 
     assert logged(recorder, {"norm": vector}) == {"norm/0": 1.0, "norm/1": 2.0}
 
 
+def test_masked_elements_of_a_vector_are_no_values(recorder: Recorder) -> None:
+    assert logged(recorder, {"norm": np.ma.array([1.0, 2.0, 3.0], mask=[0, 1, 0])}) == {"norm/0": 1.0, "norm/2": 3.0}
+
+
 def test_nested_mappings_are_joined(recorder: Recorder) -> None:
     """Keys that are not text too."""
     values = {"val": {"acc": 0.5, "by": {"class": [1, 2]}}, "rank": {0: 7}}
@@ -91,6 +95,7 @@ def test_names_of_the_tables_own_columns(recorder: Recorder) -> None:
         (np.zeros(101), "a vector of up to 100 of them, got a ndarray"),
         (torch.tensor(1 + 1j), "got a Tensor"),
         (10**400, "got an int of 1329 bits"),
+        (np.ma.masked, "got MaskedConstant masked"),
         (torch.empty((), device="meta"), "got a Tensor of type .*cannot be called on meta tensors"),
     ],
 )
@@ -295,7 +300,7 @@ class BrokenArray(np.ndarray):  # type: ignore[type-arg]
     def __iter__(self) -> Any:
         raise ReferenceError("it is gone")
 
-    item = sum = __iter__
+    item = sum = tolist = __iter__
 
 
 @pytest.mark.parametrize("is_in_block", [False, True])

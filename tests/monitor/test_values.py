@@ -94,6 +94,9 @@ def test_a_value_that_is_not_numeric_is_an_error_that_names_the_metric(
         (lambda: torch.quantize_per_tensor(torch.tensor([0.0, 1.0]), 0.5, 0, torch.quint8), 0.5),
         (lambda: torch.tensor([], requires_grad=True), None),
         (lambda: numpy.array([]), None),
+        (lambda: numpy.ma.array([1.0, 5.0, 3.0], mask=[False, True, False]), 2.0),
+        (lambda: numpy.ma.array([5.0], mask=[True]), None),
+        (lambda: numpy.ma.masked, None),
         (lambda: 10**300, 1e300),
     ],
 )

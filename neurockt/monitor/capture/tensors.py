@@ -107,6 +107,9 @@ def partial(value: Any) -> float | Partial | NotNumeric:
         size = getattr(value, "size", None)
         if isinstance(size, int) and hasattr(value, "dtype"):  # a numpy array or scalar
             if getattr(value.dtype, "kind", "") in NUMERIC_KINDS:
+                if hasattr(value, "compressed"):  # masked elements are no values
+                    value = value.compressed()
+                    size = value.size
                 return float(value.item()) if size == 1 else Partial(float(value.sum(dtype="float64")), size)
         elif hasattr(value, "__float__"):
             return float(value)

@@ -111,4 +111,5 @@ def _elements(value: Any) -> list[Any] | None:
         raise UsageError(f"expected a number, or a vector of up to {VECTOR_LIMIT} of them, got {describe(value)}")
     if is_on_cuda(value):
         return [value.detach().select(0, index) for index in range(size)]
-    return list(value.detach().tolist() if is_tensor(value) else value)
+    value = value.detach() if is_tensor(value) else value
+    return list(value.tolist() if hasattr(value, "tolist") else value)
