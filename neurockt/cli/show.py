@@ -122,7 +122,8 @@ def description(info: RunInfo, ranks: str | None, moment: Callable[[datetime], s
         "host": f"{attempt.host}, process {attempt.pid}" if attempt else None,
         "ranks": ranks,
         "progress": ", ".join(progress_facts(info)),
-        "rows": info.extent + (f", {info.system.rows:,} samples of the machine" if info.system.rows else ""),
+        "rows": info.extent
+        + (f", {format_count(info.system.rows, 'sample')} of the machine" if info.system.rows else ""),
         "attached": ", ".join(f"{name} ({each.standing})" for name, each in info.attached.items()),
         "lost": f"{format_count(info.dropped, 'row')} that could not be stored" if info.dropped else None,
     }
@@ -185,11 +186,11 @@ def _epochs(rows: pa.Table) -> Iterator[str]:
 
 def _last_rows(rows: dict[str, pa.Table]) -> list[list[str]]:
     found = ((table, rows[table]) for table in ("steps", "late") if table in rows)
-    return [list(_table(some, "late rows" if table == "late" else table)) for table, some in found]
+    return [list(_table(some, "late row" if table == "late" else "step")) for table, some in found]
 
 
 def _table(rows: pa.Table, what: str) -> Iterator[str]:
-    yield f"the last {len(rows):,} {what}" if len(rows) else f"no {what}"
+    yield f"the last {format_count(len(rows), what)}" if len(rows) else f"no {what}s"
     yield from _cells(rows, ("step", "epoch"))
 
 

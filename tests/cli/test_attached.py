@@ -56,7 +56,7 @@ def test_show_prints_their_rows_and_summaries(neurockt: Command, run: Path) -> N
     for line in (
         "rows 3 steps up to 4, 1 epoch, 1 late",
         "attached arc (finished), mmlu (finished)",
-        "the last 1 late rows",
+        "the last 1 late row",
         "3 1 8 2",
         "mmlu, finished",
         "step acc bpb",

@@ -152,3 +152,12 @@ def test_a_run_that_is_running_shows_how_far_it_is(neurockt: Command, tmp_path: 
     recorder.finish()
     assert "progress 37.5% of 8 steps" in " ".join(neurockt("show", "r").out.split())
     assert "progress" not in neurockt("ls").out
+
+
+def test_one_of_each_is_singular(neurockt: Command, tmp_path: Path) -> None:
+    recorder = record(tmp_path / "runs", {"loss": [1.0]}, finish=False, run_id="a")
+    recorder.log({"loss": 2.0})
+    recorder.log({"loss": 3.0}, step=1)
+    recorder.finish()
+    out = neurockt("show", "a", "--steps", 1).out
+    assert ("the last 1 step\n" in out, "the last 1 late row\n" in out) == (True, True)

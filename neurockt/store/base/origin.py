@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from neurockt.formatting import format_count
 from neurockt.store.base import files, layout
 from neurockt.store.base.json_values import plain
 
@@ -114,7 +115,12 @@ def _find(run_dir: Path, attempt: int | None) -> Path | None:
 def facts(origin: Origin) -> dict[str, str]:
     git = origin.git
     software = {"Python": origin.python, "torch": origin.torch, "CUDA": origin.cuda}
-    machine = [origin.host, origin.system, f"{origin.cpus} processors" if origin.cpus else "", _gpus(origin.gpus)]
+    machine = [
+        origin.host,
+        origin.system,
+        format_count(origin.cpus, "processor") if origin.cpus else "",
+        _gpus(origin.gpus),
+    ]
     job = {name: origin.slurm.get(f"SLURM_{name}") for name in ("JOB_ID", "JOB_NAME", "JOB_PARTITION", "JOB_NODELIST")}
     lines = {
         "command": shlex.join(origin.command),
