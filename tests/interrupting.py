@@ -41,6 +41,7 @@ def interrupt_at(
         yield action()
 
     before = sys.gettrace()
+    sys._getframe().f_trace_opcodes = True  # Python 3.12 has operations traced if a frame asks for it beforehand
     sys.settrace(trace)
     try:
         next(act())

@@ -61,7 +61,13 @@ class Popen(subprocess.Popen[Any]):
         return self.pid, int(answer or signal.SIGKILL)
 
     def _internal_poll(self, _deadstate: int | None = None) -> int | None:
-        return super()._internal_poll(_deadstate, lambda _, flags: self._try_wait(flags))
+        if self._waitpid_lock.acquire(blocking=False):  # otherwise another thread waits
+            try:
+                if self.returncode is None and (ended := self._try_wait(os.WNOHANG))[0]:
+                    self._handle_exitstatus(ended[1])
+            finally:
+                self._waitpid_lock.release()
+        return self.returncode
 
 
 def run(command: list[Any], *, timeout: float = 300.0, **options: Any) -> subprocess.CompletedProcess[str]:

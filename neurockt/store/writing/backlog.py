@@ -36,7 +36,11 @@ class _Section:
 
 
 class Backlog:
-    """Rows as the journal will hold them, in order. Callers hold a lock."""
+    """Rows as the journal will hold them, in order.
+
+    Callers hold a lock. While a signal handler that interrupts one of them waits for another thread, that thread may take
+    all rows without it.
+    """
 
     def __init__(self) -> None:
         self._sections: deque[_Section] = deque()
@@ -45,16 +49,23 @@ class Backlog:
     @property
     def last(self) -> int:
         """Number of the last row that waits; -1 where none does."""
-        return self._sections[-1].number(len(self._sections[-1]) - 1) if self._sections else -1
+        section = self._newest()
+        return -1 if section is None else section.number(len(section) - 1)
+
+    def _newest(self) -> _Section | None:
+        try:
+            return self._sections[-1]
+        except IndexError:
+            return None
 
     def hold(self, columns: tuple[str, ...], frame: bytes) -> bool:
         if self._bytes + len(frame) > BACKLOG_BYTES:
             return False
-        last = self._sections[-1] if self._sections else None
-        if last is None or last.columns != columns:
-            last = _Section(columns, len(frame), bytearray())
-            self._sections.append(last)
-        last.data += frame
+        section = self._newest()
+        if section is None or section.columns != columns:
+            section = _Section(columns, len(frame), bytearray())
+            self._sections.append(section)
+        section.data += frame
         self._bytes += len(frame)
         return True
 
