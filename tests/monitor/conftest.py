@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,15 @@ def make_recorder(tmp_path: Path) -> Iterator[MakeRecorder]:
 def recorder(make_recorder: MakeRecorder) -> Recorder:
     """A recorder that prints nothing."""
     return make_recorder(quiet=True)
+
+
+@pytest.fixture(scope="session")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Directory of a driver library for two GPUs."""
+    directory = tmp_path_factory.mktemp("nvml")
+    source = Path(__file__).parents[1] / "fake_nvml" / "nvml.c"
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", directory / "libnvidia-ml.so.1", source], check=True)
+    return directory
 
 
 @pytest.fixture

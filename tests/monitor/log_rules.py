@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import takewhile
+from itertools import accumulate, takewhile
 from typing import NamedTuple
 
 Values = Mapping[str, float]
@@ -64,7 +64,8 @@ class Rows:
     def add(self, operation: Operation) -> None:
         if isinstance(operation, Block):
             self.open = set()
-            mean = {"tokens": sum(operation.values) / len(operation.values)} if operation.values else {}
+            *_, total = accumulate(operation.values, initial=0.0)  # `sum` rounds in another way from Python 3.12 on
+            mean = {"tokens": total / len(operation.values)} if operation.values else {}
             if operation.train:
                 self.steps[max(0, self.last_step) + 1] = (self.epoch, mean)
             else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -39,15 +38,6 @@ from neurockt.monitor import Recorder
 from neurockt.store.writing import timing
 timing.default = timing.Timing(tick=0.005, first_sample=0.02, heartbeat=0.02, first_heartbeat=0.02, seal=0.1)
 """
-
-
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Directory of a driver library for two GPUs."""
-    directory = tmp_path_factory.mktemp("nvml")
-    source = Path(__file__).parents[1] / "fake_nvml" / "nvml.c"
-    subprocess.run(["cc", "-shared", "-fPIC", "-o", directory / "libnvidia-ml.so.1", source], check=True)
-    return directory
 
 
 def run_python(code: str, *arguments: Any, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -92,7 +82,9 @@ def test_samples_come_while_the_run_goes_on(tmp_path: Path, soon: None) -> None:
     wait_until(lambda: run.system()["epoch"].to_pylist()[-1] == 2, "a sample of the second epoch")
     recorder.finish()
     rows = run.system()
-    assert rows.column_names == ["sample", "step", "epoch", "time", *HOST]
+    columns, gpus = rows.column_names[:8], rows.column_names[8:]
+    assert columns == ["sample", "step", "epoch", "time", *HOST]
+    assert all(name.startswith("gpu") for name in gpus)  # where this machine has any
     assert rows["sample"].to_pylist() == list(range(1, len(rows) + 1))
     assert (rows["step"][0].as_py(), rows["epoch"][0].as_py()) == (1, 1)
     assert (rows["step"][-1].as_py(), rows["epoch"][-1].as_py()) == (10, 2)
@@ -104,33 +96,37 @@ def test_samples_come_while_the_run_goes_on(tmp_path: Path, soon: None) -> None:
     assert not (recorder.run_dir / "system.journal").exists()
 
 
-def hold_and_burn(megabytes: int, ready: Any, release: Any) -> None:
-    """A child with memory that is in use, which then spends half a second of processor time."""
-    held = b"x" * (megabytes * 2**20)
-    ready.set()
-    release.wait()
-    end = time.process_time() + 0.5
-    while time.process_time() < end:
-        pass
-    del held
+CHILD = """
+import sys, time
+held = b"x" * (300 * 2**20)
+print("ready", flush=True)
+sys.stdin.read()
+while time.process_time() < 1.0:
+    pass
+"""
+
+PARENT = """
+import json, subprocess, sys, time
+from neurockt.monitor.context.system import system_reader
+read = system_reader()
+readings = [read()]
+child = subprocess.Popen([sys.executable, "-c", sys.argv[1]], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+child.stdout.readline()
+began = time.monotonic()
+readings.append(read())
+child.communicate()
+readings.append(read())
+print(json.dumps([readings, time.monotonic() - began]))
+"""
 
 
 def test_children_count() -> None:
     """A child's memory while it lives, and its processor time also after it has ended."""
-    read = system_reader()
-    context = multiprocessing.get_context("spawn")
-    ready, release = context.Event(), context.Event()
-    before = read()
+    done = run_python(PARENT, CHILD)
+    assert not done.stderr
+    (before, with_child, after), seconds = json.loads(done.stdout)
     assert "cpu_percent" not in before  # a rate needs two readings
-    child = context.Process(target=hold_and_burn, args=(300, ready, release))
-    child.start()
-    ready.wait()
-    began = time.monotonic()
-    with_child = read()
     assert with_child["memory_gib"] - before["memory_gib"] > 0.29
-    release.set()
-    child.join()
-    after, seconds = read(), time.monotonic() - began
     assert after["memory_gib"] < with_child["memory_gib"] - 0.29
     assert after["cpu_percent"] * seconds / 100 > 0.45
 
@@ -253,6 +249,7 @@ def test_absent_means_absent(
 
 def test_a_machine_without_a_driver_has_no_gpus(tmp_path: Path) -> None:
     """And says nothing of it."""
+    (tmp_path / "libnvidia-ml.so.1").write_text("hides the one that this machine may have")
     done = run_python(GPUS, "[null]", LD_LIBRARY_PATH=str(tmp_path))
     assert (done.stdout, done.stderr) == ("[[[], {}]]\n", "")
 

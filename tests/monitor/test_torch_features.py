@@ -107,6 +107,11 @@ def test_a_checkpoint_is_what_it_was_without_recording(recorder: Recorder) -> No
 
 # Compiled
 
+compiles = pytest.mark.filterwarnings(
+    "ignore:The .grad attribute:UserWarning",  # the compiler looks, and hides the warning
+    "ignore::DeprecationWarning",  # of torch, about itself
+)
+
 
 def graph_breaks(recorder: Recorder, function: Any, steps: int = 12) -> tuple[int, int]:
     """How often ``torch.compile`` broke the function's graph and how many graphs it made, trained for some steps."""
@@ -126,7 +131,7 @@ def graph_breaks(recorder: Recorder, function: Any, steps: int = 12) -> tuple[in
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")  # the compiler looks, and hides the warning
+@compiles
 @pytest.mark.parametrize("aggregator", [None, lambda values: sum(values) / len(values)])
 def test_a_compiled_model_whose_loss_is_decorated_breaks_its_graph_once(recorder: Recorder, aggregator: Any) -> None:
     """However many steps it trains, and whichever block is open; nothing is compiled again after the first steps."""
@@ -139,7 +144,7 @@ def test_a_compiled_model_whose_loss_is_decorated_breaks_its_graph_once(recorder
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")
+@compiles
 def test_a_compiled_caller_of_a_decorated_module_breaks_its_graph_too(recorder: Recorder) -> None:
     """One break a function from the compiled one down to the decorated one, or to the helper's forward hook."""
     model = make_model(recorder)
