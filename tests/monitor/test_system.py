@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,6 @@ from neurockt.store.writing.timing import Timing
 pytest.importorskip("psutil")
 pytest.importorskip("pynvml")
 
-from neurockt.monitor.context.system import system_reader
 
 pytestmark = pytest.mark.slow
 

@@ -38,8 +38,8 @@ class _Section:
 class Backlog:
     """Rows as the journal will hold them, in order.
 
-    Callers hold a lock. While a signal handler that interrupts one of them waits for another thread, that thread may take
-    all rows without it.
+    Callers hold a lock. While a signal handler that interrupts one of them waits for another thread, that thread may
+    remove all rows without the lock.
     """
 
     def __init__(self) -> None:
