@@ -7,6 +7,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ from neurockt.errors import NeurocktError
 from neurockt.formatting import clean, clip, display_width, format_bytes, format_count, format_elapsed, pad, utc_now
 from neurockt.query.comparing import parse_duration
 from neurockt.run_info import RunInfo, State
-from neurockt.store import Trash, default_root, empty_trash, expanded, size_of, trash_of
+from neurockt.store import Trash, default_root, empty_trash, expanded, open_run, size_of, trash_of
 
 SHOWN: Final = 20
 """Runs that are listed before the question."""
@@ -120,7 +121,7 @@ def _choose(
     damaged: list[Path] = []
     also = (lambda info: all(holds(info) for holds in conditions)) if conditions else None
     infos = selecting.selected(arguments, also=also, damaged=damaged)
-    runs = [(info.path, info.label, f"{info.state}, {format_elapsed(_end(info))}, {info.extent}") for info in infos]
+    runs = [(info.path, info.label, f"{info.state}, {format_elapsed(_end(info))}, {_extent(info)}") for info in infos]
     runs += [(path, path.name, "its run.json is damaged") for path in damaged]
     root = _absolute(expanded(arguments.root) if arguments.root else default_root())
     trashes: dict[Path, Trash] = {}
@@ -137,6 +138,12 @@ def _choose(
             continue
         chosen.append(_Chosen(path, trash, label, about, size_of(path)))
     return chosen, status
+
+
+def _extent(info: RunInfo) -> str:
+    with suppress(NeurocktError, OSError):  # run.json of a run that was killed is older than its rows
+        return open_run(info.path).current_info().extent
+    return info.extent
 
 
 def _absolute(path: Path) -> Path:

@@ -11,12 +11,13 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from live_run.dying import die
 
 import neurockt as package
 from neurockt.sync.describe import identity
 from neurockt.sync.ledger import Entry, Ledger, documents_of, stamp_of
 
-from .conftest import Done, Terminal
+from .conftest import Done, Terminal, record
 
 Command = Callable[..., Done]
 
@@ -46,6 +47,12 @@ def test_lists_what_goes_and_asks(
     if status:
         assert "nothing is removed" in done.err
         assert done.out == ""
+
+
+def test_lists_all_rows_of_a_killed_run(neurockt: Command, tmp_path: Path) -> None:
+    """Those too that its ``run.json`` does not count yet."""
+    die(lambda: record(tmp_path / "runs", {"loss": [3.0, 2.0, 1.0]}, {"acc": [0.5]}, finish=False, run_id="a"))
+    assert "killed, just now, 3 steps, 1 epoch\n" in neurockt("rm", "a").err
 
 
 def test_prints_a_way_back_that_works(neurockt: Command, runs: Path) -> None:
