@@ -192,8 +192,11 @@ class Importer:
             if index == 1:
                 outcome.left_out, outcome.remarks, outcome.damaged = dict(found.left_out), found.remarks, found.damaged
             if not self._options.dry:
-                self._root.mkdir(parents=True, exist_ok=True)
-                outcome.done = write_run(self._root, info, attempts, found.origin, dated=found.dated)
+                try:
+                    self._root.mkdir(parents=True, exist_ok=True)
+                    outcome.done = write_run(self._root, info, attempts, found.origin, dated=found.dated)
+                except OSError as error:
+                    raise NeurocktError(f"cannot write {info.path}: {error.strerror}") from None
             yield outcome
 
     def _describe(

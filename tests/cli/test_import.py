@@ -97,3 +97,12 @@ def test_runs_with_long_paths_can_be_told_apart(neurockt: Command, tmp_path: Pat
     shown = [line.split()[0] for line in done.out.splitlines()]
     assert [name.rpartition("-")[2] for name in shown] == ["PPO_1", "PPO_2"]
     assert sorted(path.name[-5:] for path in (tmp_path / "runs").iterdir()) == ["PPO_1", "PPO_2"]
+
+
+def test_a_directory_that_cannot_be_written_is_named(neurockt: Command, tmp_path: Path) -> None:
+    """Not the source, which can be read."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "metrics.csv").write_text("step,loss\n1,2\n")
+    (tmp_path / "taken").touch()
+    done = neurockt("import", "run", "--into", "taken")
+    assert (done.status, done.err) == (1, "neurockt: cannot write taken/run: File exists\n")
