@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import io
 import os
 import pty
+import resource
 import struct
 import subprocess
 import sys
 import termios
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from neurockt.cli import main
+
+from .conftest import Done
 
 pytestmark = pytest.mark.slow
 
@@ -26,6 +32,17 @@ def shell(line: str, root: Path, **environment: str) -> subprocess.CompletedProc
     """A line of bash, with the runs in ``$NEUROCKT_DIR``; ``$N`` is the command."""
     environment = {**os.environ, "NEUROCKT_DIR": str(root), "N": NEUROCKT, **environment}
     return subprocess.run(["bash", "-c", line], capture_output=True, env=environment, timeout=120)
+
+
+@contextmanager
+def at_most(size: int) -> Iterator[None]:
+    """A disk on which no file may have more bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("stream", [None, "closed", "bare"])
@@ -51,6 +68,31 @@ def test_output_that_is_closed_is_an_error(
     assert main(words) == (0 if stream == "bare" else 1)
     assert ("fast" in "".join(written) or "train_loss" in "".join(written)) is (stream == "bare")
     assert capfd.readouterr().err == ("" if stream == "bare" else "neurockt: the output is closed\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "target"),
+    [
+        (["export", "fast"], "out.csv"),
+        (["export", "fast"], "out.jsonl"),
+        (["export", "fast"], "out.parquet"),
+        (["plot", "fast", "-m", "acc"], "out.png"),
+        (["plot", "fast", "-m", "acc"], "out.pdf"),
+        (["plot", "fast", "-m", "acc", "--style", "ggplot"], "out.svg"),
+        (["report", "fast"], "out.html"),
+    ],
+    ids=str,
+)
+def test_a_file_that_cannot_be_written_whole_is_named_and_removed(
+    neurockt: Callable[..., Done], words: list[str], target: str, runs: Path
+) -> None:
+    before = sorted(runs.parent.rglob("*"))
+    with at_most(60):
+        done = neurockt(*words, "-o", target)
+    assert (done.status, done.out, done.err.count("\n")) == (1, "", 1)
+    assert done.err.startswith(f"neurockt: {target}: ")
+    assert os.strerror(errno.EFBIG) in done.err
+    assert sorted(runs.parent.rglob("*")) == before
 
 
 @pytest.mark.parametrize("redirection", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-", "2>/dev/full", ">/dev/full 2>&1"])

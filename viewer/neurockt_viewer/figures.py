@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from importlib import import_module
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -107,10 +108,9 @@ def save(path: Path, charts: Sequence[Chart], look: Look) -> None:
             if look.font:
                 font_manager.findfont(look.font, fallback_to_default=False)
             figure = _draw(charts, look)
-            files.publish(
-                path,
-                lambda file: figure.savefig(file, format=kind, dpi=look.dots, metadata=metadata, bbox_inches="tight"),
-            )
+            data = BytesIO()  # matplotlib does not survive that a file cannot be written
+            figure.savefig(data, format=kind, dpi=look.dots, metadata=metadata, bbox_inches="tight")
+            files.publish_bytes(path, data.getvalue())
     except UserWarning:
         width, height = _size(charts, look)
         raise UsageError(f"a figure of {width:g} by {height:g} inches has no room for its axes") from None

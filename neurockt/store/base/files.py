@@ -54,7 +54,7 @@ def _put(path: Path, write: Callable[[Path], object], temporary: Path, move: Cal
             os.close(descriptor)
         move(temporary, path)
     except OSError as error:
-        if error.filename == str(temporary):
+        if error.filename in (None, str(temporary)):  # a write to an open file names none
             error.filename = str(path)
         raise
     finally:
