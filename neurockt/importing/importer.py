@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import re
@@ -184,8 +185,9 @@ class Importer:
             )
         for index, attempts in enumerate(runs, 1):
             source = str(found.path) if index == 1 else f"{found.path}#{index}"
-            info = self._describe(found, attempts, source, index, marks, known)
             is_last = index == len(runs)
+            own = found if len(runs) == 1 else _of_run(found, attempts, is_last)
+            info = self._describe(own, attempts, source, index, marks, known)
             if live and is_last and found.state != "failed":
                 info = replace(info, state="running")
             outcome = _outcome(info, "new", attempts)
@@ -255,6 +257,14 @@ class Importer:
         if not os.path.lexists(self._root / wanted):
             return wanted
         return f"{wanted}-{hashlib.sha256(source.encode('utf-8', 'surrogateescape')).hexdigest()[:6]}"
+
+
+def _of_run(found: Found, attempts: Sequence[Attempt], is_last: bool) -> Found:
+    """``found`` with the settings and the end of the processes of one of its runs."""
+    config = {key: value for each in attempts for key, value in each.process.config.items()}
+    end = None if is_last else attempts[-1].process.end
+    state, cause = end or (found.state, found.cause)
+    return dataclasses.replace(found, config=config or found.config, state=state, cause=cause)
 
 
 def _hold_back(process: Process) -> None:

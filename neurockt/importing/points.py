@@ -50,6 +50,9 @@ class Process:
     pid: int = 0
     first_step: int | None = None
     """The step at which it was restarted; None where it does not say so."""
+    config: dict[str, Any] = field(default_factory=dict)
+    """Its settings, and below its end, where these are known of each process."""
+    end: tuple[State, str | None] | None = None
 
     @property
     def size(self) -> int:

@@ -305,4 +305,5 @@ def _merge_parallel(processes: Sequence[Process]) -> list[Process]:
             merged.append(process)
         else:
             beside.points = joined(beside.points, process.points)
+            beside.config = {**beside.config, **process.config}
     return merged

@@ -133,7 +133,7 @@ def _process(read: WandbFile, found: Found) -> Process:
             if step_metric == "epoch":
                 found.by_epoch |= {name}
         points[name] = Points(steps, times[at], np.array(values, float), at)
-    return Process(points, read.host)
+    return Process(points, read.host, config=read.config, end=_state(read.exit_code))
 
 
 def _step_metric(name: str, step_metrics: Mapping[str, str]) -> str:

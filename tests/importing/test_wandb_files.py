@@ -86,6 +86,24 @@ def test_directories_of_one_id_are_one_run(tmp_path: Path, root: Path, importing
     )
 
 
+def test_a_process_that_begins_again_keeps_its_own_config_and_end(
+    tmp_path: Path, root: Path, importing: Import
+) -> None:
+    """It is a run of its own; what its processes share is theirs."""
+    for at, code in enumerate([1, None, 0], 1):
+        config = made.run("a", started=1_700_000_000 + at, config={"lr": at, f"only{at}": 1})
+        rows = [made.row({"loss": float(at)}, step, 1.7e9 + at) for step in range(5)]
+        made.write(tmp_path, "a", [config, *rows, *([] if code is None else [made.end(code)])], at=at)
+    config = made.run("a", started=1_700_000_010, config={"more": 2})
+    made.write(tmp_path, "a", [config, made.row({"loss": 9.0}, 5, 1.7e9 + 9), made.end(255)], at=9)
+    importing(tmp_path)
+    assert [(info.id, info.state, info.cause, info.config) for info in list_runs(root)] == [
+        ("a", "failed", "exit code 1", {"lr": 1, "only1": 1}),
+        ("a-2", "killed", None, {"lr": 2, "only2": 1}),
+        ("a-3", "failed", "KeyboardInterrupt", {"lr": 3, "only3": 1, "more": 2}),
+    ]
+
+
 @pytest.mark.parametrize("at", [2, 4])
 def test_a_restart_that_crashed_at_once_changes_nothing(tmp_path: Path, root: Path, importing: Import, at: int) -> None:
     """`wandb sync` uploads nothing of several directories where one has an empty file."""
