@@ -32,12 +32,14 @@ _BEGUN = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|[\]PX^_][^\x07\x1b]*)?$")
 
 @dataclass(frozen=True)
 class Response:
-    """How long a key took, in milliseconds."""
+    """What a key took: milliseconds, and bytes."""
 
     changed: float
     """Until the screen began to change."""
     whole: float
     """Until all of it was redrawn."""
+    written: int = 0
+    """Bytes that the terminal got."""
 
 
 class Terminal:
@@ -53,6 +55,7 @@ class Terminal:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._begun_sequence = ""
         """The begin of a sequence whose end has not been read yet."""
+        self._written = 0
         fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
 
     def text(self, seconds: float) -> str:
@@ -63,6 +66,7 @@ class Terminal:
                 data += os.read(self._fd, 1 << 16)
             except OSError:  # the program has ended
                 raise EOFError from None
+        self._written += len(data)
         text = self._begun_sequence + self._decoder.decode(data)
         begun = _BEGUN.search(text)
         self._begun_sequence = begun[0] if begun else ""
@@ -109,12 +113,12 @@ class Terminal:
 
     def press(self, key: str) -> Response | None:
         """Type a key, and see what it does; None where that is nothing."""
-        typed = self.type(key)
+        before, typed = self._written, self.type(key)
         if not self.text(KEY_PATIENCE):
             return None
         changed = time.perf_counter() - self.begun
         whole = max(changed, self.until_quiet(REDRAW_QUIET))
-        return Response(1000 * (changed - typed), 1000 * (whole - typed))
+        return Response(1000 * (changed - typed), 1000 * (whole - typed), self._written - before)
 
     def timed(self, keys: str, wanted: str | re.Pattern[str]) -> float:
         """Milliseconds from keys to a text."""

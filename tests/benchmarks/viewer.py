@@ -53,7 +53,8 @@ def redraw_figure(measure: str, found: Sequence[Response], targets: tuple[float,
     middle, high = percentile(whole, 0.5), percentile(whole, 0.95)
     met = targets and middle <= targets[0] and high <= targets[1]
     target = f"<= {targets[0]:g} / {targets[1]:g}" if targets else ""
-    return Figure(measure, f"{middle:.0f} / {high:.0f}", target, met)
+    beside = f"{percentile([each.written for each in found], 0.5):,} bytes at the median"
+    return Figure(measure, f"{middle:.0f} / {high:.0f}", target, met, beside)
 
 
 def key_figure(measure: str, found: Sequence[Response], targets: tuple[float | None, float] | None) -> Figure:

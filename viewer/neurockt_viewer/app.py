@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from textual import events, on
+from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual._context import active_message_pump
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
@@ -29,6 +30,7 @@ from neurockt.errors import NeurocktWarning
 from neurockt.formatting import clean
 from neurockt.store import RUN_FILE
 from neurockt_viewer import terminal
+from neurockt_viewer.output import Driver, Redraw
 from neurockt_viewer.screens.help import TOOLKIT_ACTIONS
 from neurockt_viewer.settings import Settings, load_settings
 from neurockt_viewer.text import Scrub
@@ -115,7 +117,7 @@ class ViewerApp(App[None]):
     ]
 
     def __init__(self, path: Path, settings: Settings | None = None) -> None:
-        super().__init__()
+        super().__init__(driver_class=Driver)
         self.path = path
         self._one_run = os.path.exists(path / RUN_FILE)
         self.settings = settings or load_settings(path.parent if self._one_run else path)
@@ -167,6 +169,11 @@ class ViewerApp(App[None]):
         self.set_class(event.size.height < FLAT, "-flat")
         if self.screen.is_mounted and event.size == self.size:  # resumed: others have written to the terminal
             self.refresh()
+
+    def _display(self, screen: Screen[Any], renderable: Any) -> None:
+        if isinstance(renderable, (ChopsUpdate, LayoutUpdate)):
+            renderable = Redraw(renderable)
+        super()._display(screen, renderable)
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Textual's own, and last the one that removes what could harm a terminal."""

@@ -1,0 +1,104 @@
+"""What is written to the terminal: the picture that Textual draws, in fewer bytes."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any
+
+import pyte
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.color import Color
+from rich.console import Console
+from rich.segment import Segment
+from rich.style import Style
+from textual._compositor import ChopsUpdate, LayoutUpdate
+from textual.geometry import Region
+from textual.strip import Strip
+
+from neurockt_viewer.output import Redraw, _Unbuffered
+
+WIDTH, HEIGHT = 12, 3
+COLORS = st.none() | st.builds(Color.from_rgb, *[st.sampled_from([0, 90, 255])] * 3) | st.sampled_from([
+    Color.default(), Color.parse("red"), Color.parse("bright_green"), Color.from_ansi(200),
+])  # fmt: skip
+STYLES = st.builds(
+    Style,
+    color=COLORS,
+    bgcolor=COLORS,
+    **{
+        name: st.sampled_from([None, True])
+        for name in ("bold", "dim", "italic", "underline", "reverse", "strike", "blink")
+    },
+    link=st.sampled_from([None, None, None, "https://example.org"]),
+)
+SEGMENTS = st.tuples(st.text("ab é漢", max_size=4), st.none() | STYLES).map(lambda pair: Segment(*pair))
+STRIPS = st.lists(SEGMENTS, max_size=4).map(lambda segments: Strip(segments).adjust_cell_length(WIDTH // 2))
+LINES = st.lists(STRIPS, min_size=2, max_size=2)
+SYSTEMS = st.sampled_from(["truecolor", "256", "standard", None])
+
+
+def console(system: Any) -> Console:
+    return Console(color_system=system, force_terminal=True)
+
+
+def drawn(output: str) -> list[list[Any]]:
+    """All cells of a terminal that was not empty."""
+    screen = pyte.Screen(WIDTH, HEIGHT)
+    stream = pyte.Stream(screen)
+    stream.feed("\x1b[31;42mxxxxxxxxxxxx" * HEIGHT + "\x1b[0m" + output + "\x1b[1;1H?")
+    return [[screen.buffer[y][x] for x in range(WIDTH)] for y in range(HEIGHT)]
+
+
+@given(st.lists(LINES, min_size=HEIGHT, max_size=HEIGHT), SYSTEMS)
+def test_a_whole_screen_is_drawn_as_textual_draws_it(lines: list[list[Strip]], system: Any) -> None:
+    update = LayoutUpdate(lines, Region(0, 0, WIDTH, HEIGHT))
+    whole, short = (each.render_segments(console(system)) for each in (update, Redraw(update)))
+    assert drawn(short) == drawn(whole)
+
+
+SPANS = st.tuples(st.integers(0, HEIGHT - 1), st.integers(0, WIDTH), st.integers(0, WIDTH)).filter(
+    lambda s: s[1] < s[2]
+)
+
+
+@given(st.lists(LINES, min_size=HEIGHT, max_size=HEIGHT), st.lists(SPANS, min_size=1, max_size=4), SYSTEMS)
+def test_parts_of_a_screen_are_drawn_as_textual_draws_them(
+    lines: list[list[Strip]], spans: list[tuple[int, int, int]], system: Any
+) -> None:
+    chops = [dict(zip((0, WIDTH // 2), line, strict=True)) for line in lines]
+    update = ChopsUpdate(chops, sorted(spans), [[WIDTH // 2, WIDTH]] * HEIGHT)
+    assert drawn(Redraw(update).render_segments(console(system))) == drawn(update.render_segments(console(system)))
+
+
+def test_a_line_of_many_styles_takes_half_of_the_bytes() -> None:
+    ground = Style.parse("rgb(216,222,230) on rgb(16,20,26)")
+    cells = [
+        Segment("   ", ground),
+        Segment("running", ground + Style.parse("rgb(86,180,233)")),
+        Segment("  ", ground),
+        Segment("proud-crow", ground + Style.parse("bold")),
+        Segment("  0.3812", ground),
+    ]
+    update = LayoutUpdate([[Strip(cells)]] * 20, Region(0, 0, 40, 20))
+    whole, short = (each.render_segments(console("truecolor")) for each in (update, Redraw(update)))
+    assert len(short) < len(whole) / 2
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+def test_a_slow_terminal_gets_all_in_order(blocking: bool) -> None:
+    """Also one that another program has told not to wait."""
+    reader, writer = os.openpty()
+    os.set_blocking(writer, blocking)
+    text = "".join(f"{number:06}é" for number in range(20_000))
+    with os.fdopen(writer, "w", encoding="utf-8") as stream:
+        writing = threading.Thread(target=_Unbuffered(stream).write, args=(text,))
+        writing.start()
+        found = b""
+        while len(found) < len(text.encode()):
+            found += os.read(reader, 1000)
+        writing.join()
+    os.close(reader)
+    assert found.decode() == text
