@@ -80,6 +80,11 @@ class Attempt(Struct, frozen=True, gc=False):
     """Digest of the command line and of the task's place in the job: a restarted job finds its run by it."""
 
     @property
+    def place(self) -> str:
+        """Host and process in words; that of an imported run may be unknown."""
+        return ", ".join(filter(None, [self.host, f"process {self.pid}" if self.pid else ""]))
+
+    @property
     def circumstances(self) -> str:
         """Where it began, in which job, and why it ended, in words; empty where nothing is known."""
         facts = [

@@ -119,7 +119,7 @@ def description(info: RunInfo, ranks: str | None, moment: Callable[[datetime], s
         "started": moment(info.created),
         "ended": moment(info.ended) if info.ended else None,
         "duration": format_duration(info.seconds),
-        "host": f"{attempt.host}, process {attempt.pid}" if attempt else None,
+        "host": attempt.place if attempt else None,
         "ranks": ranks,
         "progress": ", ".join(progress_facts(info)),
         "rows": info.extent
@@ -150,8 +150,7 @@ def _attempts(info: RunInfo) -> Iterator[str]:
 def describe_attempt(attempt: Attempt) -> str:
     until = f"{attempt.ended.astimezone():%Y-%m-%d %H:%M:%S}" if attempt.ended else "-"
     since = f"{attempt.started.astimezone():%Y-%m-%d %H:%M:%S}"
-    words = f"{attempt.host}, process {attempt.pid}, {since} to {until}"
-    return f"{words}, {attempt.circumstances}" if attempt.circumstances else words
+    return ", ".join(filter(None, [attempt.place, f"{since} to {until}", attempt.circumstances]))
 
 
 def _moment(moment: datetime) -> str:

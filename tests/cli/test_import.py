@@ -106,3 +106,10 @@ def test_a_directory_that_cannot_be_written_is_named(neurockt: Command, tmp_path
     (tmp_path / "taken").touch()
     done = neurockt("import", "run", "--into", "taken")
     assert (done.status, done.err) == (1, "neurockt: cannot write taken/run: File exists\n")
+
+
+def test_show_names_no_process_where_none_is_known(neurockt: Command, tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_text("step,loss\n1,2\n")
+    neurockt("import", "metrics.csv", "--into", "runs")
+    out = neurockt("show").out
+    assert ("\n  imported" in out, "process 0" in out, "\n  host" in out) == (True, False, False)

@@ -108,8 +108,8 @@ def info_lines(
     for attempt in info.attempts:
         until = _moment(attempt.ended) if attempt.ended else "-"
         yield label(
-            f"{attempt.number}  {attempt.host}, process {attempt.pid}, {_moment(attempt.started)} to {until}"
-            + (f", {more}" if (more := attempt.circumstances) else ""),
+            f"{attempt.number}  "
+            + ", ".join(filter(None, [attempt.place, f"{_moment(attempt.started)} to {until}", attempt.circumstances])),
             VALUE_LIMIT,
         )
 
