@@ -189,7 +189,7 @@ class RunRows:
         size = max(256, min(WINDOW_ROWS, WINDOW_VALUES // (len(names) + 3)))
         _, pieces = self._run.batches(table, columns, after=after, until=self._last[table], final=True)
         for piece in pieces:
-            rows = mean_of_ranks(piece, KEY[table])
+            rows = mean_of_ranks(piece, KEY[table]) if self._run.ranks else piece
             for begin in range(0, len(rows), size):
                 yield _Window(table, rows.slice(begin, size), names, self._created)
 
@@ -204,12 +204,11 @@ def count_numbers(run: Run, table: TableName, after: int, last: int) -> int:
 
 def mean_of_ranks(rows: pa.Table, key: str) -> pa.Table:
     """The rows of several ranks as one a number: of each metric the mean of the values there are, the first axes."""
-    if RANK not in rows.column_names:
-        return rows
     names = [name for name in rows.column_names if name not in (RANK, key)]
-    kinds = [(name, "first" if name in AXES else "mean") for name in names]
-    means = rows.group_by(key, use_threads=False).aggregate(kinds)
-    return means.select([f"{name}_{kind}" for name, kind in kinds] + [key]).rename_columns([*names, key])
+    kinds = [(f"{index}", "first" if name in AXES else "mean") for index, name in enumerate(names)]
+    numbered = rows.select([*names, key]).rename_columns([*dict(kinds), key])  # Arrow would take `.x` for a path
+    means = numbered.group_by(key, use_threads=False).aggregate(kinds)
+    return means.select([f"{index}_{kind}" for index, kind in kinds] + [key]).rename_columns([*names, key])
 
 
 def _microseconds(moment: datetime) -> int:
@@ -336,7 +335,7 @@ class SystemLines:
     def _lines(self, after: int) -> Iterator[str]:
         _, batches = self._run.batches("system", after=after)
         for batch in batches:
-            for row in arrays.rows(mean_of_ranks(batch, KEY["system"])):
+            for row in arrays.rows(mean_of_ranks(batch, KEY["system"]) if self._run.ranks else batch):
                 if row.pop(KEY["system"]) <= self._last:
                     yield self._line(row)
 

@@ -207,3 +207,14 @@ def test_lines_are_json_whatever_the_names_and_values(tmp_path: Path) -> None:
         rows = [{name: value for name, value in json.loads(line).items() if name in names} for line in lines]
         assert rows == [dict(zip(names, each, strict=False)) for each in values]
         assert all(line == json.dumps(json.loads(line), ensure_ascii=False, separators=(",", ":")) for line in lines)
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_a_metric_that_is_called_rank_is_sent(server: WandbServer, root: Path, sync: Sync, train: bool) -> None:
+    """It is not the column of the ranks."""
+    with Recorder(root, run_id="a", quiet=True, system_seconds=None) as recorder:
+        log([recorder], [(step, train, {"rank": step + 0.5, "..": step}) for step in range(3)])
+    (outcome,) = sync()
+    assert outcome.status == "complete", outcome.reason
+    (stored,) = server.runs.values()
+    assert (sent(stored, "rank"), sent(stored, "..")) == ([0.5, 1.5, 2.5], [0, 1, 2])

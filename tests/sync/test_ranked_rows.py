@@ -39,3 +39,13 @@ def test_a_line_is_the_mean_of_the_ranks(tmp_path: Path, monkeypatch: pytest.Mon
     rows = RunRows(run, run.info)
     assert rows.total == 4
     assert json.loads(next(rows.after(START)).lines[-1])["loss"] == 4.5
+
+
+def test_names_that_pyarrow_takes_for_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    monkeypatch.setenv("RANK", "0")
+    with Recorder(tmp_path, run_id="ranked", ranks="all", quiet=True) as recorder:
+        recorder.log({"..": 1.0, ".x": 2.0, "[x]": 3.0})
+    run = open_run(tmp_path / "ranked")
+    line = json.loads(next(RunRows(run, run.info).after(START)).lines[0])
+    assert (line[".."], line[".x"], line["[x]"]) == (1.0, 2.0, 3.0)
