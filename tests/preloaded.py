@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 import types
+import warnings
 from pathlib import Path
 from typing import Any, Final
 
@@ -116,7 +117,10 @@ def _serve(address: str, owner: int, preload: str) -> None:
             connection, _ = server.accept()
         except TimeoutError:
             continue
-        if not os.fork():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # libraries have started threads, which are idle
+            is_parent = os.fork()
+        if not is_parent:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             server.close()
             _start(connection)

@@ -212,7 +212,11 @@ def test_a_torchmetric_on_a_device_is_recorded(recorder: Recorder, cuda: Any) ->
     assert open_run(recorder.run_dir).epochs()["accuracy"].to_pylist() == [0.875] * 3
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:The CUDA Graph is empty")  # of torch, about itself
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning",  # of torch, about itself
+    "ignore:The CUDA Graph is empty",
+    "ignore:Guards may run slower",
+)
 @pytest.mark.parametrize("mode", ["default", "reduce-overhead"])
 def test_a_compiled_step_whose_memory_is_used_again_is_recorded_as_it_was(
     recorder: Recorder, cuda: Any, mode: str

@@ -172,7 +172,9 @@ def test_a_module_that_an_earlier_attempt_called_is_not_named(make_recorder: Mak
 # Modules that do not run as Python
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning", "ignore:Guards may run slower"
+)
 @pytest.mark.parametrize(
     "wrap",
     [

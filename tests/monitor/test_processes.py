@@ -126,6 +126,8 @@ def train(root):
         own.track_scalar("loss")(float)(1.0)
     if "raises" in root:
         raise ValueError("the data is gone")
+    if "exits" in root:
+        sys.exit(3)
 
 if __name__ == "__main__":
     for method in sys.argv[2:]:
@@ -134,7 +136,7 @@ if __name__ == "__main__":
             loss(1.0)
             with context.Pool(2) as pool:
                 assert pool.map(work, [2.0, 3.0]) == [2.0, 3.0]
-        for root in ("/children", "/raises"):
+        for root in ("/children", "/raises", "/exits"):
             child = context.Process(target=train, args=(sys.argv[1] + root,), name=method)
             child.start()
             child.join()
@@ -153,11 +155,14 @@ def test_children_of_multiprocessing_record_nothing_to_their_parents_run(tmp_pat
     assert run.state == "finished"
     assert run.steps()["loss"].to_pylist() == [1.0] * len(methods) + [4.0]
     for method in methods:
-        finished, failed = (open_run(tmp_path / root / f"run-{method}").info for root in ("children", "raises"))
+        roots = ("children", "raises", "exits")
+        finished, failed, exited = (open_run(tmp_path / root / f"run-{method}").info for root in roots)
         assert (finished.state, finished.steps.rows) == ("finished", 1)
-        assert failed.state == "failed"
+        assert failed.state == exited.state == "failed"
         assert failed.failure is not None
         assert (failed.failure.type, failed.failure.message) == ("ValueError", "the data is gone")
+        assert exited.attempt is not None
+        assert exited.attempt.cause == "exit 3"
 
 
 def test_persistent_data_loader_workers_record_nothing(tmp_path: Path) -> None:

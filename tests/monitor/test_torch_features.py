@@ -110,6 +110,7 @@ def test_a_checkpoint_is_what_it_was_without_recording(recorder: Recorder) -> No
 compiles = pytest.mark.filterwarnings(
     "ignore:The .grad attribute:UserWarning",  # the compiler looks, and hides the warning
     "ignore::DeprecationWarning",  # of torch, about itself
+    "ignore:Guards may run slower",
 )
 
 

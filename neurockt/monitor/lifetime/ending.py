@@ -2,7 +2,9 @@
 
 Exit handlers are not given the reason. An exception that nobody caught is in ``sys.last_value``, and that of a thread
 goes to ``threading.excepthook``. Of a ``SystemExit`` nothing is left: so while a run is recorded, its ``code`` is
-replaced by a descriptor that notices when the interpreter reads it.
+replaced by a descriptor that notices when the interpreter reads it. In a process that multiprocessing started, exit
+handlers find the exception while it leaves, but from Python 3.13 on they run too late: there multiprocessing itself
+reads that code, or prints the exception by ``traceback.print_exc``, which is replaced, too.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import traceback
 import weakref
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from neurockt.monitor.lifetime import signals
@@ -169,7 +172,10 @@ class _ExitCode:
         self.original = original
 
     def __get__(self, error: SystemExit | None, owner: type | None = None) -> Any:
-        if error is not None and not _is_test_runner() and _called_by_interpreter():
+        caller = sys._getframe().f_back  # None: the interpreter
+        if error is not None and _runs_child(caller):
+            _leave(error)
+        elif error is not None and caller is None and not _is_test_runner():
             for watch in list(_watches):
                 watch.exits(error)
         return self if error is None else self.original.__get__(error, owner)
@@ -192,12 +198,21 @@ def _excepthook(args: Any, /) -> Any:
     _originals[1](args)
 
 
-def _called_by_interpreter() -> bool:
-    try:
-        sys._getframe(2)
-    except ValueError:
-        return True
-    return False
+def _print_exc(*arguments: Any, **options: Any) -> Any:
+    if _runs_child(sys._getframe().f_back):
+        _leave(sys.exc_info()[1])
+    _originals[2](*arguments, **options)
+
+
+def _leave(error: BaseException | None) -> None:
+    for watch in list(_watches):
+        watch.session.leave(error)
+
+
+def _runs_child(caller: FrameType | None) -> bool:
+    """Whether this is the frame of multiprocessing that runs a child process, and handles what ends it."""
+    process = sys.modules.get("multiprocessing.process")
+    return process is not None and caller is not None and caller.f_code is process.BaseProcess._bootstrap.__code__
 
 
 def _is_test_runner() -> bool:
@@ -219,12 +234,11 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
     """Another program replaces this one, as by ``os.execv``: no exit handler will run."""
     if event == "os.exec" and _watches and os.access(arguments[0], os.X_OK):
         error = sys.exc_info()[1]
-        for watch in list(_watches):
-            watch.session.leave(error if isinstance(error, Exception) else None)
+        _leave(error if isinstance(error, Exception) else None)
 
 
 _watches: Final[weakref.WeakSet[Watch]] = weakref.WeakSet()
-_originals: tuple[Callable[..., Any], Callable[..., Any]] = sys.exit, threading.excepthook
+_originals: tuple[Callable[..., Any], ...] = sys.exit, threading.excepthook, traceback.print_exc
 _is_hooked = False
 sys.addaudithook(_audit)  # there is no way to remove it
 
@@ -234,17 +248,18 @@ def _hook() -> None:
     global _originals, _is_hooked
     if not _is_hooked:
         _replace_exit_code(_ExitCode)
-        _originals, _is_hooked = (sys.exit, threading.excepthook), True
-        threading.excepthook = _excepthook
+        _originals, _is_hooked = (sys.exit, threading.excepthook, traceback.print_exc), True
+        threading.excepthook, traceback.print_exc = _excepthook, _print_exc
         _replace_exit(sys.exit, _exit)
 
 
 def _unhook() -> None:
     """Leave them as they were, unless somebody else has replaced ours."""
     global _is_hooked
-    if _is_hooked and (sys.exit, threading.excepthook) == (_exit, _excepthook):
+    present = sys.exit, threading.excepthook, traceback.print_exc
+    if _is_hooked and present == (_exit, _excepthook, _print_exc):
         _replace_exit_code(lambda ours: ours.original)
-        threading.excepthook = _originals[1]
+        _, threading.excepthook, traceback.print_exc = _originals
         _replace_exit(_exit, _originals[0])
         _is_hooked = False
 
