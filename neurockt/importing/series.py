@@ -208,13 +208,14 @@ def _cleaned(points: Mapping[str, Points], found: Found) -> dict[str, Points]:
         each = each.select(np.argsort(each.steps, kind="stable"))
         is_last = np.append(each.steps[1:] != each.steps[:-1], True) if len(each.steps) else np.zeros(0, np.bool_)
         if not is_last.all():
-            counts["values that a later one of the same step replaces"] += int((~is_last).sum())
+            differs = ~np.isclose(each.values[:-1], each.values[1:], rtol=0, atol=0, equal_nan=True)
+            counts["values that a later one of the same step replaces"] += int((~is_last[:-1] & differs).sum())
             each = each.select(is_last)
         if len(each.steps) and not _is_axis(name, each):
             cleaned[column_name(name, cleaned)] = each
     if without:
         found.remarks.append(f"all values of {listed(without, NAMED)} are at step 0; they are numbered from 1")
-    found.left_out.update(counts)
+    found.left_out.update(+counts)
     return cleaned
 
 
