@@ -204,7 +204,7 @@ def _head(path: Path, size: int) -> bytes:
 
 
 def _first_lines(path: Path) -> list[str]:
-    return [line for line in _head(path, 65_536).decode("utf-8", "replace").splitlines() if line.strip()]
+    return [line for line in _head(path, 65_536).decode("utf-8-sig", "replace").splitlines() if line.strip()]
 
 
 def _has_step(path: Path, *, needed: bool) -> bool:

@@ -208,7 +208,7 @@ def _is_nan(value: Any) -> bool:
 def _csv_rows(path: Path, found: Found) -> Iterator[dict[str, Any]]:
     """The rows of a CSV or TSV file. A header may come again, also another one; rows may be ragged."""
     csv.field_size_limit(FIELD_LIMIT)
-    with path.open(encoding="utf-8", errors="replace", newline="") as file:
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         head = file.read(65_536)
         file.seek(0)
         first = head.splitlines()[0] if head.strip() else ""
@@ -266,7 +266,7 @@ def _is_header(cells: Sequence[str], header: Sequence[str]) -> bool:
 
 
 def _json_lines(path: Path, found: Found) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8", errors="replace") as file:
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
         bad = 0
         for line in _lines(path, file, found):
             if bad:
@@ -295,7 +295,7 @@ def _flat(values: Mapping[str, Any], prefix: str, depth: int) -> Iterator[tuple[
 
 def _trainer_state(path: Path, found: Found) -> Iterator[dict[str, Any]]:
     try:
-        document = json.loads(files.read(path).decode("utf-8", "replace"))
+        document = json.loads(files.read(path).decode("utf-8-sig", "replace"))
         history = document["log_history"]
     except (ValueError, KeyError, TypeError, RecursionError):
         raise UsageError(f"{path} is not the state of a trainer: it has no log_history") from None

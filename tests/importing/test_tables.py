@@ -315,3 +315,27 @@ def test_the_log_of_openmmlab(tmp_path: Path, root: Path, importing: Import) -> 
     (tmp_path / "20230101_000000.log.json").write_text("".join(json.dumps(line) + "\n" for line in lines))
     importing(tmp_path)
     assert [row["loss"] for row in rows(only(root).steps())] == [50, 100, 25, 50]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("metrics.csv", "step,loss\n7,0.5\n"),
+        ("metrics.jsonl", '{"step": 7, "loss": 0.5}\n'),
+        ("trainer_state.json", '{"log_history": [{"step": 7, "loss": 0.5}]}'),
+    ],
+)
+def test_a_byte_order_mark_belongs_to_no_name(
+    tmp_path: Path, root: Path, importing: Import, name: str, text: str
+) -> None:
+    """Spreadsheets write one."""
+    (tmp_path / name).write_text(text, encoding="utf-8-sig")
+    importing(tmp_path)
+    assert rows(only(root).steps()) == [{"step": 7, "loss": 0.5}]
+
+
+def test_a_value_that_is_written_twice_is_not_left_out(tmp_path: Path, root: Path, importing: Import) -> None:
+    for again, left_out in (("2", {}), ("3", {"values that a later one of the same step replaces": 1})):
+        (tmp_path / "metrics.csv").write_text(f"step,lr,loss,acc\n1,0.1,2,nan\n1,0.1,{again},nan\n")
+        (outcome,) = importing(tmp_path)
+        assert outcome.left_out == left_out
