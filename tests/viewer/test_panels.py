@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from textual import events
 from textual.pilot import Pilot
-from viewing import rows, text, until
+from viewing import idle, rows, text, until
 
 from neurockt_viewer.app import ViewerApp
 from neurockt_viewer.screens.runs import RunsScreen
-from neurockt_viewer.settings import load_settings
+from neurockt_viewer.settings import Settings, load_settings
 from neurockt_viewer.widgets import run_charts
 from neurockt_viewer.widgets.chart import Chart
 from neurockt_viewer.widgets.details import Details
@@ -85,6 +85,34 @@ async def test_the_run_under_the_cursor_is_read_before_it_is_marked(
         grid = panels(app).charts.grid
         assert grid is not None
         assert all(len(line.series) for line in grid.charts[0].lines)
+
+
+async def test_hidden_charts_read_no_run() -> None:
+    """Once they are shown again they are of the runs that have been marked in the meantime."""
+    app = ViewerApp(SAMPLES)
+    async with app.run_test(size=(160, 48)) as pilot:
+        await listed(app)
+        await until(lambda: ["train_loss"] in drawn(app))
+        before = drawn(app)
+        await pilot.press("p", "space", "space")
+        await until(lambda: "2 marked" in text(app))
+        await idle()
+        assert drawn(app) == before
+        await pilot.press("p")
+        await until(lambda: len(drawn(app)[0]) == 2)
+
+
+async def test_charts_that_are_hidden_from_the_start_are_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_charts, "REST_SECONDS", 0.001)
+    app = ViewerApp(SAMPLES, Settings(charts=False))
+    async with app.run_test(size=(160, 48)) as pilot:
+        await listed(app)
+        await until(lambda: "reading" not in text(app))
+        await pilot.pause(0.01)
+        await idle()
+        assert panels(app).charts.grid is None
+        await pilot.press("p")
+        await until(lambda: ["train_loss"] in drawn(app))
 
 
 async def test_the_charts_take_the_keys_and_all_of_the_screen() -> None:

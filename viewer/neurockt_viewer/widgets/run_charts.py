@@ -57,7 +57,7 @@ class RunCharts(Clear, Vertical):
         super().__init__()
         self.grid: ChartGrid | None = None
         """The charts; None before the first run is drawn."""
-        self._wanted = Drawn("", ())
+        self._wanted = self._drawn = Drawn("", ())
         self._rest: Timer | None = None
         self._ahead: Timer | None = None
         self._loading = False
@@ -92,14 +92,22 @@ class RunCharts(Clear, Vertical):
         else:
             self._rest = self.set_timer(REST_SECONDS, self._draw)
 
+    def on_show(self) -> None:
+        if self._drawn != self._wanted:
+            self._draw()
+
     def expect(self, paths: Sequence[Path]) -> None:
         """Read these runs, if no others are expected a moment later: they may be shown next."""
         if self._ahead is not None:
             self._ahead.stop()
-        if self.grid is not None and len(paths) <= MOST_DRAWN:
+        if self.grid is not None and self.display and len(paths) <= MOST_DRAWN:
             self._ahead = self.set_timer(AHEAD_SECONDS, partial(self.grid.expect, paths))
 
     def _draw(self) -> None:
+        """Draw what is wanted, or nothing while the charts are hidden."""
+        if not self.display:
+            return
+        self._drawn = self._wanted
         title, paths, slots, groups = self._wanted.first(MOST_DRAWN)
         if len(paths) < len(self._wanted.paths):
             title = f"{title}, {MOST_DRAWN} of them drawn"
