@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from neurockt.catalogue import list_runs
-from neurockt.errors import MissingExtra
+from neurockt.errors import MissingExtra, NeurocktError
 from neurockt.query.fields import parse_field
 from neurockt.query.metrics import metric_summary
 from neurockt.run_info import RunInfo
@@ -57,6 +57,7 @@ def connect(root: str | os.PathLike[str] | None = None) -> duckdb.DuckDBPyConnec
     Raises:
         RunNotFound: there is no such directory.
         MissingExtra: DuckDB is not installed.
+        NeurocktError: a file was removed meanwhile; ask again.
     """
     try:
         import duckdb
@@ -73,8 +74,11 @@ def connect(root: str | os.PathLike[str] | None = None) -> duckdb.DuckDBPyConnec
                 names = frozenset(os.listdir(path))
             for files in found.values():
                 files.add(whose, described, path, names)
-    for files in found.values():
-        files.make_view(connection)
+    try:
+        for files in found.values():
+            files.make_view(connection)
+    except duckdb.IOException as error:  # a file was removed meanwhile
+        raise NeurocktError(str(error).partition("\n")[0]) from None
     return connection
 
 

@@ -231,6 +231,16 @@ def test_a_part_that_cannot_be_read(root: Path, neurockt: Command) -> None:
     assert (done.status, str(part) in done.err) == (2, True)
 
 
+def test_a_part_that_is_gone_once_it_was_listed(tmp_path: Path, neurockt: Command) -> None:
+    """A directory of its name stands in for it: DuckDB finds no file there."""
+    finished(tmp_path / "runs", "a", {1: 1.0})
+    (part,) = tmp_path.glob("runs/a/steps/*")
+    part.unlink()
+    part.mkdir()
+    done = neurockt("sql", "SELECT id FROM runs", "--root", tmp_path / "runs")
+    assert (done.status, str(part) in done.err, done.err.count("\n")) == (1, True, 1)
+
+
 @pytest.mark.slow
 def test_the_prompt(root: Path) -> None:
     """It answers each query, lives on after a wrong one and an interrupted one, and ends with Ctrl-D."""
