@@ -19,11 +19,14 @@ from neurockt.monitor import Recorder
 from neurockt.monitor.config import Config
 
 if not TYPE_CHECKING and "lightning" not in sys.modules and "pytorch_lightning" in sys.modules:
+    from pytorch_lightning.callbacks import Callback
     from pytorch_lightning.loggers.logger import DummyExperiment, Logger
 else:
     try:
+        from lightning.pytorch.callbacks import Callback
         from lightning.pytorch.loggers.logger import DummyExperiment, Logger
     except ImportError:
+        from pytorch_lightning.callbacks import Callback
         from pytorch_lightning.loggers.logger import DummyExperiment, Logger
 
 __all__ = ["NeurocktLogger"]
@@ -74,6 +77,8 @@ class NeurocktLogger(Logger):
         self._trainer: ReferenceType[Any] | None = None
         self._begins = False
         """Whether the trainer has set up a fit or an evaluation that has not logged yet."""
+        self._follows: int | None = None
+        """The step that the fit goes on after; None where that is not known yet."""
         self._has_counted = True
         """Whether the run has been given the number of steps of the fit."""
         self._has_ended = False
@@ -124,7 +129,7 @@ class NeurocktLogger(Logger):
             del metrics["epoch"]
         stepped = trainer.fit_loop.epoch_loop._batches_that_stepped
         if self._begins:
-            self._begin(trainer, stepped)
+            self._begin(trainer, stepped if self._follows is None else self._follows)
         is_present = step is None or step == stepped or step in _present_counts(trainer)
         stage = trainer.state.stage
         if stage is None:  # it has finished
@@ -162,6 +167,11 @@ class NeurocktLogger(Logger):
         trainer = getattr(model, "_trainer", None)
         if trainer is not None:
             self._trainer, self._begins = ref(trainer), True
+            if getattr(trainer, "ckpt_path", None) is None:
+                self._follows = trainer.fit_loop.epoch_loop._batches_that_stepped
+            else:
+                self._follows = None
+                trainer.callbacks = [_Resuming(self), *trainer.callbacks]
             self._runs.prepare()
 
     def finalize(self, status: str) -> None:
@@ -188,6 +198,17 @@ class NeurocktLogger(Logger):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_trainer": None, "_begins": False}
+
+
+class _Resuming(Callback):
+    """Learns which step a fit goes on after: Lightning counts those of a checkpoint only as its first batch begins."""
+
+    def __init__(self, logger: NeurocktLogger) -> None:
+        self._logger = logger
+
+    def on_train_batch_start(self, trainer: Any, *_: Any) -> None:
+        self._logger._follows = trainer.fit_loop.epoch_loop._batches_that_stepped
+        trainer.callbacks = [each for each in trainer.callbacks if each is not self]  # the list is iterated over
 
 
 def _present_counts(trainer: Any) -> tuple[int, int]:

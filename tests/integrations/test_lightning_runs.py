@@ -138,6 +138,32 @@ def test_each_fit_from_the_start_is_a_run_of_its_own(tmp_path: Path) -> None:
     assert {info.project for info in runs} == {"search"}
 
 
+def test_a_fit_from_the_start_is_a_run_of_its_own_whenever_it_logs_first(tmp_path: Path) -> None:
+    """By default Lightning logs each fiftieth step."""
+    logger = NeurocktLogger(save_dir=tmp_path / "runs")
+    for lr in (0.1, 0.2):
+        fit(logger, tmp_path, Net(lr=lr), log_every_n_steps=5)
+    logger.recorder.finish()
+    runs = sorted(list_runs(tmp_path / "runs"), key=lambda info: str(info.config["lr"]))
+    assert [(info.config, steps(info)) for info in runs] == [({"lr": lr}, [5, 10, 12]) for lr in (0.1, 0.2)]
+
+
+@pytest.mark.parametrize("is_other", [False, True])
+def test_all_past_a_checkpoint_is_superseded_whenever_the_fit_logs_first(tmp_path: Path, is_other: bool) -> None:
+    """Also what was recorded before the step that it logs first."""
+    logger = NeurocktLogger(save_dir=tmp_path / "runs", version="a")
+    rare = {"log_every_n_steps": 5, "val_check_interval": 7}
+    with pytest.raises(RuntimeError, match="diverged"):
+        fit(logger, tmp_path, enable_checkpointing=True, callbacks=[checkpoints(tmp_path, 6), StopAt(8)], **rare)
+    logger.log_metrics({"mine": 1.0}, 8)
+    if is_other:
+        logger.recorder.finish()
+        logger = NeurocktLogger(save_dir=tmp_path / "runs", version="a", resume=True)
+    fit(logger, tmp_path, ckpt_path=str(tmp_path / "checkpoints" / "step=6.ckpt"), log_every_n_steps=5)
+    run = open_run(only_run(tmp_path / "runs").path)
+    assert (run.steps()["step"].to_pylist(), run.epochs()["step"].to_pylist()) == ([5, 10, 12], [12])
+
+
 def test_an_evaluation_with_a_new_trainer_belongs_to_the_run(tmp_path: Path) -> None:
     """It is at the step that the training reached, though its trainer has not trained."""
     logger = NeurocktLogger(save_dir=tmp_path / "runs")
