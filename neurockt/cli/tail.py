@@ -159,9 +159,10 @@ class _Feed:
         from neurockt.store import arrays  # loads numpy
 
         rank = [RANK] if self._run.ranks else []  # else it is a metric
-        axes = [name for name in dict.fromkeys([KEY[table], *AXES, *rank]) if name in rows.column_names]
-        wanted = rows.column_names if self._columns is None else self._columns
-        metrics = [name for name in wanted if name in rows.column_names and name not in axes]
+        there = dict.fromkeys(rows.column_names)  # Arrow makes the list anew each time
+        axes = [name for name in dict.fromkeys([KEY[table], *AXES, *rank]) if name in there]
+        wanted = there if self._columns is None else self._columns
+        metrics = [name for name in wanted if name in there and name not in axes]
         return [*arrays.rows(rows.select([*axes, *metrics]))]
 
 

@@ -156,13 +156,12 @@ def _new_rows(target: Path, staging: Path, *, dated: bool) -> dict[TableName, pa
             before, after = (open_run(path).window(table) for path in (target, staging))
         except (NeurocktError, pa.ArrowException, OSError):
             return None
-        if len(before) > len(after) or not set(before.column_names) <= set(after.column_names):
+        there = set(before.column_names)
+        if len(before) > len(after) or not there <= set(after.column_names):
             return None
         kept = after.slice(0, len(before))
         if any(
-            kept[name].null_count < len(kept)
-            if name not in before.column_names
-            else not _equal(before[name], kept[name])
+            kept[name].null_count < len(kept) if name not in there else not _equal(before[name], kept[name])
             for name in after.column_names
             if dated or name != "time"
         ):
