@@ -52,9 +52,10 @@ lint: $(READY)
 
 # The fast tests of what needs no torch, with the lowest versions that pyproject.toml allows.
 LOWEST := .lowest/bin/python
+EXTRAS := viewer,wandb,system,import,sql,plot,report
 lowest: $(READY)
 	$(BIN)/uv venv --quiet --clear --python $(PYTHON) .lowest
-	$(BIN)/uv pip install --quiet --python $(LOWEST) --resolution lowest-direct -e '.[viewer,wandb,system]'
+	$(BIN)/uv pip install --quiet --python $(LOWEST) --resolution lowest-direct -e '.[$(EXTRAS)]'
 	$(BIN)/uv pip freeze --python $(LOWEST) --exclude-editable > .lowest/constraints.txt
 	grep -E '^(pytest|hypothesis|pyte=|omegaconf|tomli)' tests/requirements.txt > .lowest/tools.txt
 	$(BIN)/uv pip install --quiet --python $(LOWEST) --constraint .lowest/constraints.txt -r .lowest/tools.txt packaging

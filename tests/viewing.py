@@ -77,7 +77,9 @@ def _is_settled(app: App[Any]) -> bool:
         screen = app.screen
         if screen._callbacks or screen._dirty_widgets or screen._layout_required or screen._repaint_required:
             return False
-        if app._resize_timer or len(getattr(app, "_typed", ())) > 1:  # keys that wait for the first one
+        if getattr(app, "_resize_timer", None):  # Textual 8.2.0 has none
+            return False
+        if len(getattr(app, "_typed", ())) > 1:  # keys that wait for the first one
             return False
         if not {each for each in app.workers if each.is_running and each.group not in _held_up} <= _resting():
             return False
