@@ -52,7 +52,7 @@ lint: $(READY)
 
 # The fast tests of what needs no torch, with the lowest versions that pyproject.toml allows.
 LOWEST := .lowest/bin/python
-EXTRAS := viewer,wandb,system,import,sql,plot,report
+EXTRAS := viewer,wandb,system,import,sql,report
 lowest: $(READY)
 	$(BIN)/uv venv --quiet --clear --python $(PYTHON) .lowest
 	$(BIN)/uv pip install --quiet --python $(LOWEST) --resolution lowest-direct -e '.[$(EXTRAS)]'

@@ -20,6 +20,8 @@ from textual.strip import Strip
 
 from neurockt_viewer.output import Redraw, _Unbuffered
 
+pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module")  # Rich 14.2 does for links
+
 WIDTH, HEIGHT = 12, 3
 COLORS = st.none() | st.builds(Color.from_rgb, *[st.sampled_from([0, 90, 255])] * 3) | st.sampled_from([
     Color.default(), Color.parse("red"), Color.parse("bright_green"), Color.from_ansi(200),
