@@ -66,6 +66,7 @@ def test_the_latest_run(neurockt: Command, tmp_path: Path) -> None:
         (["-m", "acc", "-o", "x.png", "--log-y", "--ylim", "0", "1"], "no room for 0 and below"),
         (["-m", "acc", "-o", "x.png", "--size", "0.1", "0.1"], "0.1 by 0.1 inches has no room for its axes"),
         (["-m", "acc", "-o", "x.png", "--dpi", "100000000"], "pixels is too large"),
+        (["-m", "acc", "-o", "x.png", "--dpi", "1"], "matplotlib cannot draw this"),
         (["-m", "acc", "-o", "x.png", "--font", "Nope"], "Nope"),
         (["nobody", "-m", "acc", "-o", "x.png"], "no run 'nobody'"),
     ],
@@ -79,3 +80,10 @@ def test_mistakes(
     assert message in done.err
     assert not re.search(r"Warning|Traceback|\.tmp", done.err)
     assert not list(tmp_path.glob("x.*"))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("limits", [["--xlim", 5, 5], ["--ylim", 0.5, 0.5], ["--ylim", 0, 1e308]])
+def test_limits_that_matplotlib_warns_of_are_drawn(neurockt: Command, tmp_path: Path, limits: list[object]) -> None:
+    words = ["plot", "--root", SAMPLES, "adamw-wide", "-m", "acc", "-o", tmp_path / "x.png", *limits]
+    assert neurockt(*words) == Done(0, "", "")

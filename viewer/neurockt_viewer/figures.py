@@ -101,8 +101,7 @@ def save(path: Path, charts: Sequence[Chart], look: Look) -> None:
     kind = ending.removeprefix(".")
     try:
         with mpl.rc_context(usual), style.context(look.style or []), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Glyph")  # one that the font lacks is a box
-            warnings.filterwarnings("ignore", "Creating legend")  # that it takes long to place
+            warnings.simplefilter("ignore")  # a glyph that the font lacks is a box, limits that are equal are widened
             warnings.filterwarnings("error", "constrained_layout not applied")
             mpl.rcParams |= {name: value for name, value in wanted.items() if value}
             if look.font:
@@ -114,7 +113,7 @@ def save(path: Path, charts: Sequence[Chart], look: Look) -> None:
     except UserWarning:
         width, height = _size(charts, look)
         raise UsageError(f"a figure of {width:g} by {height:g} inches has no room for its axes") from None
-    except ValueError as error:  # of matplotlib: a font that there is not, or too many pixels
+    except (ValueError, RuntimeError) as error:  # of matplotlib: a font that there is not, or too many or few pixels
         raise UsageError(f"matplotlib cannot draw this: {error}") from None
     except OSError as error:
         if look.style and error.filename is None:
