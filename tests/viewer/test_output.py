@@ -18,7 +18,7 @@ from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.geometry import Region
 from textual.strip import Strip
 
-from neurockt_viewer.output import Redraw, _Unbuffered
+from neurockt_viewer.output import Redraw, Shown, _Unbuffered
 
 pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module")  # Rich 14.2 does for links
 
@@ -54,25 +54,40 @@ def drawn(output: str) -> list[list[Any]]:
     return [[screen.buffer[y][x] for x in range(WIDTH)] for y in range(HEIGHT)]
 
 
-@given(st.lists(LINES, min_size=HEIGHT, max_size=HEIGHT), SYSTEMS)
-def test_a_whole_screen_is_drawn_as_textual_draws_it(lines: list[list[Strip]], system: Any) -> None:
-    update = LayoutUpdate(lines, Region(0, 0, WIDTH, HEIGHT))
-    whole, short = (each.render_segments(console(system)) for each in (update, Redraw(update)))
-    assert drawn(short) == drawn(whole)
-
-
+SCREENS = st.lists(LINES, min_size=HEIGHT, max_size=HEIGHT)
 SPANS = st.tuples(st.integers(0, HEIGHT - 1), st.integers(0, WIDTH), st.integers(0, WIDTH)).filter(
     lambda s: s[1] < s[2]
 )
 
 
-@given(st.lists(LINES, min_size=HEIGHT, max_size=HEIGHT), st.lists(SPANS, min_size=1, max_size=4), SYSTEMS)
-def test_parts_of_a_screen_are_drawn_as_textual_draws_them(
-    lines: list[list[Strip]], spans: list[tuple[int, int, int]], system: Any
-) -> None:
+def parts(lines: list[list[Strip]], spans: list[tuple[int, int, int]]) -> ChopsUpdate:
     chops = [dict(zip((0, WIDTH // 2), line, strict=True)) for line in lines]
-    update = ChopsUpdate(chops, sorted(spans), [[WIDTH // 2, WIDTH]] * HEIGHT)
-    assert drawn(Redraw(update).render_segments(console(system))) == drawn(update.render_segments(console(system)))
+    return ChopsUpdate(chops, sorted(spans), [[WIDTH // 2, WIDTH]] * HEIGHT)
+
+
+UPDATES = st.builds(LayoutUpdate, SCREENS, st.just(Region(0, 0, WIDTH, HEIGHT))) | st.builds(
+    parts, SCREENS, st.lists(SPANS, min_size=1, max_size=4)
+)
+
+
+@given(st.lists(UPDATES, min_size=1, max_size=4), SYSTEMS)
+def test_the_screen_is_drawn_as_textual_draws_it(updates: list[ChopsUpdate | LayoutUpdate], system: Any) -> None:
+    """As a whole, and in parts, some of which are there already."""
+    whole = short = ""
+    shown = Shown()
+    for update in [*updates, updates[-1]]:
+        whole += update.render_segments(console(system))
+        short += Redraw(update, shown).render_segments(console(system))
+        assert drawn(short) == drawn(whole)
+
+
+def test_what_is_on_the_screen_is_not_written_again() -> None:
+    """Until all of it is drawn, since others may have written to the terminal."""
+    lines = [[Strip([Segment("a line", Style(bold=True))]), Strip([Segment("beside"), Segment("      ")])]] * HEIGHT
+    whole, part = LayoutUpdate(lines, Region(0, 0, WIDTH, HEIGHT)), parts(lines, [(1, 0, WIDTH)])
+    shown = Shown()
+    first, again, all_of_it = (Redraw(update, shown).render_segments(console("256")) for update in (whole, part, whole))
+    assert (again, all_of_it) == ("", first)
 
 
 def test_a_line_of_many_styles_takes_half_of_the_bytes() -> None:
@@ -85,7 +100,7 @@ def test_a_line_of_many_styles_takes_half_of_the_bytes() -> None:
         Segment("  0.3812", ground),
     ]
     update = LayoutUpdate([[Strip(cells)]] * 20, Region(0, 0, 40, 20))
-    whole, short = (each.render_segments(console("truecolor")) for each in (update, Redraw(update)))
+    whole, short = (each.render_segments(console("truecolor")) for each in (update, Redraw(update, Shown())))
     assert len(short) < len(whole) / 2
 
 

@@ -30,7 +30,7 @@ from neurockt.errors import NeurocktWarning
 from neurockt.formatting import clean
 from neurockt.store import RUN_FILE
 from neurockt_viewer import terminal
-from neurockt_viewer.output import Driver, Redraw
+from neurockt_viewer.output import Driver, Redraw, Shown
 from neurockt_viewer.screens.help import TOOLKIT_ACTIONS
 from neurockt_viewer.settings import Settings, load_settings
 from neurockt_viewer.text import Scrub
@@ -123,6 +123,7 @@ class ViewerApp(App[None]):
         self.settings = settings or load_settings(path.parent if self._one_run else path)
         self._scrub = Scrub(ascii_only=not terminal.takes_unicode())
         """One for all lines: what a filter has made of a line is kept under the filter itself."""
+        self._shown = Shown()
         self._typed: deque[events.Key] = deque()
         """Keys to be handed on; the first has been, and its effects are not all there yet."""
         self._handed_on = 0.0
@@ -166,13 +167,14 @@ class ViewerApp(App[None]):
         return RunsScreen(self.path, self.settings)
 
     def on_resize(self, event: events.Resize) -> None:
+        self._shown.clear()
         self.set_class(event.size.height < FLAT, "-flat")
         if self.screen.is_mounted and event.size == self.size:  # resumed: others have written to the terminal
             self.refresh()
 
     def _display(self, screen: Screen[Any], renderable: Any) -> None:
         if isinstance(renderable, (ChopsUpdate, LayoutUpdate)):
-            renderable = Redraw(renderable)
+            renderable = Redraw(renderable, self._shown)
         super()._display(screen, renderable)
 
     def get_line_filters(self) -> Sequence[LineFilter]:

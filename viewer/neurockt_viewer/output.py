@@ -1,7 +1,8 @@
 """What is written to the terminal: as few bytes as it takes, and all of them at once.
 
 Textual sets all of a style before each piece of text and resets it behind, which is two thirds of what it writes. Here
-a piece changes only what differs from the piece before it: over SSH a redraw is as fast as it is short.
+a piece changes only what differs from the piece before it, and what is on the screen already is not written again:
+over SSH a redraw is as fast as it is short.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import select
+from collections import defaultdict
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
@@ -54,29 +56,56 @@ class _Unbuffered:
         return getattr(self._stream, name)
 
 
+class Shown:
+    """What is on the screen: parts of lines as they were written."""
+
+    def __init__(self) -> None:
+        self._lines: defaultdict[int, dict[int, tuple[int, str]]] = defaultdict(dict)
+        """By line and the cell that a part begins in: the cell behind it, and its text."""
+
+    def clear(self) -> None:
+        self._lines.clear()
+
+    def put(self, x: int, y: int, width: int, text: str) -> bool:
+        """Whether this was not there already."""
+        line, end = self._lines[y], x + width
+        if line.get(x) == (end, text):
+            return False
+        for begin in [begin for begin, (its_end, _) in line.items() if begin < end and its_end > x]:
+            del line[begin]
+        line[x] = end, text
+        return True
+
+
 class Redraw(CompositorUpdate):
     """An update of the screen."""
 
-    def __init__(self, update: ChopsUpdate | LayoutUpdate) -> None:
+    def __init__(self, update: ChopsUpdate | LayoutUpdate, shown: Shown) -> None:
         self._update = update
+        self._shown = shown
 
     def render_segments(self, console: Console) -> str:
         written: list[str] = []
         style = ""
         for x, y, strip in self._strips():
-            piece = _shorten(strip.render(console))
+            rendered = strip.render(console)
+            if not self._shown.put(x, y, strip.cell_length, rendered):
+                continue
+            piece = _shorten(rendered)
             written.append(f"\x1b[{y + 1};{x + 1}H")
             if piece.begins_with != style:
                 written.append(_change(style, piece.begins_with))
             written.append(piece.text)
             style = piece.ends_with
-        written.append(_RESET)
+        if style:
+            written.append(_RESET)
         return "".join(written)
 
     def _strips(self) -> Iterator[tuple[int, int, Strip]]:
         """Each part of a line, and where it begins."""
         update = self._update
         if isinstance(update, LayoutUpdate):
+            self._shown.clear()  # others may have written to the terminal
             for y, line in enumerate(update.strips, update.region.y):
                 x = update.region.x
                 for strip in line:
