@@ -88,10 +88,12 @@ class Terminal:
         raise TimeoutError(f"waited {PATIENCE:.0f} s for {pattern.pattern!r}")
 
     def until_quiet(self, seconds: float) -> float:
-        """When the last byte came before nothing came for so long, in seconds since the start."""
-        last = time.perf_counter()
-        while self.text(seconds):
-            last = time.perf_counter()
+        """When the last text came before nothing came for so long, in seconds since the start."""
+        last, before = time.perf_counter(), -1
+        while self._written != before:
+            before = self._written
+            if self.text(seconds):
+                last = time.perf_counter()
         return last - self.begun
 
     def until_idle(self, seconds: float, share: float = 0.2) -> float:
@@ -114,8 +116,9 @@ class Terminal:
     def press(self, key: str) -> Response | None:
         """Type a key, and see what it does; None where that is nothing."""
         before, typed = self._written, self.type(key)
-        if not self.text(KEY_PATIENCE):
-            return None
+        while not self.text(KEY_PATIENCE - (time.perf_counter() - self.begun - typed)):
+            if time.perf_counter() - self.begun - typed >= KEY_PATIENCE:
+                return None
         changed = time.perf_counter() - self.begun
         whole = max(changed, self.until_quiet(REDRAW_QUIET))
         return Response(1000 * (changed - typed), 1000 * (whole - typed), self._written - before)
