@@ -36,7 +36,8 @@ def call(signum=None):
 """
 
 LOADERS = """
-import sys
+import sys, warnings
+warnings.filterwarnings("ignore", "This DataLoader will create")  # more workers than there are processors
 import torch
 from torch.utils.data import DataLoader
 from neurockt.monitor import Recorder
