@@ -8,8 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
-import time
 import warnings
 from importlib import metadata
 from pathlib import Path
@@ -227,31 +225,33 @@ def test_the_repository_of_the_script_counts(repository: Path, tmp_path: Path) -
     assert (origin.directory, origin.git.root) == (str(tmp_path), str(repository))
 
 
+def git_that(tmp_path: Path, action: str) -> str:
+    """A search path with a git that does something before it answers."""
+    git = tmp_path / "bin" / "git"
+    git.parent.mkdir()
+    git.write_text(f'#!/bin/sh\n{action}\nexec {shutil.which("git")} "$@"\n')
+    git.chmod(0o755)
+    return f"{git.parent}:{os.environ['PATH']}"
+
+
 def test_a_git_that_hangs_is_left(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What it has not answered in time is not known; it is ended, and nothing waits longer."""
-    real = shutil.which("git")
-    slow = tmp_path / "bin" / "git"
-    slow.parent.mkdir()
-    slow.write_text(f'#!/bin/sh\ncase "$*" in *status*) exec sleep 3600;; esac\nexec {real} "$@"\n')
-    slow.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{slow.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("PATH", git_that(tmp_path, 'case "$*" in *status*) exec sleep 3600;; esac'))
     monkeypatch.setattr("neurockt.monitor.context.git.GIT_SECONDS", 2.0)
-    found = Git.first([str(repository)])
+    with nothing_left():
+        found = Git.first([str(repository)])
     assert found is not None
     _, state = found
     assert (state.branch, state.dirty, state.remote) == ("main", None, None)
 
 
-def test_no_thread_is_left_of_a_question_to_git(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where the one that would have ended it gets no processor for a while."""
-
-    def late(timer: threading.Timer) -> None:
-        timer.finished.wait()
-        time.sleep(0.1)
-
-    monkeypatch.setattr(threading.Timer, "run", late)
-    with nothing_left():
-        assert Git.first([str(repository)])
+def test_git_is_asked_while_the_interpreter_exits(repository: Path, tmp_path: Path) -> None:
+    """When Python may start no more threads."""
+    (repository / "train.py").write_text(SCRIPT.replace("recorder.finish()\n", ""))
+    origin = train(repository, PATH=git_that(tmp_path, "sleep 0.1"))
+    assert origin is not None
+    assert origin.git is not None
+    assert origin.git.branch == "main"
 
 
 TORCH = """
