@@ -29,6 +29,25 @@ def test_a_signal_that_nobody_handles_ends_the_process_and_seals_the_run(script:
     assert script.stderr == ""
 
 
+NO_THREADS = """
+def start(thread):
+    raise RuntimeError("can't start new thread")
+
+threading.Thread.start = start
+"""
+
+
+@pytest.mark.parametrize("limit", ["", NO_THREADS])
+def test_a_signal_while_the_interpreter_exits_seals_the_run(script: Script, limit: str) -> None:
+    """Also where no thread can be started any more, as in Python 3.12.1, or by the system's limit."""
+    text = f"train()\nimport atexit\natexit.register(call)\n{limit}"
+    assert script.run(text, "SIGTERM") == -signal.SIGTERM
+    assert script.told == ("preempted", "SIGTERM", None)
+    assert script.losses == TEN
+    assert script.is_sealed
+    assert script.stderr == ""
+
+
 def test_a_signal_amid_a_busy_loop_loses_no_row(script: Script) -> None:
     """Wherever it interrupts the recorder: within a row, a flush, or while columns are added."""
     text = """

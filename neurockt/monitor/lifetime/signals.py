@@ -263,7 +263,10 @@ class _Handlers:
                 with contextlib.suppress(Exception):  # the process may be dying: there is nobody to report to
                     action(listener)
 
-        _start(do).join(seconds)
+        try:
+            _start(do).join(seconds)
+        except RuntimeError:  # no more threads: the system's limit, or Python 3.12.1 exits
+            do()
 
 
 _installed: _Handlers | None = None
