@@ -168,6 +168,12 @@ def test_the_command(root: Path, neurockt: Command) -> None:
     assert "Traceback" not in done.err
 
 
+def test_moments_need_no_package_that_is_not_required(root: Path, neurockt: Command) -> None:
+    finished(root, "a", {1: 1.5})
+    (row,) = neurockt("sql", "SELECT time, started FROM steps, runs", "--root", root, "--json").json
+    assert row["time"] >= row["started"]
+
+
 def test_queries_from_a_pipe(root: Path, neurockt: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each up to its semicolon; one that is wrong hides no other."""
     finished(root, "a", {1: 1.5})
