@@ -76,9 +76,7 @@ class NeurocktLogger(Logger):
         self._runs = Runs(recorder, options)
         self._trainer: ReferenceType[Any] | None = None
         self._begins = False
-        """Whether the trainer has set up a fit or an evaluation that has not logged yet."""
-        self._follows: int | None = None
-        """The step that the fit goes on after; None where that is not known yet."""
+        """Whether the trainer has set up an evaluation, or a fit from a checkpoint, that has not logged yet."""
         self._has_counted = True
         """Whether the run has been given the number of steps of the fit."""
         self._has_ended = False
@@ -129,7 +127,7 @@ class NeurocktLogger(Logger):
             del metrics["epoch"]
         stepped = trainer.fit_loop.epoch_loop._batches_that_stepped
         if self._begins:
-            self._begin(trainer, stepped if self._follows is None else self._follows)
+            self._begin(trainer, stepped)
         is_present = step is None or step == stepped or step in _present_counts(trainer)
         stage = trainer.state.stage
         if stage is None:  # it has finished
@@ -167,12 +165,12 @@ class NeurocktLogger(Logger):
         trainer = getattr(model, "_trainer", None)
         if trainer is not None:
             self._trainer, self._begins = ref(trainer), True
-            if getattr(trainer, "ckpt_path", None) is None:
-                self._follows = trainer.fit_loop.epoch_loop._batches_that_stepped
-            else:
-                self._follows = None
-                trainer.callbacks = [_Resuming(self), *trainer.callbacks]
             self._runs.prepare()
+            if trainer.state.fn.value == "fit":
+                if getattr(trainer, "ckpt_path", None) is None:
+                    self._begin(trainer, trainer.fit_loop.epoch_loop._batches_that_stepped)
+                else:
+                    trainer.callbacks = [_Resuming(self), *trainer.callbacks]
 
     def finalize(self, status: str) -> None:
         """Close open rows. The run goes on: evaluations may follow."""
@@ -201,13 +199,14 @@ class NeurocktLogger(Logger):
 
 
 class _Resuming(Callback):
-    """Learns which step a fit goes on after: Lightning counts those of a checkpoint only as its first batch begins."""
+    """Begins a fit from a checkpoint: Lightning counts the steps that are done only as its first batch begins."""
 
     def __init__(self, logger: NeurocktLogger) -> None:
         self._logger = logger
 
     def on_train_batch_start(self, trainer: Any, *_: Any) -> None:
-        self._logger._follows = trainer.fit_loop.epoch_loop._batches_that_stepped
+        if self._logger._begins:
+            self._logger._begin(trainer, trainer.fit_loop.epoch_loop._batches_that_stepped)
         trainer.callbacks = [each for each in trainer.callbacks if each is not self]  # the list is iterated over
 
 
@@ -223,7 +222,7 @@ def _training_step(trainer: Any, step: int | None) -> int:
         return stepped + 1
     epoch = trainer.fit_loop.epoch_progress.current
     # where an epoch ends, Lightning counts the last step as under way when it logs metrics, and as done for the user
-    is_done = epoch.ready == epoch.processed and (step is None or step == trainer.global_step)
+    is_done = epoch.started == epoch.ready and (step is None or step == trainer.global_step)
     return stepped if is_done else stepped + 1
 
 

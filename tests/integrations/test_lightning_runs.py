@@ -164,6 +164,31 @@ def test_all_past_a_checkpoint_is_superseded_whenever_the_fit_logs_first(tmp_pat
     assert (run.steps()["step"].to_pylist(), run.epochs()["step"].to_pylist()) == ([5, 10, 12], [12])
 
 
+class Direct(Net):
+    """Records with the recorder itself, before anything else does, and where an epoch ends."""
+
+    def on_train_batch_start(self, batch: Any, index: int) -> None:
+        self.logger.experiment.log({"direct": float(self.global_step)})
+
+    def on_train_epoch_end(self) -> None:
+        self.logger.log_metrics({"ended": float(self.global_step)})
+
+
+@pytest.mark.parametrize("from_start", [True, False])
+def test_what_is_recorded_directly_belongs_to_the_fit_that_has_begun(tmp_path: Path, from_start: bool) -> None:
+    """Also where it is first, and where a checkpoint is of the end of an epoch."""
+    logger = NeurocktLogger(save_dir=tmp_path / "runs", version="a")
+    rare = {"log_every_n_steps": 50, "enable_checkpointing": True, "limit_val_batches": 0}
+    fit(logger, tmp_path, Direct(), callbacks=[checkpoints(tmp_path, 12)], **rare)
+    ckpt_path = None if from_start else str(tmp_path / "checkpoints" / "step=12.ckpt")
+    fit(logger, tmp_path, Direct(), ckpt_path=ckpt_path, max_epochs=1 if from_start else 2, **rare)
+    logger.recorder.finish()
+    rows = [row for info in list_runs(tmp_path / "runs") for row in open_run(info.path).steps().to_pylist()]
+    assert [row["step"] for row in rows] == [*range(1, 13), *range(1, 13)] if from_start else [*range(1, 25)]
+    assert [row["direct"] for row in rows] == [row["step"] - 1 for row in rows]
+    assert [row["ended"] for row in rows if row["ended"] is not None] == ([12.0, 12.0] if from_start else [12.0, 24.0])
+
+
 def test_an_evaluation_with_a_new_trainer_belongs_to_the_run(tmp_path: Path) -> None:
     """It is at the step that the training reached, though its trainer has not trained."""
     logger = NeurocktLogger(save_dir=tmp_path / "runs")
