@@ -64,6 +64,13 @@ if __name__ == "__main__":
                     loss(batch)
 """
 
+NO_THREADS = """
+start = threading.Thread.start
+def refused(self):
+    raise RuntimeError("can't start new thread")
+threading.Thread.start = refused
+"""
+
 ENVIRONMENT = {
     name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "SLURM_", "NEUROCKT_"))
 }

@@ -5,26 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from monitor.scripts import TEN, Script
+from monitor.scripts import NO_THREADS, TEN, Script
 
 from neurockt import list_runs, open_run
 
 pytestmark = pytest.mark.slow
-
-NO_THREADS = """
-start = threading.Thread.start
-def refused(self):
-    raise RuntimeError("can't start new thread")
-threading.Thread.start = refused
-from neurockt.monitor.lifetime import session
-session.RETRY_SECONDS = 0.0
-"""
 
 
 @pytest.mark.parametrize("options", ['run_id="run"', 'run_id="run", name="x"', ""])
 def test_threads_that_cannot_be_started_do_not_stop_training(script: Script, options: str) -> None:
     """Rows wait until they can; there is one run then, with all rows."""
     text = f"""{NO_THREADS}
+from neurockt.monitor.lifetime import session
+session.RETRY_SECONDS = 0.0
 recorder = Recorder(sys.argv[1], quiet=True{", " * bool(options)}{options})
 loss = recorder.track_scalar("loss")(float)
 for step in range(10):
@@ -97,6 +90,17 @@ recorder.log({{"acc": 0.5}}, train=False)
     else:
         run = open_run(script._root / "late/run")
         assert [table.num_rows for table in (run.steps(), run.late(), run.epochs())] == [2, 1, 1]
+
+
+@pytest.mark.parametrize("limit", ["", NO_THREADS])
+def test_a_run_may_begin_while_the_interpreter_exits(script: Script, limit: str) -> None:
+    """Also where no thread can be started any more, as in Python 3.12.1."""
+    text = f"import atexit\natexit.register(recorder.finish)\natexit.register(train)\n{limit}"
+    assert (script.run(text), script.stderr) == (0, "")
+    assert script.told == ("finished", None, None)
+    assert script.losses == TEN
+    assert script.is_sealed
+    assert open_run(script._root / "run").origin() is not None
 
 
 def test_a_metric_that_is_declared_while_rows_wait_is_in_later_rows(script: Script) -> None:

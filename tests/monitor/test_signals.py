@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from live_run import wait_until
-from monitor.scripts import TEN, Script
+from monitor.scripts import NO_THREADS, TEN, Script
 
 from neurockt import open_run
 
@@ -27,14 +27,6 @@ def test_a_signal_that_nobody_handles_ends_the_process_and_seals_the_run(script:
     assert script.losses == TEN
     assert script.is_sealed
     assert script.stderr == ""
-
-
-NO_THREADS = """
-def start(thread):
-    raise RuntimeError("can't start new thread")
-
-threading.Thread.start = start
-"""
 
 
 @pytest.mark.parametrize("limit", ["", NO_THREADS])

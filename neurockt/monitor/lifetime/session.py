@@ -247,6 +247,7 @@ class Session:
         from neurockt.monitor.context.origin import capture_origin
         from neurockt.monitor.context.system import system_reader
         from neurockt.monitor.lifetime.ending import Watch
+        from neurockt.store.owner.process import is_exiting
 
         if any(each.writer is not None and each.life is Life.RECORDING for each in _sessions if each is not self):
             gc.collect()  # runs that only reference cycles keep alive, as of a class in a function, end now
@@ -271,11 +272,12 @@ class Session:
         self._count_on()
         self.config.call_on_change(writer.touch)
         self._attempt("announce the run", self._announce)
-        self._attempt("watch for signals", self._watch.listen)
+        if not (exits := is_exiting()):
+            self._attempt("watch for signals", self._watch.listen)
         self._attempt(
             "store where it came from", lambda: writer.store_origin(lambda: capture_origin(save_diff=self._save_diff))
         )
-        if self._system_seconds and (read := system_reader()):
+        if self._system_seconds and not exits and (read := system_reader()):
             seconds = self._system_seconds
             self._attempt("sample the machine", lambda: writer.sample(read, seconds))
         self._attempt("begin the upload", lambda: self.on_created(writer))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -26,6 +27,11 @@ def leave_signals_to_others() -> None:
     A signal that another thread gets would not interrupt what the main thread waits for, where its handler runs.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - _OF_A_THREAD)
+
+
+def is_exiting() -> bool:
+    """Whether the interpreter exits. Python 3.12.0 and 3.12.1 start no more threads then."""
+    return not threading.main_thread().is_alive()
 
 
 @contextmanager

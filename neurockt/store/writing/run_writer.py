@@ -26,7 +26,7 @@ from neurockt.store.base.layout import TableName
 from neurockt.store.base.origin import Origin, store_origin
 from neurockt.store.base.run_file import now, read_info, write_info
 from neurockt.store.owner.attempts import begin_attempt, is_same
-from neurockt.store.owner.process import deaf_threads, leave_signals_to_others
+from neurockt.store.owner.process import deaf_threads, is_exiting, leave_signals_to_others
 from neurockt.store.recovery.takeover import Takeover
 from neurockt.store.writing import timing as timings
 from neurockt.store.writing.appending import REFUSED, Fault
@@ -94,7 +94,8 @@ class RunWriter:
         try:
             self._thread.start()  # before there is a directory, which would be a ghost without it
         except RuntimeError as error:  # the system gives no more threads now
-            raise OSError(errno.EAGAIN, f"{error}") from None
+            if not is_exiting():  # otherwise ``close`` comes next, and needs none
+                raise OSError(errno.EAGAIN, f"{error}") from None
         try:
             self._seals = load_pyarrow()
             if takeover is None:
@@ -155,6 +156,9 @@ class RunWriter:
     def store_origin(self, capture: Callable[[], tuple[Origin, str | None]]) -> None:
         store = partial(store_origin, self.path, self.info.attempts[-1].number, capture, self._stop)
         guarded = partial(self._guarded, "could not store where the run came from", store)
+        if is_exiting():
+            guarded()
+            return
         thread = threading.Thread(target=guarded, name=f"{THREAD_NAME}-origin", daemon=True)
         thread.start()
         self._origin = thread
@@ -213,7 +217,8 @@ class RunWriter:
         self._begun.set()
         if self._sampling is not None:
             self._sampling.stop(JOIN_SECONDS)
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
         if self._origin is not None:
             self._origin.join(self._timing.origin)
 
