@@ -6,6 +6,7 @@ rows of `epochs`, at the iteration that the trainer has reached.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 from weakref import ReferenceType, WeakSet, ref
@@ -66,8 +67,20 @@ class NeurocktLogger(BaseLogger):
         return super().attach(engine, log_handler, event_name, *args, **kwargs)
 
     def close(self) -> None:
-        """End the run, unless the Recorder was given. A row after that continues it."""
-        self._runs.close()
+        """End the run, unless the Recorder was given; as failed if an error left its training.
+
+        A row after that continues it.
+        """
+        self._close(None)
+
+    def __exit__(self, type: Any, value: Any, traceback: Any) -> None:
+        self._close(value)
+
+    def _close(self, error: BaseException | None) -> None:
+        if self._is_training:
+            error = error or sys.exc_info()[1] or RuntimeError(LEFT)
+        self._is_training = False
+        self._runs.close(error)
 
     def _create_output_handler(self, *args: Any, **kwargs: Any) -> OutputHandler:
         return OutputHandler(*args, **kwargs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from monitor.launching import forked_ranks
 
 from neurockt import list_runs, open_run
 from neurockt.integrations.ignite import NeurocktLogger
+from neurockt.integrations.runs import LEFT
 from neurockt.monitor import Recorder
 
 pytestmark = pytest.mark.slow
@@ -149,6 +151,39 @@ def test_closing_finishes_the_run_but_leaves_a_given_recorder_to_its_owner(tmp_p
     assert open_run(recorder.run_dir).state == "running"
     recorder.finish()
     assert open_run(recorder.run_dir).state == "finished"
+
+
+@pytest.mark.parametrize(
+    ("stop_at", "after", "message"),
+    [(3, None, "diverged"), (None, ValueError("later"), "later"), (None, None, None)],
+)
+def test_an_exception_in_the_block_of_the_logger_makes_the_run_failed(
+    tmp_path: Path, stop_at: int | None, after: Exception | None, message: str | None
+) -> None:
+    """In the training, or after it."""
+    with suppress(RuntimeError, ValueError), NeurocktLogger(root=tmp_path) as logger:
+        make_engines(logger, stop_at=stop_at)[0].run(range(BATCHES), max_epochs=1)
+        if after is not None:
+            raise after
+    (info,) = list_runs(tmp_path)
+    assert info.state == ("failed" if message else "finished")
+    assert (info.failure.message if info.failure else None) == message
+
+
+@pytest.mark.parametrize("is_handled", [True, False])
+def test_closing_after_a_training_that_an_error_left(tmp_path: Path, is_handled: bool) -> None:
+    logger = NeurocktLogger(root=tmp_path)
+    trainer, _ = make_engines(logger, stop_at=3)
+    with suppress(RuntimeError):
+        try:
+            trainer.run(range(BATCHES), max_epochs=1)
+        finally:
+            if not is_handled:
+                logger.close()
+    logger.close()
+    (info,) = list_runs(tmp_path)
+    assert info.failure is not None
+    assert (info.state, info.failure.message) == ("failed", LEFT if is_handled else "diverged")
 
 
 def test_attaching_records_nothing(tmp_path: Path) -> None:
