@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import pairwise
@@ -27,6 +28,8 @@ GENERIC: Final = frozenset(
 EPOCH: Final = "epoch"
 STEP: Final = "step"
 """The column of DVCLive's tables that numbers their rows."""
+_FRACTION: Final = re.compile(r"\.\d+")
+"""Of a second; Python 3.10 reads 3 or 6 digits."""
 LONG_AGO: Final = 1e8
 """A time below this, in seconds, is not since 1970."""
 DEPTH_LIMIT: Final = 16
@@ -175,7 +178,8 @@ def _moment(value: Any) -> float:
     if number == number or not isinstance(value, str):
         return number
     try:
-        return datetime.fromisoformat(value.strip().replace("Z", "+00:00")).timestamp()
+        text = _FRACTION.sub(lambda digits: f"{digits[0]:0<7.7}", value.strip().replace("Z", "+00:00"))
+        return datetime.fromisoformat(text).timestamp()
     except (ValueError, OverflowError, OSError):
         return math.nan
 

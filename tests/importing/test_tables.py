@@ -241,10 +241,16 @@ def test_dates_are_the_times_of_rows(tmp_path: Path, root: Path, importing: Impo
     """As ISO 8601 has them."""
     (tmp_path / "metrics.csv").write_text(
         f"{name},step,loss\n2026-02-20T14:04:46.307432+00:00,0,0.5\n2026-02-20 14:04:52Z,1,0.25\n"
+        "2026-02-20T14:04:53.5Z,2,0.2\n2026-02-20 14:04:54.123456789+00:00,3,0.1\n"
     )
     (outcome,) = importing(tmp_path)
     moments = [moment.isoformat() for moment in only(root).steps()["time"].to_pylist()]
-    assert moments == ["2026-02-20T14:04:46.307432+00:00", "2026-02-20T14:04:52+00:00"]
+    assert moments == [
+        "2026-02-20T14:04:46.307432+00:00",
+        "2026-02-20T14:04:52+00:00",
+        "2026-02-20T14:04:53.500000+00:00",
+        "2026-02-20T14:04:54.123456+00:00",
+    ]
     assert outcome.left_out == {}
 
 
