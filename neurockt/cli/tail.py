@@ -159,7 +159,7 @@ class _Feed:
         from neurockt.store import arrays  # loads numpy
 
         rank = [RANK] if self._run.ranks else []  # else it is a metric
-        there = dict.fromkeys(rows.column_names)  # Arrow makes the list anew each time
+        there = dict.fromkeys(rows.column_names)  # Arrow makes a new list each time
         axes = [name for name in dict.fromkeys([KEY[table], *AXES, *rank]) if name in there]
         wanted = there if self._columns is None else self._columns
         metrics = [name for name in wanted if name in there and name not in axes]
