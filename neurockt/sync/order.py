@@ -148,7 +148,7 @@ class Order:
                 with suppress(OSError):
                     directory.mkdir(parents=True, exist_ok=True)
             try:
-                files.publish_first(layout.order_path(directory, number), lambda path: path.write_text(text))
+                files.publish_first(layout.order_path(directory, number), lambda path: path.write_text(text, "utf-8"))
             except FileExistsError:
                 self.read()
                 return False

@@ -103,6 +103,20 @@ def test_a_run_may_begin_while_the_interpreter_exits(script: Script, limit: str)
     assert open_run(script._root / "run").origin() is not None
 
 
+@pytest.mark.parametrize("name", ["a) S 1 (b", "\udcff", "entraînement-é"])
+def test_a_process_may_have_any_name(script: Script, name: str) -> None:
+    """Linux cuts it after 15 bytes, where a character may be cut, too."""
+    text = f"""
+import ctypes
+from neurockt import open_run
+ctypes.CDLL(None).prctl(15, os.fsencode({name!r}), 0, 0, 0)
+train()
+print(open_run(recorder.run_dir).state)
+"""
+    assert (script.run(text), script.stdout, script.stderr) == (0, "running\n", "")
+    assert script.losses == TEN
+
+
 def test_a_metric_that_is_declared_while_rows_wait_is_in_later_rows(script: Script) -> None:
     """The rows before it have their own columns."""
     (script._root / "late").write_text("in the way")

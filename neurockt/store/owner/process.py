@@ -48,11 +48,15 @@ def host() -> str:
     return os.uname().nodename
 
 
+def _read(path: str | Path) -> str:
+    return Path(path).read_text("utf-8", "replace")  # names of processes and control groups are any bytes
+
+
 @cache
 def machine() -> str:
     """Boot id and pid namespace, within which a pid is unique; empty where the system has no ``/proc``."""
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        boot = _read("/proc/sys/kernel/random/boot_id").strip()
         return f"{boot}/{Path('/proc/self/ns/pid').readlink()}"
     except OSError:
         return ""
@@ -65,7 +69,7 @@ def process_identity(pid: int) -> str:
     another program (``exec``); 0 where the kernel does not show it to this user.
     """
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        stat = _read(f"/proc/{pid}/stat")
     except OSError:
         return ""
     state, *fields = stat[stat.rindex(")") + 2 :].split()  # the process name may hold spaces and parentheses
@@ -81,7 +85,7 @@ def _parents(pid: int) -> list[int]:
     found: list[int] = []
     while True:
         try:
-            stat = Path(f"/proc/{pid}/stat").read_text()
+            stat = _read(f"/proc/{pid}/stat")
         except OSError:
             return found
         pid = int(stat[stat.rindex(")") + 2 :].split()[1])
@@ -102,7 +106,7 @@ def is_alive(attempt: Attempt) -> bool | None:
 def own_cgroup() -> str:
     """The control group that accounts for this process's memory; empty where it is not known."""
     try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
+        lines = _read("/proc/self/cgroup").splitlines()
     except OSError:
         return ""
     groups = dict(line.split(":", 2)[1:] for line in lines if line.count(":") >= 2)
@@ -122,7 +126,7 @@ def oom_kills(cgroup: str) -> int:
     name = cgroup.lstrip("/")
     for path in (_CGROUPS / name / "memory.events", _CGROUPS / "memory" / name / "memory.oom_control"):
         try:
-            found = _OOM_KILL.search(path.read_text())
+            found = _OOM_KILL.search(_read(path))
         except (OSError, ValueError):
             continue
         if found:
