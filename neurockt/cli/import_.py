@@ -106,12 +106,15 @@ class _Lines:
         self._before, self._now, self.is_first_pass = self._now, set(), False
 
 
+_WAITING: Final = "another import writes to this directory of runs: waiting for its end"
+
+
 def _once(importer: Importer, arguments: argparse.Namespace, lines: _Lines) -> bool:
     """Import what there is now; whether some of it cannot be read."""
     outcomes: list[Outcome] = []
     size = importer.find()
     with _bar(size) as bar:
-        for outcome in importer.run(bar.update if bar else lambda size: None):
+        for outcome in importer.run(bar.update if bar else lambda size: None, lambda: output.note(_WAITING)):
             outcomes.append(outcome)
             if not arguments.json and (arguments.watch is None or outcome.done != "unchanged"):
                 if bar:

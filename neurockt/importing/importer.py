@@ -9,7 +9,7 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from neurockt import __version__
 from neurockt.errors import NeurocktError, UsageError
 from neurockt.importing.discover import PARTS, Sources, find_sources
-from neurockt.importing.staging import fingerprints, recover
+from neurockt.importing.staging import alone, fingerprints, recover
 from neurockt.run_info import Attempt as AttemptInfo
 from neurockt.run_info import RunInfo
 from neurockt.store.base.json_values import plain
@@ -110,15 +110,23 @@ class Importer:
             raise UsageError(f"nothing to import in {named}; --from FORMAT takes a file as what you say it is")
         return sum(unit.size for unit in self._units())
 
-    def run(self, progress: Callable[[int], object] = lambda size: None) -> Iterator[Outcome]:
-        """Import what has been found. ``progress`` is called with the bytes of each piece that is done."""
-        if not self._options.dry:
-            recover(self._root)
-        known = _imported(self._root)
-        before = _by_file(known)
-        for unit in self._units():
-            yield from self._import(unit, known, before)
-            progress(unit.size)
+    def run(
+        self, progress: Callable[[int], object] = lambda size: None, waits: Callable[[], object] = lambda: None
+    ) -> Iterator[Outcome]:
+        """Import what has been found.
+
+        Args:
+            progress: called with the bytes of each piece that is done.
+            waits: called if another import writes to the directory of runs: this one begins when that has ended.
+        """
+        with nullcontext() if self._options.dry else alone(self._root, waits):
+            if not self._options.dry:
+                recover(self._root)
+            known = _imported(self._root)
+            before = _by_file(known)
+            for unit in self._units():
+                yield from self._import(unit, known, before)
+                progress(unit.size)
 
     def _units(self) -> Iterator[_Unit]:
         sources = self.sources

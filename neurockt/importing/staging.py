@@ -1,12 +1,13 @@
-"""What an import can find out without reading a source: whether it has changed, and what a killed import has left."""
+"""What an import does without reading a source: it waits for others, clears what a killed one left, finds changes."""
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,28 @@ OLD: Final = ".old"
 """End of the name of the latter."""
 HEAD: Final = 4096
 """Bytes at the beginning of a file that tell it from another."""
+
+
+@contextmanager
+def alone(root: Path, waits: Callable[[], object]) -> Iterator[None]:
+    """Keep other imports from writing to a directory, where its file system has locks.
+
+    ``waits`` is called if another one writes to it now, before its end is awaited.
+    """
+    descriptor = -1
+    with suppress(OSError):  # that it cannot be written is reported with the first run
+        root.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(root, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waits()
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 def recover(root: Path) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import pytest
 from importing import event_files as made
@@ -182,3 +185,19 @@ def test_an_id_cannot_leave_the_directory(tmp_path: Path, root: Path, importing:
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["runs", "wandb"]
     json.dumps(outcome.id)
     assert outcome.id.isprintable()
+
+
+def test_imports_to_one_directory_take_turns(tmp_path: Path, root: Path) -> None:
+    """The second one finds what the first has imported; this process plays the first."""
+    made.write(tmp_path / "a", made.scalars("loss", {1: 0.5}))
+    root.mkdir()
+    first = os.open(root, os.O_RDONLY)
+    fcntl.flock(first, fcntl.LOCK_EX)
+    importer, is_waiting = Importer([tmp_path / "a"], root, Options()), Event()
+    importer.find()
+    with ThreadPoolExecutor() as pool:
+        second = pool.submit(lambda: list(importer.run(waits=is_waiting.set)))
+        assert is_waiting.wait(60)
+        assert list(root.iterdir()) == []
+        os.close(first)
+        assert [outcome.done for outcome in second.result(60)] == ["imported"]
