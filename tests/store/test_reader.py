@@ -23,7 +23,7 @@ from live_run import joined, numbers, same
 from live_run.by_hand import PART, Recording, flip, shrink
 
 from neurockt import list_runs, open_run, testing
-from neurockt.errors import ColumnNotFound, NeurocktWarning
+from neurockt.errors import ColumnNotFound, NeurocktWarning, UsageError
 from neurockt.monitor import Recorder
 from neurockt.store.base import layout
 from neurockt.store.recovery.sealing import seal_run
@@ -73,6 +73,13 @@ def test_a_column_that_is_not_there_is_told_with_one_that_is_near(long_run: Path
         open_run(long_run).steps(["step", "los"])
     with pytest.raises(ColumnNotFound, match="there are step, epoch, time, loss"):
         open_run(long_run).steps(["zebra"])
+
+
+@pytest.mark.parametrize("table", ["steps", "system"])
+def test_one_name_is_not_taken_for_a_list_of_letters(long_run: Path, table: str) -> None:
+    """Also of a table without rows, which has whatever columns are asked for."""
+    with pytest.raises(UsageError, match=r"columns is a list of names, such as \['loss'\]"):
+        getattr(open_run(long_run), table)("loss")
 
 
 def test_a_table_without_rows_has_whatever_columns_are_asked_for(recording: Recording) -> None:

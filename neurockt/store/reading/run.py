@@ -89,6 +89,7 @@ class Run:
 
         Raises:
             ColumnNotFound: there are rows, and no such column.
+            UsageError: ``columns`` is a name, not a list.
         """
         return self._read("steps", columns)
 

@@ -16,7 +16,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from neurockt.errors import ColumnNotFound
+from neurockt.errors import ColumnNotFound, UsageError
 from neurockt.formatting import alternatives
 from neurockt.store.base import files, layout
 from neurockt.store.base.layout import TableName
@@ -119,6 +119,8 @@ class TableReader:
 
     def _schema(self, known: dict[str, None] | None, columns: Sequence[str] | None) -> pa.Schema:
         """The schema of the columns wanted, of a table with these metrics; None for a table without rows."""
+        if isinstance(columns, str):
+            raise UsageError(f"columns is a list of names, such as [{columns!r}], not a name")
         schema = self._fields(known or ())
         if columns is None:
             return schema
