@@ -304,3 +304,10 @@ def test_a_job_without_runs_begins_one(tmp_path: Path, in_job: Callable[..., Non
     """The first attempt died before its first row."""
     in_job(3)
     assert Recorder(tmp_path / "none").step == 0
+
+
+@pytest.mark.parametrize("word", ["never", "must", 2])
+def test_a_word_of_wandb_for_resume_is_refused(tmp_path: Path, word: Any) -> None:
+    """`never` would be true, and continue a finished run."""
+    with pytest.raises(UsageError, match=f"resume={word!r} is not True, False or None"):
+        Recorder(tmp_path, run_id="a", resume=word)

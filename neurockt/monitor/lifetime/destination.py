@@ -36,7 +36,10 @@ class Destination:
         """A new run, until ``find`` or ``settle_rank`` finds one to continue.
 
         Unless ``is_named`` the run's id may change. ``recorder`` and ``resume`` are as for ``run_to_continue``.
+        Raises UsageError for a word of W&B: "never" would be true.
         """
+        if resume not in (None, True, False):
+            raise UsageError(f"resume={resume!r:.60} is not True, False or None")
         self.info = info
         self.takeover: Takeover | None = None
         self._root = root
