@@ -14,7 +14,8 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -158,6 +159,12 @@ class RealTerminal:
         with self._lock:
             self._screen.resize(height, width)
         self._set_size(width, height)
+
+    @contextmanager
+    def stalled(self) -> Iterator[None]:
+        """Read nothing that the program writes, as over a connection that stalls."""
+        with self._lock:
+            yield
 
     def signal(self, number: signal.Signals) -> None:
         """Send the program a signal."""

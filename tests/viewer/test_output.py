@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from typing import Any
 
 import pyte
@@ -18,7 +16,7 @@ from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.geometry import Region
 from textual.strip import Strip
 
-from neurockt_viewer.output import Redraw, Shown, _Unbuffered
+from neurockt_viewer.output import Redraw, Shown
 
 pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module")  # Rich 14.2 does for links
 
@@ -102,20 +100,3 @@ def test_a_line_of_many_styles_takes_half_of_the_bytes() -> None:
     update = LayoutUpdate([[Strip(cells)]] * 20, Region(0, 0, 40, 20))
     whole, short = (each.render_segments(console("truecolor")) for each in (update, Redraw(update, Shown())))
     assert len(short) < len(whole) / 2
-
-
-@pytest.mark.parametrize("blocking", [True, False])
-def test_a_slow_terminal_gets_all_in_order(blocking: bool) -> None:
-    """Also one that another program has told not to wait."""
-    reader, writer = os.openpty()
-    os.set_blocking(writer, blocking)
-    text = "".join(f"{number:06}é" for number in range(20_000))
-    with os.fdopen(writer, "w", encoding="utf-8") as stream:
-        writing = threading.Thread(target=_Unbuffered(stream).write, args=(text,))
-        writing.start()
-        found = b""
-        while len(found) < len(text.encode()):
-            found += os.read(reader, 1000)
-        writing.join()
-    os.close(reader)
-    assert found.decode() == text

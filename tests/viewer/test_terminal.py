@@ -60,6 +60,27 @@ def test_keys_and_sizes(home: Path) -> None:
         assert terminal.is_restored
 
 
+UNBLOCKED = """
+import os, sys
+os.set_blocking(2, False)
+os.execv(sys.executable, [sys.executable, "-m", "neurockt", *sys.argv[1:]])
+"""
+
+
+@pytest.mark.parametrize("program", [NEUROCKT, (sys.executable, "-c", UNBLOCKED)])
+def test_a_connection_that_stalls(home: Path, program: tuple[str, ...]) -> None:
+    """Keys have their effect meanwhile, and all that was drawn arrives in order; also where writing does not wait."""
+    with RealTerminal(*program, "view", SAMPLES) as terminal:
+        begin = terminal.wait_for(lambda text: "12 runs" in text and text.count("└") == 5)  # the axes of five charts
+        terminal.press("p", *"jjj")
+        end = terminal.wait_for(lambda text: "5 charts" not in text and text.count("adam-0.03-s0") == 2)
+        terminal.press(*"kkk", "p")
+        terminal.wait_for(begin)
+        with terminal.stalled():
+            terminal.press(*"p" * 41, *"jjj")  # half a megabyte
+        terminal.wait_for(end)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_leaves_the_terminal_as_it_was(home: Path, number: signal.Signals) -> None:
     """A job that is cancelled, or a connection that drops: nothing is left on, and the code tells the signal."""

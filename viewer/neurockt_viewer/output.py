@@ -12,6 +12,7 @@ import re
 import select
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -33,24 +34,55 @@ _OFF: Final = {"1": "22", "2": "22", "3": "23", "4": "24", "7": "27", "9": "29"}
 
 
 class Driver(LinuxDriver):
-    """Textual's own, but without a buffer, from which a long text goes out in parts, as other threads leave it time."""
+    """Textual's own, but what the terminal takes at once is written at once.
+
+    Textual leaves all writing to a thread, since a terminal may be slow. To wake it takes longer than to write.
+    """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._file: Any = _Unbuffered(self._file)
+        stream: Any = self._file
+        self._encoding = stream.encoding, stream.errors
+        self._rest = _Rest(stream)
+        self._file: Any = self._rest
+        self._handed_on = 0
+        """How many texts the thread has been given."""
+        self._terminal: int | None = None
+        with suppress(OSError):  # opened once more, since a descriptor that does not wait is shared with the shell
+            self._terminal = os.open(os.ttyname(stream.fileno()), os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+
+    def write(self, data: str) -> None:
+        rest = data.encode(*self._encoding)
+        if self._terminal is not None and self._rest.written == self._handed_on:
+            with suppress(OSError):  # it takes nothing now
+                rest = rest[os.write(self._terminal, rest) :]
+        if rest:
+            self._handed_on += 1
+            super().write(rest.decode("utf-8", "surrogateescape"))
+
+    def close(self) -> None:
+        super().close()
+        if self._terminal is not None:
+            os.close(self._terminal)
+            self._terminal = None
 
 
-class _Unbuffered:
+class _Rest:
+    """The stream that Textual's thread writes to: without a buffer, from which a long text goes out in parts."""
+
     def __init__(self, stream: Any) -> None:
         self._stream = stream
+        self.written = 0
+        """How many texts."""
 
     def write(self, text: str) -> None:
-        data = text.encode(self._stream.encoding, self._stream.errors)
+        data = text.encode("utf-8", "surrogateescape")
         while data:
             try:
                 data = data[os.write(self._stream.fileno(), data) :]
             except BlockingIOError:  # another program has made the terminal so
                 select.select([], [self._stream], [])
+        self.written += 1
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
