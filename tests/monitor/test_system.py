@@ -25,7 +25,6 @@ from neurockt.store.writing.timing import Timing
 pytest.importorskip("psutil")
 pytest.importorskip("pynvml")
 
-
 pytestmark = pytest.mark.slow
 
 HOST = ["cpu_percent", "machine_cpu_percent", "memory_gib", "machine_memory_percent"]

@@ -247,7 +247,6 @@ class Session:
         from neurockt.monitor.context.origin import capture_origin
         from neurockt.monitor.context.system import system_reader
         from neurockt.monitor.lifetime.ending import Watch
-        from neurockt.store.owner.process import is_exiting
 
         if any(each.writer is not None and each.life is Life.RECORDING for each in _sessions if each is not self):
             gc.collect()  # runs that only reference cycles keep alive, as of a class in a function, end now
@@ -272,20 +271,23 @@ class Session:
         self._count_on()
         self.config.call_on_change(writer.touch)
         self._attempt("announce the run", self._announce)
-        if not (exits := is_exiting()):
-            self._attempt("watch for signals", self._watch.listen)
+        self._attempt("watch for signals", self._watch.listen)
         self._attempt(
             "store where it came from", lambda: writer.store_origin(lambda: capture_origin(save_diff=self._save_diff))
         )
-        if self._system_seconds and not exits and (read := system_reader()):
+        if self._system_seconds and (read := system_reader()):
             seconds = self._system_seconds
             self._attempt("sample the machine", lambda: writer.sample(read, seconds))
         self._attempt("begin the upload", lambda: self.on_created(writer))
 
     def _attempt(self, what: str, action: Callable[[], None]) -> None:
+        from neurockt.store.owner.process import is_exiting
+
         try:
             action()
         except Exception as error:
+            if isinstance(error, RuntimeError) and is_exiting():  # no thread: there is little to watch any more
+                return
             self.faults.report(f"{self.destination.run_dir}: cannot {what}", error)
 
     def _announce(self) -> None:

@@ -30,7 +30,7 @@ def leave_signals_to_others() -> None:
 
 
 def is_exiting() -> bool:
-    """Whether the interpreter exits. Python 3.12.0 and 3.12.1 start no more threads then."""
+    """Whether the main thread has ended. Python 3.12.0 and 3.12.1 start no more threads then."""
     return not threading.main_thread().is_alive()
 
 

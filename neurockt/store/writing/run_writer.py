@@ -156,12 +156,15 @@ class RunWriter:
     def store_origin(self, capture: Callable[[], tuple[Origin, str | None]]) -> None:
         store = partial(store_origin, self.path, self.info.attempts[-1].number, capture, self._stop)
         guarded = partial(self._guarded, "could not store where the run came from", store)
-        if is_exiting():
-            guarded()
-            return
         thread = threading.Thread(target=guarded, name=f"{THREAD_NAME}-origin", daemon=True)
-        thread.start()
-        self._origin = thread
+        try:
+            thread.start()
+        except RuntimeError:
+            if not is_exiting():
+                raise
+            guarded()
+        else:
+            self._origin = thread
 
     def seal(self, *tables: TableName) -> None:
         """Seal these tables (default: all) now, for a test; the background thread waits."""
