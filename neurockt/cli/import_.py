@@ -149,7 +149,7 @@ def _remarks(importer: Importer, outcomes: Iterable[Outcome]) -> list[str]:
     found = [*importer.sources.faults, *importer.sources.remarks]
     for outcome in outcomes:
         if outcome.left_out and outcome.done != "unchanged":
-            kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(outcome.left_out.items()))
+            kinds = ", ".join(f"{kind} ({count:,})" for kind, count in sorted(outcome.left_out.items()))
             found.append(f"{outcome.id}: left out {kinds}")
         found += [f"{outcome.id}: {remark}" if outcome.id else remark for remark in outcome.remarks if remark]
     return list(dict.fromkeys(found))

@@ -30,7 +30,7 @@ def test_a_line_for_each_run(neurockt: Command, logs: Path, tmp_path: Path) -> N
         "logs-a tensorboard 2 values 2 steps, 0 epochs imported".split(),
         "logs-b tensorboard 1 values 1 step, 0 epochs imported".split(),
     ]
-    assert done.err == "neurockt: logs-b: left out 1 images\n"
+    assert done.err == "neurockt: logs-b: left out images (1)\n"
     done = neurockt("import", logs, "--into", root)
     assert [line.split()[-1] for line in done.out.splitlines()] == ["unchanged", "unchanged"]
     assert "imported  tensorboard, from " in neurockt("show", "logs-a", "--root", root).out
