@@ -36,13 +36,15 @@ def shell(line: str, root: Path, **environment: str) -> subprocess.CompletedProc
 
 @contextmanager
 def at_most(size: int) -> Iterator[None]:
-    """A disk on which no file may have more bytes."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    """A disk on which no file may have more bytes. Python keeps nothing that it compiles: it would be cut and stay."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE), sys.dont_write_bytecode
+    sys.dont_write_bytecode = True
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[0][1]))
     try:
         yield
     finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        resource.setrlimit(resource.RLIMIT_FSIZE, before[0])
+        sys.dont_write_bytecode = before[1]
 
 
 @pytest.mark.parametrize("stream", [None, "closed", "bare"])
