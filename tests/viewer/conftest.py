@@ -11,6 +11,8 @@ from real_tmux import Tmux
 from textual import app, pilot
 from viewing import PATIENCE, idle
 
+from neurockt_viewer import app as viewer
+
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -27,6 +29,7 @@ def _patient_pilot(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (app, pilot):
         monkeypatch.setattr(module, "wait_for_idle", idle)
     monkeypatch.setattr(app.App, "NOTIFICATION_TIMEOUT", 2 * PATIENCE)
+    monkeypatch.setattr(viewer, "SETTLING_SECONDS", PATIENCE)
 
 
 @pytest.fixture
