@@ -21,6 +21,11 @@ CANCELLED_SECONDS: Final = 0.5
 """How often a thread that waits looks whether its worker has been cancelled: nobody may wake it after that."""
 LATER_SECONDS: Final = 0.1
 """By then a key has had its effect on the screen."""
+FOLLOWING_SHARE: Final = 0.03
+"""The share of a core that following what is live may take: on a slow machine, or with many runs, it is looked at less
+often."""
+LONGEST_REST: Final = 2.0
+"""But at least this often, in seconds."""
 ERROR_LIMIT: Final = 300
 """Characters of an error on the screen."""
 
@@ -56,6 +61,11 @@ def repeat(step: Callable[[], float | None], wake: threading.Event, report: Call
         while not worker.is_cancelled and not wake.wait(max(0.0, min(until - time.monotonic(), CANCELLED_SECONDS))):
             if time.monotonic() >= until:
                 break
+
+
+def rest_after(cost: float, least: float, share: float = FOLLOWING_SHARE) -> float:
+    """Seconds until something live is looked at again, where a look, and drawing what it found, takes ``cost``."""
+    return max(least, min(cost / share, LONGEST_REST))
 
 
 def after_refresh(widget: Widget, callback: Callable[[], object]) -> None:

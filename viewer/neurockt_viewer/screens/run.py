@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 from typing import ClassVar, Final, NamedTuple
 
@@ -32,6 +33,8 @@ from neurockt_viewer.widgets.tab_bar import TabBar
 LIVE_SECONDS: Final = 1.0
 STILL_SECONDS: Final = 5.0
 """How often the state of a live run, and of one that has ended, is read."""
+STATE_SHARE: Final = 0.005
+"""The share of a core that reading the state of a live run may take."""
 
 TABS: Final = ("Charts", "Steps", "Epochs", "Info")
 LATE: Final = len(TABS)
@@ -117,7 +120,7 @@ class RunScreen(Screen[None]):
         background.repeat(self._read, self._wake, lambda why: self.call_later(self._show_error, why))
 
     def _read(self) -> float:
-        shown = self._shown
+        shown, began = self._shown, time.thread_time()
         if self._run is None or self._run.path != shown:
             self._run = open_run(shown)
         info = self._run.info
@@ -131,7 +134,9 @@ class RunScreen(Screen[None]):
         if read != self._latest:
             self._latest = read
             self.call_later(self._show_state, read)
-        return LIVE_SECONDS if "running" in (info.state, *ranks.values(), *attached.values()) else STILL_SECONDS
+        if "running" not in (info.state, *ranks.values(), *attached.values()):
+            return STILL_SECONDS
+        return background.rest_after(time.thread_time() - began, LIVE_SECONDS, STATE_SHARE)
 
     def _show_state(self, read: Known) -> None:
         from neurockt_viewer.widgets.info import InfoView

@@ -91,7 +91,9 @@ class ChartReader:
             live, self._checked = lines.live(), time.monotonic()
         found = lines.read(wanted, self._go_on)
         found |= lines.detail(wanted, *view)
+        began = time.thread_time()
         found |= self._live and self.seen and lines.poll()  # once more when a run has ended
+        cost = time.thread_time() - began + self.drawing
         self._live = live
         if found or before != lines.errors:
             self._on_change()
@@ -99,7 +101,7 @@ class ChartReader:
             return None
         if self._expected:
             self._read_ahead(self._expected, wanted)
-        return POLL_SECONDS if live else STATE_SECONDS  # a dead run may be continued
+        return background.rest_after(cost, POLL_SECONDS) if live else STATE_SECONDS  # a dead run may be continued
 
     def _change_runs(self, lines: RunLines) -> None:
         until = time.monotonic() + CHANGE_SECONDS

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -60,7 +61,10 @@ class TableView(Vertical):
         self._table: TableName = table
         self._live = live
         self._was_live = live
-        self._looked = 0.0
+        self._due = 0.0
+        """When to look for new rows."""
+        self._drawing = 0.0
+        """Seconds that drawing new rows took the last time."""
         self._reading: TableRows | None = None
         self._wake = threading.Event()
         self._job: Job | None = None
@@ -102,19 +106,20 @@ class TableView(Vertical):
     def _read(self) -> float | None:
         if self._reading is None:
             self._open_table()
-        rows, live, now = self._reading, self._live, time.monotonic()
+        rows, live, began = self._reading, self._live, time.thread_time()
         assert rows is not None
-        grew, due = False, self._looked + POLL_SECONDS
-        if live != self._was_live or (live and now >= due):
-            grew = rows.refresh()  # once more, too, when the run has ended
-            self._looked, due = now, now + POLL_SECONDS
+        due = time.monotonic() >= self._due
+        grew = rows.refresh() if live != self._was_live or (live and due) else False  # once more when it has ended
         self._was_live = live
         loaded = rows.load()
         if grew:
             self.call_later(self._grow, rows, *rows.known)
         elif loaded:
             self.call_later(self._redraw, rows)
-        return max(0.0, due - time.monotonic()) if live else None
+        if due:
+            cost = time.thread_time() - began + self._drawing
+            self._due = time.monotonic() + background.rest_after(cost, POLL_SECONDS)
+        return max(0.0, self._due - time.monotonic()) if live else None
 
     def _open_table(self) -> None:
         from neurockt import open_run
@@ -126,7 +131,7 @@ class TableView(Vertical):
         begin = max(0, len(rows) - len(FIRST_ROWS)) if self._live else 0
         rows.want(range(begin, min(len(rows), begin + len(FIRST_ROWS))), FIRST_COLUMNS)
         rows.load()
-        self._reading, self._looked, self._was_live = rows, time.monotonic(), self._live
+        self._reading, self._due, self._was_live = rows, time.monotonic() + POLL_SECONDS, self._live
         self.call_later(self._open, rows)
 
     def _open(self, rows: TableRows) -> None:
@@ -140,7 +145,7 @@ class TableView(Vertical):
         self._show_status()
 
     def _grow(self, rows: TableRows, groups: Groups, columns: tuple[str, ...], largest_step: int) -> None:
-        new, following = groups.total - rows.total, self.following
+        new, following, begun = groups.total - rows.total, self.following, time.monotonic()
         rows.update(groups, columns, largest_step)
         if following:
             self.grid.show(rows, row=len(rows) - 1)
@@ -149,6 +154,10 @@ class TableView(Vertical):
             self.grid.show(rows)
         self.post_message(self.Counted(self._table, rows.total))
         self._show_status()
+        background.after_refresh(self, partial(self._grown, begun))
+
+    def _grown(self, begun: float) -> None:
+        self._drawing = time.monotonic() - begun
 
     @property
     def following(self) -> bool:
