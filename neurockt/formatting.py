@@ -39,6 +39,8 @@ def clean(text: object, limit: int = LABEL_LIMIT) -> str:
     shown = str(text)
     if len(shown) > limit:
         shown = shown[: limit - 1] + "…"
+    if shown.isprintable():  # which takes less time
+        return shown
     return _HARMFUL.sub(lambda found: " " if found[0] == "\t" else _REPLACEMENT, shown)
 
 

@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
 from rich.segment import Segment
+from rich.style import Style
 from textual.app import App, ComposeResult
+from textual.color import Color
 from textual.content import Content
 from textual.geometry import Region
 from viewing import until
 
-from neurockt_viewer.widgets.lines import Lines, TextLine
+from neurockt.formatting import clean
+from neurockt_viewer.text import Scrub
+from neurockt_viewer.widgets.lines import Ground, Lines, TextLine
 from neurockt_viewer.widgets.row_grid import RowGrid
 from neurockt_viewer.widgets.row_source import Cell, CellRows
 
@@ -56,6 +63,23 @@ async def test_a_line_is_made_once_until_it_is_refreshed() -> None:
         shown = [strip.text.rstrip() for strip in lines.render_lines(lines.size.region)]
         assert shown[2] == f"line 2, 80 wide, made {before[2] + 1} times"
         assert shown[3] == f"line 3, 80 wide, made {before[3]} times"
+
+
+TEXTS = st.text(st.sampled_from("aé─⣿✓▸…±·×手🙂\u0301\x1b\u202e\n") | st.characters(), max_size=6)
+STYLES = st.sampled_from([Style(), Style(bold=True), Style(color="red")])
+
+
+@given(st.lists(st.builds(Segment, TEXTS, STYLES, st.none()), max_size=6), st.integers(0, 20))
+def test_a_line_is_as_wide_as_its_widget_and_harmless(segments: list[Segment], width: int) -> None:
+    """It is cut or filled to its width, and what it shows is what it was made of."""
+    ground = Ground(Style(bgcolor="blue"), Color(0, 0, 0), [Scrub()])
+    line = ground.line(segments, width)
+    assert line.cell_length == width
+    assert clean(line.text, 1000) == line.text
+    cells = [(c, segment.style) for segment in segments for c in segment.text]
+    if all(cell_len(c) == 1 and clean(c) == c for c, _ in cells):
+        shown = [*cells, *[(" ", ground.style)] * (width - len(cells))][:width]
+        assert [(c, segment.style) for segment in line for c in segment.text] == shown
 
 
 async def test_lines_fill_another_size() -> None:

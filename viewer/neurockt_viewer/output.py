@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import select
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
@@ -21,6 +22,8 @@ from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
 from textual.drivers.linux_driver import LinuxDriver
 from textual.strip import Strip
 
+WAIT_SECONDS: Final = 0.005
+"""How long writing waits for a terminal that is reading: less than it takes to have the thread write."""
 _RESET: Final = "\x1b[0m"
 _SET: Final = re.compile(r"(?:\x1b\[0m)?\x1b\[([1-9][\d;]*)m")
 """A style that is set, after the reset of the one before, if there is one."""
@@ -54,8 +57,11 @@ class Driver(LinuxDriver):
     def write(self, data: str) -> None:
         rest = data.encode(*self._encoding)
         if self._terminal is not None and self._rest.written == self._handed_on:
+            until = time.monotonic() + WAIT_SECONDS
             with suppress(OSError):  # it takes nothing now
                 rest = rest[os.write(self._terminal, rest) :]
+                while rest and _takes_more(self._terminal, until - time.monotonic()):
+                    rest = rest[os.write(self._terminal, rest) :]
         if rest:
             self._handed_on += 1
             super().write(rest.decode("utf-8", "surrogateescape"))
@@ -65,6 +71,11 @@ class Driver(LinuxDriver):
         if self._terminal is not None:
             os.close(self._terminal)
             self._terminal = None
+
+
+def _takes_more(terminal: int, seconds: float) -> bool:
+    """Whether a terminal takes something within that time."""
+    return seconds > 0 and bool(select.select([], [terminal], [], seconds)[1])
 
 
 class _Rest:

@@ -39,22 +39,24 @@ class Scrub(LineFilter):
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
         """The segments with harmless text; those that terminals are steered with are Textual's own and stay."""
+        if self._is_harmless("".join([segment.text for segment in segments])):
+            return segments
         return [
             segment
-            if segment.control or _is_harmless(segment.text)
+            if segment.control or self._is_harmless(segment.text)
             else Segment(self._scrubbed(segment.text), segment.style)
             for segment in segments
         ]
+
+    def _is_harmless(self, text: str) -> bool:
+        """Whether it surely is. What is printable neither steers a terminal nor reorders a line."""
+        return text.isprintable() and (text.isascii() or not self._ascii_only)
 
     def _scrubbed(self, text: str) -> str:
         cleaned = clean(text, len(text))
         if not self._ascii_only:
             return cleaned
         return "".join(c if c.isascii() else PLAIN.get(c, "?" * display_width(c)) for c in cleaned)
-
-
-def _is_harmless(text: str) -> bool:
-    return text.isascii() and text.isprintable()
 
 
 def full_path(path: Path) -> str:

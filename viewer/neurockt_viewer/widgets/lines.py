@@ -6,6 +6,7 @@ borders, makes each of them four times.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -25,8 +26,8 @@ from textual.widgets import Static
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-_EMPTY: Final = -1
-"""The one line that stands for all that have nothing in them."""
+_NARROW: Final = re.compile("[ -~\u2500-\u259f\u2800-\u28ff±×·…✓✗●◐▲▼▴▾▸]*")
+"""Characters of one cell. A line of these is as wide as it is long, which is found in less time."""
 MARGIN: Final = 1
 """Cells to the left and to the right of a text."""
 
@@ -44,12 +45,28 @@ class Ground(NamedTuple):
         filters = [each for each in widget.get_line_filters() if not isinstance(each, ANSIToTruecolor)]
         return cls(widget.rich_style, widget.background_colors[1], filters)
 
-    def line(self, segments: list[Segment], width: int) -> Strip:
+    def line(self, segments: Iterable[Segment], width: int) -> Strip:
         """A line as the terminal gets it: filled or cut to a width, and filtered."""
-        line = Segment.adjust_line_length(segments, width, self.style)
+        line = _fitted(list(segments), width, self.style)
         for line_filter in self.filters:
             line = line_filter.apply(line, self.background)
         return Strip(line, width)
+
+
+def _fitted(line: list[Segment], width: int, style: Style) -> list[Segment]:
+    """The line, filled or cut to a width."""
+    text = "".join([segment.text for segment in line])
+    if not _NARROW.fullmatch(text):
+        return Segment.adjust_line_length(line, width, style)
+    if len(text) < width:
+        return [*line, Segment(" " * (width - len(text)), style)]
+    over = len(text) - width
+    while over > 0:
+        last = line.pop()
+        if len(last.text) > over:
+            line.append(Segment(last.text[:-over], last.style))
+        over -= len(last.text)
+    return line
 
 
 class Lines(Widget):
@@ -61,6 +78,8 @@ class Lines(Widget):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._kept: dict[int, Strip] = {}
+        self._alike: dict[tuple[Segment, ...], Strip] = {}
+        """Those of them that are of one segment, or of none: many of a widget's lines are the same."""
         self._kept_size = Size(0, 0)
         self._ground: Ground | None = None
         self._last: tuple[Region, list[Strip]] | None = None
@@ -78,14 +97,20 @@ class Lines(Widget):
 
     def render_line(self, y: int) -> Strip:
         if self._kept_size != self.outer_size:
-            self._kept, self._kept_size = {}, self.outer_size
+            self._forget()
+            self._kept_size = self.outer_size
         if y not in self._kept:
-            made = list(self.segments(y))
-            if not made and _EMPTY in self._kept:
-                return self._kept[_EMPTY]
-            self._kept[y if made else _EMPTY] = strip = self.ground.line(made, self.outer_size.width)
-            return strip
+            made = tuple(self.segments(y))
+            strip = self._alike.get(made) if len(made) < 2 else None
+            if strip is None:
+                strip = self.ground.line(made, self.outer_size.width)
+            if len(made) < 2:
+                self._alike[made] = strip
+            self._kept[y] = strip
         return self._kept[y]
+
+    def _forget(self) -> None:
+        self._kept, self._alike, self._last = {}, {}, None
 
     def render_lines(self, crop: Region) -> list[Strip]:
         if self._last is None or self._last[0] != crop or self._kept_size != self.outer_size:
@@ -103,7 +128,7 @@ class Lines(Widget):
                 for y in region.line_range:
                     self._kept.pop(y, None)
         elif repaint:
-            self._kept, self._last = {}, None
+            self._forget()
         return super().refresh(*regions, repaint=repaint, layout=layout, recompose=recompose)
 
     def _size_updated(self, size: Size, virtual_size: Size, container_size: Size, layout: bool = True) -> bool:
@@ -114,7 +139,8 @@ class Lines(Widget):
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
-        self._kept, self._ground, self._last = {}, None, None
+        self._forget()
+        self._ground = None
 
 
 class Clear(Lines):

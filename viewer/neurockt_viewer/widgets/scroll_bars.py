@@ -47,7 +47,9 @@ class Bar(ScrollBar, Lines):
         return list(Segment.apply_style(made, self.ground.style))
 
     def refresh(self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False) -> Self:
-        if repaint and not regions and self._cells and len(self._cells) == self._length:
+        if layout:
+            self._cells = ()  # made when its length is known
+        elif repaint and not regions and self._cells and len(self._cells) == self._length:
             before, self._cells = self._cells, self._made()
             changed = (at for at, (old, new) in enumerate(zip(before, self._cells, strict=True)) if old != new)
             regions = tuple(Region(0, at, 1, 1) if self.vertical else Region(at, 0, 1, 1) for at in changed)
