@@ -80,6 +80,7 @@ def listing(effort: Effort) -> Iterator[Figure]:
     memory: list[float] = []
     idle: list[float] = []
     keys: list[Response] = []
+    downs: list[Response] = []
     with scratch() as directory:
         root = directory / "runs"
         root.mkdir()
@@ -89,11 +90,13 @@ def listing(effort: Effort) -> Iterator[Figure]:
                 paints.append(terminal.until("copy-"))
                 terminal.until_quiet(LOADED_QUIET)
                 keys += press_all(terminal, LIST_KEYS)
+                downs += press_all(terminal, [DOWN] * 8)
                 memory.append(terminal.resident())
                 idle.append(100 * terminal.idle_share(5.0))
     yield at_most("list of 200 runs: first paint, s", paints, 0.8)
     yield key_figure("list of 200 runs: key, ms p50 / p95", keys, (20, 60))
     yield redraw_figure("list of 200 runs: whole redraw, ms p50 / p95", keys, (16, 25))
+    yield redraw_figure("list of 200 runs: whole redraw of an arrow key, ms p50 / p95", downs, (16, 19))
     yield at_most("list of 200 runs: memory, MB", memory, 130, places=0)
     yield at_most("list of 200 runs: idle, % of a core", idle, 1.0, places=1)
     first: list[float] = []
