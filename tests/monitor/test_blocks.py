@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 import os
 import traceback
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 
 from neurockt import open_run
 from neurockt.errors import InvalidName, UsageError
-from neurockt.monitor import Recorder
+from neurockt.monitor import Recorder, RecorderHelper
 
 
 def track(recorder: Recorder, name: str = "value", aggregator: Any = None) -> Callable[[Any], Any]:
@@ -194,6 +195,43 @@ def test_a_function_that_returns_no_number_is_told_when_its_block_ends(recorder:
     with pytest.raises(UsageError, match=message), recorder(train=True):
         assert give("text") == "text"
     assert steps(recorder) == [None]
+
+
+async def _coroutine() -> float:
+    return 1.0
+
+
+def _generator() -> Iterator[float]:
+    yield 1.0
+
+
+async def _asynchronous_generator() -> AsyncIterator[float]:
+    yield 1.0
+
+
+class _AsynchronousObject:
+    async def __call__(self) -> float:
+        return 1.0
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        _coroutine,
+        _generator,
+        _asynchronous_generator,
+        _AsynchronousObject(),
+        partial(_coroutine),
+        staticmethod(_coroutine),
+    ],
+)
+def test_a_function_whose_call_computes_nothing_is_refused_when_it_is_declared(recorder: Recorder, function: Any) -> None:
+    """A coroutine or a generator has no number yet when the call returns."""
+    message = "^'value' cannot record .*: a call returns before anything is computed"
+    with pytest.raises(UsageError, match=message):
+        recorder.track_scalar("value")(function)
+    with pytest.raises(UsageError, match=message):
+        RecorderHelper(recorder).metric(value=function)
 
 
 def test_finish_twice_does_nothing_and_a_record_after_it_is_refused(recorder: Recorder) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from time import time_ns
 from types import TracebackType
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from neurockt.monitor.lifetime.session import Session
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+_WITHOUT_RESULT: Final = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
 
 ALL: Final = slice(None)
 """All of a list; made once, since a row that makes its own costs the loop one percent more."""
@@ -118,6 +121,11 @@ class Block:
         if not callable(function) or (isinstance(function, type) and hasattr(function, "forward")):
             what = "a function, such as the forward() of a class, or a module"
             raise UsageError(f"{name!r} cannot record {function!r:.60}; decorate {what}")
+        if any(is_kind(each) for is_kind in _WITHOUT_RESULT for each in (function, type(function).__call__)):
+            raise UsageError(
+                f"{name!r} cannot record {function!r:.60}: a call returns before anything is computed. Decorate the "
+                "function that returns the number, or call recorder.log where it is computed"
+            )
         collector = self.collectors[name]
         if not isinstance(collector, ValueCollector):
             raise UsageError(f"{name!r} is recorded already, by a torchmetric; choose another name")
