@@ -225,7 +225,9 @@ class _AsynchronousObject:
         staticmethod(_coroutine),
     ],
 )
-def test_a_function_whose_call_computes_nothing_is_refused_when_it_is_declared(recorder: Recorder, function: Any) -> None:
+def test_a_function_whose_call_computes_nothing_is_refused_when_it_is_declared(
+    recorder: Recorder, function: Any
+) -> None:
     """A coroutine or a generator has no number yet when the call returns."""
     message = "^'value' cannot record .*: a call returns before anything is computed"
     with pytest.raises(UsageError, match=message):
