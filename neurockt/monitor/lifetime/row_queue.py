@@ -12,6 +12,7 @@ from neurockt.monitor.capture.tensors import error_line
 from neurockt.monitor.lifetime.interruptions import Interruptions
 
 if TYPE_CHECKING:
+    from neurockt.run_info import TableSummary
     from neurockt.store.base.layout import TableName
     from neurockt.store.writing.table_writer import TableWriter
 
@@ -44,6 +45,8 @@ class RowQueue:
         With ``has_fast_path`` rows of plain floats may go to the writer directly, by ``fast_append``.
         """
         self.table: TableName = table
+        self.kind = "training" if table == "steps" else "validation"
+        """What a block of its rows is called."""
         self.columns: tuple[str, ...] = ()
         self.other = 1
         """The other axis of the row that ends next: in `steps` the epoch, in `epochs` the step."""
@@ -81,6 +84,11 @@ class RowQueue:
         """How many rows have ended."""
         taken = self._writer.taken if self._writer else 0
         return taken + len(self._waiting) + self._lost + self._counted
+
+    def silent_hooks(self, summary: TableSummary) -> list[str]:
+        """The columns that a module's hook was to give values for, and that have none in any of the table's rows."""
+        columns = summary.columns if self.recorded else {}
+        return [name for name in columns if name in self.hooked and not columns[name].count]
 
     def count(self, number: int | None = None) -> None:
         """A row has ended that this process does not store."""

@@ -156,8 +156,7 @@ class Session:
         ``is_same``: the same ``with`` statement comes again, which no nesting does.
         """
         if not self.has_rows and not is_same:
-            kind = "training" if outer.rows is self.steps else "validation"
-            raise UsageError(f"blocks do not nest: a {kind} block is open; leave it before you open another")
+            raise UsageError(f"blocks do not nest: a {outer.rows.kind} block is open; leave it before you open another")
         self.interruptions.reset()
         if block is outer:
             block.has_inner = False
@@ -167,12 +166,9 @@ class Session:
             block.rows.fast_append = None
 
     def report_nested(self, block: Block) -> None:
-        if self.life is not Life.RECORDING:
-            return
-        kind = "training" if block.rows is self.steps else "validation"
-        self.faults.warn_once(
-            "nested", f"blocks do not nest: another block was opened inside a {kind} block; close one before the other"
-        )
+        if self.life is Life.RECORDING:
+            inside = f"another block was opened inside a {block.rows.kind} block"
+            self.faults.warn_once("nested", f"blocks do not nest: {inside}; close one before the other")
 
     # The run
 
@@ -338,11 +334,8 @@ class Session:
         self.faults.raise_kept()
 
     def _warn_of_silent_hooks(self, info: RunInfo) -> None:
-        """Name the modules that were to be recorded, and have no value in any row."""
         for queue, summary in ((self.steps, info.steps), (self.epochs, info.epochs)):
-            columns = summary.columns if queue.recorded else {}
-            names = [name for name in columns if name in queue.hooked and not columns[name].count]
-            if names:
+            if names := queue.silent_hooks(summary):
                 call = "call the module itself, not its forward(), inside the block"
                 self.faults.warn(f"{listed(map(repr, names))}: no value in any row of {queue.table}; {call}")
 
