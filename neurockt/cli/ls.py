@@ -28,7 +28,7 @@ from neurockt.query.fields import (
 from neurockt.query.filter import parse
 from neurockt.query.grouping import Group, Spread, group_runs, sort_groups
 from neurockt.query.known import KnownFields
-from neurockt.query.metrics import in_both_tables
+from neurockt.query.metrics import shown_of_epochs
 from neurockt.run_info import RunInfo
 from neurockt.store import default_root, expanded
 
@@ -183,7 +183,7 @@ def _print_runs(runs: Sequence[RunInfo], columns: Sequence[Field] | None, argume
         values = [[field.value(info) for info in runs] for field in fields]
         right = [_is_number(field, some) for field, some in zip(fields, values, strict=True)]
         texts = [output.show_all(some, field.kind) for field, some in zip(fields, values, strict=True)]
-        output.print_table(titles(fields, in_both_tables(runs)), list(zip(*texts, strict=True)), right=right)
+        output.print_table(titles(fields, shown_of_epochs(runs)), list(zip(*texts, strict=True)), right=right)
 
 
 def _is_number(field: Field, values: Sequence[Any]) -> bool:
@@ -227,7 +227,7 @@ def _print_groups(groups: Sequence[Group], columns: Sequence[Field] | None, argu
             [
                 *(field.label for field in own),
                 "runs",
-                *titles(shown, in_both_tables(chain(*(group.runs for group in groups)))),
+                *titles(shown, shown_of_epochs(chain(*(group.runs for group in groups)))),
             ],
             list(zip(*texts[:at], [f"{len(group.runs):,}" for group in groups], *texts[at:], strict=True)),
             right=[*right[:at], True, *right[at:]],

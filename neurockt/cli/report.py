@@ -16,7 +16,7 @@ from neurockt.cli.export import check_target
 from neurockt.formatting import alternatives, format_bytes, format_count, listed
 from neurockt.query.fields import flat_config, parse_field, split_names, titles, unquoted
 from neurockt.query.filter import parse
-from neurockt.query.metrics import in_both_tables
+from neurockt.query.metrics import shown_of_epochs
 from neurockt.run_info import RunInfo
 from neurockt.store import RUN_FILE, ask_scheduler, default_root, expanded, facts, files, open_run, scheduler
 
@@ -99,7 +99,7 @@ def run(arguments: argparse.Namespace) -> int:
     entries = [_entry(info) for info in infos]
     infos = [entry.info for entry in entries]
     fields = [parse_field(name) for name in ls.default_columns(infos, METRICS_SHOWN, KEYS_SHOWN)]
-    columns = dict(zip(titles(fields, in_both_tables(infos)), fields, strict=True))
+    columns = dict(zip(titles(fields, shown_of_epochs(infos)), fields, strict=True))
     text = page(arguments.title or _title(arguments), entries, columns, curves)
     if target is None:
         sys.stdout.write(text)

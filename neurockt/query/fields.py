@@ -232,9 +232,9 @@ def quoted(metric: str) -> str:
     return f'"{escaped}"'
 
 
-def titles(fields: Iterable[Field], both: Container[str]) -> list[str]:
-    """The titles of their columns: that of a metric which is ``in_both_tables`` says which one is shown."""
-    return [_with_table(field) if field.metric in both and not field.where else field.label for field in fields]
+def titles(fields: Iterable[Field], of_epochs: Container[str]) -> list[str]:
+    """The titles of their columns: that of a metric which is ``shown_of_epochs`` names that table."""
+    return [_with_table(field) if field.metric in of_epochs and not field.where else field.label for field in fields]
 
 
 def _with_table(field: Field) -> str:

@@ -96,6 +96,15 @@ def in_both_tables(runs: Iterable[RunInfo]) -> set[str]:
     return both
 
 
+def shown_of_epochs(runs: Iterable[RunInfo]) -> set[str]:
+    """The metrics that some run has in both tables and none in `steps` alone, so that a column shows one table's."""
+    infos = list(runs)
+    both = in_both_tables(infos)
+    for info in infos if both else ():
+        both -= {name for name in both if name in info.steps.columns and name not in info.epochs.columns}
+    return both
+
+
 def extreme_of(which: str, metric: str) -> str:
     """*min* or *max* for *best*, by the metric's name; others stay."""
     return which if which != "best" else "min" if smaller_is_better(metric) else "max"

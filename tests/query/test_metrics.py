@@ -16,7 +16,7 @@ from neurockt.errors import NeurocktWarning
 from neurockt.monitor import Recorder
 from neurockt.query.fields import parse_field, titles
 from neurockt.query.filter import parse
-from neurockt.query.metrics import in_both_tables
+from neurockt.query.metrics import shown_of_epochs
 from neurockt.run_info import RunInfo
 
 VALIDATIONS = [(10, 0.9, 0.5), (20, 0.4, 0.7), (30, 0.6, 0.8), (40, math.nan, 0.75)]
@@ -133,9 +133,8 @@ def test_what_is_attached_has_best_rows_too(tmp_path: Path) -> None:
 
 def test_a_metric_of_both_tables_says_which_one_is_shown(run: RunInfo) -> None:
     """In the titles of columns."""
-    assert in_both_tables([run]) == {"loss"}
     fields = [parse_field(name) for name in ("loss", "best(loss)", "loss@steps", "acc", "acc@best(loss)")]
-    assert titles(fields, in_both_tables([run])) == [
+    assert titles(fields, shown_of_epochs([run])) == [
         "loss@epochs",
         "best(loss@epochs)",
         "loss@steps",
@@ -146,3 +145,14 @@ def test_a_metric_of_both_tables_says_which_one_is_shown(run: RunInfo) -> None:
         *("best(s@epochs)", 'max("a b@epochs")', "s@epochs"),
     ]
     assert titles(fields, ()) == ["loss", "best(loss)", "loss@steps", "acc", "acc@best(loss)"]
+
+
+def test_a_title_names_no_table_where_the_values_are_of_both(run: RunInfo) -> None:
+    """Of a run that has the metric in `steps` alone, the column shows that one."""
+    with Recorder(run.path.parent, run_id="other", quiet=True) as recorder:
+        recorder.log({"loss": 0.5, "lr": 0.1}, 1)
+        recorder.log({"acc": 0.5}, 1, train=False)
+    loss, best = map(parse_field, ("loss", "best(loss)"))
+    runs = list_runs(run.path.parent)
+    assert [best.value(each) for each in runs] == [0.4, 0.5]
+    assert titles([loss, best], shown_of_epochs(runs)) == ["loss", "best(loss)"]

@@ -25,7 +25,7 @@ from neurockt.query.fields import (
     titles,
     usual_metrics,
 )
-from neurockt.query.metrics import in_both_tables
+from neurockt.query.metrics import in_both_tables, shown_of_epochs
 from neurockt.run_info import RunInfo
 from neurockt.shortening import shorten
 from neurockt_viewer.text import TONES, styled
@@ -125,7 +125,7 @@ class RunCells:
         self._basis: list[object] = []
         self._defaults: list[Field] = []
         self._columns: dict[tuple[str, str], tuple[Sequence[RunInfo], frozenset[int], float, Column]] = {}
-        self._both: tuple[Sequence[RunInfo], set[str]] = (), set()
+        self._of_epochs: tuple[Sequence[RunInfo], set[str]] = (), set()
         self._shortened: dict[str, tuple[Sequence[RunInfo], int, dict[str, str]]] = {}
 
     def cell(self, info: RunInfo, field: Field) -> Cell:
@@ -170,9 +170,9 @@ class RunCells:
 
     def titles(self, fields: Sequence[Field], runs: Sequence[RunInfo]) -> list[str]:
         """The titles of fields, for these runs; the same list of runs does not change."""
-        if self._both[0] is not runs:
-            self._both = runs, in_both_tables(runs)
-        return shorten([clean(title) for title in titles(fields, self._both[1])], TITLE_WIDTH)
+        if self._of_epochs[0] is not runs:
+            self._of_epochs = runs, shown_of_epochs(runs)
+        return shorten([clean(title) for title in titles(fields, self._of_epochs[1])], TITLE_WIDTH)
 
     def shortened(self, field: Field, column: Column, runs: Sequence[RunInfo]) -> tuple[Column, dict[str, str]]:
         """A column that is as wide as one can be, with shorter texts, and those that are shown for longer ones."""
