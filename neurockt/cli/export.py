@@ -20,7 +20,7 @@ from neurockt.cli import FAILED, WrongUsage, completers, output, parsing, select
 from neurockt.cli.joining import Batches, RowsOfRuns
 from neurockt.errors import NeurocktError
 from neurockt.formatting import clean
-from neurockt.query.fields import CONFIG_PREFIXES, split_names, unquoted
+from neurockt.query.fields import CONFIG_PREFIXES, split_names
 from neurockt.query.known import KnownFields
 from neurockt.store import TABLES, expanded, files, number, open_run
 
@@ -53,7 +53,9 @@ def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--format", choices=("csv", "jsonl", "parquet"), help="default: by the last ending of FILE, else csv"
     )
-    columns = parser.add_argument("--columns", metavar="NAMES", help="only these, in this order, separated by commas")
+    columns = parser.add_argument(
+        "--columns", metavar="NAMES", help="only these, in this order, separated by commas; * is any text"
+    )
     join = parser.add_argument(
         "--join", metavar="FIELDS", help="fields of the run in front of each row, separated by commas"
     )
@@ -76,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
     wanted = split_names(arguments.columns) if arguments.columns is not None else None
     joined = [name for name in wanted or () if name.startswith(CONFIG_PREFIXES)]
     joined += split_names(arguments.join) if arguments.join is not None else []
-    columns = None if wanted is None else [unquoted(name) for name in wanted if name not in joined]
+    columns = None if wanted is None else [name for name in wanted if name not in joined]
     values: dict[str, list[Any]] = {}
     if arguments.filter is not None or len(runs) > 1:
         values["run"] = [each.info.id for each in runs]

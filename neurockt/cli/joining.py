@@ -9,6 +9,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from neurockt.errors import ColumnNotFound
+from neurockt.formatting import alternatives
+from neurockt.query.fields import is_pattern, matching, unquoted
 from neurockt.store import KEY, TABLES, Run, TableName, plain
 
 if TYPE_CHECKING:
@@ -28,13 +30,14 @@ class RowsOfRuns:
         Args:
             runs: whose rows.
             table: which rows.
-            columns: only these.
+            columns: only these; ``val/*`` stands for all that match.
             joined: what comes in front of each row, by the name of its column: a value for each run.
         """
         import pyarrow as pa
 
         self._runs = runs
         self._table = table
+        columns = None if columns is None else _expanded(columns, runs, table)
         self._of_run = _columns_of_runs(runs, table, columns)
         wanted = columns if columns is not None else [name for found in self._of_run for name in found]
         found = [found[name] for name in dict.fromkeys(wanted) for found in self._of_run if name in found]
@@ -60,6 +63,19 @@ class RowsOfRuns:
                 lacking = (field for field in self.schema if field.name not in columns)
                 columns |= {field.name: pa.nulls(len(piece), field.type) for field in lacking}
                 yield pa.Table.from_arrays([columns[name] for name in self.schema.names], schema=self.schema)
+
+
+def _expanded(names: Sequence[str], runs: Sequence[Run], table: TableName) -> list[str]:
+    """The names without quotes, with all that a pattern matches in its place; ``ColumnNotFound`` if that is nothing."""
+    having = runs if any(map(is_pattern, names)) else ()
+    there = dict.fromkeys(name for run in having for name in run.batches(table)[0].names)
+    columns: dict[str, None] = {}
+    for name in names:
+        found = matching(name, there)
+        if not found and is_pattern(name) and any(getattr(run.info, table).rows for run in runs):
+            raise ColumnNotFound(f"no column of {table} matches {name!r}; {alternatives(name, there)}")
+        columns |= dict.fromkeys(found or ([] if is_pattern(name) else [unquoted(name)]))
+    return list(columns)
 
 
 def _columns_of_runs(runs: Sequence[Run], table: TableName, columns: Sequence[str] | None) -> list[dict[str, pa.Field]]:

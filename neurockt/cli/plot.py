@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from neurockt.cli import FAILED, WrongUsage, completers, output, parsing, selecting
 from neurockt.cli.export import check_target
 from neurockt.formatting import alternatives
-from neurockt.query.fields import split_names, unquoted
+from neurockt.query.fields import matching, split_names, unquoted
 from neurockt.store import expanded
 
 if TYPE_CHECKING:
@@ -114,14 +114,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _metrics(lines: RunLines, text: str) -> list[Metric]:
     """The metrics of one plot, by their names or patterns; that of the validations where both tables have the name."""
-    from fnmatch import fnmatchcase
-
     found: dict[str, Metric] = {}
-    for name in map(unquoted, split_names(text)):
-        wanted, _, table = name.rpartition("@")
+    for name in split_names(text):
+        wanted, _, table = unquoted(name).rpartition("@")
         known = [each for each in lines.metrics if table in ("steps", "epochs", "system") and each == (table, wanted)]
-        known = known or [each for each in lines.metrics if each.name == name]
-        known = known or [each for each in lines.metrics if fnmatchcase(each.name, name)]
+        names = matching(name, {each.name for each in lines.metrics})
+        known = known or [each for each in lines.metrics if each.name in names]
         if not known:
             there = alternatives(name, (each.name for each in lines.metrics))
             raise WrongUsage(f"no run has the metric {name!r}; {there}")

@@ -6,7 +6,6 @@ import argparse
 import os
 import sys
 from datetime import datetime
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,7 +13,7 @@ from neurockt.catalogue import find_run, list_runs
 from neurockt.cli import FAILED, WrongUsage, completers, ls, output, parsing, selecting, show
 from neurockt.cli.export import check_target
 from neurockt.formatting import alternatives, format_bytes, format_count, listed
-from neurockt.query.fields import flat_config, parse_field, split_names, titles, unquoted
+from neurockt.query.fields import flat_config, matching, parse_field, split_names, titles
 from neurockt.query.filter import parse
 from neurockt.query.metrics import shown_of_epochs
 from neurockt.run_info import RunInfo
@@ -137,7 +136,7 @@ class _Wanted:
     """The metrics that are asked for, by their names, ``NAME@TABLE`` or patterns; without any, all."""
 
     def __init__(self, names: str | None) -> None:
-        self._names = None if names is None else [unquoted(name) for name in split_names(names)]
+        self._names = None if names is None else split_names(names)
         self._seen: dict[str, None] = {}
         self._used: set[str] = set()
 
@@ -145,11 +144,7 @@ class _Wanted:
         if self._names is None:
             return True
         self._seen[metric.name] = None
-        fitting = {
-            name
-            for name in self._names
-            if name in (metric.name, f"{metric.name}@{metric.table}") or fnmatchcase(metric.name, name)
-        }
+        fitting = {name for name in self._names if matching(name, (metric.name, f"{metric.name}@{metric.table}"))}
         self._used |= fitting
         return bool(fitting)
 

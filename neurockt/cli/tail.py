@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import TYPE_CHECKING, Any, Final
 
 from neurockt.cli import completers, output, parsing
@@ -29,7 +29,7 @@ from neurockt.formatting import (
     width_after_point,
 )
 from neurockt.progress import progress_facts
-from neurockt.query.fields import split_names, unquoted
+from neurockt.query.fields import matching, quoted, split_names, unquoted
 from neurockt.run_info import RunInfo
 from neurockt.shortening import shorten
 from neurockt.store import AXES, KEY, RANK, TABLES
@@ -67,7 +67,9 @@ def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
     parser = parsing.add_command(subparsers, "tail", "follow a run's rows as they come", _EXAMPLE, _DESCRIPTION)
     parsing.add_run_arguments(parser)
     parser.add_argument("--table", choices=TABLES, help="which rows (default: epochs; without any, steps)")
-    columns = parser.add_argument("--columns", metavar="NAMES", help="only these metrics, separated by commas")
+    columns = parser.add_argument(
+        "--columns", metavar="NAMES", help="only these metrics, separated by commas; * is any text"
+    )
     parser.add_argument(
         "-n", "--rows", metavar="N", type=parsing.count, default=ROWS, help=f"begin with the last N (default: {ROWS})"
     )
@@ -78,7 +80,7 @@ def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     found = parsing.find(arguments)
-    columns = [unquoted(name) for name in split_names(arguments.columns)] if arguments.columns is not None else None
+    columns = split_names(arguments.columns) if arguments.columns is not None else None
     feed = _Feed(found, arguments.table, arguments.rows, columns, with_all=arguments.json)
     if arguments.json:
         shown: _JsonLines | _Plain = _JsonLines()
@@ -130,7 +132,7 @@ class _Feed:
         """
         self._run = run
         self._tables: tuple[TableName, ...] = (table,) if table else ("epochs", "steps")
-        self._columns = None if columns is None else [_column(run, self._tables, name) for name in columns]
+        self._columns = None if columns is None else _columns(run, self._tables, columns)
         self._limit = None if with_all else rows
         self._followers = {each: _follower(run, each, rows) for each in dict.fromkeys([*self._tables, "steps"])}
         self._newest: Row = {}
@@ -161,18 +163,27 @@ class _Feed:
         rank = [RANK] if self._run.ranks else []  # else it is a metric
         there = dict.fromkeys(rows.column_names)  # Arrow makes a new list each time
         axes = [name for name in dict.fromkeys([KEY[table], *AXES, *rank]) if name in there]
-        wanted = there if self._columns is None else self._columns
-        metrics = [name for name in wanted if name in there and name not in axes]
+        wanted = there if self._columns is None else chain(*(matching(name, there) for name in self._columns))
+        metrics = [name for name in dict.fromkeys(wanted) if name not in axes]
         return [*arrays.rows(rows.select([*axes, *metrics]))]
 
 
-def _column(run: Run, tables: Sequence[TableName], name: str) -> str:
-    """The column of that name of one of the tables; ``ColumnNotFound``, with what is near, where none has it."""
-    for table in tables:
-        with suppress(ColumnNotFound):
-            return str(run.batches(table, [name])[0].names[0])
-    there = [column for table in tables for column in run.batches(table)[0].names]
-    raise ColumnNotFound(f"no column {name!r} in {' or '.join(tables)} of {run.path}; {alternatives(name, there)}")
+def _columns(run: Run, tables: Sequence[TableName], names: Sequence[str]) -> list[str]:
+    """The names as the tables write them, and patterns; ``ColumnNotFound``, with what is near, for what none has."""
+    with_rows = [table for table in tables if len(run.last_rows(table, 1))]
+    there = [column for table in with_rows for column in run.batches(table)[0].names]
+    columns = list(names)
+    for at, name in enumerate(names) if with_rows else ():
+        if matching(name, there):
+            continue
+        for table in with_rows:
+            with suppress(ColumnNotFound):
+                columns[at] = quoted(run.batches(table, [unquoted(name)])[0].names[0])  # with _ for /
+                break
+        else:
+            hint = alternatives(name, there)
+            raise ColumnNotFound(f"no column {name!r} in {' or '.join(tables)} of {run.path}; {hint}")
+    return columns
 
 
 def _follower(run: Run, table: TableName, rows: int) -> TableFollower:

@@ -16,9 +16,10 @@ acc@best(valid_loss)  epoch@min(wer)                  a metric, or the epoch or 
 
 from __future__ import annotations
 
+import fnmatch
 import re
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import lru_cache
@@ -222,6 +223,23 @@ def unquoted(text: str) -> str:
     if len(text) > 1 and text[0] == text[-1] == '"':
         return re.sub(r'\\(["\\])', r"\1", text[1:-1])
     return text
+
+
+def glob(pattern: str) -> re.Pattern[str]:
+    """What a pattern matches as a whole: ``*`` is any text and ``?`` any character; brackets mean themselves."""
+    return re.compile(fnmatch.translate(pattern.replace("[", "[[]")))
+
+
+def matching(name: str, there: Collection[str]) -> list[str]:
+    """The names that are meant: the one that is written, with or without quotes, or all that a pattern matches."""
+    if (plain := unquoted(name)) in there:
+        return [plain]
+    return list(filter(glob(name).match, there)) if is_pattern(name) else []
+
+
+def is_pattern(name: str) -> bool:
+    """Whether a name stands for all that match it; in quotes, it is a name."""
+    return unquoted(name) == name and ("*" in name or "?" in name)
 
 
 def quoted(metric: str) -> str:

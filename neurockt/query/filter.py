@@ -14,7 +14,6 @@ Upper and lower case are the same in texts. A run without a value does not match
 
 from __future__ import annotations
 
-import fnmatch
 import operator
 import re
 import warnings
@@ -42,6 +41,7 @@ from neurockt.query.fields import (
     Field,
     aggregate,
     flat_config,
+    glob,
     named,
     unquoted,
 )
@@ -274,8 +274,8 @@ class _Parser:
         """A test whether a text contains what was written; with ``*``, ``?`` or ``whole``, whether it equals it."""
         text = unquoted(written).casefold()
         if not written.startswith('"') and ("*" in text or "?" in text):
-            glob = re.compile(fnmatch.translate(text.replace("[", "[[]")))
-            return lambda candidate: glob.match(candidate.casefold()) is not None
+            pattern = glob(text)
+            return lambda candidate: pattern.match(candidate.casefold()) is not None
         if whole:
             return lambda candidate: candidate.casefold() == text
         return lambda candidate: text in candidate.casefold()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -10,7 +9,7 @@ from typing import Final
 
 from neurockt.errors import QueryError
 from neurockt.formatting import clean, listed, nearest
-from neurockt.query.fields import AGGREGATES, FIELD_NAMES, Field, flat_config, parse_field, quoted
+from neurockt.query.fields import AGGREGATES, FIELD_NAMES, Field, flat_config, glob, parse_field, quoted
 from neurockt.query.metrics import AXES
 from neurockt.run_info import RunInfo
 
@@ -71,7 +70,7 @@ class KnownFields:
                 fields[self.check(parse_field(name))] = None
                 continue
             which, pattern = found.groups()
-            matches = re.compile(fnmatch.translate(pattern.replace("[", "[[]").replace("config.", "cfg.", 1)))
+            matches = glob(pattern.replace("config.", "cfg.", 1))
             there = [] if which else [key for key in self.keys if matches.match(key)]
             metrics = (quoted(metric) for metric in self.metrics if matches.match(metric))
             there += [f"{which}({metric})" if which else metric for metric in metrics]

@@ -256,3 +256,15 @@ def test_names_are_harmless_on_a_terminal_and_exact_in_a_pipe(neurockt: Command,
     assert "\u202e" not in neurockt("export", hostile / "bad", terminal=80).out
     joined = neurockt("export", hostile / "bad", "--join", "name,tags,notes", terminal=80).out
     assert not set(joined) & set("\x1b\x07\u202e")
+
+
+def test_a_pattern_stands_for_all_columns_that_match(neurockt: Command, runs: Path) -> None:
+    """In its place, each once; in quotes it is a name."""
+    table = ("--table", "epochs")
+    assert neurockt("export", "fast", *table, "--columns", "a*,ep*,*c*").out.splitlines()[0] == "acc,epoch"
+    assert neurockt("export", "fast", "slow", *table, "--columns", "*_loss").out.splitlines()[0] == "run,valid_loss"
+    assert (
+        "no column of epochs matches 'los*'; did you mean"
+        in neurockt("export", "fast", *table, "--columns", "los*").err
+    )
+    assert "no column '*_loss' in epochs" in neurockt("export", "fast", *table, "--columns", '"*_loss"').err

@@ -83,6 +83,25 @@ def test_a_misspelt_column_is_an_error(neurockt: Command, runs: Path) -> None:
     ]
 
 
+def test_a_pattern_stands_for_all_columns_that_match(neurockt: Command, runs: Path) -> None:
+    """Of either table; one that matches none is an error."""
+    assert words(neurockt("tail", "fast", "--columns", "*_loss", "-n", 1).out)[:3] == [
+        ["epoch", "step", "valid_loss"],
+        ["2", "3", "0.1"],
+        ["step", "3", "epoch", "1", "train_loss", "0.1"],
+    ]
+    assert "no column 'x*' in epochs" in neurockt("tail", "fast", "--table", "epochs", "--columns", "x*").err
+
+
+def test_a_misspelt_column_of_a_run_without_validations(neurockt: Command, tmp_path: Path) -> None:
+    """A table without rows has no columns; before the first row of all, any may come."""
+    record(tmp_path / "runs", {"loss": [1.0]}, run_id="a")
+    done = neurockt("tail", "a", "--columns", "los")
+    assert (done.status, done.out) == (1, "")
+    assert "did you mean 'loss'?" in done.err
+    assert neurockt("tail", "a", "--table", "late", "--columns", "los").status == 0
+
+
 def test_a_column_is_whole_or_left_out(neurockt: Command, tmp_path: Path) -> None:
     """A number that is cut would be another one."""
     record(tmp_path / "runs", {f"metric_{index}": [1 / 3] for index in range(9)}, run_id="a")
