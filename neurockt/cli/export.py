@@ -47,7 +47,7 @@ def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
     parser = parsing.add_command(
         subparsers, "export", "write rows as CSV, JSON lines or Parquet", _EXAMPLE, _DESCRIPTION
     )
-    selecting.add_arguments(parser)
+    selecting.add_arguments(parser, or_latest=True)
     parsing.add_part_arguments(parser)
     parser.add_argument("--table", choices=TABLES, default="steps", help="which rows (default: steps)")
     parser.add_argument(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from neurockt.cli import FAILED, WrongUsage, completers, output, parsing, selecting
 from neurockt.cli.export import check_target
-from neurockt.formatting import alternatives
+from neurockt.formatting import alternatives, format_count
 from neurockt.query.fields import matching, split_names, unquoted
 from neurockt.store import expanded
 
@@ -32,9 +32,14 @@ _EXAMPLE: Final = """\
 
 def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
     parser = parsing.add_command(subparsers, "plot", "draw figures for papers", _EXAMPLE, _DESCRIPTION)
-    selecting.add_arguments(parser)
+    selecting.add_arguments(parser, or_latest=True)
     metric = parser.add_argument(
-        "-m", "--metric", metavar="NAMES", action="append", required=True, help="what to draw; several share a plot"
+        "-m",
+        "--metric",
+        metavar="NAMES",
+        action="append",
+        required=True,
+        help="what to draw; several share a plot, and * is any text",
     )
     completers.add(metric, completers.field_lists)
     parser.add_argument("-o", "--output", metavar="FILE", required=True, help="the figure: .png, .svg or .pdf")
@@ -108,6 +113,8 @@ def run(arguments: argparse.Namespace) -> int:
         Chart(", ".join(metric.name for metric in plot), lines.lines(plot, axis, banded=arguments.seeds))
         for plot in plots
     ]
+    if len(arguments.label) > (curves := max(len(chart.lines) for chart in charts)):
+        raise WrongUsage(f"{len(arguments.label)} labels for {format_count(curves, 'curve')}; give one for each")
     save(target, charts, look)
     return FAILED if lines.errors or lines.damaged else 0
 

@@ -15,8 +15,9 @@ from neurockt.run_info import RunInfo
 from neurockt.store import RUN_FILE, default_root, expanded
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    named = parser.add_argument("runs_named", metavar="RUN", nargs="*", help="by path, or part of its id or name")
+def add_arguments(parser: argparse.ArgumentParser, *, or_latest: bool = False) -> None:
+    what = "by path, or part of its id or name" + " (default: the latest)" * or_latest
+    named = parser.add_argument("runs_named", metavar="RUN", nargs="*", help=what)
     completers.add(named, completers.run_names)
     filtered = parser.add_argument("-f", "--filter", metavar="QUERY", help="all matching runs (see 'neurockt ls')")
     completers.add(filtered, completers.filters)

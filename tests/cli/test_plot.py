@@ -57,6 +57,7 @@ def test_the_latest_run(neurockt: Command, tmp_path: Path) -> None:
         (["-m", "acd", "-o", "x.png"], "did you mean 'acc'?"),
         (["-m", "acc", "-o", "x.jpg"], "end the name in .png, .svg or .pdf"),
         (["-m", "acc", "-o", "x.png", "--style", "nope"], "no style 'nope'"),
+        (["-m", "acc", "-m", "f1", "-o", "x.png", "--label", "a", "--label", "b"], "2 labels for 1 curve; give one"),
         (["-m", "acc", "-o", "x.png", "--smooth", "2"], "not a share of x"),
         (["-o", "x.png"], "required: -m/--metric"),
         (["-m", "acc", "-o", "/nowhere/x.png"], "no directory /nowhere; make it first"),
