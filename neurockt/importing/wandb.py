@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -62,6 +62,8 @@ def _run(run_id: str, copies: list[WandbFile]) -> Found:
     group = sorted(_without_copies(copies), key=_began)
     last = next((read for read in reversed(group) if read.id), group[-1])  # not one that ended before its first record
     found = Found("wandb", last.path.parent, [read.path for read in copies], id=run_id)
+    logged = {name for read in group for name in read.columns}
+    summary: dict[str, float] = {}
     for read in group:
         found.name = read.name or found.name
         found.project, found.group = read.project or found.project, read.group or found.group
@@ -75,6 +77,10 @@ def _run(run_id: str, copies: list[WandbFile]) -> Found:
             found.damaged = True
             found.remarks.append(f"{read.path} is damaged in {read.lost:,} places; what can be read is imported")
         found.processes.append(_process(read, found))
+        summary.update({name: value for name, value in read.summary.items() if name not in logged})
+        if found.processes[-1].points or read is group[-1]:
+            _add_at_end(found.processes, summary)
+            summary.clear()
     found.state, found.cause = _state(last.exit_code)
     return found
 
@@ -134,6 +140,17 @@ def _process(read: WandbFile, found: Found) -> Process:
                 found.by_epoch |= {name}
         points[name] = Points(steps, times[at], np.array(values, float), at)
     return Process(points, read.host, config=read.config, end=_state(read.exit_code))
+
+
+def _add_at_end(processes: Sequence[Process], summary: Mapping[str, float]) -> None:
+    """Add values that have no step, at the last step of the last process that has any; at 0 where none has."""
+    process = next((each for each in reversed(processes) if each.points), processes[-1])
+    ends = [
+        (points.steps.max(), np.fmax.reduce(points.times), points.order.max()) for points in process.points.values()
+    ]
+    step, time, order = map(max, zip(*ends, strict=True)) if ends else (0, math.nan, 0)
+    for name, value in summary.items():
+        process.points[name] = Points(np.array([step]), np.array([time]), np.array([value]), np.array([order]))
 
 
 def _step_metric(name: str, step_metrics: Mapping[str, str]) -> str:

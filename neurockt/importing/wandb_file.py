@@ -11,6 +11,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from struct import Struct
@@ -26,6 +27,8 @@ _CHUNK: Final = Struct("<IHB")
 _FULL, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
 _SHIFTS: Final = (0, len(MAGIC))
 """From where the blocks are counted: wandb-core 0.17.0 to 0.17.5 did not count the magic."""
+DEPTH_LIMIT: Final = 16
+"""How deep mappings may be nested."""
 RECORD_LIMIT: Final = 2**26
 """Bytes of a record. A longer one is left out."""
 _HISTORY: Final = 2
@@ -62,6 +65,8 @@ class WandbFile:
     """When each row was logged, in seconds since 1970."""
     columns: dict[str, _Column] = field(default_factory=dict)
     """For each metric the rows that have a value, from 0, and the values."""
+    summary: dict[str, float] = field(default_factory=dict)
+    """The numbers that the summary has, and no row."""
     step_metrics: dict[str, str] = field(default_factory=dict)
     """The metric that is the step of another, by its name; `*` for all."""
     left_out: Counter[str] = field(default_factory=Counter)
@@ -78,11 +83,14 @@ class WandbFile:
 def read_wandb(path: Path) -> WandbFile:
     """Read a file to its last whole record. Raises OSError."""
     found = WandbFile(path)
+    derived = b""
     for record in _records(path, found):
         try:
-            _add(found, record)
+            derived = _add(found, record) or derived
         except (protobuf.Malformed, IndexError, UnicodeDecodeError):
             found.lost += 1
+    with suppress(protobuf.Malformed):
+        _add_any(found, derived)
     _finish(found)
     return found
 
@@ -98,6 +106,12 @@ def _finish(found: WandbFile) -> None:
         found.times[row] = value
     media = tuple(f"{name}." for name in found.media)
     found.columns = {name: column for name, column in found.columns.items() if column[0] and not name.startswith(media)}
+    others = ("_", *media, *(f"{name}." for name in found.columns))  # W&B's own, and such as the maximum of a metric
+    found.summary = {
+        name: value
+        for name, value in found.summary.items()
+        if name not in found.columns and not name.startswith(others)
+    }
 
 
 def _records(path: Path, found: WandbFile) -> Iterator[bytes]:
@@ -147,21 +161,33 @@ def _chunks(block: bytes) -> Iterator[tuple[int, Any]]:
         yield kind, block[begin + header : at]
 
 
-def _add(found: WandbFile, record: bytes) -> None:
+def _add(found: WandbFile, record: bytes) -> bytes:
+    """Add what a record has. The summary that follows each row, two thirds of the bytes, is returned instead.
+
+    The last one is enough: where the user has set a value, older versions write the whole summary each time, and newer
+    ones a record that begins otherwise.
+    """
     at = 1
     if record[:1] == _NUMBER:
         while record[at : at + 1] >= b"\x80":
             at += 1
         key = record[at + 1 : at + 2]
-        if key == _SUMMARY:  # two thirds of the bytes
-            return
+        if key == _SUMMARY:
+            return record
         if key == _ROW:
             size, begin = protobuf.varint(record, at + 2, len(record))
             _add_history(found, record, begin, begin + size)
-            return
+            return b""
+    _add_any(found, record)
+    return b""
+
+
+def _add_any(found: WandbFile, record: bytes) -> None:
     for number, span in protobuf.blocks(record, (0, len(record))):
         if number == _HISTORY:
             _add_history(found, record, *span)
+        elif number == 3:
+            _add_summary(found.summary, record, span)
         elif number == 5:
             _add_config(found.config, record, span)
         elif number == 12:
@@ -245,31 +271,50 @@ def _add_other(found: WandbFile, row: int, name: str, text: bytes) -> None:
     except (ValueError, RecursionError):
         found.left_out["values that are not JSON"] += 1
         return
-    _spread(found, row, name, document, 0)
+    _spread(found, row, name, document)
 
 
-def _spread(found: WandbFile, row: int, name: str, value: Any, depth: int) -> None:
-    if isinstance(value, (bool, int, float)):
-        try:
-            number = float(value)
-        except OverflowError:
-            found.left_out["numbers that are too large"] += 1
-            return
-        rows, values = found.columns.setdefault(name, ([], []))
-        rows.append(row)
-        values.append(number)
-    elif isinstance(value, dict) and "_type" in value:
-        found.left_out[_kind(value["_type"])] += 1
-    elif isinstance(value, dict) and depth < 16:
+def _spread(found: WandbFile, row: int, top: str, document: Any) -> None:
+    for name, value in _leaves(top, document):
+        if isinstance(value, (bool, int, float)):
+            try:
+                number = float(value)
+            except OverflowError:
+                found.left_out["numbers that are too large"] += 1
+                continue
+            rows, values = found.columns.setdefault(name, ([], []))
+            rows.append(row)
+            values.append(number)
+        elif isinstance(value, dict) and "_type" in value:
+            found.left_out[_kind(value["_type"])] += 1
+        elif isinstance(value, str) and name.endswith("._type"):  # newer versions write each field as an item
+            found.left_out[_kind(value)] += 1
+            found.media.add(name.removesuffix("._type"))
+        elif value is not None:
+            found.left_out[
+                "texts" if isinstance(value, str) else "lists" if isinstance(value, list) else "nested values"
+            ] += 1
+
+
+def _leaves(name: str, value: Any, depth: int = 0) -> Iterator[tuple[str, Any]]:
+    """What is in a value, by its name: mappings are taken apart, unless they are media."""
+    if isinstance(value, dict) and "_type" not in value and depth < DEPTH_LIMIT:
         for key, inner in value.items():
-            _spread(found, row, f"{name}.{key}", inner, depth + 1)
-    elif isinstance(value, str) and name.endswith("._type"):  # newer versions write each field as an item of its own
-        found.left_out[_kind(value)] += 1
-        found.media.add(name.removesuffix("._type"))
-    elif value is not None:
-        found.left_out[
-            "texts" if isinstance(value, str) else "lists" if isinstance(value, list) else "nested values"
-        ] += 1
+            yield from _leaves(f"{name}.{key}", inner, depth + 1)
+    else:
+        yield name, value
+
+
+def _add_summary(summary: dict[str, float], record: bytes, span: protobuf.Span) -> None:
+    for number, inner in protobuf.blocks(record, span):
+        names, text = _item(record, inner) if number in (1, 2) else ([], b"")
+        name = ".".join(names)
+        for known in [known for known in summary if known == name or known.startswith(f"{name}.")]:
+            del summary[known]
+        with suppress(ValueError, RecursionError, OverflowError):
+            for leaf, value in _leaves(name, json.loads(text)):
+                if isinstance(value, (bool, int, float)):
+                    summary[leaf] = float(value)
 
 
 def _kind(name: object) -> str:

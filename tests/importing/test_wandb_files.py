@@ -67,6 +67,60 @@ def test_what_the_sdk_writes(tmp_path: Path, root: Path, importing: Import) -> N
     assert "3." in origin.python
 
 
+@pytest.mark.parametrize("own", [True, False])
+def test_what_only_the_summary_has_is_at_the_last_step(
+    tmp_path: Path, root: Path, importing: Import, own: bool
+) -> None:
+    """Newer versions write what the user sets by itself, older ones all of the summary each time."""
+    rows = [made.row({"loss": 1.0, "acc": 0.5}, step) for step in (3, 7)]
+    derived = {"loss": 0.0, "acc": {"max": 0.5}, "_runtime": 3, "_wandb": {"runtime": 3}}
+    set_by_user = {
+        "best": 0.9,
+        "deep": {"a": 1, "b": {"c": True}},
+        "text": "x",
+        "huge": 10**400,
+        "plot": {"_type": "image-file"},
+    }
+    if own:
+        records = [made.summary({"best": 0.1, "gone": 1, "deep": {"d": 1}}, own=True), rows[0], made.summary(derived)]
+        records += [rows[1], made.summary(set_by_user, ["gone"], own=True), made.summary(derived)]
+    else:
+        records = [rows[0], made.summary({"best": 0.1, **derived}), rows[1], made.summary({**set_by_user, **derived})]
+    made.write(tmp_path, "a", [made.run("a"), *records, made.end(0)])
+    importing(tmp_path)
+    run = only(root)
+    names = [name for name in run.steps().column_names if name not in ("step", "epoch", "time")]
+    assert {name: column(run, name) for name in names} == {
+        "loss": {3: 1.0, 7: 1.0},
+        "acc": {3: 0.5, 7: 0.5},
+        "best": {7: 0.9},
+        "deep.a": {7: 1.0},
+        "deep.b.c": {7: 1.0},
+    }
+
+
+def test_a_run_that_has_only_a_summary_is_imported(tmp_path: Path, root: Path, importing: Import) -> None:
+    """Its values are at step 0."""
+    made.write(tmp_path, "a", [made.run("a"), made.summary({"bleu": 33}, own=True), made.end(0)])
+    importing(tmp_path)
+    assert column(only(root), "bleu") == {0: 33.0}
+
+
+def test_a_summary_goes_with_the_rows_of_its_run(tmp_path: Path, root: Path, importing: Import) -> None:
+    """That of a directory without rows goes with those of the one after it, else of the one before it."""
+    made.write(tmp_path, "a", [made.run("a"), made.summary({"crashed": 1}, own=True)], at=1)
+    rows = [made.row({"loss": float(step)}, step) for step in range(10)]
+    made.write(tmp_path, "a", [made.run("a", started=1_700_000_010), *rows, made.summary({"acc": 0.5}, own=True)], at=2)
+    rows = [made.row({"loss": float(step)}, step, 1.7e9 + 20) for step in range(10, 13)]
+    made.write(tmp_path, "a", [made.run("a", started=1_700_000_020), *rows], at=3)
+    evaluated = made.summary({"acc": 0.7, "loss": 9}, own=True)
+    made.write(tmp_path, "a", [made.run("a", started=1_700_000_030), evaluated, made.end(0)], at=4)
+    importing(tmp_path)
+    run = only(root)
+    assert column(run, "loss") == {step: float(step) for step in range(13)}
+    assert (column(run, "acc"), column(run, "crashed")) == ({9: 0.5, 12: 0.7}, {9: 1.0})
+
+
 def test_directories_of_one_id_are_one_run(tmp_path: Path, root: Path, importing: Import) -> None:
     """A resumed run goes on from the step of the second directory; W&B itself erases the first."""
     rows = [made.row({"loss": float(step)}, step) for step in range(10)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from struct import pack
 from typing import Any
@@ -27,6 +27,13 @@ def row(values: Mapping[Any, Any], step: int, time: float = 1.7e9, *, nested: bo
     whole = {**values, "_step": step, "_timestamp": time, "_runtime": 1}
     items = b"".join(block(1, _key(key, nested=nested) + block(16, json.dumps(value))) for key, value in whole.items())
     return block(2, items + block(2, number(1, step)))
+
+
+def summary(values: Mapping[Any, Any], removed: Iterable[str] = (), *, own: bool = False) -> bytes:
+    """The summary as it follows a row; ``own`` as newer versions write what the user has set or removed."""
+    items = b"".join(block(1, block(1, key) + block(16, json.dumps(value))) for key, value in values.items())
+    gone = b"".join(block(2, block(1, key)) for key in removed)
+    return (block(200, block(1, "id")) if own else b"") + block(3, items + gone)
 
 
 def _key(key: str | tuple[str, ...], *, nested: bool) -> bytes:
