@@ -7,10 +7,11 @@ import math
 import os
 import shlex
 import stat
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Final
 
@@ -203,18 +204,31 @@ def _head(path: Path, size: int) -> bytes:
         return file.read(size)
 
 
+def encoding(head: bytes) -> str:
+    """The encoding of a text that begins like this: PowerShell writes UTF-16, with a byte order mark."""
+    return "utf-16" if head[:2] in (BOM_UTF16_LE, BOM_UTF16_BE) else "utf-8-sig"
+
+
 def _first_lines(path: Path) -> list[str]:
-    return [line for line in _head(path, 65_536).decode("utf-8-sig", "replace").splitlines() if line.strip()]
+    head = _head(path, 65_536)
+    return [line for line in head.decode(encoding(head), "replace").splitlines() if line.strip()]
 
 
 def _has_step(path: Path, *, needed: bool) -> bool:
     """Whether a column of a table numbers its rows; where that is not ``needed``, numbers in the first row will do."""
-    lines = _first_lines(path)[:2] or [""]
+    lines = _first_lines(path)
+    comments = [*takewhile(is_comment, lines)]
+    lines = lines[len(comments) :][:2] or [""]
     delimiter = max(",\t;", key=lines[0].count)
     first, *rows = ([cell.strip().strip('"') for cell in line.split(delimiter)] for line in lines)
-    if {cell.lower() for cell in first} & {*STEPS, *COUNTS}:
+    names = [*first, *(cell.strip("# ") for line in comments for cell in line.split(delimiter))]
+    if {name.lower() for name in names} & {*STEPS, *COUNTS}:
         return True
     return not needed and any(len(row) == len(first) > 1 and all(map(_is_number, filter(None, row))) for row in rows)
+
+
+def is_comment(line: str) -> bool:
+    return line.startswith("#")
 
 
 def _is_number(cell: str) -> bool:

@@ -15,7 +15,7 @@ from typing import Any, Final, TextIO
 from neurockt.errors import UsageError
 from neurockt.formatting import format_count, listed
 from neurockt.importing import hparams
-from neurockt.importing.discover import COUNTS, STEPS, home
+from neurockt.importing.discover import COUNTS, STEPS, encoding, home, is_comment
 from neurockt.importing.points import Collector, Found, Process
 from neurockt.store.base import files
 
@@ -30,6 +30,8 @@ STEP: Final = "step"
 """The column of DVCLive's tables that numbers their rows."""
 _FRACTION: Final = re.compile(r"\.\d+")
 """Of a second; Python 3.10 reads 3 or 6 digits."""
+_DECIMAL_COMMA: Final = re.compile(r"^(\s*[-+]?\d+),(\d+(?:[eE][-+]?\d+)?\s*)$")
+"""A number as spreadsheets write it in many countries, in tables whose cells a semicolon divides."""
 LONG_AGO: Final = 1e8
 """A time below this, in seconds, is not since 1970."""
 DEPTH_LIMIT: Final = 16
@@ -79,6 +81,9 @@ def _collect(found: Found, tables: Sequence[Iterator[dict[str, Any]]], step: str
     if step is not None and step not in names:
         raise UsageError(f"{found.files[0]} has no column {step!r}; it has {listed(names)}")
     step = step or _step_column(names, rows, found)
+    steps = [each for row in reversed(rows) if (each := _step_in(row.get(step or ""))) is not None]
+    if len(steps) > 1 and _rises(steps):
+        rows.reverse()  # the newest came first
     clock = next((name for name in _known(TIMES, names) if _is_clock(name, rows)), None)
     moments = [_moment(row.get(clock)) for row in rows] if clock else []
     last = max((moment for moment in moments if moment == moment), default=0.0)
@@ -212,12 +217,13 @@ def _is_nan(value: Any) -> bool:
 def _csv_rows(path: Path, found: Found) -> Iterator[dict[str, Any]]:
     """The rows of a CSV or TSV file. A header may come again, also another one; rows may be ragged."""
     csv.field_size_limit(FIELD_LIMIT)
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+    with _open(path) as file:
         head = file.read(65_536)
         file.seek(0)
-        first = head.splitlines()[0] if head.strip() else ""
+        first = next((line for line in head.splitlines() if not is_comment(line)), "")
         delimiter = max(",\t;", key=first.count)
         header: list[str] = []
+        comment: list[str] = []
         ended = True
 
         def lines() -> Iterator[str]:
@@ -231,9 +237,18 @@ def _csv_rows(path: Path, found: Found) -> Iterator[dict[str, Any]]:
                 names = [cell.strip() for cell in cells]
                 if not any(names):
                     continue
+                if not header and is_comment(names[0]):
+                    comment = [names[0].lstrip("# "), *names[1:]]
+                    continue
+                if not header and _are_numbers(names):
+                    if len(comment) != len(names):
+                        raise UsageError(f"{path} has no header: {first!r:.80} are numbers, and no names of columns")
+                    header = _distinct(comment)  # as NumPy writes it
                 if not header or _is_header(names, header):
                     header = _distinct(names)
                     continue
+                if delimiter == ";":
+                    cells = [_DECIMAL_COMMA.sub(r"\1.\2", cell) for cell in cells]
                 if not ended and len(cells) < len(header):
                     del cells[-1]  # it may have been cut off
                 if len(cells) > len(header):
@@ -242,6 +257,12 @@ def _csv_rows(path: Path, found: Found) -> Iterator[dict[str, Any]]:
         except csv.Error as error:
             found.remarks.append(f"{path} is damaged: {error}")
             found.damaged = True
+
+
+def _open(path: Path) -> TextIO:
+    with path.open("rb") as file:
+        head = file.read(2)
+    return path.open(encoding=encoding(head), errors="replace", newline="")
 
 
 def _lines(path: Path, file: TextIO, found: Found) -> Iterator[str]:
@@ -269,8 +290,15 @@ def _is_header(cells: Sequence[str], header: Sequence[str]) -> bool:
     return len(set(cells) & set(header)) * 2 > len(cells) and all(math.isnan(_number(cell)) for cell in cells if cell)
 
 
+def _are_numbers(cells: Sequence[str]) -> bool:
+    """Whether all cells are numbers, and not only counts, which may be names."""
+    filled = [cell for cell in cells if cell]
+    are_numbers = all(_number(cell) == _number(cell) or _is_nan(cell) for cell in filled)
+    return are_numbers and not all(map(str.isdecimal, filled))
+
+
 def _json_lines(path: Path, found: Found) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
+    with _open(path) as file:
         bad = 0
         for line in _lines(path, file, found):
             if bad:

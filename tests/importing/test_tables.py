@@ -48,6 +48,39 @@ def test_metrics_of_lightning(tmp_path: Path, root: Path, importing: Import) -> 
     assert rows(run.epochs()) == [{"step": 9, "val_loss": 0.30000000000000004}]
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        "step,loss\n1,0.5\n2,0.25\n".encode("utf-16"),
+        b"# my run\n# lr=0.1, seed=1\nstep,loss\n1,0.5\n2,0.25\n",
+        b"# my run\n# step,loss\n1,0.5\n2,2.5e-01\n",
+        b"step;loss\n1;0,5\n2;2,5e-1\n",
+        b"step,loss\n2,0.25\n1,0.5\n",
+    ],
+    ids=["utf-16", "comments", "numpy", "decimal comma", "newest first"],
+)
+def test_how_a_table_may_be_written(tmp_path: Path, root: Path, importing: Import, written: bytes) -> None:
+    """By PowerShell, with comments, by ``numpy.savetxt``, by a spreadsheet, and sorted by falling steps."""
+    (tmp_path / "metrics.csv").write_bytes(written)
+    importing(tmp_path)
+    assert rows(only(root).steps()) == [{"step": 1, "loss": 0.5}, {"step": 2, "loss": 0.25}]
+
+
+@pytest.mark.parametrize("written", ["1,0.5\n2,0.25\n", "# my run\n1,0.5\n"])
+def test_a_table_without_a_header_is_refused(tmp_path: Path, importing: Import, written: str) -> None:
+    """Its first row would be taken for names."""
+    path = tmp_path / "log.csv"
+    path.write_text(written)
+    with pytest.raises(UsageError, match=r"log\.csv has no header: '1,0\.5' are numbers"):
+        importing(path, format="csv")
+
+
+def test_json_lines_in_utf_16(tmp_path: Path, root: Path, importing: Import) -> None:
+    (tmp_path / "metrics.jsonl").write_bytes('{"step": 1, "loss": 0.5}\n{"step": 2, "loss": 0.25}'.encode("utf-16"))
+    importing(tmp_path)
+    assert rows(only(root).steps()) == [{"step": 1, "loss": 0.5}, {"step": 2, "loss": 0.25}]
+
+
 def test_results_of_ultralytics(tmp_path: Path, root: Path, importing: Import) -> None:
     """Epochs number the rows, names have blanks around them, and the time is since the beginning."""
     (tmp_path / "results.csv").write_text(
