@@ -94,6 +94,9 @@ def run(arguments: argparse.Namespace) -> int:
         files.publish(target, lambda path: _write_parquet(path, schema, batches))
     else:
         files.publish(target, lambda path: _write_text(path, kind, schema, batches))
+    if rows.is_empty:
+        others = [table for table in TABLES if any(len(each.last_rows(table, 1)) for each in runs)]
+        output.note(f"no rows in {arguments.table}" + (f"; --table {' or '.join(others)} has some" if others else ""))
     return FAILED if any(each.damaged for each in runs) else 0
 
 

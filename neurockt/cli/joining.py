@@ -49,6 +49,8 @@ class RowsOfRuns:
             self._joined[name] = _array(values)
         in_front = [pa.field(name, values.type) for name, values in self._joined.items()]
         self.schema: pa.Schema = pa.schema([*in_front, *own.values()])
+        self.is_empty = True
+        """Whether no row has been read."""
 
     def batches(self) -> Batches:
         """The rows, run by run, a row group at a time."""
@@ -58,6 +60,7 @@ class RowsOfRuns:
             names = [field.name for field in self._of_run[index].values()]
             _, pieces = run.batches(self._table, names or [KEY[self._table]])  # its rows count without columns, too
             for piece in pieces:
+                self.is_empty = self.is_empty and not len(piece)
                 columns = {name: pa.repeat(values[index], len(piece)) for name, values in self._joined.items()}
                 columns |= dict(zip(piece.column_names, piece.columns, strict=True))
                 lacking = (field for field in self.schema if field.name not in columns)

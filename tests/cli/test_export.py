@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import neurockt as package
+from neurockt.monitor import Recorder
 
 from .conftest import Done, record
 
@@ -256,6 +257,16 @@ def test_names_are_harmless_on_a_terminal_and_exact_in_a_pipe(neurockt: Command,
     assert "\u202e" not in neurockt("export", hostile / "bad", terminal=80).out
     joined = neurockt("export", hostile / "bad", "--join", "name,tags,notes", terminal=80).out
     assert not set(joined) & set("\x1b\x07\u202e")
+
+
+def test_a_table_without_rows_is_noted(neurockt: Command, tmp_path: Path) -> None:
+    """With the tables that have some; stdout has the header alone."""
+    with Recorder(tmp_path / "runs", run_id="a", quiet=True, system_seconds=None) as recorder:
+        recorder.log({"acc": 0.5}, 3, train=False)
+    assert neurockt("export", "a") == Done(
+        0, "step,epoch,time\n", "neurockt: no rows in steps; --table epochs has some\n"
+    )
+    assert neurockt("export", "a", "--table", "epochs", "--columns", "acc") == Done(0, "acc\n0.5\n", "")
 
 
 def test_a_pattern_stands_for_all_columns_that_match(neurockt: Command, runs: Path) -> None:
