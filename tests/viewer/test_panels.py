@@ -183,6 +183,28 @@ async def test_a_small_screen_has_fewer_panels(size: tuple[int, int], charts: bo
             await until(lambda: bool(shown.details.size) and not shown.charts.size)
 
 
+@pytest.mark.parametrize(
+    ("size", "key", "notice"),
+    [
+        ((80, 24), "d", "no room for the details; p hides the charts"),
+        ((40, 12), "p", "no room for the charts;"),
+        ((40, 12), "d", "no room for the details"),
+    ],
+)
+async def test_a_panel_without_room_is_noted(size: tuple[int, int], key: str, notice: str) -> None:
+    """A key that shows it does so on a larger screen."""
+    app = ViewerApp(SAMPLES)
+    async with app.run_test(size=size, notifications=True) as pilot:
+        await listed(app)
+        for _ in range(2):
+            await pilot.press(key)
+            await until(lambda: notice in text(app))
+            app.clear_notifications()
+            await until(lambda: notice not in text(app))
+        await pilot.resize_terminal(160, 48)
+        await until(lambda: bool(panels(app).charts.size) and bool(panels(app).details.size))
+
+
 async def test_a_panel_appears_and_goes_with_one_layout() -> None:
     """No panel has another size after it, nor is one drawn for a size that it does not keep."""
     app = ViewerApp(SAMPLES)

@@ -365,9 +365,8 @@ class RunsScreen(Screen[None], inherit_bindings=False):
 
     def action_panel(self, name: str) -> None:
         """Show a panel, or hide it."""
-        setattr(self._settings, name, not getattr(self._settings, name))
+        self._panels.toggle(name)
         self._save()
-        self._panels.divide()
 
     def action_resize(self, panel: str, steps: int) -> None:
         self._panels.resize(panel, steps * RESIZE_STEP)

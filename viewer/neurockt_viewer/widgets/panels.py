@@ -84,6 +84,17 @@ class Panels(Clear, Container):
         self.query_one("#above-details").display = self.details.display = details
         self.details.styles.height = f"{settings.details_share:.2%}"
 
+    def toggle(self, name: str) -> None:
+        """Show the charts or the details, or hide them; a notice where there is no room for them."""
+        panel = self.charts if name == "charts" else self.details
+        shown = not panel.display
+        setattr(self._settings, name, shown)
+        self.divide()
+        if shown and not panel.display:
+            hides = "; p hides the charts" if self.charts.display else ""
+            way = "; f shows them in full size" if name == "charts" else hides
+            self.notify(f"no room for the {name}{way}", markup=False, timeout=4)
+
     def on_resize(self) -> None:
         self.divide()
 
