@@ -10,6 +10,7 @@ from textual import events
 from textual.pilot import Pilot
 from viewing import idle, rows, text, until
 
+from neurockt.store import Edit, edit_run
 from neurockt_viewer.app import ViewerApp
 from neurockt_viewer.screens.runs import RunsScreen
 from neurockt_viewer.settings import Settings, load_settings
@@ -234,12 +235,18 @@ async def test_what_is_chosen_last_is_remembered_where_the_viewer_is_left_at_onc
     assert load_settings(SAMPLES).details is False
 
 
-async def test_details_are_cut_before_the_cell_beside_their_border() -> None:
-    app = ViewerApp(SAMPLES)
-    async with app.run_test(size=(100, 30)) as pilot:
-        await listed(app)
+@pytest.mark.parametrize("size", [(100, 30), (160, 48)])
+async def test_details_are_cut_before_the_cell_beside_their_border(size: tuple[int, int], tmp_path: Path) -> None:
+    """With an ellipsis, in one column and in two; notes are wrapped."""
+    shutil.copytree(SAMPLES / "sgd-0.1-s0", tmp_path / "run")
+    note = "one in table 2, the other is that with the larger model of the appendix"
+    edit_run(tmp_path / "run", Edit(texts={"notes": note, "name": "b" * 100, "project": "p" * 100}))
+    app = ViewerApp(tmp_path, Settings(details_share=0.8))
+    async with app.run_test(size=size) as pilot:
+        await until(lambda: app.screen.query(RowGrid) and len(rows(app.screen, "#runs")) == 1)
         await pilot.pause()
         details = panels(app).details
         lines = [strip.text for strip in details.render_lines(details.size.region)]
-        assert any(line[-2] != " " for line in lines), "one is too long"
+        assert any(line[-2] == "…" for line in lines), "one is too long"
         assert {line[0] + line[-1] for line in lines} == {"  "}
+        assert any(line.rstrip().endswith("appendix") for line in lines)

@@ -127,6 +127,13 @@ def test_long_names_are_shortened_so_that_they_can_be_told_apart() -> None:
     assert rows.columns[2].width == len("baseline"), "what they leave is for other columns"
 
 
+def test_the_end_of_a_very_long_name_is_shown() -> None:
+    """Its middle is elided, once."""
+    runs = [run(0, {}, 0.5, "x" * 180 + "-end"), run(1, {}, 0.5, "baseline")]
+    (name, _) = [cells[2] for cells in texts(arranged(runs, group=None, reverse=False))]
+    assert (name.count("…"), name[-4:], len(name)) == (1, "-end", 36)
+
+
 def test_a_title_says_which_table_a_metric_of_both_is_from() -> None:
     """And long titles are shortened."""
     steps = TableSummary(9, {"acc": ColumnSummary(9, 0.5, 9)}, 9)

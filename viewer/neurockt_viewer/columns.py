@@ -44,7 +44,7 @@ MOST_KEPT: Final = 20_000
 """Cells that are kept."""
 TIMES_KEPT: Final = 1.0
 """Seconds for which a column of times, such as `3 min ago`, keeps its width."""
-TEXT_LIMIT: Final = 120
+TEXT_LIMIT: Final = 1000
 """Characters of a value in the table."""
 
 STATES: Final = {

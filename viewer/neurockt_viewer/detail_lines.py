@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from textwrap import wrap
 from typing import Final, NamedTuple
 
 from neurockt.direction import smaller_is_better
@@ -72,7 +73,7 @@ def _values(name: str, column: ColumnSummary) -> tuple[str, str]:
     return format_number(column.last), format_number(best)
 
 
-def facts(info: RunInfo) -> Iterator[Line]:
+def facts(info: RunInfo, width: int) -> Iterator[Line]:
     """What is known of a run beside its metrics: when and where it ran, its notes, its config."""
     known = {
         "id": info.id if info.name else "",
@@ -88,7 +89,7 @@ def facts(info: RunInfo) -> Iterator[Line]:
     if info.notes:
         yield BLANK
         for line in clean_block(info.notes, NOTES_LIMIT).split("\n"):
-            yield (Piece(line),)
+            yield from ((Piece(part),) for part in wrap(line, width) or [""])
     if info.config:
         yield BLANK
         yield (Piece("config", "muted"),)
@@ -121,18 +122,20 @@ def side_by_side(left: Iterable[Line], right: Iterable[Line], width: int, gap: i
         one, other = next(lefts, None), next(rights, None)
         if one is None and other is None:
             return
-        yield (*_fitted(one or (), width), Piece(" " * gap), *(other or ()))
+        shown = clipped(one or (), width)
+        filled = width - sum(display_width(text) for text, _ in shown)
+        yield (*shown, Piece(" " * (filled + gap)), *(other or ()))
 
 
-def _fitted(line: Line, width: int) -> Iterator[Piece]:
-    """The pieces of exactly ``width`` cells."""
-    for piece in line:
-        text = clip(piece.text, width)
-        width -= display_width(text)
-        yield Piece(text, piece.tone)
+def clipped(line: Line, width: int) -> Line:
+    """As much of a line as ``width`` cells have room for; an ellipsis is where it is cut."""
+    pieces: list[Piece] = []
+    for text, tone in line:
+        pieces.append(Piece(clip(text, width), tone))
+        width -= display_width(pieces[-1].text)
         if width <= 0:
-            return
-    yield Piece(" " * width)
+            break
+    return tuple(pieces)
 
 
 def _joined(facts: Iterable[str], width: int) -> list[str]:

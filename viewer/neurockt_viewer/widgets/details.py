@@ -11,7 +11,7 @@ from rich.style import Style
 from textual.geometry import Region, Size
 
 from neurockt.run_info import RunInfo
-from neurockt_viewer.detail_lines import BLANK, Line, facts, group_lines, measurements, side_by_side
+from neurockt_viewer.detail_lines import BLANK, Line, clipped, facts, group_lines, measurements, side_by_side
 from neurockt_viewer.widgets.lines import MARGIN, Lines
 
 TWO_COLUMNS: Final = 68
@@ -58,7 +58,7 @@ class Details(Lines):
         if info is None:
             self._show(None, lambda _: ((), ()))
         else:
-            self._show(info.path, lambda width: (measurements(info, width), facts(info)))
+            self._show(info.path, lambda width: (measurements(info, width), facts(info, width)))
 
     def show_group(self, title: str, runs: Sequence[RunInfo]) -> None:
         self._show(title, lambda width: (group_lines(title, runs, width), ()), columns=1)
@@ -86,18 +86,15 @@ class Details(Lines):
         else:
             left, right = self._parts(width)
             lines = chain(left, (BLANK,), right)
-        self.lines = list(islice(lines, self._first, self._first + height))
+        self.lines = [clipped(line, width) for line in islice(lines, self._first, self._first + height)]
 
     def segments(self, y: int) -> Iterable[Segment]:
         if self._made_for != self.outer_size:
             self._make()
         pieces = self.lines[y] if y < len(self.lines) else BLANK
         if pieces:
-            line = [
-                Segment(" " * MARGIN, self._style("")),
-                *(Segment(text, self._style(tone)) for text, tone in pieces),
-            ]
-            yield from Segment.adjust_line_length(line, self.outer_size.width - MARGIN, pad=False)
+            yield Segment(" " * MARGIN, self._style(""))
+            yield from (Segment(text, self._style(tone)) for text, tone in pieces)
 
     def _style(self, tone: str) -> Style:
         if tone not in self._styles_seen:
