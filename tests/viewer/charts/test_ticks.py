@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neurockt_viewer.charts import ticks, time_ticks
+from neurockt_viewer.charts.bounds import x_bounds
 from neurockt_viewer.charts.picture import x_labels, x_ticks
 from neurockt_viewer.charts.scale import Scale
-from neurockt_viewer.charts.series import AXES, ChartSettings
+from neurockt_viewer.charts.series import AXES, Axis, ChartSettings, Series
 
 MAKERS = [
     *(ticks.linear_ticks, ticks.log_ticks),
@@ -106,6 +107,22 @@ def test_the_time_of_day_has_round_ticks_from_a_second_to_years(begin: str, span
     low = datetime.fromisoformat(begin).timestamp()
     found = time_ticks.clock_ticks(low, low + span, 7)
     assert [tick.label for tick in found] == labels.split("|" if "|" in labels else " ")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "labels"),
+    [(0, 1, "0 1"), (1, 4, "1 2 3 4"), (-1, 1, "0 1"), (2.2, 2.4, "2.20 2.25 2.30 2.35 2.40")],
+)
+@pytest.mark.parametrize("axis", ["step", "epoch"])
+def test_steps_are_whole(axis: Axis, low: float, high: float, labels: str) -> None:
+    """And none is below 0; between two of them there is something, too."""
+    assert [tick.label for tick in x_ticks(Scale(low, high, 200), ChartSettings(axis), 5)] == labels.split()
+
+
+def test_the_time_of_day_of_a_single_moment_is_shown_in_seconds() -> None:
+    moment = 1.8e9
+    bounds = x_bounds([Series.of(np.array([moment]), np.array([0.5]))], ChartSettings("wall"))
+    assert bounds == (moment - 1, moment + 1)
 
 
 def test_the_time_of_day_has_no_logarithmic_form() -> None:

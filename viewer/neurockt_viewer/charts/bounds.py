@@ -31,16 +31,17 @@ LEAST_COLUMNS: Final = 8
 
 def x_bounds(lines: Sequence[Series], settings: ChartSettings) -> Range | None:
     """The range of x: the window, else that of all charts side by side, else that of the lines."""
+    room = 1.0 if settings.axis == "wall" else None  # a tenth of the time since 1970 would be years
     for chosen in (settings.window, settings.x_range):
         if chosen and (not settings.is_log_x or chosen[0] > 0):
-            return around(*chosen, log=settings.is_log_x)
+            return around(*chosen, log=settings.is_log_x, room=room)
     lows, highs = [], []
     for series in lines:
         start = int(np.searchsorted(series.x, 0, side="right")) if settings.is_log_x else 0
         if start < len(series):
             lows.append(float(series.x[start]))
             highs.append(float(series.x[-1]))
-    return around(min(lows), max(highs), log=settings.is_log_x) if lows else None
+    return around(min(lows), max(highs), log=settings.is_log_x, room=room) if lows else None
 
 
 def smoothing_scale(lines: Sequence[Series], settings: ChartSettings) -> float:

@@ -296,4 +296,9 @@ def x_ticks(x: Scale, settings: ChartSettings, most: int) -> list[ticks.Tick]:
         make = time_ticks.log_duration_ticks if settings.is_log_x else time_ticks.duration_ticks
     else:
         make = ticks.log_ticks if settings.is_log_x else ticks.linear_ticks
-    return make(x.low, x.high, most)
+    found = make(x.low, x.high, most)
+    if settings.axis in ("step", "epoch") and not all(tick.value.is_integer() for tick in found):
+        whole = [tick.value for tick in found if tick.value.is_integer()]  # there is no step 0.5
+        whole = whole if x.log else ticks.multiples(x.low, x.high, 1, 0)[:most]
+        return [ticks.Tick(value, f"{value:,.0f}") for value in whole if value >= 0] or found
+    return found

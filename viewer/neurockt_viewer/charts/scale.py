@@ -50,13 +50,13 @@ class Scale:
         return low, high / 2 - low / 2
 
 
-def around(low: float, high: float, *, log: bool = False) -> tuple[float, float]:
-    """The range to show for values from ``low`` to ``high``; of a single value, some room around it."""
+def around(low: float, high: float, *, log: bool = False, room: float | None = None) -> tuple[float, float]:
+    """The range to show for values from ``low`` to ``high``; of a single one, with ``room`` (a tenth)."""
     if log:
         if math.log10(high) - math.log10(low) > 1e-12:
             return low, high
         return low / 2 or low, min(high * 2, sys.float_info.max)
     if high / 2 - low / 2 > max(abs(high) * 5e-14, 1e-320):
         return low, high
-    room = abs(high) * 0.1 or 1.0
+    room = room or abs(high) * 0.1 or 1.0
     return low - room, high + room
