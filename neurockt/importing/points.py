@@ -132,11 +132,14 @@ class Collector:
 
 
 def joined(first: Mapping[str, Points], second: Mapping[str, Points]) -> dict[str, Points]:
-    """The points of two, those of the second written later."""
+    """The points of two, in the order of their times; where some have none, those of the second were written later."""
     after = 1 + max((int(points.order[-1]) for points in first.values()), default=-1)
     found = dict(first)
     for name, points in second.items():
         later = points._replace(order=points.order + after)
         known = found.get(name)
         found[name] = later if known is None else known.and_then(later)
+    times = np.unique(np.concatenate([points.times for points in found.values()])) if found else np.zeros(0)
+    if np.isfinite(times).all():
+        found = {name: each._replace(order=np.searchsorted(times, each.times)) for name, each in found.items()}
     return found

@@ -90,6 +90,20 @@ def test_train_and_validation_of_keras_are_one_run_by_epoch(tmp_path: Path, root
     assert "validation/evaluation_loss_vs_iterations" in run.steps().column_names
 
 
+@pytest.mark.parametrize(("training", "validation", "pid"), [("train", "val", 7), ("train", "val", 8), (".", ".", 8)])
+def test_steps_know_which_validations_were_written_before_them(
+    tmp_path: Path, root: Path, importing: Import, training: str, validation: str, pid: int
+) -> None:
+    """Also where these are in a directory of their own, or another process writes them."""
+    made.write(tmp_path / "a" / training, made.scalars("loss", dict.fromkeys(range(1, 10), 0.5)))
+    validations = made.scalars("val/acc", {4: 0.5, 8: 0.75}, begin=1.7e9 + 0.5)
+    made.write(tmp_path / "a" / validation, validations, pid=pid, index=1)
+    importing(tmp_path)
+    (run,) = runs(root).values()
+    assert run.steps()["epoch"].to_pylist() == [1, 1, 1, 1, 2, 2, 2, 2, 3]
+    assert run.epochs()["step"].to_pylist() == [4, 8]
+
+
 def test_learn_and_test_of_catboost_are_one_run(tmp_path: Path, root: Path, importing: Import) -> None:
     """Its files are named by nothing else."""
     for part, value in (("learn", 1.0), ("test", 2.0)):
