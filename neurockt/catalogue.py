@@ -71,22 +71,29 @@ def _visit(directory: Path, is_run: Callable[[str | Path], bool]) -> Iterator[st
     if is_run(directory):
         yield directory
         return
+    for entry in _entries(directory):
+        yield from _runs_at(entry, is_run)
+
+
+def _entries(root: Path) -> list[str]:
+    """The directories in one that is to hold runs; RunNotFound where it cannot be listed."""
     try:
-        entries = _directories(directory)
+        return _directories(root)
     except (FileNotFoundError, NotADirectoryError, ValueError):
-        raise RunNotFound(
-            f"no directory {directory}; name one that holds runs, or set {layout.ROOT_VARIABLE}"
-        ) from None
+        raise RunNotFound(f"no directory {root}; name one that holds runs, or set {layout.ROOT_VARIABLE}") from None
     except OSError as error:
-        raise RunNotFound(f"cannot list {directory}: {error.strerror}") from error
-    for entry in entries:
-        if is_run(entry):
-            yield entry
-            continue
-        within: list[str] = []
-        with suppress(OSError):  # it has been removed, or is not ours to list
-            within = _directories(entry)
-        yield from filter(is_run, within)
+        raise RunNotFound(f"cannot list {root}: {error.strerror}") from error
+
+
+def _runs_at(entry: str, is_run: Callable[[str | Path], bool]) -> Iterator[str]:
+    """The directory if it is a run, else those in it that are."""
+    if is_run(entry):
+        yield entry
+        return
+    within: list[str] = []
+    with suppress(OSError):  # it has been removed, or is not ours to list
+        within = _directories(entry)
+    yield from filter(is_run, within)
 
 
 def _directories(path: str | Path) -> list[str]:
@@ -180,7 +187,9 @@ class RunWatcher:
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = layout.expanded(root)
         self.total = 0
-        """Run directories at the last look, with those that cannot be read."""
+        """Run directories at the last look, with those that cannot be read; during the first, as many as may be."""
+        self.is_reading = False
+        """Whether a look has more to read."""
         self.problems: dict[Path, str] = {}
         """The runs that cannot be read, and why."""
         self._liveness = Liveness()
@@ -207,31 +216,47 @@ class RunWatcher:
             pause: the seconds.
             at_running: look only at the runs that were running when last seen.
         """
+        self.is_reading = not at_running
         if at_running:
             changes = [self._look_at(path) for path in self.running]
             yield any(changes)
             return
         self.problems.pop(self.root, None)
-        known = self._paths
-        try:
-            self._paths = list(map(str, _visit(self.root, _may_be_run)))
-        except RunNotFound as error:
-            if not (known and isinstance(error.__cause__, OSError)):
-                raise
-            self.problems[self.root] = str(error)
-        if self._paths == [str(self.root)] != known and known:  # it may be a run, for all that can be seen now
-            self._paths = known
-        self.total = len(self._paths)
-        problems = set(map(str, self.problems))
-        changed = self._forget((self._read.keys() | problems).difference(self._paths, [str(self.root)]))
-        paused = time.monotonic()
-        for path in reversed(self._paths):
+        changed, paused = False, time.monotonic()
+        paths: list[str] = []
+        for path in self._latest_first():
+            paths.append(path)
             changed |= self._look_at(path)
             if time.monotonic() - paused >= pause:
                 yield changed
                 changed, paused = False, time.monotonic()
+        self._paths, self.total, self.is_reading = paths, len(paths), False
+        problems = set(map(str, self.problems))
+        changed |= self._forget((self._read.keys() | problems).difference(paths, [str(self.root)]))
         ask_scheduler(self._seen.values())  # its answer is there at a later look
         yield changed
+
+    def _latest_first(self) -> Iterator[str]:
+        """The run directories; those of the last look where the file system refuses to list them now."""
+        known = self._paths
+        if _may_be_run(self.root):
+            root = str(self.root)
+            yield from [root] if known in ([], [root]) else known  # it may be a run, for all that can be seen now
+            return
+        try:
+            entries = _entries(self.root)
+        except RunNotFound as error:
+            if not (known and isinstance(error.__cause__, OSError)):
+                raise
+            self.problems[self.root] = str(error)
+            yield from known
+            return
+        found = 0
+        for at, entry in enumerate(reversed(entries)):
+            self.total = max(len(known), found + len(entries) - at)
+            for path in reversed(list(_runs_at(entry, _may_be_run))):
+                found += 1
+                yield path
 
     def _look_at(self, path: str) -> bool:
         known = self._read.get(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -281,6 +282,19 @@ def test_runs_one_level_down_are_listed(root: Path) -> None:
     watcher = RunWatcher(root)
     list(watcher.look())
     assert len(watcher.runs) == 6
+
+
+def test_the_latest_runs_are_read_before_the_others_are_looked_at(root: Path) -> None:
+    """On a slow file system a long list is there long before all of it is; what goes meanwhile was not there."""
+    (root / "empty").rmdir()
+    watcher = RunWatcher(root)
+    look = watcher.look(pause=0)
+    assert next(look)
+    assert ([info.id for info in watcher.runs], watcher.total, watcher.is_reading) == (["d"], 4, True)
+    shutil.rmtree(root / "c1")
+    list(look)
+    assert ([info.id for info in watcher.runs], watcher.total, watcher.is_reading) == (["d", "c2", "a"], 3, False)
+    assert not watcher.problems
 
 
 @pytest.mark.parametrize("name", ["~", "~/", "~/x"])

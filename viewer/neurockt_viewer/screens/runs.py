@@ -150,7 +150,7 @@ class RunsScreen(Screen[None], inherit_bindings=False):
             self._marks_changed()
         begun = time.monotonic()
         self._arrange()
-        self._watch.drawing = time.monotonic() - begun
+        background.after_refresh(self, partial(self._watch.drew, begun))
 
     def _hide_archived(self) -> None:
         """Leave archived runs out, unless they are shown or the filter asks for them."""

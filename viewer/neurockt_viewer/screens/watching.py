@@ -23,6 +23,8 @@ RUNNING_SECONDS: Final = 1.0
 """How often to look at the runs in it that are running."""
 ARRANGE_REST: Final = 8.0
 """While runs are being read: the shortest time between two reports, as a multiple of what drawing one takes."""
+FIRST_SECONDS: Final = 0.3
+"""How long at most reading waits for the first rows to be drawn: both at once take longer."""
 POLL_SHARE: Final = 0.02
 """The share of a core that looking may take: ten thousand runs on a slow disk are looked at less often."""
 FIELDS_SECONDS: Final = 1.0
@@ -58,7 +60,6 @@ class DirectoryWatch:
         """
         self.wake = threading.Event()
         """To be set to look at once."""
-        self.drawing = 0.0
         self.hidden = False
         self._fields: Sequence[Field] = ()
         self._valued: set[str] = set()
@@ -69,6 +70,14 @@ class DirectoryWatch:
         self._watcher = RunWatcher(root)
         self._found, self._failed = found, failed
         self._reported = False
+        self._drawn = threading.Event()
+        self._drawing = 0.0
+        """Seconds that drawing a report took the last time."""
+
+    def drew(self, begun: float) -> None:
+        """What was found has been drawn; ``begun`` is when that began."""
+        self._drawing = time.monotonic() - begun
+        self._drawn.set()
 
     def look_now(self) -> None:
         self._next_whole = 0.0
@@ -85,16 +94,18 @@ class DirectoryWatch:
 
     def _read(self) -> float:
         worker = get_current_worker()
-        began, reported_at, changes, pending = time.thread_time(), 0.0, 0, False
+        began, reported_at, unreported = time.thread_time(), 0.0, False
         whole = time.monotonic() >= self._next_whole
-        for pending in self._watcher.look(at_running=not whole):
+        for changed in self._watcher.look(at_running=not whole):
             if worker.is_cancelled:
                 break
-            if pending and changes and time.monotonic() - reported_at >= self.drawing * ARRANGE_REST:
+            unreported |= changed
+            due = time.monotonic() - reported_at >= self._drawing * ARRANGE_REST
+            if unreported and due and self._watcher.is_reading:
                 self._report(whole=False)
-                reported_at = time.monotonic()
-            changes += pending
-        if pending or changes or not self._reported:
+                self._drawn.wait(FIRST_SECONDS)
+                reported_at, unreported = time.monotonic(), False
+        if unreported or reported_at or not self._reported:
             self._report(whole=True)
         valued = len(self._valued)
         self._read_tables([field for field in self._fields if field.name not in self._valued])
@@ -105,7 +116,7 @@ class DirectoryWatch:
             self._next_whole = now + max(HIDDEN_SECONDS if self.hidden else POLL_SECONDS, cost / POLL_SHARE)
         rest = self._next_whole - now
         if self._watcher.running and not self.hidden:
-            rest = min(rest, max(RUNNING_SECONDS, cost / POLL_SHARE * (not whole), self.drawing / DRAWING_SHARE))
+            rest = min(rest, max(RUNNING_SECONDS, cost / POLL_SHARE * (not whole), self._drawing / DRAWING_SHARE))
         return max(0.0, rest) if all(field.name in self._valued for field in self._fields) else 0.0
 
     def _report(self, *, whole: bool) -> None:
