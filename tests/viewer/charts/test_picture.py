@@ -54,6 +54,21 @@ def test_a_sparse_curve_is_seen_over_a_dense_one(lines: tuple[Line, Line], smoot
     assert np.mean([character == "\u28ff" for character in own]) < 0.1
 
 
+@pytest.mark.parametrize(
+    ("x", "y", "settings", "note"),
+    [
+        (1.0, np.nan, ChartSettings(), "no finite values"),
+        (1.0, -1.0, ChartSettings(log_y=True), "nothing above 0; Y leaves the logarithm"),
+        (0.0, 1.0, ChartSettings(log_x=True), "nothing above 0; X leaves the logarithm"),
+        (1.0, 1.0, ChartSettings(window=(5, 6)), "nothing here; 0 resets the zoom"),
+    ],
+)
+def test_a_chart_without_a_curve_says_why(x: float, y: float, settings: ChartSettings, note: str) -> None:
+    line = smoothed(Line.of("a", np.array([x]), np.array([y]), 0), 0.0)
+    picture = Drawer().draw([line], settings, 60, 12)
+    assert note in "".join(piece.text for row in picture.rows for piece in row)
+
+
 def test_no_extreme_of_the_dense_curve_is_lost_under_the_sparse_one() -> None:
     """The outermost dots of each column are those that it has alone."""
     spiky = Line.of("valid", np.arange(0, 20_000, 1000), np.where(np.arange(20) % 2, 1.0, -1.0), 1)

@@ -149,7 +149,7 @@ class Drawer:
         more: dict[str, Any] = {"title": title, "cross": cross, "named": named, "off": off, "labels": labels}
         heading = [] if height < 3 else legend_rows(lines, settings, width, height, **more)
         if x_range is None or not seen:
-            return _empty(heading, lines, width, height)
+            return _empty(heading, lines, settings, width, height)
         plot_height = height - len(heading) - (0 if bare else 2)
         y = Scale(*seen.y_range, plot_height * CELL_HEIGHT, settings.log_y)
         y_ticks = [] if bare else _y_ticks(y, plot_height)
@@ -223,11 +223,18 @@ def _in_ascii(row: list[Piece]) -> list[Piece]:
     return [piece._replace(text=piece.text.translate(_ASCII).encode("ascii", "replace").decode()) for piece in row]
 
 
-def _empty(heading: list[list[Piece]], lines: Sequence[Smoothed], width: int, height: int) -> Picture:
+def _empty(
+    heading: list[list[Piece]], lines: Sequence[Smoothed], settings: ChartSettings, width: int, height: int
+) -> Picture:
     rows = [*heading, *([[]] * height)][:height]
-    note = "nothing here; 0 resets the zoom"
     if not any(len(line.line.series) for line in lines):
         note = "reading …" if any(line.line.approximate for line in lines) else "no values yet"
+    elif settings.window:
+        note = "nothing here; 0 resets the zoom"
+    elif settings.log_y or settings.is_log_x:
+        note = f"nothing above 0; {'Y' if settings.log_y else 'X'} leaves the logarithm"
+    else:
+        note = "no finite values"
     middle = (height + len(heading)) // 2
     if middle < height:
         rows[middle] = [Piece(clip(note, width).center(width), "note")]
