@@ -35,7 +35,11 @@ async def test_a_half_typed_filter_keeps_the_last_rows_and_is_completed() -> Non
         await until(lambda: len(rows(screen, "#runs")) < 5)
         assert grid.region.y == top, "the table does not jump while one types"
         await pilot.press("ctrl+u")
-        await typed(pilot, "state:kil")
+        await typed(pilot, "stat")
+        await pilot.press("tab")
+        assert line.value == "state:"
+        await until(lambda: "running  finished" in text(app))
+        await typed(pilot, "kil")
         await pilot.press("tab")
         await until(lambda: "1 of 12 runs" in text(app))
         await pilot.press("ctrl+u")

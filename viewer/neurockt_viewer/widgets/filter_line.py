@@ -171,7 +171,10 @@ class FilterLine(Vertical):
         note.display = bool(pieces) or self.is_typed  # while it is typed the table does not jump
 
     def action_complete(self, direction: int) -> None:
-        """Put the first of the offered words in place of the one before the cursor; pressed again, the next one."""
+        """Put the first of the offered words in place of the one before the cursor; pressed again, the next one.
+
+        Where there is only one, what can follow it is offered.
+        """
         words = self._offered.words[:OFFERED]
         if not words:
             return
@@ -182,7 +185,8 @@ class FilterLine(Vertical):
         else:
             self._chosen = (self._chosen + direction) % len(words)
         word = words[self._chosen]
-        self._completed = f"{line.value[:start]}{word}{after}"
-        line.value = self._completed
+        completed = f"{line.value[:start]}{word}{after}"
+        self._completed = completed if len(words) > 1 else ""
+        line.value = completed
         line.cursor_position = start + len(word)
         self._show_note()
