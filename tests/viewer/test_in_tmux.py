@@ -48,3 +48,13 @@ def test_one_screen_at_four_sizes(tmux: Tmux) -> None:
     tmux.press("Escape")
     tmux.wait(lambda screen: "state" in screen.splitlines()[1])
     tmux.press("q")
+
+
+def test_the_title_of_a_sorted_column_has_its_arrow(tmux: Tmux) -> None:
+    """As soon as the rows are in their order; the columns are redrawn where they have moved."""
+    tmux.start(f"{' '.join(NEUROCKT)} view {SAMPLES / 'sgd-0.1-s0'}", 100, 30)
+    tmux.wait("train_loss")
+    tmux.press("2")
+    for key, title in (("s", "train_loss ▲"), ("s", "train_loss ▼"), ("S", "train_loss  ")):
+        tmux.press(key)
+        tmux.wait(lambda screen, title=title: f"  {title}" in screen.splitlines()[2])

@@ -21,7 +21,7 @@ from textual.strip import Strip
 from neurockt_viewer.widgets.drawn_cells import GAP
 from neurockt_viewer.widgets.lines import Ground
 from neurockt_viewer.widgets.row_painter import RowPainter, Seen
-from neurockt_viewer.widgets.row_source import Cell, CellRows, RowSource
+from neurockt_viewer.widgets.row_source import Cell, CellRows, Column, RowSource
 from neurockt_viewer.widgets.scroll_bars import BarredView
 
 
@@ -100,6 +100,8 @@ class RowGrid(BarredView, can_focus=True):
         self.first_column = 0
         """The first column that the cursor can be in."""
         self._cell_cursor = cell_cursor
+        self._columns: Sequence[Column] = self.source.columns
+        """Those shown last: a source that is sorted has other ones."""
         self._starts: list[int] = [0]
         self._painter = RowPainter(self)
         self._cells_drawn: dict[int, tuple[range, Sequence[Cell] | None]] = {}
@@ -111,8 +113,9 @@ class RowGrid(BarredView, can_focus=True):
 
     def show(self, source: RowSource, *, row: int | None = None, column: int | None = None) -> None:
         """Show these rows, or the same ones changed; the cursor stays unless ``row`` or ``column`` is given."""
-        alike = source.columns == self.source.columns and len(source) + 1 == self.virtual_size.height
+        alike = source.columns == self._columns and len(source) + 1 == self.virtual_size.height
         before, self.source = (self.cursor_row, self.cursor_column, self.scroll_offset), source
+        self._columns = source.columns
         self._starts = list(accumulate((column.width + GAP for column in source.columns), initial=0))
         self.frozen = min(self.frozen, max(0, len(source.columns) - 1))
         self.virtual_size = Size(self._starts[-1], len(source) + 1)
