@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -83,7 +84,7 @@ async def test_tabs_are_reached_by_number_and_one_after_the_other() -> None:
 
 
 async def test_all_that_is_known_stands_under_info() -> None:
-    """Config, tags, host, and of each column the last, lowest and highest value and the step of each, in full."""
+    """Config, tags, host, and of each column the last, smallest and largest value and the step of each, in full."""
     summary = json.loads((SAMPLE / "run.json").read_text())
     async with opened(SAMPLE) as (pilot, screen):
         await pilot.press("4")
@@ -109,6 +110,19 @@ async def test_a_narrow_info_has_shorter_numbers() -> None:
         assert max(map(len, info(screen)[12:16])) <= 75
         await pilot.resize_terminal(160, 24)
         await until(lambda: len(said(info(screen), "valid_loss")) > 75)
+
+
+async def test_the_numbers_of_info_are_aligned_on_their_decimal_points() -> None:
+    """In columns named as `show` names them."""
+    async with opened(SAMPLE, size=(160, 48)) as (pilot, screen):
+        await pilot.press("4")
+        lines = info(screen)
+        begin = next(
+            at for at, line in enumerate(lines) if line.split()[:4] == ["metric", "values", "last", "smallest"]
+        )
+        points = [[found.start() for found in re.finditer(r"\.", line)] for line in lines[begin + 1 : begin + 4]]
+        assert len(points[0]) == 3
+        assert points[0] == points[1] == points[2]
 
 
 async def test_the_path_is_copied() -> None:

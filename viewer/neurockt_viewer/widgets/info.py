@@ -15,6 +15,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from neurockt.formatting import (
+    align_numbers,
     clean,
     display_width,
     format_count,
@@ -146,10 +147,12 @@ def _pairs(pairs: list[tuple[str, str]]) -> Iterator[Content]:
 
 
 def _columns(key: str, table: TableSummary, room: int) -> Iterator[Content]:
-    """Each metric's last, lowest and highest value, and where."""
-    titles = ("metric", "values", "last", "lowest", f"at {key}", "highest", f"at {key}")
+    """Each metric's last, smallest and largest value, and where."""
+    titles = ("metric", "values", "last", "smallest", f"at {key}", "largest", f"at {key}")
     for show in (show_exact, format_number):
-        rows = [(clean(name), *_summary(column, show)) for name, column in table.columns.items()]
+        unaligned = [(clean(name), *_summary(column, show)) for name, column in table.columns.items()]
+        names, *texts = zip(*unaligned, strict=True)
+        rows = list(zip(names, *map(align_numbers, texts), strict=True))
         widths = [min(40, max(display_width(row[at]) for row in (titles, *rows))) for at in range(len(titles))]
         if sum(widths) + 2 * (len(widths) - 1) <= room:
             break
