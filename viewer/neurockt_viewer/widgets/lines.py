@@ -123,7 +123,7 @@ class Lines(Widget):
 
     def refresh(self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False) -> Self:
         if repaint and regions:
-            self._last = None
+            self._alike, self._last = {}, None
             for region in regions:
                 for y in region.line_range:
                     self._kept.pop(y, None)
