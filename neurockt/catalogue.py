@@ -254,9 +254,12 @@ class RunWatcher:
         found = 0
         for at, entry in enumerate(reversed(entries)):
             self.total = max(len(known), found + len(entries) - at)
-            for path in reversed(list(_runs_at(entry, _may_be_run))):
+            for path in reversed(list(_runs_at(entry, self._is_run))):
                 found += 1
                 yield path
+
+    def _is_run(self, path: str | Path) -> bool:
+        return path in self._read or _may_be_run(path)  # that one has gone is noticed when it is looked at
 
     def _look_at(self, path: str) -> bool:
         known = self._read.get(path)
