@@ -87,6 +87,11 @@ class Runs:
     def has_finished(self) -> bool:
         return self._present is not None and self._present._session.life is Life.FINISHED
 
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether another process records the present run."""
+        return self._present is not None and self._present._session.life is Life.ELSEWHERE
+
     def prepare(self) -> None:
         """Load what the first row needs now, rather than in the training loop."""
         if self.recorder.is_writer:
@@ -200,7 +205,7 @@ class Runs:
     def __setstate__(self, state: dict[str, Any]) -> None:
         elsewhere = state.pop("_elsewhere")
         self.__dict__.update(state)
-        if self._present is not None and self._present._session.life is Life.ELSEWHERE:
+        if self.is_elsewhere:
             self._present, self.options, self._is_given = None, elsewhere, False
             if "run_id" not in elsewhere:
                 self._was_there = None

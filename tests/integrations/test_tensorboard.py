@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from neurockt import list_runs, open_run
-from neurockt.errors import NeurocktWarning, UsageError
+from neurockt.errors import NeurocktWarning, RunInUse, UsageError
 from neurockt.integrations.tensorboard import SummaryWriter
 from neurockt.monitor import Recorder
 
@@ -147,6 +148,45 @@ def test_a_writer_for_a_finished_run_adds_to_it(tmp_path: Path) -> None:
     run = open_run(tmp_path / "run")
     assert run.steps()["step"].to_pylist() == [0, 1, 2, 3, 4, 5]
     assert [(row["step"], row["test/acc"]) for row in run.late().to_pylist()] == [(3, 0.5)]
+
+
+def test_writers_of_one_directory_record_one_run(tmp_path: Path) -> None:
+    """As those of a training and of its evaluation, or of a notebook cell that is run again."""
+    training, evaluation = SummaryWriter(tmp_path / "run"), SummaryWriter(f"{tmp_path}/run/")
+    training.add_scalar("loss", 1.0, 1)
+    evaluation.add_scalar("acc", 0.5, 1)
+    training.add_scalar("loss", 0.5, 2)
+    training.close()
+    evaluation.add_scalar("acc", 0.75, 2)
+    again = SummaryWriter(tmp_path / "run")
+    again.add_scalar("loss", 0.25, 3)
+    assert rows(tmp_path / "run", "loss") == [(1, 1.0), (2, 0.5), (3, 0.25)]
+    assert [acc for _, acc in rows(tmp_path / "run", "acc")][:1] == [0.5]
+    assert [(row["step"], row["acc"]) for row in open_run(tmp_path / "run").late().to_pylist()] == [(2, 0.75)]
+    purging = SummaryWriter(tmp_path / "run", purge_step=2)
+    purging.add_scalar("loss", 2.0, 2)
+    again.add_scalar("loss", 3.0, 3)
+    evaluation.close()
+    assert rows(tmp_path / "run", "loss") == [(1, 1.0), (2, 2.0), (3, 3.0)]
+    assert open_run(tmp_path / "run").state == "finished"
+
+
+def test_a_forked_child_shares_no_writer(tmp_path: Path) -> None:
+    """The directory is its parent's, which it is told."""
+    writer = SummaryWriter(tmp_path / "run")
+    writer.add_scalar("loss", 1.0, 1)
+    child = os.fork()
+    if child == 0:  # pragma: no cover
+        try:
+            SummaryWriter(tmp_path / "run").add_scalar("loss", 2.0, 2)
+            os._exit(0)
+        except RunInUse:
+            os._exit(7)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    writer.close()
+    assert rows(tmp_path / "run", "loss") == [(1, 1.0)]
 
 
 def test_closing_finishes_the_run_and_a_later_call_continues_it(tmp_path: Path) -> None:
