@@ -15,6 +15,7 @@ from neurockt.monitor.recorder import Recorder
 from neurockt.store.base.layout import absolute, attached_path
 from neurockt.store.base.run_file import read_info
 from neurockt.store.journal.records import LARGEST_NUMBER
+from neurockt.store.owner.attempts import by_whom
 from neurockt.store.owner.process import is_alive
 
 if TYPE_CHECKING:
@@ -110,5 +111,5 @@ def _check_free(path: Path) -> None:
     except NeurocktError:
         return  # there is none, or what is wrong with it is found when it is continued
     if info.state == "running" and info.attempt is not None and is_alive(info.attempt):
-        hint = "attach under another name, or once that process has ended"
-        raise RunInUse(f"{path} is being written by process {info.attempt.pid} on {info.attempt.host}; {hint}")
+        hint = "attach under another name, or once that one has ended"
+        raise RunInUse(f"{path} is being written{by_whom(info.attempt)}; {hint}")

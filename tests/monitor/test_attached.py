@@ -130,7 +130,7 @@ def test_a_name_that_a_live_process_has_is_refused(run: Path) -> None:
     holder.kill()
     evaluation = neurockt.attach(run, "mmlu")
     evaluation.log({"acc": 2.0}, step=2)
-    with pytest.raises(RunInUse):
+    with pytest.raises(RunInUse, match=r", this one; attach under another name"):
         neurockt.attach(run, "mmlu")
     evaluation.finish()
     neurockt.attach(run, "mmlu").log({"acc": 3.0}, step=3)

@@ -208,6 +208,16 @@ def test_a_directory_that_is_no_run_is_refused(tmp_path: Path) -> None:
         Recorder(tmp_path, run_id="run")
 
 
+def test_a_run_that_another_recorder_of_this_process_records_is_refused(tmp_path: Path) -> None:
+    """As a notebook cell that is run again meets it."""
+    recorder = Recorder(tmp_path, run_id="run", quiet=True)
+    recorder.log({"loss": 1.0})
+    again = Recorder(tmp_path, run_id="run", quiet=True)
+    with pytest.raises(RunInUse, match=rf"by process {os.getpid()} on .*, this one; wait for its end, finish\(\)"):
+        again.log({"loss": 2.0})
+    recorder.finish()
+
+
 def test_a_process_beside_the_one_that_records_counts_as_it_does(tmp_path: Path) -> None:
     """A rank, or a worker that imports the script again: it counts from where this attempt began, and takes nothing."""
     dead_run(tmp_path)

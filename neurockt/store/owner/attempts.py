@@ -45,6 +45,14 @@ def is_same(one: Attempt | None, other: Attempt | None) -> bool:
     return identities[0] == identities[1]
 
 
+def by_whom(attempt: Attempt | None) -> str:
+    """Which process writes, for a message, after `` by ``; empty where that is not known."""
+    if attempt is None:
+        return ""
+    is_this = (attempt.pid, attempt.host) == (os.getpid(), process.host())
+    return f" by process {attempt.pid} on {attempt.host}{', this one' if is_this else ''}"
+
+
 def job_id() -> str | None:
     job = os.environ.get("SLURM_JOB_ID", "")
     return job if _JOB.fullmatch(job) else None

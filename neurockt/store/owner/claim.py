@@ -21,7 +21,7 @@ from neurockt.run_info import Attempt, RunInfo
 from neurockt.store.base import layout
 from neurockt.store.base.run_file import read_info
 from neurockt.store.owner import liveness
-from neurockt.store.owner.attempts import begin_attempt
+from neurockt.store.owner.attempts import begin_attempt, by_whom
 from neurockt.store.owner.process import is_alive
 
 LOOK_SECONDS: Final = 0.1
@@ -100,7 +100,7 @@ def _wait_for_death(run_dir: Path, hint: str, report: Callable[[str], None]) -> 
     reported = False
     while watched.infer(info).state == "running":
         attempt = info.attempt
-        where = f" by process {attempt.pid} on {attempt.host}" if attempt else ""
+        where = by_whom(attempt)
         if (info.attempts, info.heartbeat) != (found.attempts, found.heartbeat) or (attempt and is_alive(attempt)):
             raise RunInUse(f"{run_dir} is still being written{where}; {hint}")
         if not reported:
@@ -136,8 +136,7 @@ def _wait_for_claims(run_dir: Path, info: RunInfo, hint: str) -> int | None:
         if alive is False or (stale and not alive):
             return number + 1
         if stale:
-            by = f" by process {owner.pid} on {owner.host}" if owner else ""
-            raise RunInUse(f"{run_dir} is being taken over{by}; {hint}")
+            raise RunInUse(f"{run_dir} is being taken over{by_whom(owner)}; {hint}")
         time.sleep(LOOK_SECONDS)
         if read_info(run_dir).heartbeat != info.heartbeat:
             return None

@@ -17,6 +17,7 @@ from neurockt.store.base.layout import TABLES, TableName
 from neurockt.store.base.origin import ORIGIN
 from neurockt.store.base.run_file import read_info, write_info
 from neurockt.store.journal.journal_file import put_aside
+from neurockt.store.owner.attempts import by_whom
 from neurockt.store.owner.claim import claimed
 from neurockt.store.owner.liveness import Liveness
 from neurockt.store.reading.table_reader import TableReader
@@ -52,9 +53,7 @@ def seal_run(path: Path) -> SealedRun:
         return _seal_ranks(path)
     seen = Liveness().infer(info)
     if seen.state == "running":
-        attempt = seen.attempt
-        where = f" by process {attempt.pid} on {attempt.host}" if attempt else ""
-        raise RunInUse(f"{path} is still being written{where}; {hint}")
+        raise RunInUse(f"{path} is still being written{by_whom(seen.attempt)}; {hint}")
     if _is_sealed(path):
         return SealedRun(path, **dict.fromkeys(TABLES, 0), already=True)
     with claimed(path, hint) as claim:

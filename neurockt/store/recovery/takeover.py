@@ -19,10 +19,10 @@ from neurockt.store.base import layout
 from neurockt.store.base.layout import TABLES, TableName
 from neurockt.store.base.run_file import read_info, write_info
 from neurockt.store.owner import process
-from neurockt.store.owner.attempts import begin_attempt, is_same, job_id, restart_count
+from neurockt.store.owner.attempts import begin_attempt, by_whom, is_same, job_id, restart_count
 from neurockt.store.owner.claim import claimed
 
-HINT: Final = "wait for its end or stop it, or leave run_id out to record a new run"
+HINT: Final = "wait for its end, finish() or stop it, or leave run_id out to record a new run"
 
 
 class Takeover:
@@ -49,7 +49,7 @@ class Takeover:
             of_this_job = attempt.job is not None and (attempt.job, attempt.restart) == (job_id(), restart_count())
             self._beside = bool(process.is_alive(attempt)) or (not writes and of_this_job)
         if self._beside and attempt is not None and writes and not process.is_relative(attempt.pid):
-            raise RunInUse(f"{path} is still being written by process {attempt.pid} on {attempt.host}; {HINT}")
+            raise RunInUse(f"{path} is still being written{by_whom(attempt)}; {HINT}")
         self._count()
 
     def resume(self, step: int) -> None:

@@ -21,6 +21,7 @@ from neurockt.errors import CorruptRun, RunInUse, UsageError
 from neurockt.store.base import layout
 from neurockt.store.base.run_file import read_info
 from neurockt.store.owner import liveness
+from neurockt.store.owner.attempts import by_whom
 from neurockt.store.owner.claim import claimed
 from neurockt.store.owner.liveness import Liveness
 
@@ -116,8 +117,7 @@ def _check_ended(run_dir: Path) -> bool:
             raise RunInUse(f"{error}; a process may still write the run: try again in two minutes") from None
         return False
     if not info.keeps_ranks and Liveness().infer(info).state == "running" and (info.attempt or _is_new(run_dir)):
-        where = f" by process {info.attempt.pid} on {info.attempt.host}" if info.attempt else ""
-        raise RunInUse(f"{run_dir} is still being written{where}; {HINT}")
+        raise RunInUse(f"{run_dir} is still being written{by_whom(info.attempt)}; {HINT}")
     return info.attempt is not None and not info.keeps_ranks
 
 
