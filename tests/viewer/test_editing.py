@@ -45,7 +45,12 @@ async def test_the_run_under_the_cursor_and_the_marked_ones_are_edited(root: Pat
     async with app.run_test(size=(120, 30), notifications=True) as pilot:
         await listed(app, 3)
         first = names(app)[0]
-        await typed(pilot, "tpaper -sweep\r")
+        await typed(pilot, "tpaper, -sweep,-none\r")
+        await until(lambda: info(root, first).tags == ("baseline", "paper"))
+        await typed(pilot, "t'a,b'\r")
+        await until(lambda: "a,b" in info(root, first).tags)
+        await typed(pilot, "t-a")
+        await pilot.press("tab", "enter")
         await until(lambda: info(root, first).tags == ("baseline", "paper"))
         await typed(pilot, "nthe one in table 2\r")
         await until(lambda: info(root, first).notes == "the one in table 2")

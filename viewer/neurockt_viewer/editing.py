@@ -70,8 +70,9 @@ def _text(field: str) -> Callable[[str], Edit]:
 
 
 def _tags(text: str) -> Edit:
-    """Words that are added, or with a dash before them removed; a tag with a space is in quotes."""
-    words = shlex.split(text)
+    """Words that are added, or with a dash before them removed; a tag with a space or a comma is in quotes."""
+    words = shlex.shlex(text, posix=True, punctuation_chars=False)
+    words.whitespace, words.whitespace_split, words.commenters = " ,", True, ""
     tags = {word.removeprefix("-"): not word.startswith("-") for word in words}
     if "" in tags:
         raise UsageError("a tag needs at least one character")
@@ -85,12 +86,16 @@ def _present(runs: Sequence[RunInfo]) -> str:
 
 def _complete(text: str, known: Sequence[str]) -> tuple[str, Sequence[str]]:
     """The last word completed to a tag that is known, or what it could become."""
-    head, space, word = text.rpartition(" ")
+    at = max(text.rfind(" "), text.rfind(",")) + 1
+    head, word = text[:at], text[at:]
     dash = "-" if word.startswith("-") else ""
     begin = word.removeprefix("-").casefold()
     fitting = [tag for tag in known if tag.casefold().startswith(begin) and clean(tag) == tag]
     if len(fitting) == 1:
-        return f"{head}{space}{dash}{shlex.quote(fitting[0])}", ()
+        tag = shlex.quote(fitting[0])
+        if tag == fitting[0] and "," in tag:
+            tag = f"'{tag}'"
+        return f"{head}{dash}{tag}", ()
     return text, fitting[:TAGS_SHOWN]
 
 
