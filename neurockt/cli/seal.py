@@ -81,7 +81,10 @@ def _find(targets: list[str]) -> tuple[dict[Path, bool], int]:
         try:
             path = expanded(target)
             if os.path.isdir(path) and not os.path.exists(path / layout.RUN_FILE):  # noqa: PTH112  (never raise)
-                paths.update((found, False) for found in run_paths(path) if found not in paths)
+                found = run_paths(path)
+                paths.update((each, False) for each in found if each not in paths)
+                if not found:
+                    output.note(f"no runs in {path}")
             else:
                 paths[find_run(target).path] = True
         except (NeurocktError, OSError) as error:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from neurockt.catalogue import find_run
-from neurockt.cli import output, parsing
+from neurockt.cli import WrongUsage, output, parsing
 from neurockt.errors import MissingExtra, NeurocktError
 from neurockt.formatting import clean, clip, format_count, listed
 from neurockt.store import default_root, expanded
@@ -74,6 +74,9 @@ def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    for one, other in (("dry-run", "verify"), ("dry-run", "watch"), ("verify", "files"), ("verify", "replace")):
+        if all(vars(arguments)[name.replace("-", "_")] for name in (one, other)):
+            raise WrongUsage(f"--{one} and --{other} exclude each other; leave one out")
     try:
         from neurockt.sync.account import find_account
         from neurockt.sync.artifact import check_sdk

@@ -82,6 +82,10 @@ def test_one_broken_run_does_not_keep_the_others(neurockt: Command, dead_run: Pa
     assert "dead: sealed 25 steps" in done.out
 
 
+def test_a_directory_without_runs_is_noted(neurockt: Callable[..., Done], tmp_path: Path) -> None:
+    assert neurockt("seal", tmp_path) == Done(0, "", f"neurockt: no runs in {tmp_path}\n")
+
+
 def test_one_wrong_target_does_not_stop_the_others(neurockt: Callable[..., Done], runs: Path, tmp_path: Path) -> None:
     """Wherever it is among them; the exit status says that there was one."""
     for wrong in (tmp_path / "nowhere", "~nobody-here/runs", "a" * 5000, "x\0y"):

@@ -54,6 +54,18 @@ def test_failures_are_named_with_their_reasons(
     assert {run.state for run in server.runs.values()} == {"finished", "running"}
 
 
+@pytest.mark.parametrize(
+    "words",
+    [("--dry-run", "--verify"), ("--dry-run", "--watch"), ("--verify", "--files"), ("--verify", "--replace")],
+)
+def test_options_of_which_one_would_do_nothing_are_refused(
+    neurockt: Neurockt, root: Path, words: tuple[str, str]
+) -> None:
+    done = neurockt("sync", root, *words)
+    assert (done.status, done.out) == (2, "")
+    assert f"{words[0]} and {words[1]} exclude each other" in done.err
+
+
 def test_runs_that_still_train(server: WandbServer, make_run: MakeRun, neurockt: Neurockt, root: Path) -> None:
     """They are counted, and taken with --running."""
     make_run(run_id="done")
