@@ -8,6 +8,7 @@ import hashlib
 import json
 import math
 import random
+import re
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -306,6 +307,15 @@ def test_the_configs_show_what_differs(record: Callable[..., Path], tmp_path: Pa
     report(root, target=tmp_path / "many.html")
     text = (tmp_path / "many.html").read_text()
     assert '<tr><th class="first" scope="row">few-0</th><td class="differs" data-v="1.0">1.0</td>' in text
+
+
+def test_numbers_are_aligned_on_their_decimal_points(record: Callable[..., Path], tmp_path: Path) -> None:
+    """By spaces as wide as a digit or a point; what a run lacks is aligned with them."""
+    for values in ({"loss": [0.5]}, {"loss": [0.25]}, {"loss": [3.0]}, {"other": [1.0]}):
+        root = record(values)
+    report(root, target=tmp_path / "r.html")
+    cells = re.findall(r'<td class="number"[^>]*>([^<]*)</td>', (tmp_path / "r.html").read_text())
+    assert {"0.5\u2007", "0.25", "3\u2008\u2007\u2007", "-\u2008\u2007\u2007"} <= {*cells}
 
 
 def test_details_have_notes_origin_and_how_it_ended(record: Callable[..., Path], tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from neurockt import __version__
 from neurockt.errors import MissingExtra
-from neurockt.formatting import clean, clean_block, format_count, format_exact, format_value, utc_now
+from neurockt.formatting import clean, clean_block, format_count, format_exact, format_value, utc_now, width_after_point
 from neurockt.query.fields import Field, sort_key
 from neurockt.run_info import RunInfo
 from neurockt.shortening import shorten
@@ -40,6 +40,8 @@ DASHES: Final = 3
 KEYS_ACROSS: Final = 6
 """From more runs on, each is a row of the table of configs."""
 WHOLE: Final = 1_000_000
+DIGIT_SPACE: Final = "\u2007"
+POINT_SPACE: Final = "\u2008"
 
 
 @dataclass(frozen=True)
@@ -160,10 +162,16 @@ def _curves(infos: Sequence[RunInfo], curves: Curves) -> dict[str, Any]:
 
 def _runs(infos: Sequence[RunInfo], columns: Mapping[str, Field]) -> str:
     names = _names(infos)
-    heads = [
-        _head(title, "first" if not at else "number" if _is_number(field, infos) else "")
-        for at, (title, field) in enumerate(columns.items())
-    ]
+    heads, kinds, shown = [], [], []
+    for at, (title, field) in enumerate(columns.items()):
+        kinds.append("first" if not at else "number" if _is_number(field, infos) else "")
+        heads.append(_head(title, kinds[-1]))
+        values = map(field.value, infos)
+        texts = [
+            _moment(value) if isinstance(value, datetime) else format_value(value, field.kind, WHOLE)
+            for value in values
+        ]
+        shown.append(_aligned(texts) if kinds[-1] == "number" else texts)
     rows = []
     for at, info in enumerate(infos):
         cells = []
@@ -173,15 +181,22 @@ def _runs(infos: Sequence[RunInfo], columns: Mapping[str, Field]) -> str:
             order = f' data-v="{_order(key[1])}"' if key is not None and key[0] == 0 else ""
             exact = f' title="{_text(format_exact(value))}"' if isinstance(value, float) else ""
             if column:
-                kinds = "number" if _is_number(field, [info]) else _text(info.state) if field.name == "state" else ""
-                shown = _text(_moment(value) if isinstance(value, datetime) else format_value(value, field.kind, WHOLE))
-                cells.append(f'<td class="{kinds}"{order}{exact}>{shown}</td>')
+                kind = _text(info.state) if field.name == "state" else kinds[column]
+                cells.append(f'<td class="{kind}"{order}{exact}>{_text(shown[column][at])}</td>')
             else:
                 dash = at // palette.COLOURS % DASHES
                 label = f'<a href="#run-{at}">{_text(names[at])}</a>'
                 cells.append(f'<th class="first d{dash}" scope="row"><i class="key"></i>{label}</th>')
         rows.append(f"<tr>{''.join(cells)}</tr>")
     return _table("sorted", heads, rows)
+
+
+def _aligned(texts: Sequence[str]) -> list[str]:
+    """Numbers that end in spaces as wide as the digits, and the point, that they lack."""
+    tails = list(map(width_after_point, texts))
+    after = max(tails, default=0)
+    filled = [POINT_SPACE * (not tail) + DIGIT_SPACE * (after - max(tail, 1)) if tail < after else "" for tail in tails]
+    return [text + spaces for text, spaces in zip(texts, filled, strict=True)]
 
 
 def _is_number(field: Field, infos: Sequence[RunInfo]) -> bool:
@@ -266,6 +281,9 @@ def _details(at: int, entry: Entry) -> str:
         sections.append(f"<h3>Attempts</h3><ol>{items}</ol>")
     if entry.metrics:
         header, *rows = entry.metrics
+        rows = list(
+            zip(*(_aligned(texts) if at else texts for at, texts in enumerate(zip(*rows, strict=True))), strict=True)
+        )
         body = (
             "<tr>"
             + "".join(f"<td{' class=number' * bool(n)}>{_text(cell)}</td>" for n, cell in enumerate(row))
