@@ -19,16 +19,12 @@ MOST_ALIKE: Final = 4
 """Where more than this part of the values begins like others that differ, all are sorted by their positions."""
 
 
-class Stopped(Exception):  # not an error
-    """The user has stopped the search."""
-
-
 def sort_order(reader: RowReader, column: str, reverse: bool, report: Report) -> Order:
     """The positions of the rows by a column; NaN and what has no value last, equal values in the table's order."""
     groups = reader.groups
     keys: npt.NDArray[np.float64] = np.empty(groups.total, np.float64)
     for group in range(len(groups)):
-        _go_on(report, 0.4 * group / len(groups))
+        report(0.4 * group / len(groups))
         span = groups.span(group)
         block = reader.read(group, [column])[column]
         keys[span.start : span.stop] = block.values
@@ -36,9 +32,9 @@ def sort_order(reader: RowReader, column: str, reverse: bool, report: Report) ->
             keys[span.start : span.stop][block.missing] = np.nan
     if reverse:
         np.negative(keys, out=keys)
-    _go_on(report, 0.4)
+    report(0.4)
     order = stable_order(keys)
-    _go_on(report, 1.0)
+    report(1.0)
     return order
 
 
@@ -109,7 +105,7 @@ def _next(
     turn = -1 if backwards else 1
     visited = [group for step in range(count + 1) if (group := (here + turn * step) % count) in among]
     for done, group in enumerate(visited):
-        _go_on(report, done / len(visited))
+        report(done / len(visited))
         block = reader.read(group, [column])[column]
         fitting = fits(block.values)
         if block.missing is not None:
@@ -137,15 +133,10 @@ def odd_positions(reader: RowReader, column: str, report: Report) -> npt.NDArray
     groups = reader.groups
     found = np.zeros(groups.total, np.bool_)
     for group in range(len(groups)):
-        _go_on(report, group / len(groups))
+        report(group / len(groups))
         block = reader.read(group, [column])[column]
         span = groups.span(group)
         found[span.start : span.stop] = ~np.isfinite(block.values)
         if block.missing is not None:
             found[span.start : span.stop] &= ~block.missing
     return found
-
-
-def _go_on(report: Report, part: float) -> None:
-    if not report(part):
-        raise Stopped

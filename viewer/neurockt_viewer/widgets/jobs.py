@@ -12,10 +12,14 @@ from neurockt_viewer.background import error_text
 if TYPE_CHECKING:
     from neurockt.store import RowReader, TableName
 
-Report = Callable[[float], bool]
-"""Gets the part that is done, from 0 to 1; returns whether to go on."""
+Report = Callable[[float], None]
+"""Gets the part that is done, from 0 to 1; raises ``Stopped`` to end the search."""
 Find = Callable[["RowReader", Report], Callable[[], None]]
 """Reads, and returns what is then to be done in the screen's thread."""
+
+
+class Stopped(Exception):  # not an error
+    """The user has stopped the search."""
 
 
 @dataclass
@@ -29,7 +33,6 @@ class Job:
     def run(self, path: Path, table: TableName, find: Find) -> Callable[[], None] | None:
         """Read; what is to be done then, or None where there is nothing to do. An error is kept in ``error``."""
         from neurockt import open_run
-        from neurockt_viewer.table_search import Stopped
 
         try:
             reader = open_run(path).rows(table)
@@ -41,8 +44,9 @@ class Job:
             self.error = error_text(error)
             return None
 
-    def _report(self, done: float) -> bool:
+    def _report(self, done: float) -> None:
         before, self.done = self.done, done
         if f"{done:.0%}" != f"{before:.0%}":
             self.on_progress()
-        return not self.stopped
+        if self.stopped:
+            raise Stopped
