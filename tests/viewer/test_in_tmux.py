@@ -55,6 +55,7 @@ def test_the_title_of_a_sorted_column_has_its_arrow(tmux: Tmux) -> None:
     tmux.start(f"{' '.join(NEUROCKT)} view {SAMPLES / 'sgd-0.1-s0'}", 100, 30)
     tmux.wait("train_loss")
     tmux.press("2")
+    tmux.wait("train_loss 2.3")  # the value under the cursor, once there are rows
     for key, title in (("s", "train_loss ▲"), ("s", "train_loss ▼"), ("S", "train_loss  ")):
         tmux.press(key)
         tmux.wait(lambda screen, title=title: f"  {title}" in screen.splitlines()[2])
