@@ -102,6 +102,14 @@ def test_every_extreme_is_drawn(page: Chromium) -> None:
     page.run("id('all').click()")
 
 
+def test_a_constant_has_a_range_of_its_own_size_and_steps_are_whole(page: Chromium) -> None:
+    """Not between -1 and 1; and there is no epoch 1.5."""
+    page.run("charts[1].figure?.scrollIntoView(); id('axis').value = 'epoch'; id('axis').oninput(); charts.map(draw)")
+    assert page.run("charts[1].plot.layout.yaxis.range") == [0.9, 1.1]
+    ticks = page.run("[...charts[2].plot.querySelectorAll('.xtick text')].map((each) => each.textContent)")
+    assert ticks == ["1", "2"]
+
+
 def test_zooming_shows_the_exact_values_of_that_part(page: Chromium) -> None:
     """By dragging; a double click shows all again."""
     left, top, width, height = page.box("#grid .nsewdrag")

@@ -93,6 +93,14 @@ function usual(each) {
   return low <= high ? [low - room, high + room] : null;
 }
 
+/** Some room around a value that never changes, where Plotly would show -1 to 1; null for others. */
+function constant(each) {
+  let low = Infinity, high = -Infinity;
+  for (const line of each) line.low.forEach((value, at) => value <= line.high[at] && ([low, high] = [Math.min(low, value), Math.max(high, line.high[at])]));
+  const room = Math.abs(low) * 0.1 || 1;
+  return low === high ? [low - room, high + room] : null;
+}
+
 function band(line, positive) {
   const x = [], y = [];
   for (let start = 0; start < line.x.length; ) {
@@ -153,7 +161,8 @@ function draw(chart) {
   const ends = [place(shown[0]) - room, place(shown[1]) + room].map((end) => end / chart.unit[0]);
   chart.ends = ends;
   let y = chart.y;
-  if (!y && !settings.all && !settings.logy) y = usual(lines);
+  if (!y && !settings.logy) y = (settings.all ? null : usual(lines)) ?? constant(lines);
+  const span = ends[1] - ends[0], isCounted = settings.axis === "step" || settings.axis === "epoch";
   const layout = {
     margin: { l: 50, r: 10, t: 8, b: 38 }, paper_bgcolor: ground, plot_bgcolor: ground,
     font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: text }, hovermode: false,
@@ -161,6 +170,7 @@ function draw(chart) {
     modebar: { bgcolor: "rgba(0,0,0,0)", color: text, activecolor: css.getPropertyValue("--accent") },
     xaxis: {
       ...common, type: settings.axis === "wall" ? "date" : isLogX() ? "log" : "linear", range: ends,
+      ...(isCounted && !isLogX() && span >= 1 && span < 8 ? { dtick: 1 } : {}), // there is no step 0.5
       title: { text: settings.axis === "relative" ? `${chart.unit[1]} since begin` : settings.axis === "wall" ? "UTC" : settings.axis, standoff: 6 },
     },
     shapes: marks.filter(({ x }) => !isLogX() || x > 0).map(({ x, run }) => ({ type: "line", x0: x, x1: x, y0: 0, y1: 1, yref: "paper", layer: "below", line: { color: colour(run), width: 1, dash: "dot" } })),
