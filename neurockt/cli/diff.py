@@ -11,7 +11,7 @@ from neurockt.catalogue import find_run
 from neurockt.cli import WrongUsage, completers, output, parsing
 from neurockt.formatting import display_width
 from neurockt.query.fields import Field, aggregate, config_value, flat_config, parse_field
-from neurockt.query.metrics import in_both_tables
+from neurockt.query.metrics import metrics_by_table
 from neurockt.run_info import RunInfo
 from neurockt.store import facts
 
@@ -71,13 +71,11 @@ def _differing(keys: Iterable[str], runs: Sequence[Any], read: Callable[[Any, st
 
 
 def _metrics(infos: Sequence[RunInfo]) -> dict[str, Field]:
-    """The last and the best value of each metric; of both tables where one of the runs has it in both."""
-    both = in_both_tables(infos)
+    """The last and the best value of each metric."""
     fields: dict[str, Field] = {}
-    for name in dict.fromkeys(name for info in infos for name in info.metrics):
-        for whole in (f"{name}@epochs", f"{name}@steps") if name in both else (name,):
-            fields[whole] = aggregate("last", whole, whole)
-            fields[f"best({whole})"] = aggregate("best", whole, whole)
+    for name in metrics_by_table(infos):
+        fields[name] = aggregate("last", name, name)
+        fields[f"best({name})"] = aggregate("best", name, name)
     return fields
 
 

@@ -7,7 +7,7 @@ one table.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -94,6 +94,13 @@ def in_both_tables(runs: Iterable[RunInfo]) -> set[str]:
     for info in runs:
         both |= info.steps.columns.keys() & info.epochs.columns.keys()
     return both
+
+
+def metrics_by_table(runs: Sequence[RunInfo]) -> list[str]:
+    """The metrics of runs, to compare them: one that some run has in both tables as ``x@epochs`` and ``x@steps``."""
+    both = in_both_tables(runs)
+    names = dict.fromkeys(name for info in runs for name in info.metrics)
+    return [each for name in names for each in ((f"{name}@epochs", f"{name}@steps") if name in both else (name,))]
 
 
 def shown_of_epochs(runs: Iterable[RunInfo]) -> set[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from viewing import lines, rows, text, titles, typed, until
 
 from neurockt.monitor import Recorder
@@ -46,6 +47,20 @@ def test_differences_are_to_the_baseline_and_judged_by_the_metrics_name() -> Non
     assert [value.value for value in best_loss.values] == [0.4, 0.3, None]
     assert [str(value) for value in loss.values] == ["0.5", "0.3 (-0.2)", "-"]
     assert [value.better for value in best_acc.values] == [None, None, None]
+
+
+def test_values_of_one_table_are_not_compared_with_those_of_the_other() -> None:
+    """Where a run has the metric in both tables, each has its columns."""
+    steps = TableSummary(9, {"loss": ColumnSummary(9, 0.2, 9, 0.1, 1, 2.0, 2)})
+    both = replace(info("both", loss=(0.5, 0.4, 1.0)), steps=steps)
+    alone = replace(info("alone"), steps=steps)
+    columns = compare_metrics([both, alone], 0)
+    assert [(column.metric, column.which) for column in columns] == [
+        *(("loss@epochs", "last"), ("loss@epochs", "best"), ("loss@steps", "last"), ("loss@steps", "best")),
+    ]
+    assert [[value.value for value in column.values] for column in columns] == [
+        *([0.5, None], [0.4, None], [0.2, 0.2], [0.1, 0.1]),
+    ]
 
 
 def test_nan_is_neither_better_nor_worse() -> None:

@@ -12,7 +12,7 @@ from neurockt.direction import smaller_is_better
 from neurockt.formatting import format_number
 from neurockt.query.comparing import as_text
 from neurockt.query.fields import flat_config
-from neurockt.query.metrics import metric_summary
+from neurockt.query.metrics import metric_summary, metrics_by_table
 from neurockt.run_info import RunInfo
 
 MISSING: Final = "·"
@@ -47,9 +47,8 @@ class MetricColumn:
 
 def compare_metrics(infos: Sequence[RunInfo], baseline: int) -> list[MetricColumn]:
     """Last and best value of every metric that any run has, each against the run at index ``baseline``."""
-    names = dict.fromkeys(name for info in infos for name in info.metrics)
     columns = []
-    for name in names:
+    for name in metrics_by_table(infos):
         smaller = smaller_is_better(name)
         best = "min" if smaller else "max"
         for which, field in (("last", "last"), ("best", best)):

@@ -18,7 +18,6 @@ from textual.widgets import Static
 from neurockt import open_run
 from neurockt.errors import NeurocktError
 from neurockt.formatting import clean
-from neurockt.query.metrics import shown_of_epochs
 from neurockt.run_info import RunInfo
 from neurockt.shortening import shorten
 from neurockt.store import Run
@@ -152,9 +151,7 @@ class CompareScreen(Screen[None]):
             [self._name_cell(info), *(_value_cell(column.values[at]) for column in self._columns)]
             for at, info in enumerate(self._infos)
         ]
-        of_epochs = shown_of_epochs(self._infos)
-        names = [f"{column.metric}@epochs" if column.metric in of_epochs else column.metric for column in self._columns]
-        names = shorten(list(map(clean, names)), LABEL_WIDTH)
+        names = shorten([clean(column.metric) for column in self._columns], LABEL_WIDTH)
         titles = ["run", *(f"{name} {column.which}" for name, column in zip(names, self._columns, strict=True))]
         _show(self.query_one("#metrics", RowGrid), CellRows(titles, rows, right=range(1, len(titles))))
         base = self._title_of(self._infos[baseline]) if paths else ""
