@@ -11,7 +11,7 @@ from typing import Any, Literal
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from neurockt.formatting import format_count
+from neurockt.formatting import format_count, utc_now
 
 State = Literal["running", "finished", "failed", "preempted", "killed"]
 """The state of a run. The file of a dead run may still have *running*; ``neurockt.catalogue`` infers *killed*."""
@@ -233,6 +233,6 @@ class RunInfo(Struct, frozen=True, gc=False):
 
     @property
     def seconds(self) -> float | None:
-        """Seconds from the run's creation to its end, or to its last heartbeat."""
-        end = self.ended or self.updated
+        """Seconds from the run's creation to its end: to now while it runs, to its last heartbeat if it was killed."""
+        end = self.ended or (utc_now() if self.state == "running" else self.updated)
         return max(0.0, (end - self.created).total_seconds()) if end else None

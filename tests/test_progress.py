@@ -48,6 +48,15 @@ def test_the_facts_of_a_run_that_is_running() -> None:
     assert progress.progress_facts(slow)[-1] == "job ends in 2h 0m (too soon)"
 
 
+def test_the_duration_of_a_running_run_is_up_to_now() -> None:
+    """Not to its last heartbeat, which would stop for ten seconds; that ends the duration of a killed run."""
+    created = datetime.now(timezone.utc) - timedelta(seconds=100)
+    info = RunInfo(Path("r"), "r", created, updated=created + timedelta(seconds=90))
+    assert info.seconds == pytest.approx(100, abs=5)
+    assert replace(info, state="killed").seconds == 90
+    assert replace(info, state="finished", ended=created + timedelta(seconds=95)).seconds == 95
+
+
 def test_the_facts_of_a_run_that_has_ended() -> None:
     """How far it got; nothing that changes with time."""
     ended = replace(RUN, state="killed", ended=NOW)

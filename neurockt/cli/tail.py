@@ -25,7 +25,6 @@ from neurockt.formatting import (
     format_duration,
     format_number,
     number_widths,
-    utc_now,
     width_after_point,
 )
 from neurockt.progress import progress_facts
@@ -291,7 +290,7 @@ def _heading(look: _Look) -> list[str]:
     return [
         clean(info.label),
         clean(info.standing),
-        format_duration((utc_now() - info.created).total_seconds() if info.state == "running" else info.seconds),
+        format_duration(info.seconds),
         *(f"{name} {value:,}" for name, value in step.items() if isinstance(value, int)),
     ]
 
