@@ -15,7 +15,7 @@ from neurockt.query.comparing import as_texts
 from neurockt.query.fields import AGGREGATES, FIELD_NAMES, parse_field, quoted
 from neurockt.query.known import KnownFields
 from neurockt.run_info import RunInfo
-from neurockt.store import default_root, read_listed
+from neurockt.store import AXES, default_root, read_listed
 
 RUNS_READ: Final = 300
 """Runs whose names and fields are read: the last ones by id. A shell waits for the answer."""
@@ -58,9 +58,30 @@ def values_of(field: str) -> Any:
 
 def field_lists(prefix: str, **about: Any) -> Iterator[str]:
     """Fields with commas between them: the last one is completed."""
+    return _listed(prefix, fields(prefix, **about))
+
+
+def metric_lists(prefix: str, parsed_args: argparse.Namespace, **_: Any) -> Iterator[str]:
+    """Metrics, as columns of tables, with commas between them."""
+    return _listed(prefix, map(quoted, KnownFields(_infos(parsed_args)).metrics))
+
+
+def column_lists(prefix: str, parsed_args: argparse.Namespace, **_: Any) -> Iterator[str]:
+    """The columns of exported rows, with commas between them: metrics, what numbers the rows, and config keys."""
+    known = KnownFields(_infos(parsed_args))
+    return _listed(prefix, [*AXES, "time", *map(quoted, known.metrics), *known.keys])
+
+
+def attached(prefix: str, parsed_args: argparse.Namespace, **_: Any) -> Iterator[str]:
+    """The names under which other processes have recorded beside runs."""
+    names = dict.fromkeys(name for info in _infos(parsed_args) for name in info.attached)
+    return (name for name in names if clean(name, len(name)) == name)
+
+
+def _listed(prefix: str, names: Iterable[str]) -> Iterator[str]:
     start = prefix.rpartition(",")[0]
     start += "," if start else ""
-    return (f"{start}{name}" for name in fields(prefix, **about))
+    return (f"{start}{name}" for name in names if clean(name, len(name)) == name)
 
 
 def filters(prefix: str, parsed_args: argparse.Namespace, **_: Any) -> Iterator[str]:

@@ -61,7 +61,7 @@ def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
     )
     parser.add_argument("-o", "--output", metavar="FILE", help="where to write (default: stdout)")
     parser.add_argument("--force", action="store_true", help="replace FILE if it exists")
-    completers.add(columns, completers.field_lists)
+    completers.add(columns, completers.column_lists)
     completers.add(join, completers.field_lists)
 
 

@@ -74,7 +74,9 @@ def add_watch(parser: argparse.ArgumentParser, pause: float, what: str) -> None:
 
 def add_part_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rank", metavar="N", type=int, help="one rank of a run whose ranks keep their own rows")
-    parser.add_argument("--attached", metavar="NAME", help="what another process has recorded beside the run")
+    what = "what another process has recorded beside the run"
+    attached = parser.add_argument("--attached", metavar="NAME", help=what)
+    completers.add(attached, completers.attached)
 
 
 def find(arguments: argparse.Namespace) -> Run:

@@ -41,7 +41,7 @@ def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
         required=True,
         help="what to draw; several share a plot, and * is any text",
     )
-    completers.add(metric, completers.field_lists)
+    completers.add(metric, completers.metric_lists)
     parser.add_argument("-o", "--output", metavar="FILE", required=True, help="the figure: .png, .svg or .pdf")
     parser.add_argument("--force", action="store_true", help="replace FILE if it exists")
     data = parser.add_argument_group("curves")

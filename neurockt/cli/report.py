@@ -72,7 +72,7 @@ def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
     parser.add_argument("--root", metavar="ROOT", help="where to look for RUN (default: $NEUROCKT_DIR, else runs)")
     completers.add(paths, completers.run_names)
     completers.add(query, completers.filters)
-    completers.add(metrics, completers.field_lists)
+    completers.add(metrics, completers.metric_lists)
 
 
 def run(arguments: argparse.Namespace) -> int:

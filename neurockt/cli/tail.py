@@ -74,7 +74,7 @@ def add_parser(subparsers: parsing.Subparsers[argparse.ArgumentParser]) -> None:
     )
     parser.add_argument("--once", action="store_true", help="print what there is now, and do not follow")
     parser.add_argument("--json", action="store_true", help="print every row as a line of JSON")
-    completers.add(columns, completers.field_lists)
+    completers.add(columns, completers.metric_lists)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from neurockt import attach
 from neurockt.store import Edit, edit_run
 
 from .conftest import Done, record
@@ -57,6 +58,12 @@ def test_commands_options_runs_fields_and_files(complete: Callable[..., list[str
     assert complete("neurockt export fast -o ro") == ["rows.csv "]
     assert complete("neurockt ls --sort cfg.") == ["cfg.lr", "cfg.model.width"]
     assert complete("neurockt ls --columns name,valid") == ["name,valid_loss "]
+    assert complete("neurockt plot -m st") == [""], "the state of a run is not drawn"
+    assert complete("neurockt tail --columns acc,valid") == ["acc,valid_loss "]
+    assert complete("neurockt export --columns step,cfg.l") == ["step,cfg.lr "]
+    with attach(runs / "r0", "mmlu") as evaluation:
+        evaluation.log({"acc": 0.5}, step=1)
+    assert complete("neurockt export slow --attached m") == ["mmlu "]
     assert complete("neurockt ls --filter 'fast valid") == ["fast valid_loss"]
     assert complete("neurockt edit fast --tag p") == ["paper "]
     edit_run(runs / "r2", Edit({"name": "zeta"}))
