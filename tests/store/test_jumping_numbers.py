@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from interrupting import interrupt_at
 from live_run import numbers
 from live_run.by_hand import shrink
 from live_run.dying import die_before
@@ -27,6 +31,7 @@ from neurockt.store.reading.run import Run
 from neurockt.store.recovery.sealing import seal_run
 from neurockt.store.recovery.takeover import Takeover
 from neurockt.store.tables.superseded import rewind
+from neurockt.store.writing import appending
 from neurockt.store.writing.table_writer import TableWriter
 
 GAPS = st.one_of(st.just(1), st.integers(1, 100), st.integers(1, LARGE // 100))
@@ -157,6 +162,29 @@ def test_rows_after_a_jump_count_while_the_journal_is_being_sealed(run: Jumping,
             assert numbers(open_run(run.path).steps()) == [0, 7]
     else:
         check(run.path, [0, 7, 500, LARGE, LARGE + 5])
+
+
+def test_a_journal_is_exchanged_at_any_moment_of_a_jump(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever journal the row is in, its header shows that none is missing before it."""
+    monkeypatch.setattr(appending, "LOCK_SECONDS", 0.001)
+    operation, reached = 0, True
+    while reached:
+        operation += 1
+        with ExitStack() as stack:
+            run = Jumping(tmp_path / f"run-{operation}")
+            stack.callback(run.release)
+            run.write([0, 7, 500])
+
+            def exchange(run: Jumping = run) -> None:
+                thread = Thread(target=run.steps._switch)  # as the background thread
+                thread.start()
+                thread.join()
+
+            reached = interrupt_at(operation, {appending.__file__}, partial(run.write, [LARGE]), exchange)
+            assert numbers(open_run(run.path).steps()) == [0, 7, 500, LARGE]
+            run.steps.seal()
+            assert numbers(open_run(run.path).steps()) == [0, 7, 500, LARGE]
+    assert operation > 50
 
 
 def test_a_follower_waits_for_rows_that_arrive_after_later_ones(run: Jumping) -> None:

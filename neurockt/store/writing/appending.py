@@ -71,6 +71,13 @@ class RowAppender:
         return self.last - self._left_out
 
     @property
+    def _next(self) -> int:
+        """The number after the last row, also while the loop is about to write one that jumps."""
+        last = self.last  # read first: the loop notes a jump before it changes this
+        number, before, after = self._jump
+        return last + 1 - (after - before if last == number - 1 else 0)
+
+    @property
     def taken(self) -> int:
         """How many rows it was given, and how many were skipped."""
         return self._count + self.dropped

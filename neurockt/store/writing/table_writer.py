@@ -133,7 +133,9 @@ class TableWriter(RowAppender):
 
     def _next_rows(self) -> Waiting:
         """The first rows that wait; if none does, none, with the columns and the number of the next row."""
-        return self._backlog.next_rows(repair.PIECE_BYTES) or Waiting(self.columns, self.last + 1, self.last, b"", 0)
+        following = self._next
+        waiting = self._backlog.next_rows(repair.PIECE_BYTES)
+        return waiting or Waiting(self.columns, following, following - 1, b"", 0)
 
     def _repair(self) -> tuple[JournalEnd, int, int]:
         """Open the active journal again; gives its end, the newest number that is stored anywhere, and its rows."""
@@ -211,7 +213,7 @@ class TableWriter(RowAppender):
 
     def _switch(self) -> bool:
         """Give the loop a new journal, so that the old one can be sealed; False if that has to wait."""
-        columns, first = self.columns, self.last + 1
+        columns, first = self.columns, self._next
         fd = journal_file.create(self._next_journal, MAGIC + columns_record(columns, first))
         with suppress(TimeoutError), self._exclusive():
             if self._fd >= 0 and self.columns == columns:
