@@ -109,8 +109,8 @@ def test_a_dead_process_is_known_at_once(tmp_path: Path, clock: Clock, sleeper: 
 def test_another_process_with_the_same_pid_is_not_mistaken(tmp_path: Path, sleeper: subprocess.Popen[bytes]) -> None:
     """Pids are given out again; the start time tells."""
     attempt = attempt_of(sleeper.pid)
-    place, _, started = attempt.process.rpartition("/")
-    earlier = replace(attempt, process=f"{place}/{int(started) - 1}")
+    *place, started, stack = attempt.process.split("/")
+    earlier = replace(attempt, process="/".join([*place, str(int(started) - 1), stack]))
     assert Liveness().infer(RunInfo(tmp_path, "run", NOW, attempts=(attempt,))).state == "running"
     assert Liveness().infer(RunInfo(tmp_path, "run", NOW, attempts=(earlier,))).state == "killed"
 
