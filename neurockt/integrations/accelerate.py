@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from accelerate import tracking
 
 from neurockt.errors import NeurocktWarning, UsageError
-from neurockt.integrations.runs import Runs
+from neurockt.integrations.runs import runs_for
 
 if TYPE_CHECKING:
     from neurockt.monitor import Recorder
@@ -42,7 +42,7 @@ class NeurocktTracker(tracking.GeneralTracker):
         if isinstance(recorder, str):
             options = {"project": recorder, **options}
             recorder = None
-        self._runs = Runs(recorder, options)
+        self._runs = runs_for(recorder, options)
         if (rank := self._runs.options.get("ranks")) not in (None, "first", "all", 0):
             raise UsageError(f"ranks={rank!r} would record nothing: an Accelerator logs on its main process, rank 0")
 

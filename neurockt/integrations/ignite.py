@@ -15,7 +15,7 @@ from ignite.engine import Engine, Events, State
 from ignite.engine.events import EventsList
 from ignite.handlers.base_logger import BaseLogger, BaseOptimizerParamsHandler, BaseOutputHandler
 
-from neurockt.integrations.runs import LEFT, Runs
+from neurockt.integrations.runs import LEFT, runs_for
 from neurockt.monitor import Recorder
 
 __all__ = ["NeurocktLogger", "OptimizerParamsHandler", "OutputHandler"]
@@ -39,7 +39,7 @@ class NeurocktLogger(BaseLogger):
             recorder: a ``Recorder`` or ``WandbRecorder`` to record with; default a new one, with the ``options``.
             options: what ``Recorder`` takes; ``quiet`` is True by default.
         """
-        self._runs = Runs(recorder, options)
+        self._runs = runs_for(recorder, options)
         self._watched: WeakSet[Any] = WeakSet()
         self._trainers: WeakSet[Any] = WeakSet()
         self._trainer: ReferenceType[Any] | None = None

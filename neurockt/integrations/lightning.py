@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import ReferenceType, ref
 
 from neurockt.errors import UsageError
-from neurockt.integrations.runs import Runs
+from neurockt.integrations.runs import runs_for
 from neurockt.monitor import Recorder
 from neurockt.monitor.config import Config
 
@@ -73,13 +73,13 @@ class NeurocktLogger(Logger):
                 raise UsageError(f"give {option}= or {word}=, not both: they mean the same")
         if isinstance(version, int):
             options["run_id"] = f"version_{version}"
-        self._runs = Runs(recorder, options)
+        self._runs = runs_for(recorder, options)
         self._trainer: ReferenceType[Any] | None = None
         self._begins = False
         """Whether the trainer has set up an evaluation, or a fit from a checkpoint, that has not logged yet."""
         self._has_counted = True
         """Whether the run has been given the number of steps of the fit."""
-        self._has_ended = False
+        self._has_ended = self._runs.has_rows
         """Whether a fit or an evaluation has ended: what comes may be a run of its own."""
         self._params: Config | None = None
         """Hyperparameters logged since then."""

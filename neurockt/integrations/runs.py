@@ -7,19 +7,38 @@ import math
 import sys
 from pathlib import Path
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 from msgspec.structs import replace
 
 from neurockt.errors import UsageError
 from neurockt.monitor.lifetime.session import Life
 from neurockt.monitor.recorder import Recorder
-from neurockt.store.base.layout import RUN_FILE
+from neurockt.store.base.layout import RUN_FILE, absolute, default_root, expanded
 
 ALL: Final = sys.maxsize
 """The step after which a run continues that keeps all its rows."""
 
 LEFT: Final = "the training was left before its end, by an exception or an interruption"
 """Why a run has failed, where the framework does not give its logger the exception."""
+
+
+def runs_for(recorder: Recorder | None, options: dict[str, Any]) -> Runs:
+    """What an adapter with these arguments records to: with a ``run_id`` that of an earlier one which has not finished.
+
+    So two writers in a script record one run, and a notebook's cell that is run again trains as the first did. What is
+    made after that has the new options. Raises as ``Runs`` does.
+    """
+    run_id = options.get("run_id")
+    if recorder is not None or run_id is None or options.get("resume") is False:
+        return Runs(recorder, options)
+    key = absolute(expanded(options.get("root") or default_root())) / str(run_id)
+    shared = _shared.get(key)
+    if shared is None or shared.is_elsewhere or shared.has_finished:
+        shared = _shared[key] = Runs(None, options)
+    else:
+        shared.options = Runs(None, options).options
+    return shared
 
 
 class Runs:
@@ -209,6 +228,10 @@ class Runs:
             self._present, self.options, self._is_given = None, elsewhere, False
             if "run_id" not in elsewhere:
                 self._was_there = None
+
+
+_shared: Final[WeakValueDictionary[Path, Runs]] = WeakValueDictionary()
+"""Those of this process, by the directory of the run that was named."""
 
 
 def _is_there(recorder: Recorder) -> bool:

@@ -10,11 +10,10 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final
-from weakref import WeakValueDictionary
+from typing import TYPE_CHECKING, Any
 
 from neurockt.errors import NeurocktError, UsageError
-from neurockt.integrations.runs import ALL, Runs
+from neurockt.integrations.runs import runs_for
 from neurockt.monitor import Recorder
 from neurockt.store import open_run
 from neurockt.store.base.layout import absolute, expanded
@@ -23,10 +22,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 __all__ = ["SummaryWriter"]
-
-
-_written: Final[WeakValueDictionary[Path, Runs]] = WeakValueDictionary()
-"""What the writers of this process record to, by its directory: two writers of one directory share it."""
 
 
 def _left_out(what: str) -> Callable[..., None]:
@@ -62,7 +57,7 @@ class SummaryWriter:
             log_dir: the run's directory: its name is the run's id, and its parent the root. What the id cannot have is
                 replaced, and the run's name keeps it. Default: a new run in ``$NEUROCKT_DIR``, else ``runs``. A run
                 that is there continues: what it has stays, but for an interrupted run from the first logged step on.
-                Several writers in a process for one directory record one run; the options of the first count.
+                Several writers in a process for one directory record one run.
             comment: without a ``log_dir``, the run's name.
             purge_step: continue the run from this step on: rows at and after it are superseded.
             max_queue, flush_secs, filename_suffix: accepted and not needed: each value is stored when the call returns.
@@ -72,7 +67,6 @@ class SummaryWriter:
         Raises:
             UsageError: the arguments contradict each other.
         """
-        shared: Runs | None = None
         if log_dir is not None:
             if given := {"root", "run_id"} & options.keys():
                 raise UsageError(f"give log_dir= or {min(given)}=, not both: they mean the same")
@@ -81,24 +75,18 @@ class SummaryWriter:
             options |= {"root": path.parent, "run_id": run_id}
             if run_id != path.name:
                 options.setdefault("name", path.name)
-            shared = _written.get(path) if recorder is None else None
         elif comment:
             options.setdefault("name", comment.strip(" _-"))
         is_finished = log_dir is not None and _has_finished(options["root"] / options["run_id"])
         if is_finished or purge_step is not None:
             options.setdefault("resume", True)
-        if shared is not None and not shared.is_elsewhere:
-            self._runs = shared
-            if purge_step is not None:
-                shared.close()
-        else:
-            self._runs = Runs(recorder, options)
-            if is_finished and purge_step is None:
-                self.recorder.resume(ALL)
-            if log_dir is not None and recorder is None:
-                _written[path] = self._runs
-        if purge_step is not None and purge_step > 0:
-            self.recorder.resume(purge_step - 1)
+        self._runs = runs_for(recorder, options)
+        if purge_step is not None:
+            self._runs.close()
+            if purge_step > 0:
+                self.recorder.resume(purge_step - 1)
+        elif is_finished:
+            self._runs.keep_all()
 
     @property
     def recorder(self) -> Recorder:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from transformers import TrainerCallback
 from transformers.integrations import integration_utils
 
-from neurockt.integrations.runs import LEFT, Runs
+from neurockt.integrations.runs import LEFT, runs_for
 from neurockt.store.base.json_values import mapping_of
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class NeurocktCallback(TrainerCallback):
 
         Raises UsageError if both are given, TypeError for an option that Recorder does not have.
         """
-        self._runs = Runs(recorder, options)
+        self._runs = runs_for(recorder, options)
         self._is_training = self._is_described = False
         self._evaluated: tuple[int, set[str]] = 0, set()  # at which step, and what: the keys of runtimes
 

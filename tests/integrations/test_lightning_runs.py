@@ -138,6 +138,20 @@ def test_each_fit_from_the_start_is_a_run_of_its_own(tmp_path: Path) -> None:
     assert {info.project for info in runs} == {"search"}
 
 
+def test_a_logger_of_the_same_version_is_as_the_one_before_it(tmp_path: Path) -> None:
+    """In a notebook whose cell is run again: a fit from the start is a new run, with its own options."""
+    kept = []
+    for lr in (0.1, 0.2):
+        logger = NeurocktLogger(save_dir=tmp_path / "runs", version="v", project=f"p{lr}", config={"cell": lr})
+        fit(logger, tmp_path, Net(lr=lr), limit_train_batches=3)
+        kept.append(logger)
+    found = {info.id: (info.config, info.project, info.steps.last) for info in list_runs(tmp_path / "runs")}
+    assert found == {
+        "v": ({"cell": 0.1, "lr": 0.1}, "p0.1", 3),
+        "v-2": ({"cell": 0.2, "lr": 0.2}, "p0.2", 3),
+    }
+
+
 def test_a_fit_from_the_start_is_a_run_of_its_own_whenever_it_logs_first(tmp_path: Path) -> None:
     """By default Lightning logs each fiftieth step."""
     logger = NeurocktLogger(save_dir=tmp_path / "runs")

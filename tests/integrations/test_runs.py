@@ -6,12 +6,13 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from neurockt import list_runs, open_run, testing
 from neurockt.errors import UsageError
-from neurockt.integrations.runs import Runs
+from neurockt.integrations.runs import Runs, runs_for
 from neurockt.monitor import Recorder
 from neurockt.monitor.wandb import WandbRecorder
 
@@ -124,6 +125,21 @@ def test_a_pickle_records_the_same_run_in_this_process(tmp_path: Path) -> None:
     assert pickle.loads(pickle.dumps(runs)).recorder is runs.recorder
     record(runs, 1.0)
     assert pickle.loads(pickle.dumps(runs)).recorder is runs.recorder
+
+
+def test_adapters_of_one_run_id_share_it_while_one_of_them_lives(tmp_path: Path) -> None:
+    """Unless the run must be a new one. What is made later has the options of the last."""
+    options: dict[str, Any] = {"root": tmp_path, "run_id": "a"}
+    runs = runs_for(None, {**options, "project": "one"})
+    assert runs_for(None, {**options, "root": f"{tmp_path}/", "project": "two"}) is runs
+    assert runs_for(None, {**options, "run_id": "b"}) is not runs
+    record(runs, 1.0)
+    with pytest.raises(UsageError, match="exists; resume=True continues it"):
+        runs_for(None, {**options, "resume": False}).recorder  # noqa: B018
+    runs.begin_next()
+    assert runs.project == "two"
+    del runs
+    assert runs_for(None, {**options, "project": "three"}).options["project"] == "three"
 
 
 def test_a_row_after_the_end_continues_the_run(tmp_path: Path) -> None:

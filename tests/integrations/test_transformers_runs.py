@@ -126,6 +126,18 @@ def test_a_training_that_is_resumed_continues_the_run_of_its_run_id(tmp_path: Pa
     assert begins(tmp_path / "runs" / "toy") == [6]
 
 
+def test_a_training_that_is_tried_again_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+    """In the same process, with another callback of the same run_id."""
+    saving = {"logging_steps": 1, "save_strategy": "steps", "save_steps": 2}
+    first = NeurocktCallback(root=tmp_path / "runs", run_id="toy")
+    with pytest.raises(RuntimeError, match="no memory"):
+        trainer(tmp_path, first, Failing(5), **saving).train()
+    second = NeurocktCallback(root=tmp_path / "runs", run_id="toy")
+    trainer(tmp_path, second, **saving).train(resume_from_checkpoint=True)
+    assert steps(tmp_path / "runs" / "toy") == list(range(1, 9))
+    assert [info.id for info in list_runs(tmp_path / "runs")] == ["toy"]
+
+
 def test_an_evaluation_before_a_resumed_training_supersedes_nothing(tmp_path: Path) -> None:
     saving = {"logging_steps": 2, "save_strategy": "steps", "save_steps": 4}
     first = NeurocktCallback(root=tmp_path / "runs", run_id="toy")
