@@ -71,6 +71,20 @@ async def test_zoom_in_and_out_again() -> None:
         assert len(pilot.app.changes) == 2
 
 
+async def test_keys_leave_a_window_without_values() -> None:
+    """Out of it, and to either side."""
+    gap = Line.of("loss", STEPS, np.where((STEPS > 300) & (STEPS < 700), np.nan, LOSSES))
+    async with shown(gap) as (pilot, chart):
+        await pilot.press("plus", "plus")
+        assert "nothing here" in text(chart)
+        await pilot.press("right", "right", "right")
+        assert "nothing here" not in text(chart)
+        await pilot.press("0", "plus", "plus", "plus", "minus", "minus")
+        assert "nothing here" not in text(chart)
+        await pilot.press("minus")
+        assert chart.settings.window is None
+
+
 async def test_panning_stops_where_the_data_stops() -> None:
     """To the left as far as the first step; then, and without a window, the owner is asked."""
     async with shown(loss()) as (pilot, chart):

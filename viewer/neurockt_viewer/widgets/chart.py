@@ -253,15 +253,21 @@ class Chart(Lines, can_focus=True):
 
     def zoom(self, factor: float, centre: float | None = None) -> None:
         """See ``factor`` of the window, about a place that stays where it is."""
-        seen, whole = self.picture.x, self._whole()
+        seen, whole = self._seen(), self._whole()
         if seen is not None and whole is not None:
             self.change(window=window.zoomed(seen, whole, factor, centre))
 
     def pan(self, part: float) -> None:
         """Move the window by a part of itself, as far as there is something."""
-        seen, whole = self.picture.x, self._whole()
+        seen, whole = self._seen(), self._whole()
         if seen is not None and whole is not None and self._settings.window is not None:
             self.change(window=window.moved(seen, whole, part * (seen.dots - 1)))
+
+    def _seen(self) -> Scale | None:
+        """The part of x that is seen, also where no value is within it."""
+        if self.picture.x is None and self._settings.window is not None:
+            return Scale(*self._settings.window, self.size.width, self._settings.is_log_x)
+        return self.picture.x
 
     def _whole(self) -> tuple[float, float] | None:
         return x_bounds([line.line.series for line in self._lines], replace(self._settings, window=None))
