@@ -118,6 +118,8 @@ async def test_the_viewer_stays_over_every_name(here: Path) -> None:
 
 
 async def test_a_full_disk_is_reported_and_leaves_nothing(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The notice does not hide the next question."""
+
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -128,6 +130,8 @@ async def test_a_full_disk_is_reported_and_leaves_nothing(here: Path, monkeypatc
         await until(lambda: isinstance(app.screen, RunsScreen) and len(rows(app.screen, "#runs")) == 12)
         await typed(pilot, "e\r")
         await until(lambda: "not written: [Errno 28] No space left" in text(app))
+        await pilot.press("e")
+        await until(lambda: ".parquet; tab completes" in text(app) and "not written" in text(app))
     assert sorted(here.iterdir()) == before
 
 

@@ -48,6 +48,7 @@ class Prompt(ModalScreen[Answer], Generic[Answer]):
 
 
 class Ask(Prompt[Any]):
+    DEFAULT_CSS = "Ask > ToastRack { dock: top; align: right top; }"  # below, notices would hide what is asked
     BINDINGS: ClassVar[list[BindingType]] = [Binding("tab", "complete", "Complete", show=False, priority=True)]
 
     def __init__(
