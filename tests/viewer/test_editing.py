@@ -80,7 +80,7 @@ async def test_archived_runs_are_hidden_until_they_are_asked_for(root: Path) -> 
         await pilot.press("x")
         await listed(app, 2)
         assert info(root, first).archived
-        await until(lambda: "2 runs · 1 archived" in text(app))
+        await until(lambda: "2 runs · 1 archived" in text(app) and f"{first} archived; X shows" in text(app))
         assert "marked" not in text(app).splitlines()[0]
         await typed(pilot, "/archived=true\r")
         await listed(app, 1)

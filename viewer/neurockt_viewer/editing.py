@@ -13,7 +13,7 @@ from typing import Any, Final
 from textual.screen import Screen
 
 from neurockt.errors import UsageError
-from neurockt.formatting import clean, format_count, listed
+from neurockt.formatting import clean, listed
 from neurockt.run_info import RunInfo
 from neurockt.store import Edit, edit_run
 from neurockt_viewer import background
@@ -100,23 +100,25 @@ def _complete(text: str, known: Sequence[str]) -> tuple[str, Sequence[str]]:
 
 
 def _make(screen: Screen[Any], answer: Edit, runs: Sequence[RunInfo], changed: Callable[[], object]) -> None:
-    edited, reasons = 0, []
+    edited: list[RunInfo] = []
+    reasons = []
     for info in runs:
         try:
             before, after = edit_run(info.path, answer)
-            edited += before != after
+            edited += [after] if before != after else []
         except Exception as error:
             reasons.append(background.error_text(error))
     changed()
     screen.call_later(_report, screen, answer, edited, reasons)
 
 
-def _report(screen: Screen[Any], answer: Edit, edited: int, reasons: Sequence[str]) -> None:
+def _report(screen: Screen[Any], answer: Edit, edited: Sequence[RunInfo], reasons: Sequence[str]) -> None:
     if reasons:
         text = f"{len(reasons):,} could not be edited: {reasons[0]}"
         screen.notify(text, severity="error", markup=False)
     if edited and answer.archived is not None:
-        done = "archived; X shows them" if answer.archived else "no longer archived"
-        screen.notify(f"{format_count(edited, 'run')} {done}", markup=False, timeout=NOTICE_SECONDS)
-    elif edited > 1:
-        screen.notify(f"{edited:,} runs changed", markup=False, timeout=NOTICE_SECONDS)
+        which = clean(edited[0].label) if len(edited) == 1 else f"{len(edited):,} runs"  # it may be out of sight
+        done = "archived; X shows archived runs" if answer.archived else "no longer archived"
+        screen.notify(f"{which} {done}", markup=False, timeout=NOTICE_SECONDS)
+    elif len(edited) > 1:
+        screen.notify(f"{len(edited):,} runs changed", markup=False, timeout=NOTICE_SECONDS)
