@@ -168,7 +168,10 @@ class _Feed:
 
 
 def _columns(run: Run, tables: Sequence[TableName], names: Sequence[str]) -> list[str]:
-    """The names as the tables write them, and patterns; ``ColumnNotFound``, with what is near, for what none has."""
+    """The names as the tables write them, and patterns; ``ColumnNotFound``, with what is near, for what none has.
+
+    What a table without rows will have is not known while the run trains: then it is a note.
+    """
     with_rows = [table for table in tables if len(run.last_rows(table, 1))]
     there = [column for table in with_rows for column in run.batches(table)[0].names]
     columns = list(names)
@@ -180,8 +183,10 @@ def _columns(run: Run, tables: Sequence[TableName], names: Sequence[str]) -> lis
                 columns[at] = quoted(run.batches(table, [unquoted(name)])[0].names[0])  # with _ for /
                 break
         else:
-            hint = alternatives(name, there)
-            raise ColumnNotFound(f"no column {name!r} in {' or '.join(tables)} of {run.path}; {hint}")
+            problem = f"no column {name!r} in {' or '.join(tables)} of {run.path}; {alternatives(name, there)}"
+            if len(with_rows) == len(tables) or run.state != "running":
+                raise ColumnNotFound(problem)
+            output.note(problem)
     return columns
 
 

@@ -102,6 +102,15 @@ def test_a_misspelt_column_of_a_run_without_validations(neurockt: Command, tmp_p
     assert neurockt("tail", "a", "--table", "late", "--columns", "los").status == 0
 
 
+def test_a_column_of_validations_to_come(neurockt: Command, tmp_path: Path) -> None:
+    """A run that trains may have it later; it is noted that it has none so far."""
+    recorder = record(tmp_path / "runs", {"loss": [1.0, 0.5]}, finish=False, run_id="a")
+    done = neurockt("tail", "a", "--columns", "loss,valid_los", "--once", "-n", 1)
+    assert (done.status, words(done.out)[1]) == (0, ["2", "1", "0.5"])
+    assert "no column 'valid_los' in epochs or steps" in done.err
+    recorder.finish()
+
+
 def test_a_column_is_whole_or_left_out(neurockt: Command, tmp_path: Path) -> None:
     """A number that is cut would be another one."""
     record(tmp_path / "runs", {f"metric_{index}": [1 / 3] for index in range(9)}, run_id="a")
