@@ -250,3 +250,5 @@ async def test_details_are_cut_before_the_cell_beside_their_border(size: tuple[i
         assert any(line[-2] == "…" for line in lines), "one is too long"
         assert {line[0] + line[-1] for line in lines} == {"  "}
         assert any(line.rstrip().endswith("appendix") for line in lines)
+        await pilot.resize_terminal(2, 40)
+        await pilot.pause()

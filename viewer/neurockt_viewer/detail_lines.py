@@ -89,7 +89,7 @@ def facts(info: RunInfo, width: int) -> Iterator[Line]:
     if info.notes:
         yield BLANK
         for line in clean_block(info.notes, NOTES_LIMIT).split("\n"):
-            yield from ((Piece(part),) for part in wrap(line, width) or [""])
+            yield from ((Piece(part),) for part in wrap(line, max(1, width)) or [""])
     if info.config:
         yield BLANK
         yield (Piece("config", "muted"),)

@@ -72,7 +72,8 @@ def _text(field: str) -> Callable[[str], Edit]:
 def _tags(text: str) -> Edit:
     """Words that are added, or with a dash before them removed; a tag with a space or a comma is in quotes."""
     words = shlex.shlex(text, posix=True, punctuation_chars=False)
-    words.whitespace, words.whitespace_split, words.commenters = " ,", True, ""
+    words.whitespace += ","
+    words.whitespace_split, words.commenters = True, ""
     tags = {word.removeprefix("-"): not word.startswith("-") for word in words}
     if "" in tags:
         raise UsageError("a tag needs at least one character")
