@@ -148,7 +148,7 @@ class RunsScreen(Screen[None], inherit_bindings=False):
         if listing.whole and self._marks:
             self._marks.keep({*(info.path for info in self._runs), *listing.problems})
             self._marks_changed()
-        begun = time.monotonic()
+        begun = time.thread_time()
         self._arrange()
         background.after_refresh(self, partial(self._watch.drew, begun))
 

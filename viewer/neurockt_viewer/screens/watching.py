@@ -76,7 +76,7 @@ class DirectoryWatch:
 
     def drew(self, begun: float) -> None:
         """What was found has been drawn; ``begun`` is when that began."""
-        self._drawing = time.monotonic() - begun
+        self._drawing = time.thread_time() - begun
         self._drawn.set()
 
     def look_now(self) -> None:

@@ -149,7 +149,7 @@ class ChartGrid(Clear):
     @on(Known)
     def _draw_known(self) -> None:
         if self._reader.opened:
-            begun = time.monotonic()
+            begun = time.thread_time()
             self._regroup()
             background.after_refresh(self, partial(self._drawn, begun))
             if (ahead := self._reader.take_ahead()) is not None:
@@ -158,7 +158,7 @@ class ChartGrid(Clear):
             self._show_status()
 
     def _drawn(self, begun: float) -> None:
-        self._reader.drawing = time.monotonic() - begun
+        self._reader.drawing = time.thread_time() - begun
 
     # Which charts there are
 

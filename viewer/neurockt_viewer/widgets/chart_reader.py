@@ -50,7 +50,7 @@ class ChartReader:
         self._to_draw_ahead: RunLines | None = None
         self._reported = 0.0
         self.drawing = 0.0
-        """Seconds that drawing took the last time."""
+        """Seconds of a core that drawing took the last time."""
 
     def show_runs(self, paths: Sequence[Path], slots: Sequence[int], groups: Sequence[str | None]) -> bool:
         """Read other runs, once woken. Whether ``lines`` are theirs now; else as soon as there is something to draw."""

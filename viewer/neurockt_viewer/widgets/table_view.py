@@ -145,7 +145,7 @@ class TableView(Vertical):
         self._show_status()
 
     def _grow(self, rows: TableRows, groups: Groups, columns: tuple[str, ...], largest_step: int) -> None:
-        new, following, begun = groups.total - rows.total, self.following, time.monotonic()
+        new, following, begun = groups.total - rows.total, self.following, time.thread_time()
         rows.update(groups, columns, largest_step)
         if following:
             self.grid.show(rows, row=len(rows) - 1)
@@ -157,7 +157,7 @@ class TableView(Vertical):
         background.after_refresh(self, partial(self._grown, begun))
 
     def _grown(self, begun: float) -> None:
-        self._drawing = time.monotonic() - begun
+        self._drawing = time.thread_time() - begun
 
     @property
     def following(self) -> bool:
