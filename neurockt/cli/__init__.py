@@ -88,13 +88,9 @@ def main(argv: Sequence[str] | None = None, arguments: argparse.Namespace | None
         try:
             if "_ARGCOMPLETE" in os.environ:
                 _complete(os.environ.get("COMP_LINE", "").split()[1:])
-            arguments = _parse(words, arguments)
-            status: int = _module(arguments.command).run(arguments)
+            status = _run(words, arguments)
             _flush(out)
             return status or (FAILED if lines.printed else 0)
-        except SystemExit as stop:  # argparse has printed its help, or an error
-            _discard(out)
-            return stop.code if isinstance(stop.code, int) else 0
         except NeurocktError as error:
             _print(clean_block(str(error)))
             return WRONG_USAGE if isinstance(error, (WrongUsage, QueryError)) else FAILED
@@ -110,6 +106,15 @@ def main(argv: Sequence[str] | None = None, arguments: argparse.Namespace | None
             return INTERRUPTED
         finally:
             _discard(err)
+
+
+def _run(words: Sequence[str], arguments: argparse.Namespace | None) -> int:
+    try:
+        arguments = _parse(words, arguments)
+        status: int = _module(arguments.command).run(arguments)
+        return status
+    except SystemExit as stop:  # argparse has printed its help, or an error
+        return stop.code if isinstance(stop.code, int) else 0
 
 
 class _Closed(io.TextIOBase):

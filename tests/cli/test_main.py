@@ -146,11 +146,12 @@ def test_a_reader_that_has_seen_enough_is_no_error(runs: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
-@pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_a_full_disk_is_an_error(runs: Path, unbuffered: str) -> None:
+@pytest.mark.parametrize(("words", "unbuffered"), [("ls", ""), ("ls", "1"), ("--help", ""), ("ls --help", "")])
+def test_a_full_disk_is_an_error(runs: Path, words: str, unbuffered: str) -> None:
     """What could not be written is not taken for done, and told once."""
     done = subprocess.run(
-        ["bash", "-c", f"{sys.executable} -m neurockt ls {runs} > /dev/full"],
+        ["bash", "-c", f"{sys.executable} -m neurockt {words} > /dev/full"],
+        cwd=runs.parent,
         capture_output=True,
         env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
     )
