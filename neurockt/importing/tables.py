@@ -81,8 +81,7 @@ def _collect(found: Found, tables: Sequence[Iterator[dict[str, Any]]], step: str
     if step is not None and step not in names:
         raise UsageError(f"{found.files[0]} has no column {step!r}; it has {listed(names)}")
     step = step or _step_column(names, rows, found)
-    steps = [each for row in reversed(rows) if (each := _step_in(row.get(step or ""))) is not None]
-    if len(steps) > 1 and _rises(steps):
+    if step is not None and _falls(each for row in rows if (each := _step_in(row.get(step))) is not None):
         rows.reverse()  # the newest came first
     clock = next((name for name in _known(TIMES, names) if _is_clock(name, rows)), None)
     moments = [_moment(row.get(clock)) for row in rows] if clock else []
@@ -164,6 +163,16 @@ def _rises(numbers: Iterable[float]) -> bool:
     """Whether numbers never fall, and do not stay the same."""
     known = list(numbers)
     return all(one <= two for one, two in pairwise(known)) and (len(known) == 1 or known[:1] < known[-1:])
+
+
+def _falls(numbers: Iterable[int]) -> bool:
+    """Whether numbers never rise, and do not stay the same; nearly always known from the first two."""
+    differ = False
+    for one, two in pairwise(numbers):
+        if one < two:
+            return False
+        differ |= one > two
+    return differ
 
 
 def _is_blank(cell: Any) -> bool:
