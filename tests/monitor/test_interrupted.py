@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,8 +12,8 @@ from interrupting import interrupt_at
 from neurockt import open_run
 from neurockt.monitor import Recorder, RecorderHelper, torch_mean
 from neurockt.monitor.capture import block, collectors
-from neurockt.monitor.lifetime import interruptions, open_rows, row_queue
-from neurockt.store.writing import appending, open_row_file
+from neurockt.monitor.lifetime import interruptions, open_rows, row_queue, session
+from neurockt.store.writing import appending, open_row_file, run_writer, table_writer
 
 pytestmark = pytest.mark.slow
 
@@ -115,6 +116,25 @@ def test_the_run_can_be_finished_after_an_interrupted_end(tmp_path: Path) -> Non
     recorder.finish()
     assert open_run(recorder.run_dir).state == "finished"
     assert set(values(recorder, "steps", "value")) == {1.0}
+
+
+def test_an_end_that_is_interrupted_anywhere_is_done_all_the_same(tmp_path: Path) -> None:
+    """Ctrl-C within ``finish()``: what it had begun goes on, else the next end of the run does it."""
+    files = {module.__file__ for module in (session, interruptions, row_queue, run_writer, table_writer)}
+    number, more = 1, True
+    while more:
+        recorder = Recorder(tmp_path, quiet=True, system_seconds=None)
+        recorder.log({"loss": 1.0})
+        recorder.log({"loss": 2.0})
+        more = interrupt_at(number, files, recorder.finish)
+        for thread in set(threading.enumerate()) - {threading.current_thread()}:
+            if not thread.daemon:
+                thread.join(10)
+        recorder.finish()
+        run = open_run(recorder.run_dir)
+        assert (run.state, run.steps()["loss"].to_pylist()) == ("finished", [1.0, 2.0]), number
+        number += 37
+    assert number > 100
 
 
 def test_a_reset_that_is_interrupted_is_done_when_the_next_block_begins(recorder: Recorder) -> None:

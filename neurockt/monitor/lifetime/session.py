@@ -13,6 +13,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from enum import Enum, auto
 from pathlib import Path
 from types import CodeType
@@ -300,10 +301,14 @@ class Session:
             if not self.has_rows:
                 raise UsageError(problem)
             self.faults.warn_once("finish inside", problem)
-        self.finish()
+        self.finish(apart=True)
 
-    def finish(self, ending: Ending | None = None) -> None:
-        """End the run; without an ending, as ``finish()`` of the recorder does. An open block is not recorded."""
+    def finish(self, ending: Ending | None = None, *, apart: bool = False) -> None:
+        """End the run; without an ending, as ``finish()`` of the recorder does. An open block is not recorded.
+
+        An exception such as Ctrl-C that strikes it may leave the run as it was: another end ends it. What is sealed
+        ``apart``, in a thread of its own, is sealed in any case.
+        """
         if self.life not in (Life.UNOPENED, Life.RECORDING):
             return
         if (block := self.open_block) is not None:
@@ -312,18 +317,15 @@ class Session:
         if ending is None and self._watch is not None:
             ending = self._watch.at_finish()
         self._retry_at = min(self._retry_at, time.monotonic())
-        try:
-            with self.interruptions:
-                self.log.close()
-                for queue in self._queues:
-                    queue.flush(wait=True)
-                self._close(Life.FINISHED)
-                self._seal(ending)
-        finally:
-            if self._watch is not None:
-                self._watch.close()
-            if was_recording:
-                self.on_finished(ending)
+        with self.interruptions:
+            self.log.close()
+            for queue in self._queues:
+                queue.flush(wait=True)
+            self._end(ending, apart=apart and self.writer is not None)
+        if self._watch is not None:
+            self._watch.close()
+        if was_recording:
+            self.on_finished(ending)
         lost = self.writer.dropped if self.writer else sum(queue.recorded for queue in self._queues)
         if lost and self.is_writer:
             print_to_stderr(f"{self.destination.run_dir}: lost {format_count(lost, 'row')} that could not be stored")
@@ -341,7 +343,7 @@ class Session:
 
     def leave(self, error: BaseException | None) -> None:
         """End the run as the exception says, or as finished."""
-        self.finish(self._watch.after(error) if self._watch and error is not None else None)
+        self.finish(self._watch.after(error) if self._watch and error is not None else None, apart=True)
 
     def seal(self, ending: Ending, seconds: float) -> None:
         """Seal the run from another thread; the loop will not go on. Rows that wait have this long to arrive."""
@@ -349,6 +351,16 @@ class Session:
         until = time.monotonic() + seconds
         while any(queue.has_waiting() for queue in self._queues) and time.monotonic() < until:
             time.sleep(0.005)
+        self._seal(ending)
+
+    def _end(self, ending: Ending | None, *, apart: bool = False) -> None:
+        if apart:
+            with suppress(RuntimeError):  # the interpreter exits, and starts no more threads
+                sealing = threading.Thread(target=self._end, args=(ending,))
+                sealing.start()
+                sealing.join()
+                return
+        self._close(Life.FINISHED)
         self._seal(ending)
 
     def _seal(self, ending: Ending | None) -> None:
