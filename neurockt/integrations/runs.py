@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 from msgspec.structs import replace
 
 from neurockt.errors import UsageError
-from neurockt.monitor.lifetime.session import Life
+from neurockt.monitor.lifetime.life import Life
 from neurockt.monitor.recorder import Recorder
 from neurockt.store.base.layout import RUN_FILE, absolute, default_root, expanded
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
@@ -49,3 +50,20 @@ class Interruptions:
         """An exception left the recorder in the middle of something: it is not busy any more."""
         self._depth = 0
         self.run_deferred()
+
+
+def shielded(action: Callable[[], None]) -> None:
+    """Do something in a thread of its own, where no Ctrl-C interrupts it, and wait for it.
+
+    An interrupt is raised once that has been done, a second one at once.
+    """
+    thread = threading.Thread(target=action)
+    try:
+        thread.start()
+        thread.join()
+    except RuntimeError:  # no thread can be started, as where the interpreter exits
+        action()
+    except BaseException:
+        if thread.is_alive():
+            thread.join()
+        raise

@@ -13,8 +13,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from enum import Enum, auto
+from functools import partial
 from pathlib import Path
 from types import CodeType
 from typing import TYPE_CHECKING, Any, Final
@@ -27,7 +26,8 @@ from neurockt.monitor.capture.block import CLOSED, LOGGED, Block, Gate
 from neurockt.monitor.config import Config
 from neurockt.monitor.lifetime.destination import Destination
 from neurockt.monitor.lifetime.faults import Faults, print_to_stderr
-from neurockt.monitor.lifetime.interruptions import Interruptions
+from neurockt.monitor.lifetime.interruptions import Interruptions, shielded
+from neurockt.monitor.lifetime.life import Life
 from neurockt.monitor.lifetime.log import Log
 from neurockt.monitor.lifetime.row_queue import RowQueue
 from neurockt.monitor.ranks.place import Recording, Reduction, find_place
@@ -43,15 +43,6 @@ if TYPE_CHECKING:
 
 RETRY_SECONDS: Final = 10.0
 """How often a run directory that could not be created is tried again."""
-
-
-class Life(Enum):
-    UNOPENED = auto()
-    """No block has been opened: which rank this is, is not settled."""
-    RECORDING = auto()
-    FINISHED = auto()
-    ELSEWHERE = auto()
-    """Another process records the run: this one is its forked child, or has loaded a pickle."""
 
 
 class Session:
@@ -116,6 +107,10 @@ class Session:
         if self.over_ranks is not None:
             return self.over_ranks.writes
         return self.life is not Life.UNOPENED or find_place().records(self.recording)
+
+    @property
+    def has_finished(self) -> bool:
+        return self.life is Life.FINISHED
 
     @property
     def open_block(self) -> Block | None:
@@ -306,8 +301,7 @@ class Session:
     def finish(self, ending: Ending | None = None, *, apart: bool = False) -> None:
         """End the run; without an ending, as ``finish()`` of the recorder does. An open block is not recorded.
 
-        An exception such as Ctrl-C that strikes it may leave the run as it was: another end ends it. What is sealed
-        ``apart``, in a thread of its own, is sealed in any case.
+        An exception such as Ctrl-C leaves the run open, for another end, or sealed; what is begun ``apart`` is done.
         """
         if self.life not in (Life.UNOPENED, Life.RECORDING):
             return
@@ -317,15 +311,18 @@ class Session:
         if ending is None and self._watch is not None:
             ending = self._watch.at_finish()
         self._retry_at = min(self._retry_at, time.monotonic())
-        with self.interruptions:
-            self.log.close()
-            for queue in self._queues:
-                queue.flush(wait=True)
-            self._end(ending, apart=apart and self.writer is not None)
-        if self._watch is not None:
-            self._watch.close()
-        if was_recording:
-            self.on_finished(ending)
+        try:
+            with self.interruptions:
+                self.log.close()
+                for queue in self._queues:
+                    queue.flush(wait=True)
+                end = partial(self._end, ending)
+                shielded(end) if apart and self.writer is not None else end()
+        finally:
+            if self._watch is not None and self.has_finished:
+                self._watch.close()
+            if was_recording and self.has_finished:
+                self.on_finished(ending)
         lost = self.writer.dropped if self.writer else sum(queue.recorded for queue in self._queues)
         if lost and self.is_writer:
             print_to_stderr(f"{self.destination.run_dir}: lost {format_count(lost, 'row')} that could not be stored")
@@ -353,13 +350,7 @@ class Session:
             time.sleep(0.005)
         self._seal(ending)
 
-    def _end(self, ending: Ending | None, *, apart: bool = False) -> None:
-        if apart:
-            with suppress(RuntimeError):  # the interpreter exits, and starts no more threads
-                sealing = threading.Thread(target=self._end, args=(ending,))
-                sealing.start()
-                sealing.join()
-                return
+    def _end(self, ending: Ending | None) -> None:
         self._close(Life.FINISHED)
         self._seal(ending)
 
