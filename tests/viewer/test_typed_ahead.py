@@ -9,7 +9,7 @@ from real_terminal import NEUROCKT, RealTerminal
 from textual.widgets import Input
 from viewing import rows, text, titles, typed, until
 
-from neurockt_viewer.app import ViewerApp
+from neurockt_viewer.app import Probe, ViewerApp
 from neurockt_viewer.screens.help import HelpScreen
 from neurockt_viewer.screens.run import RunScreen
 from neurockt_viewer.screens.runs import RunsScreen
@@ -57,6 +57,26 @@ async def test_in_the_tables_and_charts_of_a_run() -> None:
         for step in 512, 34, 890:
             await typed(pilot, f":{step}\r")
             await until(lambda step=step: f"at step {step} · row {step} of 900" in text(app))
+
+
+async def test_an_answer_that_comes_late_is_for_no_other_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was not waited for any longer, since a widget was removed or too slow, may still answer."""
+    sent: list[Probe] = []
+    send = ViewerApp._send_probe
+
+    def note(app: ViewerApp, rounds: int) -> None:
+        send(app, rounds)
+        sent.append(app._probe)
+
+    monkeypatch.setattr(ViewerApp, "_send_probe", note)
+    app = ViewerApp(SAMPLES)
+    async with app.run_test(size=(160, 48)) as pilot:
+        await until(lambda: isinstance(app.screen, RunsScreen) and len(rows(app.screen, "#runs")) == 12)
+        await typed(pilot, "jj")
+        await until(lambda: not app._typed)
+        app.post_message(sent[-1])
+        await typed(pilot, "/sgd\r")
+        await until(lambda: "5 of 12 runs" in text(app))
 
 
 ESCAPE = "\x1b"

@@ -259,6 +259,7 @@ class ViewerApp(App[None]):
                 self.set_timer(PROBE_SECONDS, self._check_probe)
 
     async def _next_key(self) -> None:
+        self._probe = Probe(0)  # the one before may still come, where it was given up
         self._typed.popleft()
         if self._typed and self.is_running:
             await self._hand_on()
