@@ -24,6 +24,7 @@ async def test_a_live_run_is_followed_until_it_is_killed(tmp_path: Path) -> None
         app = ViewerApp(live.path)
         async with app.run_test(size=(120, 40)) as pilot:
             await until(lambda: isinstance(app.screen, RunScreen) and "● running" in text(app))
+            await until(lambda: app.screen.query(ChartGrid))
             charts = app.screen.query_one(ChartGrid)
             await until(lambda: charts.charts and all(chart.lines for chart in charts.charts))
             seen = len(charts.charts[0].lines[0].series)

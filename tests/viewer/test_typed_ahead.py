@@ -161,3 +161,12 @@ def test_escape_and_a_letter_in_one_packet(home: Path) -> None:
         terminal.press(f"{ESCAPE}q")
         assert terminal.wait() == 0
         assert terminal.is_restored
+
+
+def test_a_tab_that_is_asked_for_while_the_viewer_starts(home: Path) -> None:
+    """It is shown at once; the first one when it is asked for."""
+    with RealTerminal(*NEUROCKT, "view", SAMPLES / "sgd-0.1-s0") as terminal:
+        terminal.press("2")
+        terminal.wait_for("row 1 of 900")
+        terminal.press("1")
+        terminal.wait_for("5 charts")

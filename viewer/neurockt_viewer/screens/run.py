@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import ClassVar, Final, NamedTuple
 
@@ -36,6 +37,8 @@ STILL_SECONDS: Final = 5.0
 STATE_SHARE: Final = 0.005
 """The share of a core that reading the state of a live run may take."""
 
+TYPED_SECONDS: Final = 0.015
+"""How long a key that was typed while the viewer started is waited for: it may ask for another tab than the first."""
 TABS: Final = ("Charts", "Steps", "Epochs", "Info")
 LATE: Final = len(TABS)
 """The tab of the late rows, which is there where there are some."""
@@ -100,12 +103,22 @@ class RunScreen(Screen[None]):
     def on_mount(self) -> None:
         self._show_title()
         self.run_worker(self._follow, thread=True, group="info", exit_on_error=False)
-        background.after_refresh(self, self._show_first_tab)
+        background.after_refresh(self, lambda: self.set_timer(TYPED_SECONDS, self._load_charts))
         self.set_interval(LIVE_SECONDS, self._count_seconds)
 
     def _count_seconds(self) -> None:
         if self._info is not None and self._info.state == "running":
             self._show_title()
+
+    def _load_charts(self) -> None:
+        """Load what the first tab needs, in a thread: a key for another tab has its effect meanwhile."""
+
+        def load() -> None:
+            import_module("neurockt_viewer.widgets.chart_grid")
+            self.call_later(self._show_first_tab)
+
+        if not self._tabs:
+            self.run_worker(load, thread=True, group="charts", exit_on_error=False)
 
     async def _show_first_tab(self) -> None:
         if not self._tabs:
