@@ -46,3 +46,20 @@ def fill(column: Column, text: str, *, title: bool = False) -> str:
         return text + " " * room
     behind = min(room, max(0, column.after - width_after_point(text))) if column.after and not title else 0
     return " " * (room - behind) + text + " " * behind
+
+
+def cut_right(text: str, cells: int) -> str:
+    """A cell's text, as wide as it is, of which so many cells at its end are out of sight: an ellipsis is before them.
+
+    The begin of a number would be another number.
+    """
+    seen = display_width(text) - cells
+    if cells <= 0 or seen <= 0:
+        return text
+    shown = clip(text.rstrip(), seen)
+    return shown + " " * (seen + cells - display_width(shown))
+
+
+def cut_left(text: str, cells: int) -> str:
+    """The same for a number of which so many cells at its begin are out of sight."""
+    return f"{text[:cells]}…{text[cells + 1 :]}" if text[:cells].strip() and cells < len(text) else text

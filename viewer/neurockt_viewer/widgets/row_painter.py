@@ -11,7 +11,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from neurockt_viewer.charts import palette
-from neurockt_viewer.widgets.drawn_cells import Drawn, fill, joined
+from neurockt_viewer.widgets.drawn_cells import GAP, Drawn, cut_left, cut_right, fill, joined
 from neurockt_viewer.widgets.lines import Ground
 from neurockt_viewer.widgets.row_source import Cell, Column
 
@@ -102,8 +102,11 @@ class RowPainter:
             return joined(kept, style, max(0, room))
         cut = seen.left + begin - seen.starts[moving[0].column]
         end = seen.starts[moving[-1].column + 1] - seen.starts[moving[0].column]
+        moving[-1] = moving[-1]._replace(text=cut_right(moving[-1].text, end - GAP - cut - room))
         if cut == 0:
-            return joined(cells, style, max(0, room - end))
+            return joined([*kept, *moving], style, max(0, room - end))
+        if seen.columns[moving[0].column].right:
+            moving[0] = moving[0]._replace(text=cut_left(moving[0].text, cut))
         strip = Strip(joined(moving, style), end).crop(cut, cut + room)
         rest = width - begin - strip.cell_length
         return [*joined(kept, style), *strip, *([Segment(" " * rest, style)] if rest else ())]
